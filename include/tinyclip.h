@@ -1,0 +1,289 @@
+/* tinyclip.h - small CLIP models: make them, run them, measure them.
+ *
+ * The whole public interface of libtinyclip. It compiles alone as C11 and as C++.
+ *
+ * Rules that hold for every function:
+ *   - A function that can fail returns tc_status (TC_OK is 0) and takes a `tc_error *`, which may be NULL. On
+ *     failure the error holds one message: what was wrong, where, and what to do. Outputs are then untouched or empty.
+ *   - The library never prints, exits or aborts. Paths and texts are UTF-8.
+ *   - tc_X_open/create give an object that the caller owns; tc_X_close(&x) frees it and sets the pointer to NULL; NULL is fine.
+ *   - Option structs are filled by their tc_X_options_default() first, so that fields can be added later.
+ *   - A `const` object may be shared between threads; a non-const one belongs to one thread at a time.
+ *   - Sizes in comments are row-major, slowest axis first. B is a batch, E is embed_dim.
+ */
+#ifndef TINYCLIP_H
+#define TINYCLIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TC_VERSION "0.1.0"
+
+/* ---- status and errors ------------------------------------------------------------------------------------- */
+
+typedef enum tc_status {
+    TC_OK = 0,
+    TC_EIO,          /* the operating system refused: missing file, no permission, full disk */
+    TC_EFORMAT,      /* a file or text breaks the rules of its format */
+    TC_EARG,         /* a setting or an argument makes no sense, alone or with the model */
+    TC_ENOMEM,       /* memory ran out, or a size limit was reached */
+    TC_EUNSUPPORTED, /* well-formed, but of a kind that this library does not handle */
+    TC_ESTATE        /* the work cannot go on: loss not finite, locked folder, no valid checkpoint */
+} tc_status;
+
+typedef struct tc_error {
+    tc_status status;
+    char message[1024]; /* lower case, no full stop, NUL-terminated */
+} tc_error;
+
+/* Called with one line of text (no newline) when there is something to tell, e.g. progress. level: 0 progress (replaces the
+ * last progress line), 1 information, 2 warning. Called from the thread that called the library. */
+typedef void (*tc_log_fn)(void *user, int level, const char *line);
+
+/* ---- machine ------------------------------------------------------------------------------------------------- */
+
+/* The name of the kernel set in use: "ref", "avx2" or "avx512". Fixed at first use from the CPU and from the environment variable
+ * TINYCLIP_CPU=ref|avx2|avx512, which caps the whole program, oneDNN included. Thread-safe. */
+const char *tc_cpu_level(void);
+
+/* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are processors. */
+void tc_set_threads(int n);
+int tc_threads(void);
+
+/* ---- tokenizer ----------------------------------------------------------------------------------------------- */
+
+typedef enum tc_tokenizer_kind {
+    TC_TOKENIZER_OPENCLIP, /* ftfy repairs, HTML entities, white space, lower case; padded with 0 */
+    TC_TOKENIZER_HF        /* as transformers' CLIPTokenizer: NFC, white space, lower case; padded with 49407 */
+} tc_tokenizer_kind;
+
+typedef struct tc_tokenizer tc_tokenizer;
+
+/* The tokenizer with the vocabulary that is built into the library. */
+tc_status tc_tokenizer_create(tc_tokenizer **out, tc_tokenizer_kind kind, tc_error *err);
+/* The same with the vocabulary of a folder's vocab.json and merges.txt. */
+tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_kind kind, tc_error *err);
+void tc_tokenizer_close(tc_tokenizer **t);
+/* Encodes one text: start, pieces, end, padding, `context` ids in all. A longer text is cut and its last id is the end; then
+ * *truncated is the number of ids that did not fit (0 otherwise). `length` gets the number of ids before padding. Both may be
+ * NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe on one tokenizer. */
+tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context, int32_t *ids /* [context] */, int *length,
+                              int *truncated, tc_error *err);
+/* Number of ids; ids run from 0 to this minus 1. */
+int tc_tokenizer_size(const tc_tokenizer *t);
+/* The cleaned text that the tokenizer splits; the caller frees it with free(). */
+tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out, tc_error *err);
+
+/* ---- images -------------------------------------------------------------------------------------------------- */
+
+typedef enum tc_image_order {
+    TC_IMAGE_OPENCLIP, /* resize in the file's own mode, crop (rounded), convert to RGB */
+    TC_IMAGE_HF        /* composite alpha on white, convert to RGB, resize, crop (floored) */
+} tc_image_order;
+
+typedef struct tc_preprocess {
+    int resize;           /* length of the shorter side after the resize, pixels; 0: no resize */
+    int crop;             /* side of the centred square crop, pixels: the S of the shapes below */
+    float mean[3], std[3]; /* of the values scaled to 0..1, red, green, blue */
+    float rescale;        /* what a byte is multiplied by first; 1/255 */
+    tc_image_order order;
+    bool exif;            /* apply the EXIF orientation; the reference does not */
+    int64_t pixel_limit;  /* images with more pixels are refused before decoding; 89,478,485 by default */
+} tc_preprocess;
+
+/* CLIP's own settings for a model of this image_size. */
+tc_preprocess tc_preprocess_default(int image_size);
+/* Decodes (JPEG, PNG, WebP, GIF, BMP, by content) and preprocesses one image that lies in memory. pixel_values: [3,S,S] or NULL;
+ * crop: the bytes before normalisation, [S,S,3] or NULL. `name` is for messages. Thread-safe. */
+tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name, float *pixel_values,
+                              uint8_t *crop, tc_error *err);
+tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop, tc_error *err);
+
+/* ---- models -------------------------------------------------------------------------------------------------- */
+
+typedef enum tc_activation { TC_GELU, TC_QUICK_GELU } tc_activation;
+
+typedef struct tc_model tc_model;
+
+typedef struct tc_open_options {
+    const char *config; /* path of the configuration of a model that has none beside it, or the name of a built-in one; NULL: none */
+} tc_open_options;
+tc_open_options tc_open_options_default(void);
+
+/* Opens a Hugging Face folder, a project .safetensors file, or an OpenCLIP-named .safetensors file with its configuration. The
+ * weights stay in the mapped file until they are used. Strict: a tensor that is missing, left over or of the wrong shape is an
+ * error that names it. */
+tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err);
+/* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an OpenCLIP or
+ * Hugging Face configuration JSON. */
+tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
+void tc_model_close(tc_model **m);
+
+typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP } tc_format;
+/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens; TC_FORMAT_FILE the project's single file;
+ * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors, else HF. Atomic per file. */
+tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
+
+typedef struct tc_model_info {
+    const char *architecture; /* "ViT" */
+    const char *source;       /* layout of the file it came from, e.g. "huggingface" */
+    int embed_dim;
+    int image_size, patch_size, vision_layers, vision_width, vision_heads;
+    int context_length, vocab_size, text_layers, text_width, text_heads;
+    tc_activation vision_activation, text_activation;
+    int64_t params;                /* all parameters */
+    int64_t params_without_tokens; /* without the token table, as published counts are */
+    int64_t params_vision, params_text; /* the towers; text without the token table */
+    double macs_image, macs_text;  /* multiply-accumulates of one image and one full-length text, nominal (every position) */
+    double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
+    float logit_scale;             /* as stored: a logarithm */
+    const char *card;              /* the model card, JSON text, or NULL */
+} tc_model_info;
+/* Valid as long as the model is open. */
+const tc_model_info *tc_model_get_info(const tc_model *m);
+/* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
+char *tc_model_config_json(const tc_model *m);
+/* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
+bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4], const char **dtype);
+/* The preprocessing that belongs to the model: its preprocessor file's, or the defaults of its kind. */
+tc_preprocess tc_model_preprocess(const tc_model *m);
+/* The tokenizer that belongs to the model. The caller closes it. */
+tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err);
+tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
+
+/* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is the leading part of its
+ * teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value ln(1/0.07). */
+tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
+
+/* ---- sessions ------------------------------------------------------------------------------------------------ */
+
+typedef struct tc_session tc_session;
+
+/* Room to run a model: one a thread; the model is shared and must outlive it. Buffers grow with the largest batch seen; after
+ * that no call allocates. */
+tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
+void tc_session_close(tc_session **s);
+/* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
+tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds, tc_error *err);
+/* input_ids [n,context], any padding -> text_embeds [n,E], not normalised. */
+tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err);
+/* Rows of x [n,dim] divided by their length, in place. */
+void tc_normalize(float *x, int n, int dim);
+/* logits [n,m] = scale * image_embeds [n,dim] . text_embeds [m,dim]^T of rows already normalised. */
+void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits);
+/* Softmax over each row of x [n,m], in place. */
+void tc_softmax(float *x, int n, int m);
+
+/* ---- data ---------------------------------------------------------------------------------------------------- */
+
+typedef struct tc_data tc_data;
+
+typedef struct tc_data_options {
+    const char *split;     /* "train", "test" or NULL (whole); for data that has a split */
+    const char *templates; /* path of a file with one prompt template a line, "{}" where the class name goes; NULL: the data's own */
+    const char *caption_column, *image_column; /* CSV; NULL: found by the usual names */
+    int64_t pixel_limit;
+} tc_data_options;
+tc_data_options tc_data_options_default(void);
+
+/* `spec`: a folder (images with a .txt of the same name beside them, at any depth), a .csv file, idx:IMAGES,LABELS,CLASSES, or the names
+ * fashion-mnist and tuxpaint for Debian's packages. */
+tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
+void tc_data_close(tc_data **d);
+int64_t tc_data_count(const tc_data *d);
+/* Number of classes; 0 for image-caption pairs. */
+int tc_data_classes(const tc_data *d);
+const char *tc_data_class_name(const tc_data *d, int c);
+int tc_data_templates(const tc_data *d);
+const char *tc_data_template(const tc_data *d, int t);
+/* Label of a sample, or -1. */
+int tc_data_label(const tc_data *d, int64_t i);
+/* A name for messages: path or index. Valid as long as d is open. */
+const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
+/* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; "" if nothing. */
+const char *tc_data_skipped(const tc_data *d);
+/* The caption of a sample; for labelled data class `label` in template `t`. Written to buffer, cut at its size. */
+tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err);
+/* The image of a sample, preprocessed: pixel_values [3,S,S]. Thread-safe. */
+tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values, tc_error *err);
+
+/* ---- training ------------------------------------------------------------------------------------------------ */
+
+typedef struct tc_train_options {
+    const char *out;       /* folder for the model, checkpoints and log.jsonl */
+    const tc_model *init;  /* where the student starts */
+    const tc_model *teacher; /* affinity mimicking from this model; NULL: contrastive loss */
+    const tc_data *data;
+    const tc_data *eval_data; /* labelled data for accuracy during training, or NULL */
+    const tc_tokenizer *tokenizer;
+    tc_preprocess preprocess;
+    int64_t steps;         /* in all; 0: from epochs */
+    double epochs;
+    int batch;
+    double lr, warmup_steps, weight_decay, beta1, beta2, eps, clip;
+    double distill_weight; /* alpha: weight of the affinity loss; 1 - alpha goes to the contrastive loss */
+    double logit_scale;    /* fixed scale of student and teacher; 0: learnt */
+    double crop_scale_min; /* random resized crop: smallest area kept, 1: none */
+    bool flip;             /* random horizontal flip */
+    uint64_t seed;
+    int workers;           /* decoding threads; 0: chosen */
+    int64_t checkpoint_every; /* steps; 0: only at the end and on a signal */
+    int64_t eval_every;    /* steps; 0: only at the end */
+    int64_t eval_limit;    /* samples; 0: all */
+    int64_t stop_after;    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
+    bool resume;
+    tc_log_fn log;
+    void *log_user;
+    volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
+} tc_train_options;
+/* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6, weight decay 0.2, clip 5, logit scale 50, alpha 1. */
+tc_train_options tc_train_options_default(void);
+
+typedef struct tc_train_result {
+    int64_t steps, skipped_samples, skipped_steps;
+    double final_loss, seconds, pairs_per_second;
+    double top1; /* of eval_data, or -1 */
+} tc_train_result;
+
+/* Trains and writes OUT/model (a Hugging Face folder), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model. */
+tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
+
+/* ---- evaluation ---------------------------------------------------------------------------------------------- */
+
+typedef struct tc_zeroshot_result {
+    int64_t images, skipped;
+    double top1, top5; /* fractions */
+    int classes;
+    int64_t *class_count, *class_correct; /* [classes]; freed by tc_zeroshot_result_free */
+} tc_zeroshot_result;
+void tc_zeroshot_result_free(tc_zeroshot_result *r);
+
+typedef struct tc_retrieval_direction {
+    double r1, r5, r10; /* fractions of the rows whose match is among the first 1, 5, 10 */
+    double mean_rank, median_rank; /* 1 is best */
+} tc_retrieval_direction;
+typedef struct tc_retrieval_result {
+    int64_t pairs, skipped;
+    tc_retrieval_direction image_to_text, text_to_image;
+} tc_retrieval_result;
+
+/* classifier [E,C] from text embeddings [C,T,E]: each normalised, averaged over templates, normalised again. */
+void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim, float *classifier);
+/* Ranks of the true matches in logits = scale * image . text^T, image and text [n,dim] taken as given; equal logits in index order.
+ * rank0_* [n] may be NULL. */
+tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale, int64_t *rank0_image_to_text,
+                             int64_t *rank0_text_to_image, tc_retrieval_result *result, tc_error *err);
+tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
+                           void *log_user, tc_zeroshot_result *result, tc_error *err);
+tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
+                            void *log_user, tc_retrieval_result *result, tc_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

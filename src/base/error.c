@@ -1,0 +1,44 @@
+/* error.c - error messages and checked arithmetic. */
+#include "base/base.h"
+
+#include <string.h>
+
+tc_status tc_fail(tc_error *err, tc_status status, const char *format, ...) {
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(err->message, sizeof err->message, format, args);
+        va_end(args);
+        err->status = status;
+    }
+    return status;
+}
+
+tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...) {
+    if (!err) return status;
+    char old[sizeof err->message];
+    memcpy(old, err->message, sizeof old);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->message)
+        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    err->status = status;
+    return status;
+}
+
+tc_status tc_fail_memory(tc_error *err, size_t bytes) {
+    return tc_fail(err, TC_ENOMEM, "out of memory (%zu bytes wanted)", bytes);
+}
+
+bool tc_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
+
+bool tc_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+
+bool tc_round_up(size_t a, size_t multiple, size_t *out) {
+    size_t sum;
+    if (multiple == 0 || !tc_add(a, multiple - 1, &sum)) return false;
+    *out = sum - sum % multiple;
+    return true;
+}

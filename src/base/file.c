@@ -1,0 +1,207 @@
+/* file.c - paths, mapped files and atomic writing.
+ *
+ * A mapped file that another program shortens would end this one with SIGBUS; tc_map_check compares the size again before the
+ * bytes are read. The writer never touches the old file: what is under the final name is always complete. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool tc_starts_with(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
+
+bool tc_ends_with(const char *s, const char *suffix) {
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+char *tc_path_join(const char *dir, const char *name) {
+    tc_buf b = {0};
+    tc_buf_printf(&b, "%s%s%s", dir, tc_ends_with(dir, "/") ? "" : "/", name);
+    return tc_buf_take(&b);
+}
+
+bool tc_path_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool tc_path_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+tc_status tc_make_dirs(const char *path, tc_error *err) {
+    char *copy = tc_strdup(path);
+    if (!copy) return tc_fail_memory(err, strlen(path));
+    tc_status status = TC_OK;
+    for (char *p = copy + 1; status == TC_OK; p++) {
+        char c = *p;
+        if (c != '/' && c != 0) continue;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && tc_path_is_dir(copy)))
+            status = tc_fail(err, TC_EIO, "%s: cannot make the folder: %s", copy, strerror(errno));
+        *p = c;
+        if (c == 0) break;
+    }
+    free(copy);
+    return status;
+}
+
+tc_status tc_map_open(tc_map *m, const char *path, tc_error *err) {
+    *m = (tc_map){.fd = -1};
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return tc_fail(err, TC_EIO, "%s: not a regular file", path);
+    }
+    m->fd = fd;
+    m->size = (size_t)st.st_size;
+    m->path = tc_strdup(path);
+    if (!m->path) {
+        tc_map_close(m);
+        return tc_fail_memory(err, strlen(path));
+    }
+    if (m->size == 0) return TC_OK;
+    void *p = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED) {
+        tc_map_close(m);
+        return tc_fail(err, TC_EIO, "%s: cannot map: %s", path, strerror(errno));
+    }
+    m->data = p;
+    return TC_OK;
+}
+
+tc_status tc_map_check(const tc_map *m, tc_error *err) {
+    struct stat st;
+    if (fstat(m->fd, &st) != 0 || st.st_size < 0 || (size_t)st.st_size < m->size)
+        return tc_fail(err, TC_EIO, "%s: the file was shortened while it was in use", m->path);
+    return TC_OK;
+}
+
+void tc_map_close(tc_map *m) {
+    if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
+    if (m->path && m->fd >= 0) close(m->fd);
+    free(m->path);
+    *m = (tc_map){.fd = -1};
+}
+
+tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size, tc_error *err) {
+    *data = NULL;
+    *size = 0;
+    struct stat st;
+    FILE *f = fopen(path, "rb");
+    if (!f) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
+    tc_status status = TC_OK;
+    char *bytes = NULL;
+    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode)) {
+        status = tc_fail(err, TC_EIO, "%s: not a regular file", path);
+    } else if ((uintmax_t)st.st_size > limit) {
+        status = tc_fail(err, TC_ENOMEM, "%s: %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size, limit);
+    } else if (!(bytes = malloc((size_t)st.st_size + 1))) {
+        status = tc_fail_memory(err, (size_t)st.st_size);
+    } else {
+        size_t n = fread(bytes, 1, (size_t)st.st_size, f);
+        if (ferror(f)) status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
+        bytes[n] = 0;
+        *size = n;
+    }
+    fclose(f);
+    if (status != TC_OK) {
+        free(bytes);
+        *size = 0;
+        return status;
+    }
+    *data = bytes;
+    return TC_OK;
+}
+
+/* ---- atomic writer */
+
+struct tc_writer {
+    char *path, *temporary;
+    FILE *file;
+    int error; /* errno of the first failure */
+};
+
+static void writer_free(tc_writer **w) {
+    free((*w)->path);
+    free((*w)->temporary);
+    free(*w);
+    *w = NULL;
+}
+
+tc_status tc_writer_open(tc_writer **out, const char *path, tc_error *err) {
+    tc_writer *w = tc_new(1, sizeof *w);
+    tc_buf name = {0};
+    tc_buf_printf(&name, "%s.tmp-%ld", path, (long)getpid());
+    char *temporary = tc_buf_take(&name);
+    if (!w || !temporary || !(w->path = tc_strdup(path))) {
+        free(w);
+        free(temporary);
+        return tc_fail_memory(err, strlen(path));
+    }
+    w->temporary = temporary;
+    w->file = fopen(temporary, "wbe");
+    if (!w->file) {
+        tc_fail(err, TC_EIO, "%s: cannot write: %s", path, strerror(errno));
+        writer_free(&w);
+        return TC_EIO;
+    }
+    *out = w;
+    return TC_OK;
+}
+
+void tc_writer_add(tc_writer *w, const void *data, size_t size) {
+    if (w->error || size == 0) return;
+    errno = 0;
+    if (fwrite(data, 1, size, w->file) != size) w->error = errno ? errno : EIO;
+}
+
+/* The rename is durable only when the folder is. */
+static int sync_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? tc_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : tc_strdup(".");
+    if (!dir) return ENOMEM;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+    free(dir);
+    if (fd < 0) return errno;
+    if (fsync(fd) != 0 && errno != EINVAL) error = errno;
+    close(fd);
+    return error;
+}
+
+tc_status tc_writer_commit(tc_writer **out, tc_error *err) {
+    tc_writer *w = *out;
+    errno = 0;
+    if (!w->error && fflush(w->file) != 0) w->error = errno ? errno : EIO;
+    if (!w->error && fsync(fileno(w->file)) != 0) w->error = errno ? errno : EIO;
+    if (fclose(w->file) != 0 && !w->error) w->error = errno ? errno : EIO;
+    if (!w->error && rename(w->temporary, w->path) != 0) w->error = errno ? errno : EIO;
+    if (!w->error) w->error = sync_folder(w->path);
+    tc_status status = TC_OK;
+    if (w->error) {
+        status = tc_fail(err, TC_EIO, "%s: cannot write: %s", w->path, strerror(w->error));
+        unlink(w->temporary);
+    }
+    writer_free(out);
+    return status;
+}
+
+void tc_writer_abort(tc_writer **w) {
+    if (!*w) return;
+    fclose((*w)->file);
+    unlink((*w)->temporary);
+    writer_free(w);
+}
+
+tc_status tc_file_write(const char *path, const void *data, size_t size, tc_error *err) {
+    tc_writer *w;
+    tc_status status = tc_writer_open(&w, path, err);
+    if (status != TC_OK) return status;
+    tc_writer_add(w, data, size);
+    return tc_writer_commit(&w, err);
+}

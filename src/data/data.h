@@ -1,0 +1,50 @@
+/* data.h - sources of samples and the parallel loader of training batches. */
+#ifndef TC_DATA_H
+#define TC_DATA_H
+
+#include "media/media.h"
+
+/* A source behind tc_data: one table of functions for each form of data. */
+typedef struct tc_source {
+    const char *kind;
+    tc_status (*image)(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
+    tc_status (*caption)(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err);
+    const char *(*name)(const tc_data *d, int64_t i, char *buffer, size_t size);
+    int (*label)(const tc_data *d, int64_t i);
+    void (*free)(tc_data *d);
+} tc_source;
+
+/* With augmentation; otherwise as tc_data_image. */
+tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
+
+/* One training batch; samples that could not be read are left out, so n may be below the batch size. */
+typedef struct tc_batch {
+    int n;
+    float *pixel_values; /* [n,3,S,S] */
+    int32_t *ids;        /* [n,context] */
+    int64_t *index;      /* [n] sample numbers */
+} tc_batch;
+
+typedef struct tc_loader_options {
+    const tc_data *data;
+    const tc_tokenizer *tokenizer;
+    tc_preprocess preprocess;
+    int context, batch, workers;
+    uint64_t seed;
+    double crop_scale_min; /* 1: none */
+    bool flip;
+    int64_t first_step;    /* where to go on: batch number since the beginning of training */
+} tc_loader_options;
+
+/* Batches in a fixed order: step t of a source of n samples holds positions t*B .. t*B+B-1 of the endless sequence of epochs, each epoch a
+ * permutation that depends on (seed, epoch) alone; the last batch of an epoch goes on into the next one. The caption template and the
+ * augmentation of a sample are pure functions of (seed, epoch, sample). Workers prefetch; the result does not depend on their number. */
+typedef struct tc_loader tc_loader;
+tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err);
+/* The next batch; valid until the next call. An error only if a whole epoch's worth of samples in a row was bad. */
+tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err);
+/* Samples skipped so far, and the last reason (one line, "" if none). */
+int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size);
+void tc_loader_close(tc_loader **l);
+
+#endif

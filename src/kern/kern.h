@@ -1,0 +1,97 @@
+/* kern.h - the kernels: one table of function pointers, one contract each.
+ *
+ * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F, BW, DQ, VL). tc_kern() gives the
+ * table of the best level that the CPU has and TINYCLIP_CPU allows. Matrix products are oneDNN's at avx2 and avx512 and
+ * plain C at ref. In the double build (TC_REAL=double) only ref exists.
+ *
+ * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no alignment beyond the
+ * element's, but aligned ones are faster. Outputs never overlap inputs unless the comment says so. Kernels are thread-safe, never
+ * allocate (except the *_prepare functions and a bounded thread-local scratch on first use), and split their own work over OpenMP threads where it
+ * is worth it. Reductions have a fixed order whatever the number of threads.
+ * Sequences: seq[0..nseq] are row offsets, seq[0] = 0, ascending; sequence s has rows seq[s] .. seq[s+1]-1. */
+#ifndef TC_KERN_H
+#define TC_KERN_H
+
+#include "base/base.h"
+
+enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU }; /* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)) */
+
+/* A weight W [n,k] made ready for y = act(x W^T + b) + r; immutable, shared between threads. */
+typedef struct tc_linear tc_linear;
+
+/* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements. q has
+ * one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then q, out, dq, dout have nseq rows.
+ * The scores are scale * q . k; with `causal`, key j is seen by query i only if j <= i (positions within the sequence). */
+typedef struct tc_attention {
+    int heads, dim;        /* dim: of one head, any size >= 1 */
+    int nseq;
+    const int32_t *seq;    /* [nseq+1], offsets of key rows */
+    const int32_t *q_row;  /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
+    bool causal;
+    tc_real scale;
+    const tc_real *q, *k, *v; /* rows ldq, ldk, ldv apart */
+    int64_t ldq, ldk, ldv;
+} tc_attention;
+
+typedef struct tc_kern {
+    const char *name;
+
+    /* ---- matrix products
+     * c [m,n] = alpha * op(a) [m,k] . op(b) [k,n] + beta * c; op is transposition if the flag is set. Repeats bit for bit at the same
+     * number of threads. m, n or k may be 0. */
+    void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
+                 tc_real beta, tc_real *c, int64_t ldc);
+    /* Packs W [n,k] (rows ldw apart; stored [k,n] if `transposed`); bias [n] or NULL is copied. rows_hint: the row count that it will mostly run with.
+     * NULL if memory ran out. */
+    tc_linear *(*linear_prepare)(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add, int64_t rows_hint);
+    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b) + y. */
+    void (*linear_run)(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
+    void (*linear_free)(tc_linear *l);
+
+    /* ---- rows
+     * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2] may be NULL. y may be x. */
+    void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd);
+    /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
+    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+    /* y = act(x); y may be x. n elements. */
+    void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
+    /* dx = dy * act'(x); dx may be dy. */
+    void (*act_backward)(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
+    /* x [rows,n] += bias [n], then y = act(x) (y may be x; x keeps the value before the activation if y differs). */
+    void (*bias_act)(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);
+    /* db [n] += sum of the rows of dy [rows,n]. Fixed order. */
+    void (*bias_backward)(int64_t rows, int64_t n, const tc_real *dy, tc_real *db);
+    void (*add)(int64_t n, const tc_real *a, const tc_real *b, tc_real *y); /* y = a + b; y may be a or b */
+    /* Softmax over each row, in place; the row's maximum is subtracted. */
+    void (*softmax)(int64_t rows, int64_t n, tc_real *x, int64_t ldx);
+    /* y = x / max(|x|, 1e-12), inv_norm [rows] (may be NULL) = 1 / max(|x|, 1e-12). */
+    void (*l2norm)(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm);
+    /* dx from y and inv_norm: (dy - y (y . dy)) * inv_norm. */
+    void (*l2norm_backward)(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx);
+
+    /* ---- attention, see tc_attention. out [rows, heads*dim], ldo apart. lse [rows, heads] (log-sum-exp of the scaled scores) is needed
+     * by the backward pass; NULL if not wanted. */
+    void (*attention)(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse);
+    /* dq, dk, dv (same layout and ld as q, k, v) are written, not added. With q_row, dk and dv are written for all key rows. */
+    void (*attention_backward)(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
+
+    /* ---- losses (definitions: loss goldens; paper section 3.1)
+     * x [rows,n] holds logits and is replaced by (softmax(x) - q) * grad_scale. q: target distribution [rows,n], or NULL: one-hot, row r's target is column
+     * r + first_target. Returns the sum over rows of -sum_c q log_softmax(x). */
+    double (*softmax_xent)(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale);
+    /* Sum of x*y and of x*x in double, fixed order. */
+    double (*dot)(int64_t n, const tc_real *x, const tc_real *y);
+
+    /* ---- optimizer (Loshchilov & Hutter 2019; form of the train goldens)
+     * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr (m/c1) / (sqrt(v/c2) + eps), c1 = 1 - b1^t, c2 = 1 - b2^t. */
+    void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2, double eps, double c1, double c2);
+} tc_kern;
+
+/* The table in use. Thread-safe. */
+const tc_kern *tc_kern_get(void);
+/* Level `i` (0 ref, 1 avx2, 2 avx512) if this CPU and TINYCLIP_CPU allow it, else NULL: for tests and benchmarks. */
+const tc_kern *tc_kern_level(int i);
+/* Multiply-accumulates a second of an FMA loop held in registers, on all threads: the peak that a matrix product could reach; `seconds` long. */
+double tc_kern_measure_peak(double seconds);
+
+#endif

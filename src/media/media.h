@@ -1,0 +1,38 @@
+/* media.h - decoded images and what is done to them before a network sees them. */
+#ifndef TC_MEDIA_H
+#define TC_MEDIA_H
+
+#include "base/base.h"
+
+/* As Pillow names them. A P image keeps indices and palette; I;16 is 16-bit gray in host order. */
+typedef enum tc_mode { TC_MODE_1, TC_MODE_L, TC_MODE_LA, TC_MODE_P, TC_MODE_RGB, TC_MODE_RGBA, TC_MODE_CMYK, TC_MODE_I16 } tc_mode;
+
+typedef struct tc_image {
+    tc_mode mode;
+    int width, height;
+    uint8_t *pixels;          /* [height,width,channels] (I;16: uint16_t [height,width]; 1: one byte a pixel, 0 or 255); owned */
+    uint8_t palette[256][4];  /* mode P: red, green, blue, alpha */
+    bool has_transparency;    /* a tRNS entry: palette alpha (P), or the key below */
+    uint16_t key[3];          /* colour key of L, I;16, RGB */
+    int orientation;          /* EXIF, 1 to 8; 1 if there is none */
+} tc_image;
+
+/* Checks the header against pixel_limit first, then decodes. `name` is for messages. */
+tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const char *name, int64_t pixel_limit, tc_error *err);
+void tc_image_free(tc_image *im);
+
+/* Training augmentation: a random part of the image is cut out (torchvision's RandomResizedCrop: area between scale_min and 1 of the whole, aspect
+ * 3/4 to 4/3), resized to the crop size, and flipped with probability 1/2 if `flip`. A pure function of `seed`. */
+typedef struct tc_augment {
+    uint64_t seed;
+    double scale_min; /* 1: no random crop: the centred crop of tc_preprocess is used */
+    bool flip;
+} tc_augment;
+
+/* The whole preprocessing of a decoded image; augment may be NULL. pixel_values [3,S,S] and crop [S,S,3] may each be NULL. */
+tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const tc_augment *augment, float *pixel_values, uint8_t *crop, tc_error *err);
+
+/* Pillow's resize with the bicubic filter, `channels` 1 to 4 bytes a pixel, out [oh,ow,channels]. The order of the passes is Pillow 13's. */
+tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int ow, int oh, uint8_t *out, tc_error *err);
+
+#endif

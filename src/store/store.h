@@ -1,0 +1,70 @@
+/* store.h - where tensors lie: every layout yields (name, dtype, shape, bytes), checked completely before anything is used.
+ *
+ * Format: https://github.com/huggingface/safetensors (the specification in its README); NumPy's .npy format 1.0 to 3.0. */
+#ifndef TC_STORE_H
+#define TC_STORE_H
+
+#include "base/base.h"
+
+#include <jansson.h>
+
+typedef enum tc_dtype { TC_F64, TC_F32, TC_F16, TC_BF16, TC_I64, TC_I32, TC_I16, TC_I8, TC_U64, TC_U32, TC_U16, TC_U8, TC_BOOL, TC_F8_E4M3, TC_F8_E5M2 } tc_dtype;
+enum { TC_MAX_RANK = 8 };
+
+/* One tensor: `data` points into the mapped file (no alignment is promised), little-endian, row-major. */
+typedef struct tc_tensor {
+    const char *name;
+    tc_dtype dtype;
+    int ndim;
+    int64_t shape[TC_MAX_RANK];
+    const uint8_t *data;
+    size_t bytes;
+} tc_tensor;
+
+const char *tc_dtype_name(tc_dtype d); /* "F32" */
+size_t tc_dtype_size(tc_dtype d);
+int64_t tc_tensor_numel(const tc_tensor *t);
+/* "[512,768]" */
+const char *tc_shape_text(int ndim, const int64_t *shape, char *buffer, size_t size);
+/* n elements from element `start` on, converted (exactly, for F16, BF16, F32) to tc_real. Not for F8. False if the dtype cannot be converted. */
+bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out);
+bool tc_tensor_read_i64(const tc_tensor *t, int64_t start, int64_t n, int64_t *out); /* integer dtypes */
+
+typedef struct tc_store tc_store;
+/* A .safetensors file, a model.safetensors.index.json (sharded), or a folder that holds model.safetensors or such an index. */
+tc_status tc_store_open(tc_store **out, const char *path, tc_error *err);
+void tc_store_close(tc_store **s);
+size_t tc_store_count(const tc_store *s);
+const tc_tensor *tc_store_at(const tc_store *s, size_t i);           /* in the order of their names */
+const tc_tensor *tc_store_find(const tc_store *s, const char *name); /* NULL if there is none */
+const char *tc_store_metadata(const tc_store *s, const char *key);   /* of __metadata__; NULL if there is none */
+const char *tc_store_path(const tc_store *s);
+/* Error if any mapped file was shortened; call before reading data. */
+tc_status tc_store_check(const tc_store *s, tc_error *err);
+/* For the fuzz target: the same checks on bytes in memory. */
+tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc_error *err);
+
+/* A file being written, atomically. Add all tensors, then commit; the data must stay until then. Tensors are written in the order of their
+ * dtype's size (descending) and then name, as the reference does, so that every tensor is aligned; the header is padded with spaces to 8 bytes. */
+typedef struct tc_st_writer tc_st_writer;
+tc_status tc_st_writer_create(tc_st_writer **out, tc_error *err);
+tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err);
+tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *value, tc_error *err);
+/* Frees *w in every case. *checksum (may be NULL) gets tc_checksum(0, whole file). */
+tc_status tc_st_writer_commit(tc_st_writer **w, const char *path, uint64_t *checksum, tc_error *err);
+void tc_st_writer_abort(tc_st_writer **w);
+
+/* JSON from a file or text: UTF-8, no duplicate keys, depth limited. Errors name the file and line. The caller releases with json_decref. */
+tc_status tc_json_load(json_t **out, const char *path, size_t limit, tc_error *err);
+tc_status tc_json_parse(json_t **out, const char *text, size_t size, const char *name, tc_error *err);
+
+/* NumPy arrays: C order only; dtypes <f4 <f8 <f2 <i8 <i4 |u1 |i1 |b1. t->data points into *owner (a mapping), t->name is the path. */
+typedef struct tc_npy {
+    tc_map map;
+    tc_tensor tensor;
+} tc_npy;
+tc_status tc_npy_open(tc_npy *out, const char *path, tc_error *err);
+void tc_npy_close(tc_npy *n);
+tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err);
+
+#endif
