@@ -67,12 +67,12 @@ void tc_format_duration(double seconds, char *out, size_t size) {
 
 uint64_t tc_checksum(uint64_t start, const void *data, size_t size) {
     const uint8_t *p = data;
-    uint64_t h = start ^ 0xcbf29ce484222325u;
+    uint64_t h = start;
     for (; size >= 8; size -= 8, p += 8) {
         uint64_t word;
         memcpy(&word, p, 8);
-        h = mix(h ^ word) * 0x100000001b3u;
+        h = mix(h ^ word ^ 0xcbf29ce484222325u) * 0x100000001b3u;
     }
-    for (; size; size--, p++) h = (h ^ *p) * 0x100000001b3u;
-    return mix(h);
+    for (; size; size--, p++) h = mix(h ^ *p ^ 0xcbf29ce484222325u) * 0x100000001b3u;
+    return h;
 }

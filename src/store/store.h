@@ -23,6 +23,9 @@ typedef struct tc_tensor {
 
 const char *tc_dtype_name(tc_dtype d); /* "F32" */
 size_t tc_dtype_size(tc_dtype d);
+bool tc_dtype_find(const char *name, tc_dtype *out); /* false if there is no such name */
+/* Bytes of a tensor; false if an axis is negative or the product overflows. */
+bool tc_tensor_bytes(tc_dtype dtype, int ndim, const int64_t *shape, size_t *bytes);
 int64_t tc_tensor_numel(const tc_tensor *t);
 /* "[512,768]" */
 const char *tc_shape_text(int ndim, const int64_t *shape, char *buffer, size_t size);
@@ -65,6 +68,8 @@ typedef struct tc_npy {
 } tc_npy;
 tc_status tc_npy_open(tc_npy *out, const char *path, tc_error *err);
 void tc_npy_close(tc_npy *n);
+/* The same checks on the bytes of a file that lie in memory; out->data points into them. */
+tc_status tc_npy_parse(tc_tensor *out, const void *data, size_t size, const char *name, tc_error *err);
 tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err);
 
 #endif

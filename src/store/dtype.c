@@ -1,0 +1,143 @@
+/* dtype.c - element types of stored tensors and their conversion to the numbers of the program.
+ *
+ * Bytes are little-endian at any alignment, so every element is copied out before it is looked at. */
+#include "store/store.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    uint8_t size;
+} dtypes[] = {
+    [TC_F64] = {"F64", 8}, [TC_F32] = {"F32", 4},   [TC_F16] = {"F16", 2},         [TC_BF16] = {"BF16", 2},       [TC_I64] = {"I64", 8},
+    [TC_I32] = {"I32", 4}, [TC_I16] = {"I16", 2},   [TC_I8] = {"I8", 1},           [TC_U64] = {"U64", 8},         [TC_U32] = {"U32", 4},
+    [TC_U16] = {"U16", 2}, [TC_U8] = {"U8", 1},     [TC_BOOL] = {"BOOL", 1},       [TC_F8_E4M3] = {"F8_E4M3", 1}, [TC_F8_E5M2] = {"F8_E5M2", 1},
+};
+
+const char *tc_dtype_name(tc_dtype d) { return dtypes[d].name; }
+
+size_t tc_dtype_size(tc_dtype d) { return dtypes[d].size; }
+
+bool tc_dtype_find(const char *name, tc_dtype *out) {
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(dtypes[i].name, name) == 0) {
+            *out = (tc_dtype)i;
+            return true;
+        }
+    return false;
+}
+
+int64_t tc_tensor_numel(const tc_tensor *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->ndim; i++) n *= t->shape[i];
+    return n;
+}
+
+bool tc_tensor_bytes(tc_dtype dtype, int ndim, const int64_t *shape, size_t *bytes) {
+    size_t n = 1;
+    for (int i = 0; i < ndim; i++)
+        if (shape[i] < 0 || !tc_mul(n, (size_t)shape[i], &n)) return false;
+    return tc_mul(n, tc_dtype_size(dtype), bytes) && *bytes <= PTRDIFF_MAX;
+}
+
+const char *tc_shape_text(int ndim, const int64_t *shape, char *buffer, size_t size) {
+    size_t used = (size_t)snprintf(buffer, size, "[");
+    for (int i = 0; i < ndim && used < size; i++) used += (size_t)snprintf(buffer + used, size - used, "%s%lld", i ? "," : "", (long long)shape[i]);
+    if (used < size) snprintf(buffer + used, size - used, "]");
+    return buffer;
+}
+
+static float float_of_bits(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+/* IEEE binary16: subnormals (exponent 0) are fraction * 2^-24, infinities and NaN keep their fraction. */
+static float half_to_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff;
+    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
+    if (exponent) return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float f = (float)fraction * 0x1p-24f;
+    return sign ? -f : f;
+}
+
+static bool range_is_inside(const tc_tensor *t, int64_t start, int64_t n) {
+    int64_t numel = tc_tensor_numel(t);
+    return start >= 0 && n >= 0 && start <= numel && n <= numel - start;
+}
+
+/* One element of an integer type, or false; U64 above the largest int64_t too. */
+static bool read_integer(tc_dtype dtype, const uint8_t *p, int64_t *out) {
+    uint64_t u = 0;
+    size_t size = tc_dtype_size(dtype);
+    memcpy(&u, p, size);
+    switch (dtype) {
+    case TC_I64: *out = (int64_t)u; return true;
+    case TC_I32: *out = (int32_t)u; return true;
+    case TC_I16: *out = (int16_t)u; return true;
+    case TC_I8: *out = (int8_t)u; return true;
+    case TC_U64:
+    case TC_U32:
+    case TC_U16:
+    case TC_U8: *out = (int64_t)u; return u <= INT64_MAX;
+    case TC_BOOL: *out = u != 0; return true;
+    default: return false;
+    }
+}
+
+bool tc_tensor_read_i64(const tc_tensor *t, int64_t start, int64_t n, int64_t *out) {
+    if (!range_is_inside(t, start, n)) return false;
+    size_t size = tc_dtype_size(t->dtype);
+    for (int64_t i = 0; i < n; i++)
+        if (!read_integer(t->dtype, t->data + (size_t)(start + i) * size, out + i)) return false;
+    return true;
+}
+
+static void read_f64(const uint8_t *p, int64_t n, tc_real *out) {
+    for (int64_t i = 0; i < n; i++) {
+        double d;
+        memcpy(&d, p + 8 * i, 8);
+        out[i] = (tc_real)d;
+    }
+}
+
+static void read_f32(const uint8_t *p, int64_t n, tc_real *out) {
+    if (sizeof(tc_real) == 4) {
+        if (n) memcpy(out, p, (size_t)n * 4);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float f;
+        memcpy(&f, p + 4 * i, 4);
+        out[i] = (tc_real)f;
+    }
+}
+
+static void read_16(const uint8_t *p, int64_t n, bool bf16, tc_real *out) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2);
+        out[i] = (tc_real)(bf16 ? float_of_bits((uint32_t)h << 16) : half_to_float(h));
+    }
+}
+
+bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) {
+    if (!range_is_inside(t, start, n)) return false;
+    if (n == 0) return t->dtype != TC_F8_E4M3 && t->dtype != TC_F8_E5M2;
+    size_t size = tc_dtype_size(t->dtype);
+    const uint8_t *p = t->data + (size_t)start * size;
+    switch (t->dtype) {
+    case TC_F64: read_f64(p, n, out); return true;
+    case TC_F32: read_f32(p, n, out); return true;
+    case TC_F16: read_16(p, n, false, out); return true;
+    case TC_BF16: read_16(p, n, true, out); return true;
+    default: break;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t v;
+        if (!read_integer(t->dtype, p + (size_t)i * size, &v)) return false;
+        out[i] = (tc_real)v;
+    }
+    return true;
+}

@@ -1,0 +1,135 @@
+/* store_writer.c - writes a .safetensors file. Tensors go out in the order of their element size, largest first, then by name, as the reference's
+ * do: with a header padded to 8 bytes every tensor is then aligned to its element. */
+#include "store/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tc_st_writer {
+    tc_tensor_list list; /* names are copies */
+    json_t *metadata;
+};
+
+/* The file as it is written, with the checksum of all its bytes; a piece that does not end on a word waits in `rest`. */
+typedef struct sink {
+    tc_writer *writer;
+    uint64_t checksum;
+    uint8_t rest[8];
+    size_t nrest;
+} sink;
+
+tc_status tc_st_writer_create(tc_st_writer **out, tc_error *err) {
+    tc_st_writer *w = tc_new(1, sizeof *w);
+    *out = w;
+    if (w && (w->metadata = json_object())) return TC_OK;
+    tc_st_writer_abort(out);
+    return tc_fail_memory(err, sizeof *w);
+}
+
+void tc_st_writer_abort(tc_st_writer **w) {
+    if (!*w) return;
+    for (size_t i = 0; i < (*w)->list.count; i++) free((char *)(uintptr_t)(*w)->list.at[i].name);
+    free((*w)->list.at);
+    json_decref((*w)->metadata);
+    free(*w);
+    *w = NULL;
+}
+
+tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err) {
+    tc_tensor t = {.dtype = dtype, .ndim = ndim, .data = data};
+    if (ndim < 0 || ndim > TC_MAX_RANK) return tc_fail(err, TC_EARG, "tensor '%.200s': %d axes, at most %d can be written", name, ndim, TC_MAX_RANK);
+    if (strcmp(name, "__metadata__") == 0) return tc_fail(err, TC_EARG, "a tensor cannot be named __metadata__");
+    if (ndim) memcpy(t.shape, shape, (size_t)ndim * sizeof *shape);
+    if (!tc_tensor_bytes(dtype, ndim, t.shape, &t.bytes)) return tc_fail(err, TC_EARG, "tensor '%.200s': its shape makes no sense", name);
+    if (!tc_grow(&w->list.at, &w->list.capacity, w->list.count + 1, sizeof t) || !(t.name = tc_strdup(name))) return tc_fail_memory(err, sizeof t);
+    w->list.at[w->list.count++] = t;
+    return TC_OK;
+}
+
+tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *value, tc_error *err) {
+    if (json_object_set_new(w->metadata, key, json_string(value)) == 0) return TC_OK;
+    return tc_fail(err, TC_EARG, "metadata '%.200s' is not UTF-8 (or memory ran out)", key);
+}
+
+static int in_file_order(const void *pa, const void *pb) {
+    const tc_tensor *a = pa, *b = pb;
+    size_t sa = tc_dtype_size(a->dtype), sb = tc_dtype_size(b->dtype);
+    if (sa != sb) return sa > sb ? -1 : 1;
+    return strcmp(a->name, b->name);
+}
+
+static int describe(json_t *root, const tc_tensor *t, size_t start) {
+    json_t *shape = json_array(), *info;
+    for (int i = 0; i < t->ndim; i++)
+        if (json_array_append_new(shape, json_integer(t->shape[i])) != 0) break;
+    if (json_array_size(shape) != (size_t)t->ndim) {
+        json_decref(shape);
+        return -1;
+    }
+    info = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tc_dtype_name(t->dtype), "shape", shape, "data_offsets", (json_int_t)start, (json_int_t)(start + t->bytes));
+    return json_object_set_new(root, t->name, info);
+}
+
+/* The header's JSON, padded with spaces so that 8 + N is a multiple of 8. */
+static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *out, tc_error *err) {
+    json_t *root = json_object();
+    size_t at = 0;
+    tc_status status = TC_OK;
+    if (!root) return tc_fail_memory(err, sizeof(void *));
+    if (json_object_size(w->metadata) && json_object_set(root, "__metadata__", w->metadata) != 0) status = tc_fail_memory(err, sizeof(void *));
+    for (size_t i = 0; i < w->list.count && status == TC_OK; i++) {
+        const tc_tensor *t = &w->list.at[i];
+        size_t start = at;
+        if (json_object_get(root, t->name)) status = tc_fail(err, TC_EARG, "%s: tensor '%.200s' is to be written twice", path, t->name);
+        else if (!tc_add(at, t->bytes, &at) || at > PTRDIFF_MAX) status = tc_fail(err, TC_EARG, "%s: too large for any file", path);
+        else if (describe(root, t, start) != 0) status = tc_fail(err, TC_EARG, "%s: tensor name '%.200s' is not UTF-8 (or memory ran out)", path, t->name);
+    }
+    char *text = status == TC_OK ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    if (status != TC_OK) return status;
+    if (text) tc_buf_puts(out, text);
+    while (text && out->size % 8 != 0 && !out->failed) tc_buf_puts(out, " ");
+    free(text);
+    if (!text || out->failed) return tc_fail_memory(err, out->size);
+    if (out->size > TC_ST_HEADER_LIMIT) return tc_fail(err, TC_EARG, "%s: header of %zu bytes, more than the limit of %d", path, out->size, TC_ST_HEADER_LIMIT);
+    return TC_OK;
+}
+
+static void sink_add(sink *s, const void *data, size_t size) {
+    const uint8_t *p = data;
+    tc_writer_add(s->writer, data, size);
+    while (s->nrest && s->nrest < 8 && size) {
+        s->rest[s->nrest++] = *p++;
+        size--;
+    }
+    if (s->nrest == 8) {
+        s->checksum = tc_checksum(s->checksum, s->rest, 8);
+        s->nrest = 0;
+    }
+    if (s->nrest || size == 0) return;
+    size_t whole = size / 8 * 8;
+    s->checksum = tc_checksum(s->checksum, p, whole);
+    s->nrest = size - whole;
+    memcpy(s->rest, p + whole, s->nrest);
+}
+
+tc_status tc_st_writer_commit(tc_st_writer **out, const char *path, uint64_t *checksum, tc_error *err) {
+    tc_st_writer *w = *out;
+    tc_buf header = {0};
+    sink s = {0};
+    if (w->list.count) qsort(w->list.at, w->list.count, sizeof *w->list.at, in_file_order);
+    tc_status status = make_header(w, path, &header, err);
+    if (status == TC_OK) status = tc_writer_open(&s.writer, path, err);
+    if (status == TC_OK) {
+        uint8_t first[8];
+        for (int i = 0; i < 8; i++) first[i] = (uint8_t)((uint64_t)header.size >> (8 * i));
+        sink_add(&s, first, 8);
+        sink_add(&s, header.data, header.size);
+        for (size_t i = 0; i < w->list.count; i++) sink_add(&s, w->list.at[i].data, w->list.at[i].bytes);
+        if (checksum) *checksum = tc_checksum(s.checksum, s.rest, s.nrest);
+        status = tc_writer_commit(&s.writer, err);
+    }
+    tc_buf_free(&header);
+    tc_st_writer_abort(out);
+    return status;
+}
