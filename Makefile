@@ -1,6 +1,6 @@
 # Makefile - build, test and install TinyCLIP. `make help` lists the targets.
 #
-# Everything is found with pkg-config, except oneDNN, which Debian ships without a .pc file.
+# Everything is found with pkg-config, except oneDNN and giflib, which Debian ships without a .pc file.
 # Sources are found by folder: src/*/ is the library, cli/ the program, tests/ one program a file.
 
 CC ?= gcc
@@ -14,7 +14,7 @@ CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 OPT ?= -O2 -g
 CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=default
-LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)) -ldnnl -lm -lpthread
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)) -lgif -ldnnl -lm -lpthread
 LDFLAGS += -fopenmp
 
 LIB_SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
@@ -51,7 +51,7 @@ $(B)/tinyclip: $(CLI_OBJ) $(B)/libtinyclip.a
 	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(B)/libtinyclip.a $(LDLIBS)
 $(B)/tinyclip.pc: Makefile
 	@mkdir -p $(@D)
-	printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: tinyclip\nDescription: Small CLIP models: distillation, inference and evaluation\nVersion: %s\nRequires.private: %s\nLibs: -L$${libdir} -ltinyclip\nLibs.private: -ldnnl -lgomp -lm -lpthread\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' >$@
+	printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: tinyclip\nDescription: Small CLIP models: distillation, inference and evaluation\nVersion: %s\nRequires.private: %s\nLibs: -L$${libdir} -ltinyclip\nLibs.private: -lgif -ldnnl -lgomp -lm -lpthread\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' >$@
 
 include tests/tests.mk
 

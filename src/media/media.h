@@ -15,11 +15,14 @@ typedef struct tc_image {
     bool has_transparency;    /* a tRNS entry: palette alpha (P), or the key below */
     uint16_t key[3];          /* colour key of L, I;16, RGB */
     int orientation;          /* EXIF, 1 to 8; 1 if there is none */
+    bool borrowed;            /* pixels belong to somebody else: tc_image_free leaves them alone */
 } tc_image;
 
 /* Checks the header against pixel_limit first, then decodes. `name` is for messages. */
 tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const char *name, int64_t pixel_limit, tc_error *err);
 void tc_image_free(tc_image *im);
+/* An image of mode L over px [h,w], which is borrowed, not copied, and never written to. TC_EARG if px is NULL or a side is not positive. */
+tc_status tc_image_from_gray(tc_image *out, const uint8_t *px, int w, int h);
 
 /* Training augmentation: a random part of the image is cut out (torchvision's RandomResizedCrop: area between scale_min and 1 of the whole, aspect
  * 3/4 to 4/3), resized to the crop size, and flipped with probability 1/2 if `flip`. A pure function of `seed`. */
