@@ -12,7 +12,7 @@ TEST_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 UNIT := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/kern/test_*.c)))
 # The double build: the same sources with TC_REAL=double and plain C kernels, for gradients against central differences.
 F64 := $(patsubst tests/%.c,$(B)/f64/%,$(sort $(wildcard tests/ops/test_*.c)))
-F64_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC))
+F64_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c
 F64_OBJ := $(F64_SRC:%.c=$(B)/f64/obj/%.o)
 GOLDEN_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/golden/*.c)))
 

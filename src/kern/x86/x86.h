@@ -1,0 +1,21 @@
+/* x86.h - the tables and functions of the x86 levels. */
+#ifndef TC_X86_H
+#define TC_X86_H
+
+#include "kern/kern_priv.h"
+
+extern const tc_kern tc_kern_avx2, tc_kern_avx512;
+
+double tc_avx2_peak(int64_t count);
+double tc_avx512_peak(int64_t count);
+
+/* ---- dnnl.c */
+void tc_dnnl_cap(int level);
+void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b,
+                  int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
+tc_linear *tc_dnnl_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
+                                  int64_t rows_hint);
+void tc_dnnl_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
+void tc_dnnl_linear_free(tc_linear *l);
+
+#endif
