@@ -1,0 +1,201 @@
+/* graph.h - a network is a linear array of nodes; everything else is a pass over it.
+ *
+ * A value is a matrix [rows, width]. Its rows belong to a space: so many rows a sequence (patches, tokens, one), or ragged
+ * (captions of different lengths). A node applies one operation to one or two values and makes one value. Parameters lie in a table beside the
+ * graph, each axis tagged with the group that it belongs to, so that inheritance, masks and pruning know no network. */
+#ifndef TC_GRAPH_H
+#define TC_GRAPH_H
+
+#include "kern/kern.h"
+
+/* ---- parameters */
+
+/* What an axis counts. An axis of HEADS has parts x heads x unit entries (parts 3: fused query, key, value; unit: head size). */
+typedef enum tc_group { TC_GROUP_NONE, TC_GROUP_EMBED, TC_GROUP_WIDTH, TC_GROUP_HEADS, TC_GROUP_FFN } tc_group;
+enum { TC_TOWER_VISION, TC_TOWER_TEXT, TC_TOWER_JOINT, TC_TOWERS };
+
+typedef struct tc_axis {
+    tc_group group;
+    int layer; /* of HEADS and FFN: the block; -1 otherwise */
+    int parts, unit;
+} tc_axis;
+
+enum { TC_PARAM_RANK = 4 };
+
+typedef struct tc_param {
+    char name[96]; /* canonical: OpenCLIP's */
+    int tower, layer; /* layer: the block it is in, or -1 */
+    int ndim;
+    int64_t shape[TC_PARAM_RANK];
+    tc_axis axis[TC_PARAM_RANK];
+    int64_t numel, offset; /* offset in a flat block of all parameters, elements, a multiple of 16 */
+    double init_mean, init_std; /* normal distribution of the initial values */
+} tc_param;
+
+typedef struct tc_params {
+    tc_param *items;
+    size_t count, capacity;
+    int64_t total; /* length of the flat block */
+} tc_params;
+
+/* Adds a parameter and returns its number, or -1 if memory ran out. The sizes must have been checked. */
+int tc_params_add(tc_params *p, const char *name, int tower, int layer, int ndim, const int64_t *shape, const tc_axis *axis, double mean, double std);
+int tc_params_find(const tc_params *p, const char *name); /* -1: none */
+void tc_params_free(tc_params *p);
+
+/* ---- graph */
+
+typedef struct tc_space {
+    int per_seq; /* rows a sequence; 0: ragged */
+} tc_space;
+
+typedef struct tc_value {
+    char name[32]; /* for tests that look inside; "" for most */
+    int space, width;
+    int producer;      /* node, or -1: the input */
+    bool needs_grad;
+} tc_value;
+
+typedef enum tc_pick { TC_PICK_ALL, TC_PICK_FIRST, TC_PICK_LAST } tc_pick;
+
+typedef struct tc_op tc_op;
+typedef struct tc_node {
+    const tc_op *op;
+    int nin, in[2], out;
+    int param[2]; /* weight and bias, or -1 */
+    /* attributes, by operation */
+    int act;                 /* act, linear (fused): TC_ACT_* */
+    bool add;                /* linear (fused): in[1] is added; the result takes its place */
+    bool transposed;         /* linear: the weight is [in, out] */
+    int row0, rows;          /* linear: rows row0 .. row0+rows-1 of the weight and the bias are used */
+    int heads, dim;          /* attention */
+    bool causal;             /* attention */
+    tc_pick pick;            /* attention: the queries; select: the rows */
+    int image_size, patch_size; /* patchify */
+} tc_node;
+
+typedef struct tc_graph {
+    tc_node *nodes;
+    size_t node_count, node_capacity;
+    tc_value *values;
+    size_t value_count, value_capacity;
+    tc_space spaces[8];
+    int space_count;
+    int input, output; /* values */
+    const tc_params *params;
+    bool failed; /* memory ran out or a shape did not fit, see message */
+    char message[256];
+} tc_graph;
+
+/* What a pass over the graph runs on: rows of each space follow from it. */
+typedef struct tc_feed {
+    int batch;              /* sequences */
+    const tc_real *pixels;  /* image graphs: [batch, width of the input]; else NULL */
+    const int32_t *ids;     /* text graphs: [seq[batch]] token ids, the sequences one after the other */
+    const int32_t *seq;     /* text graphs: [batch+1] offsets */
+} tc_feed;
+
+typedef struct tc_runner tc_runner;
+
+typedef struct tc_cost {
+    double macs;
+} tc_cost;
+
+/* One operation: all that the passes need to know of it. */
+struct tc_op {
+    const char *name;
+    /* Space and width of the result; tc_graph_fail if the inputs do not fit. */
+    void (*shape)(tc_graph *g, tc_node *n, tc_value *out);
+    void (*forward)(const tc_runner *r, const tc_node *n);
+    /* Reads the gradient of the result, adds to or writes those of the inputs (tc_grad_in) and of the parameters. NULL: no gradient passes. */
+    void (*backward)(const tc_runner *r, const tc_node *n);
+    /* Multiply-accumulates for rows_in, rows_out rows and `pairs` = sum over sequences of query rows x key rows seen. */
+    double (*macs)(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs);
+    /* Width of what forward keeps for backward beside the values, in the space of value aux_of(n); NULL: nothing. */
+    int (*aux_width)(const tc_graph *g, const tc_node *n);
+    unsigned keep;       /* bits 0, 1: backward reads that input's value; bit 2: the result's */
+    bool grad_in_place;  /* backward may put the gradient of input 0 over that of the result */
+    bool grad_adds;      /* backward can add to a gradient of its inputs that is already there */
+    bool grad_is_shared; /* backward passes the result's gradient on to both inputs unchanged */
+};
+enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_OUT = 4 };
+
+extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention, tc_op_act, tc_op_add, tc_op_select;
+/* All operations, for tests that go through them; ends with NULL. */
+extern const tc_op *const tc_ops[];
+
+/* Building: each call adds one node and returns its result's value. */
+tc_graph *tc_graph_create(const tc_params *params);
+void tc_graph_free(tc_graph **g);
+int tc_graph_space(tc_graph *g, int per_seq);
+int tc_graph_input(tc_graph *g, int space, int width);
+int tc_graph_add_node(tc_graph *g, tc_node node);
+void tc_graph_name(tc_graph *g, int value, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void tc_graph_fail(tc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
+
+/* Joins linear + activation and linear + residual into one node; exact. For inference. */
+void tc_graph_fuse(tc_graph *g);
+/* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
+double tc_graph_macs(const tc_graph *g, int length);
+
+/* ---- running */
+
+/* Weights made ready for inference, one a linear node; shared between runners. */
+typedef struct tc_prepared {
+    tc_linear **linear; /* [node_count] */
+    size_t count;
+    const tc_kern *kern;
+} tc_prepared;
+/* param[i] is the data of parameter i. */
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err);
+void tc_prepared_free(tc_prepared *p);
+
+struct tc_runner {
+    const tc_graph *graph;
+    const tc_kern *kern;
+    const tc_prepared *prepared;  /* inference, or NULL */
+    const tc_real *const *param;  /* [params] */
+    tc_real *const *param_grad;   /* [params], training; else NULL */
+    bool train;
+    bool keep_all;                /* every value keeps its memory: for looking inside */
+    /* of the last pass */
+    int batch;
+    const int32_t *ids;
+    int64_t rows[8];              /* rows of each space */
+    const int32_t *seq[8];        /* [batch+1] offsets of each space */
+    const int32_t *pick_row[3];   /* [batch] position of the picked row, by tc_pick */
+    tc_real **value, **grad, **aux;
+    /* plan */
+    int batch_capacity;
+    int64_t ragged_capacity;
+    int32_t *offsets[8];          /* owned seq of the spaces with a fixed number of rows */
+    int32_t *last_row, *first_row;
+    char *arena;
+    size_t arena_bytes;
+    bool *accumulate;             /* [node][2] the gradient of that input was already written */
+    int32_t *touched;             /* rows of the token table that the last backward pass wrote */
+    int64_t touched_count;
+};
+
+/* kern NULL: the table in use. The graph and the arrays must outlive the runner. */
+tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param, tc_real *const *param_grad, const tc_prepared *prepared,
+                           bool keep_all, tc_error *err);
+void tc_runner_free(tc_runner **r);
+/* Memory that a pass over so many sequences and ragged rows takes, bytes. */
+size_t tc_runner_memory(const tc_graph *g, bool train, int batch, int64_t ragged_rows);
+/* Runs the graph; the result lies in tc_runner_output until the next pass. Allocates only if the batch is larger than any before. */
+tc_status tc_runner_forward(tc_runner *r, const tc_feed *feed, tc_error *err);
+const tc_real *tc_runner_output(const tc_runner *r); /* [batch, width of the output] */
+/* The gradient of the output, to be filled before backward. */
+tc_real *tc_runner_output_grad(const tc_runner *r);
+/* Gradients of the parameters are written (not added) to param_grad. */
+void tc_runner_backward(tc_runner *r);
+
+/* For operations. */
+static inline int64_t tc_rows_of(const tc_runner *r, int value) { return r->rows[r->graph->values[value].space]; }
+static inline int tc_width_of(const tc_runner *r, int value) { return r->graph->values[value].width; }
+static inline size_t tc_node_index(const tc_runner *r, const tc_node *n) { return (size_t)(n - r->graph->nodes); }
+static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) { return r->accumulate[2 * tc_node_index(r, n) + (size_t)input]; }
+
+#endif

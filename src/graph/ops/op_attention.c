@@ -1,0 +1,50 @@
+/* op_attention.c - softmax(q k^T / sqrt(d)) v for each head and sequence (Vaswani et al. 2017).
+ *
+ * With one input it is [rows, 3*heads*d]: q, k, v side by side. With two, in[0] holds the queries of the picked rows alone, [batch, heads*d], and
+ * in[1] k and v side by side: the last block, of whose result only the class or end-of-text row is read. */
+#include "graph/graph.h"
+
+#include <math.h>
+
+static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    const tc_value *q = &g->values[n->in[0]];
+    int width = n->heads * n->dim;
+    bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == 2 * width;
+    if (!fits || (n->nin == 2) != (n->pick != TC_PICK_ALL)) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
+    out->space = q->space;
+    out->width = width;
+}
+
+static tc_attention describe(const tc_runner *r, const tc_node *n) {
+    int64_t width = n->heads * n->dim;
+    int kv = n->in[n->nin - 1];
+    const tc_real *k = r->value[kv] + (n->nin == 1 ? width : 0);
+    return (tc_attention){.heads = n->heads, .dim = n->dim, .nseq = r->batch, .seq = r->seq[r->graph->values[kv].space], .q_row = r->pick_row[n->pick],
+                          .causal = n->causal, .scale = (tc_real)(1 / sqrt((double)n->dim)), .q = r->value[n->in[0]], .k = k, .v = k + width,
+                          .ldq = tc_width_of(r, n->in[0]), .ldk = tc_width_of(r, kv), .ldv = tc_width_of(r, kv)};
+}
+
+static int attention_aux(const tc_graph *g, const tc_node *n) {
+    (void)g;
+    return n->heads;
+}
+
+static void attention_forward(const tc_runner *r, const tc_node *n) {
+    tc_attention a = describe(r, n);
+    r->kern->attention(&a, r->value[n->out], tc_width_of(r, n->out), r->aux[tc_node_index(r, n)]);
+}
+
+static void attention_backward(const tc_runner *r, const tc_node *n) {
+    tc_attention a = describe(r, n);
+    int64_t width = n->heads * n->dim;
+    tc_real *dk = r->grad[n->in[n->nin - 1]] + (n->nin == 1 ? width : 0);
+    r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out], width, r->grad[n->in[0]], dk, dk + width);
+}
+
+static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
+    (void)g, (void)rows_in, (void)rows_out;
+    return 2 * pairs * n->heads * n->dim;
+}
+
+const tc_op tc_op_attention = {"attention", attention_shape, attention_forward, attention_backward, attention_macs, attention_aux,
+                               TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_OUT, false, false, false};

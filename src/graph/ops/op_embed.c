@@ -1,0 +1,114 @@
+/* op_embed.c - where tokens come from.
+ *   patchify: pixels [3,S,S] -> one row a patch, [3*P*P]; the convolution of stride P is then a linear node.
+ *   tokens:   patch rows -> [class token; patches] + positions.
+ *   embed:    token ids -> rows of the token table + positions. */
+#include "graph/graph.h"
+
+#include <string.h>
+
+/* ---- patchify */
+
+static void patchify_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    int grid = n->patch_size > 0 ? n->image_size / n->patch_size : 0;
+    out->space = tc_graph_space(g, grid * grid);
+    out->width = 3 * n->patch_size * n->patch_size;
+    if (grid < 1 || g->values[n->in[0]].width != 3 * n->image_size * n->image_size) tc_graph_fail(g, "patchify: image of %d in patches of %d", n->image_size, n->patch_size);
+}
+
+static void patchify_forward(const tc_runner *r, const tc_node *n) {
+    int size = n->image_size, patch = n->patch_size, grid = size / patch;
+    int64_t patches = (int64_t)r->batch * grid * grid, width = 3 * patch * patch;
+    const tc_real *x = r->value[n->in[0]];
+    tc_real *y = r->value[n->out];
+#pragma omp parallel for schedule(static) if (patches * width > 100000)
+    for (int64_t i = 0; i < patches; i++) {
+        int64_t image = i / (grid * grid), row = i / grid % grid, column = i % grid;
+        const tc_real *from = x + image * 3 * size * size + row * patch * size + column * patch;
+        tc_real *to = y + i * width;
+        for (int c = 0; c < 3; c++)
+            for (int h = 0; h < patch; h++, to += patch) memcpy(to, from + ((int64_t)c * size + h) * size, (size_t)patch * sizeof *to);
+    }
+}
+
+const tc_op tc_op_patchify = {"patchify", patchify_shape, patchify_forward, NULL, NULL, NULL, 0, false, false, false};
+
+/* ---- tokens; parameters: class_embedding [W], positional_embedding [1+patches, W] */
+
+static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    const tc_value *in = &g->values[n->in[0]];
+    const tc_param *positions = &g->params->items[n->param[1]];
+    out->space = tc_graph_space(g, g->spaces[in->space].per_seq + 1);
+    out->width = in->width;
+    if (positions->shape[0] != g->spaces[in->space].per_seq + 1 || positions->shape[1] != in->width) tc_graph_fail(g, "%s does not fit the patches", positions->name);
+}
+
+static void tokens_forward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out), per_seq = tc_rows_of(r, n->out) / r->batch;
+    const tc_real *x = r->value[n->in[0]], *first = r->param[n->param[0]], *positions = r->param[n->param[1]];
+    tc_real *y = r->value[n->out];
+#pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
+    for (int64_t row = 0; row < r->batch * per_seq; row++) {
+        int64_t s = row / per_seq, t = row % per_seq;
+        const tc_real *from = t ? x + (s * (per_seq - 1) + t - 1) * width : first;
+        for (int64_t i = 0; i < width; i++) y[row * width + i] = from[i] + positions[t * width + i];
+    }
+}
+
+static void tokens_backward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out), per_seq = tc_rows_of(r, n->out) / r->batch;
+    const tc_real *dy = r->grad[n->out];
+    tc_real *dx = r->grad[n->in[0]], *dfirst = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
+    memset(dpositions, 0, (size_t)(per_seq * width) * sizeof *dpositions);
+#pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
+    for (int64_t t = 0; t < per_seq; t++)
+        for (int64_t s = 0; s < r->batch; s++) {
+            const tc_real *from = dy + (s * per_seq + t) * width;
+            for (int64_t i = 0; i < width; i++) dpositions[t * width + i] += from[i];
+            if (t) memcpy(dx + (s * (per_seq - 1) + t - 1) * width, from, (size_t)width * sizeof *dx);
+        }
+    memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
+}
+
+const tc_op tc_op_tokens = {"tokens", tokens_shape, tokens_forward, tokens_backward, NULL, NULL, 0, false, false, false};
+
+/* ---- embed; parameters: token_embedding [V, W], positional_embedding [context, W]. The space of ids is ragged. */
+
+static void embed_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    out->space = tc_graph_space(g, 0);
+    out->width = (int)g->params->items[n->param[0]].shape[1];
+    if (g->params->items[n->param[1]].shape[1] != out->width) tc_graph_fail(g, "%s does not fit the token table", g->params->items[n->param[1]].name);
+}
+
+static void embed_forward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out);
+    const tc_real *table = r->param[n->param[0]], *positions = r->param[n->param[1]];
+    const int32_t *seq = r->seq[r->graph->values[n->out].space];
+    for (int s = 0; s < r->batch; s++)
+        for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
+            const tc_real *token = table + r->ids[row] * width, *position = positions + (row - seq[s]) * width;
+            tc_real *y = r->value[n->out] + row * width;
+            for (int64_t i = 0; i < width; i++) y[i] = token[i] + position[i];
+        }
+}
+
+/* The gradient of the token table is zero but for the rows of this pass's ids: only the rows of the last pass are cleared. */
+static void embed_backward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
+    tc_real *dtable = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
+    const int32_t *seq = r->seq[r->graph->values[n->out].space];
+    if (r->touched_count < 0) memset(dtable, 0, (size_t)r->graph->params->items[n->param[0]].numel * sizeof *dtable);
+    for (int64_t i = 0; i < r->touched_count; i++) memset(dtable + r->touched[i] * width, 0, (size_t)width * sizeof *dtable);
+    memset(dpositions, 0, (size_t)r->graph->params->items[n->param[1]].numel * sizeof *dpositions);
+    memcpy(r->touched, r->ids, (size_t)rows * sizeof *r->touched);
+    for (int s = 0; s < r->batch; s++)
+        for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
+            const tc_real *dy = r->grad[n->out] + row * width;
+            tc_real *token = dtable + r->ids[row] * width, *position = dpositions + (row - seq[s]) * width;
+            for (int64_t i = 0; i < width; i++) {
+                token[i] += dy[i];
+                position[i] += dy[i];
+            }
+        }
+}
+
+const tc_op tc_op_embed = {"embed", embed_shape, embed_forward, embed_backward, NULL, NULL, 0, false, false, false};

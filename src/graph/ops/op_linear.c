@@ -1,0 +1,50 @@
+/* op_linear.c - y = x W^T + b, W [out, in] (or x W with W stored [in, out]).
+ * dx = dy W, dW = dy^T x, db = sum of the rows of dy. */
+#include "graph/graph.h"
+
+static const tc_param *weight_of(const tc_graph *g, const tc_node *n) { return &g->params->items[n->param[0]]; }
+
+/* Input width of the weight: a patch convolution [W,3,P,P] is a matrix [W, 3*P*P]. */
+static int64_t in_width(const tc_param *w, bool transposed) { return transposed ? w->shape[0] : w->shape[0] ? w->numel / w->shape[0] : w->shape[1]; }
+
+static void linear_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    const tc_param *w = weight_of(g, n);
+    int64_t total = n->transposed ? w->shape[1] : w->shape[0];
+    if (n->rows == 0 && n->row0 == 0) n->rows = (int)total;
+    if (in_width(w, n->transposed) != g->values[n->in[0]].width || n->row0 + n->rows > total)
+        tc_graph_fail(g, "%s does not fit an input of width %d", w->name, g->values[n->in[0]].width);
+    out->space = g->values[n->in[0]].space;
+    out->width = n->rows;
+}
+
+static const tc_real *weight_data(const tc_runner *r, const tc_node *n) { return r->param[n->param[0]] + (int64_t)n->row0 * tc_width_of(r, n->in[0]); }
+
+static void linear_forward(const tc_runner *r, const tc_node *n) {
+    int64_t m = tc_rows_of(r, n->out), k = tc_width_of(r, n->in[0]), w = n->rows;
+    const tc_real *x = r->value[n->in[0]];
+    tc_real *y = r->value[n->out];
+    if (r->prepared) {
+        r->kern->linear_run(r->prepared->linear[tc_node_index(r, n)], m, x, k, y, w);
+        return;
+    }
+    r->kern->gemm(false, !n->transposed, m, w, k, 1, x, k, weight_data(r, n), n->transposed ? w : k, 0, y, w);
+    if (n->param[1] >= 0) r->kern->bias_act(TC_ACT_NONE, m, w, y, r->param[n->param[1]] + n->row0, y);
+}
+
+static void linear_backward(const tc_runner *r, const tc_node *n) {
+    int64_t m = tc_rows_of(r, n->out), k = tc_width_of(r, n->in[0]), w = n->rows;
+    const tc_kern *kern = r->kern;
+    const tc_real *x = r->value[n->in[0]], *dy = r->grad[n->out];
+    tc_real *dw = r->param_grad[n->param[0]] + (int64_t)n->row0 * k, *dx = r->grad[n->in[0]];
+    if (n->transposed) kern->gemm(true, false, k, w, m, 1, x, k, dy, w, 0, dw, w);
+    else kern->gemm(true, false, w, k, m, 1, dy, w, x, k, 0, dw, k);
+    if (n->param[1] >= 0) kern->bias_backward(m, w, dy, r->param_grad[n->param[1]] + n->row0);
+    if (dx) kern->gemm(false, n->transposed, m, k, w, 1, dy, w, weight_data(r, n), n->transposed ? w : k, tc_accumulates(r, n, 0) ? 1 : 0, dx, k);
+}
+
+static double linear_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
+    (void)rows_in, (void)pairs;
+    return (double)rows_out * n->rows * g->values[n->in[0]].width;
+}
+
+const tc_op tc_op_linear = {"linear", linear_shape, linear_forward, linear_backward, linear_macs, NULL, TC_KEEP_IN0, false, true, false};

@@ -1,0 +1,29 @@
+/* op_pointwise.c - the activation, and the addition of the residual. */
+#include "graph/graph.h"
+
+static void same_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    const tc_value *x = &g->values[n->in[0]];
+    for (int i = 1; i < n->nin; i++)
+        if (g->values[n->in[i]].space != x->space || g->values[n->in[i]].width != x->width) tc_graph_fail(g, "%s: the inputs differ in shape", n->op->name);
+    out->space = x->space;
+    out->width = x->width;
+}
+
+static int64_t numel(const tc_runner *r, const tc_node *n) { return tc_rows_of(r, n->out) * tc_width_of(r, n->out); }
+
+static void act_forward(const tc_runner *r, const tc_node *n) { r->kern->act(n->act, numel(r, n), r->value[n->in[0]], r->value[n->out]); }
+
+static void act_backward(const tc_runner *r, const tc_node *n) {
+    r->kern->act_backward(n->act, numel(r, n), r->value[n->in[0]], r->grad[n->out], r->grad[n->in[0]]);
+}
+
+const tc_op tc_op_act = {"act", same_shape, act_forward, act_backward, NULL, NULL, TC_KEEP_IN0, true, false, false};
+
+static void add_forward(const tc_runner *r, const tc_node *n) {
+    r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]);
+}
+
+/* Both inputs' gradients are the result's; the plan gives them the same memory. */
+static void add_backward(const tc_runner *r, const tc_node *n) { (void)r, (void)n; }
+
+const tc_op tc_op_add = {"add", same_shape, add_forward, add_backward, NULL, NULL, 0, false, false, true};

@@ -1,0 +1,36 @@
+/* op_select.c - the first or the last row of each sequence: class token, end-of-text token. */
+#include "graph/graph.h"
+
+#include <string.h>
+
+static void select_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    out->space = -1;
+    for (int i = 0; i < g->space_count; i++)
+        if (g->spaces[i].per_seq == 1) out->space = i;
+    if (out->space < 0) {
+        tc_graph_fail(g, "select: there is no space of one row a sequence");
+        out->space = 0;
+    }
+    out->width = g->values[n->in[0]].width;
+}
+
+static int64_t row_of(const tc_runner *r, const tc_node *n, int s) { return r->seq[r->graph->values[n->in[0]].space][s] + r->pick_row[n->pick][s]; }
+
+static void select_forward(const tc_runner *r, const tc_node *n) {
+    size_t width = (size_t)tc_width_of(r, n->out);
+    for (int s = 0; s < r->batch; s++)
+        memcpy(r->value[n->out] + (size_t)s * width, r->value[n->in[0]] + (size_t)row_of(r, n, s) * width, width * sizeof(tc_real));
+}
+
+static void select_backward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out);
+    tc_real *dx = r->grad[n->in[0]];
+    const tc_real *dy = r->grad[n->out];
+    if (!tc_accumulates(r, n, 0)) memset(dx, 0, (size_t)(tc_rows_of(r, n->in[0]) * width) * sizeof *dx);
+    for (int s = 0; s < r->batch; s++) {
+        tc_real *row = dx + row_of(r, n, s) * width;
+        for (int64_t i = 0; i < width; i++) row[i] += dy[s * width + i];
+    }
+}
+
+const tc_op tc_op_select = {"select", select_shape, select_forward, select_backward, NULL, NULL, 0, false, true, false};

@@ -1,0 +1,238 @@
+/* config.c - reads and writes model configurations: OpenCLIP's JSON and Hugging Face's config.json. Every number is checked against limits before
+ * anything is computed from it. */
+#include "net/net.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reading */
+
+typedef struct reader {
+    const char *name;
+    tc_error *err;
+    tc_status status;
+} reader;
+
+/* A whole number from `low` to `high`; `missing` if the key is not there (-1: it must be). */
+static int number(reader *r, const json_t *object, const char *where, const char *key, int low, int high, int missing) {
+    const json_t *v = json_object_get(object, key);
+    if (r->status != TC_OK) return low;
+    if ((!v || json_is_null(v)) && missing >= 0) return missing;
+    double d = json_is_number(v) ? json_number_value(v) : NAN;
+    if (d != floor(d) || d < low || d > high || isnan(d)) {
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: %s%s must be a whole number from %d to %d", r->name, where, key, low, high);
+        return low;
+    }
+    return (int)d;
+}
+
+static const json_t *section(reader *r, const json_t *object, const char *key) {
+    const json_t *v = json_object_get(object, key);
+    if (r->status == TC_OK && !json_is_object(v)) r->status = tc_fail(r->err, TC_EFORMAT, "%s: \"%s\" is missing or not an object", r->name, key);
+    return v;
+}
+
+static void uniform_blocks(tc_tower_config *t, int heads, int ffn) {
+    for (int i = 0; i < t->layers; i++) {
+        t->block[i].heads = heads;
+        t->block[i].ffn = ffn;
+    }
+}
+
+static void check_vision(reader *r, const tc_config *c) {
+    if (r->status == TC_OK && c->patch_size > c->image_size)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: patch_size %d is larger than image_size %d", r->name, c->patch_size, c->image_size);
+}
+
+/* Width divided into heads without a rest. */
+static int head_dim(reader *r, int width, int heads, const char *tower) {
+    if (r->status == TC_OK && width % heads)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: the %s width %d is not a multiple of its %d heads", r->name, tower, width, heads);
+    return heads ? width / heads : 1;
+}
+
+static int ratio_ffn(reader *r, const json_t *cfg, const char *where, int width) {
+    const json_t *v = json_object_get(cfg, "mlp_ratio");
+    double ratio = v ? json_number_value(v) : 4.0, ffn = trunc(width * ratio);
+    if (r->status == TC_OK && (!(ffn >= 1) || ffn > 1 << 20)) r->status = tc_fail(r->err, TC_EFORMAT, "%s: %smlp_ratio is out of range", r->name, where);
+    return r->status == TC_OK ? (int)ffn : 1;
+}
+
+static void read_openclip(reader *r, tc_config *c, const json_t *json) {
+    const json_t *v = section(r, json, "vision_cfg"), *t = section(r, json, "text_cfg");
+    if (r->status != TC_OK) return;
+    if (json_is_array(json_object_get(v, "layers")))
+        r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: vision_cfg.layers is a list: ResNet towers are not supported", r->name);
+    static const char *const other[] = {"timm_model_name", "hf_model_name", "ls_init_value", "attentional_pool", "patch_dropout", "global_average_pool", NULL};
+    for (int i = 0; other[i] && r->status == TC_OK; i++) {
+        const json_t *a = json_object_get(v, other[i]), *b = json_object_get(t, other[i]);
+        bool off = (!a || json_is_null(a) || json_is_false(a) || (json_is_number(a) && json_number_value(a) == 0)) && (!b || json_is_null(b));
+        if (!off) r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: \"%s\" is not supported", r->name, other[i]);
+    }
+    c->embed_dim = number(r, json, "", "embed_dim", 1, 1 << 16, -1);
+    c->image_size = number(r, v, "vision_cfg.", "image_size", 1, 8192, 224);
+    c->patch_size = number(r, v, "vision_cfg.", "patch_size", 1, 8192, -1);
+    c->vision.width = number(r, v, "vision_cfg.", "width", 1, 1 << 16, -1);
+    c->vision.layers = number(r, v, "vision_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
+    c->vision.head_dim = number(r, v, "vision_cfg.", "head_width", 1, 1 << 16, 64);
+    c->context_length = number(r, t, "text_cfg.", "context_length", 1, 8192, 77);
+    c->vocab_size = number(r, t, "text_cfg.", "vocab_size", 1, 1 << 24, 49408);
+    c->text.width = number(r, t, "text_cfg.", "width", 1, 1 << 16, -1);
+    c->text.layers = number(r, t, "text_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
+    int heads = number(r, t, "text_cfg.", "heads", 1, 1 << 16, -1);
+    if (r->status != TC_OK) return;
+    if (c->vision.width % c->vision.head_dim)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: the vision width %d is not a multiple of head_width %d", r->name, c->vision.width, c->vision.head_dim);
+    c->text.head_dim = head_dim(r, c->text.width, heads, "text");
+    uniform_blocks(&c->vision, c->vision.width / c->vision.head_dim, ratio_ffn(r, v, "vision_cfg.", c->vision.width));
+    uniform_blocks(&c->text, heads, ratio_ffn(r, t, "text_cfg.", c->text.width));
+    c->vision.activation = c->text.activation = json_is_true(json_object_get(json, "quick_gelu")) ? TC_QUICK_GELU : TC_GELU;
+    c->eos_id = -1;
+}
+
+static tc_activation hf_activation(reader *r, const json_t *cfg, const char *tower) {
+    const char *s = json_string_value(json_object_get(cfg, "hidden_act"));
+    if (!s || strcmp(s, "quick_gelu") == 0) return TC_QUICK_GELU; /* CLIPConfig's default */
+    if (strcmp(s, "gelu") == 0) return TC_GELU;
+    if (r->status == TC_OK) r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: %s.hidden_act \"%.40s\" is not gelu or quick_gelu", r->name, tower, s);
+    return TC_GELU;
+}
+
+static void hf_tower(reader *r, tc_tower_config *t, const json_t *cfg, const char *tower, const int missing[4]) {
+    char where[32];
+    snprintf(where, sizeof where, "%s.", tower);
+    t->width = number(r, cfg, where, "hidden_size", 1, 1 << 16, missing[0]);
+    t->layers = number(r, cfg, where, "num_hidden_layers", 1, TC_MAX_LAYERS, missing[1]);
+    int heads = number(r, cfg, where, "num_attention_heads", 1, 1 << 16, missing[2]);
+    int ffn = number(r, cfg, where, "intermediate_size", 1, 1 << 20, missing[3]);
+    const json_t *eps = json_object_get(cfg, "layer_norm_eps");
+    if (r->status == TC_OK && eps && fabs(json_number_value(eps) - 1e-5) > 1e-12)
+        r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: %s.layer_norm_eps is not 1e-5", r->name, tower);
+    t->head_dim = head_dim(r, t->width, heads, tower);
+    t->activation = hf_activation(r, cfg, tower);
+    uniform_blocks(t, heads, ffn);
+}
+
+/* The defaults are those of transformers' CLIPConfig: its files leave out what equals them. */
+static void read_hf(reader *r, tc_config *c, const json_t *json) {
+    static const int vision[4] = {768, 12, 12, 3072}, text[4] = {512, 12, 8, 2048};
+    const json_t *v = section(r, json, "vision_config"), *t = section(r, json, "text_config");
+    if (r->status != TC_OK) return;
+    const char *type = json_string_value(json_object_get(json, "model_type"));
+    if (type && strcmp(type, "clip") != 0) {
+        r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: model_type \"%.40s\" is not clip", r->name, type);
+        return;
+    }
+    c->embed_dim = number(r, json, "", "projection_dim", 1, 1 << 16, 512);
+    c->image_size = number(r, v, "vision_config.", "image_size", 1, 8192, 224);
+    c->patch_size = number(r, v, "vision_config.", "patch_size", 1, 8192, 32);
+    if (number(r, v, "vision_config.", "num_channels", 1, 64, 3) != 3 && r->status == TC_OK)
+        r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: vision_config.num_channels is not 3", r->name);
+    c->context_length = number(r, t, "text_config.", "max_position_embeddings", 1, 8192, 77);
+    c->vocab_size = number(r, t, "text_config.", "vocab_size", 1, 1 << 24, 49408);
+    hf_tower(r, &c->vision, v, "vision_config", vision);
+    hf_tower(r, &c->text, t, "text_config", text);
+    int eos = number(r, t, "text_config.", "eos_token_id", 0, 1 << 24, 49407);
+    c->eos_id = eos == 2 ? -1 : eos; /* 2 is a wrong value in the official files, for which transformers takes the largest id */
+}
+
+tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, tc_error *err) {
+    reader r = {name, err, TC_OK};
+    tc_config c;
+    memset(&c, 0, sizeof c);
+    const json_t *inner = json_object_get(json, "model_cfg");
+    if (json_is_object(inner)) json = inner;
+    if (json_object_get(json, "vision_cfg")) read_openclip(&r, &c, json);
+    else if (json_object_get(json, "vision_config")) read_hf(&r, &c, json);
+    else return tc_fail(err, TC_EFORMAT, "%s: neither an OpenCLIP configuration (vision_cfg, text_cfg) nor a Hugging Face one (vision_config, text_config)", name);
+    check_vision(&r, &c);
+    if (r.status == TC_OK) *out = c;
+    return r.status;
+}
+
+tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err) {
+    size_t size;
+    json_t *json = NULL;
+    const char *text = tc_config_builtin(name_or_path, -1, NULL, &size);
+    tc_status status;
+    if (text) {
+        status = tc_json_parse(&json, text, size, name_or_path, err);
+    } else if (!tc_path_exists(name_or_path)) {
+        return tc_fail(err, TC_EIO, "%s: neither a file nor a built-in configuration (`tinyclip info` lists them)", name_or_path);
+    } else {
+        char *inside = tc_path_is_dir(name_or_path) ? tc_path_join(name_or_path, "config.json") : NULL;
+        status = tc_json_load(&json, inside ? inside : name_or_path, (size_t)1 << 24, err);
+        free(inside);
+    }
+    if (status != TC_OK) return status;
+    status = tc_config_parse(out, json, name_or_path, err);
+    json_decref(json);
+    return status;
+}
+
+/* ---- writing */
+
+/* mlp_ratio such that trunc(width * ratio) gives ffn again. */
+static double ratio_of(int ffn, int width) {
+    double ratio = (double)ffn / width;
+    return trunc(width * ratio) == ffn ? ratio : nextafter(ratio, INFINITY);
+}
+
+json_t *tc_config_openclip_json(const tc_config *c) {
+    return json_pack("{s:i, s:b, s:{s:i, s:i, s:i, s:i, s:f, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:f}}", "embed_dim", c->embed_dim, "quick_gelu",
+                     c->vision.activation == TC_QUICK_GELU, "vision_cfg", "image_size", c->image_size, "layers", c->vision.layers, "width",
+                     c->vision.width, "head_width", c->vision.head_dim, "mlp_ratio", ratio_of(c->vision.block[0].ffn, c->vision.width), "patch_size",
+                     c->patch_size, "text_cfg", "context_length", c->context_length, "vocab_size", c->vocab_size, "width", c->text.width, "heads",
+                     c->text.block[0].heads, "layers", c->text.layers, "mlp_ratio", ratio_of(c->text.block[0].ffn, c->text.width));
+}
+
+static json_t *hf_tower_json(const tc_tower_config *t, const char *type, int embed_dim) {
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:i}", "model_type", type, "hidden_size", t->width, "intermediate_size", t->block[0].ffn,
+                     "num_attention_heads", t->block[0].heads, "num_hidden_layers", t->layers, "hidden_act",
+                     t->activation == TC_GELU ? "gelu" : "quick_gelu", "layer_norm_eps", 1e-5, "attention_dropout", 0.0, "projection_dim", embed_dim);
+}
+
+json_t *tc_config_hf_json(const tc_config *c) {
+    json_t *vision = hf_tower_json(&c->vision, "clip_vision_model", c->embed_dim), *text = hf_tower_json(&c->text, "clip_text_model", c->embed_dim);
+    json_object_set_new(vision, "image_size", json_integer(c->image_size));
+    json_object_set_new(vision, "patch_size", json_integer(c->patch_size));
+    json_object_set_new(vision, "num_channels", json_integer(3));
+    json_object_set_new(text, "vocab_size", json_integer(c->vocab_size));
+    json_object_set_new(text, "max_position_embeddings", json_integer(c->context_length));
+    json_object_set_new(text, "bos_token_id", json_integer(c->vocab_size >= 2 ? c->vocab_size - 2 : 0));
+    json_object_set_new(text, "eos_token_id", json_integer(c->eos_id < 0 ? 2 : c->eos_id));
+    json_object_set_new(text, "pad_token_id", json_integer(1 < c->vocab_size ? 1 : 0));
+    return json_pack("{s:[s], s:s, s:i, s:f, s:s, s:o, s:o}", "architectures", "CLIPModel", "model_type", "clip", "projection_dim", c->embed_dim,
+                     "logit_scale_init_value", 2.6592, "dtype", "float32", "text_config", text, "vision_config", vision);
+}
+
+bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size) {
+    const struct {
+        const char *what;
+        int x, y;
+    } item[] = {{"embed_dim", a->embed_dim, b->embed_dim}, {"image_size", a->image_size, b->image_size}, {"patch_size", a->patch_size, b->patch_size},
+                {"context_length", a->context_length, b->context_length}, {"vocab_size", a->vocab_size, b->vocab_size}, {"eos id", a->eos_id, b->eos_id},
+                {"vision width", a->vision.width, b->vision.width}, {"vision layers", a->vision.layers, b->vision.layers},
+                {"vision head width", a->vision.head_dim, b->vision.head_dim}, {"vision activation", (int)a->vision.activation, (int)b->vision.activation},
+                {"text width", a->text.width, b->text.width}, {"text layers", a->text.layers, b->text.layers},
+                {"text head width", a->text.head_dim, b->text.head_dim}, {"text activation", (int)a->text.activation, (int)b->text.activation}};
+    for (size_t i = 0; i < sizeof item / sizeof *item; i++)
+        if (item[i].x != item[i].y) {
+            snprintf(buffer, size, "%s: %d and %d", item[i].what, item[i].x, item[i].y);
+            return true;
+        }
+    for (int l = 0; l < a->vision.layers; l++)
+        if (a->vision.block[l].heads != b->vision.block[l].heads || a->vision.block[l].ffn != b->vision.block[l].ffn) {
+            snprintf(buffer, size, "vision block %d: %d heads and %d FFN channels, %d and %d", l, a->vision.block[l].heads, a->vision.block[l].ffn,
+                     b->vision.block[l].heads, b->vision.block[l].ffn);
+            return true;
+        }
+    for (int l = 0; l < a->text.layers; l++)
+        if (a->text.block[l].heads != b->text.block[l].heads || a->text.block[l].ffn != b->text.block[l].ffn) {
+            snprintf(buffer, size, "text block %d: %d heads and %d FFN channels, %d and %d", l, a->text.block[l].heads, a->text.block[l].ffn,
+                     b->text.block[l].heads, b->text.block[l].ffn);
+            return true;
+        }
+    return false;
+}

@@ -1,0 +1,59 @@
+/* net.h - CLIP networks: configuration, parameters and graphs. Builders only: what is done with a graph knows no network. */
+#ifndef TC_NET_H
+#define TC_NET_H
+
+#include "graph/graph.h"
+#include "store/store.h"
+
+enum { TC_MAX_LAYERS = 128 };
+
+/* One transformer tower. Each block has its own number of heads and FFN channels, so that a pruned model is an ordinary one. */
+typedef struct tc_tower_config {
+    int width, layers, head_dim;
+    struct {
+        int heads, ffn;
+    } block[TC_MAX_LAYERS];
+    tc_activation activation;
+} tc_tower_config;
+
+typedef struct tc_config {
+    int embed_dim;
+    int image_size, patch_size;
+    int context_length, vocab_size;
+    int eos_id; /* the text feature is taken at the first id equal to this; -1: at the first largest id */
+    tc_tower_config vision, text;
+} tc_config;
+
+/* From an OpenCLIP configuration (also inside "model_cfg") or a Hugging Face one. `name` is for messages. */
+tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, tc_error *err);
+/* A built-in name or the path of a JSON file. */
+tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err);
+/* Text of a built-in configuration, or NULL. `index` >= 0 instead of a name goes through them; *name gets the name. */
+const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size);
+json_t *tc_config_openclip_json(const tc_config *c);
+json_t *tc_config_hf_json(const tc_config *c);
+/* The first setting in which they differ as "what: a, b" in buffer; false if there is none. */
+bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size);
+
+/* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
+tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
+
+enum {
+    TC_NET_WHOLE = 1, /* the last block computes every row */
+    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled */
+};
+tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
+tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
+/* The blocks of one tower after its embedding: used by both. Returns the picked, normalised, projected rows. */
+int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, const char *label, int x, bool causal, tc_pick pick, unsigned flags);
+/* Adds a node `op` with the named parameters (NULL: none). */
+int tc_net_layer(tc_graph *g, tc_node node, const char *prefix, const char *weight, const char *bias);
+
+/* Number of ids up to and with the one that the text feature is taken at; at least 1. */
+int tc_net_text_length(const tc_config *c, const int32_t *ids, int context);
+
+/* Hugging Face's name for a parameter. A fused query-key-value parameter has three, part 0 to 2; others one. False past the last
+ * part. *transposed: the matrix is stored the other way round there. */
+bool tc_names_hf(const char *canonical, int part, char *out, size_t size, bool *transposed);
+
+#endif
