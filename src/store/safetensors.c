@@ -103,7 +103,7 @@ static int by_place(const void *pa, const void *pb) {
 /* Sorts t[0..n-1] by offset and checks that they fill the data from its first to its last byte. */
 static tc_status check_contiguous(tc_tensor *t, size_t n, const uint8_t *data, size_t data_size, const char *name, tc_error *err) {
     size_t at = 0;
-    qsort(t, n, sizeof *t, by_place);
+    if (n) qsort(t, n, sizeof *t, by_place);
     for (size_t i = 0; i < n; i++) {
         size_t start = (size_t)(t[i].data - data);
         if (start != at)

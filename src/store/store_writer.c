@@ -1,5 +1,5 @@
-/* store_writer.c - writes a .safetensors file. Tensors go out in the order of their element size, largest first, then by name, as the reference's
- * do: with a header padded to 8 bytes every tensor is then aligned to its element. */
+/* store_writer.c - writes a .safetensors file, byte for byte as the reference does: tensors in descending order of their type, which descends by
+ * element size, then by name. With a header padded to 8 bytes every tensor is then aligned to its element. */
 #include "store/safetensors.h"
 
 #include <stdlib.h>
@@ -51,10 +51,15 @@ tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *va
     return tc_fail(err, TC_EARG, "metadata '%.200s' is not UTF-8 (or memory ran out)", key);
 }
 
+/* The reference's order of types, of those that can be written. */
+static const uint8_t type_order[] = {
+    [TC_BOOL] = 0, [TC_U8] = 1,   [TC_I8] = 2,  [TC_F8_E5M2] = 3, [TC_F8_E4M3] = 4, [TC_I16] = 5,  [TC_U16] = 6,  [TC_F16] = 7,
+    [TC_BF16] = 8, [TC_I32] = 9,  [TC_U32] = 10, [TC_F32] = 11,    [TC_F64] = 12,    [TC_I64] = 13, [TC_U64] = 14,
+};
+
 static int in_file_order(const void *pa, const void *pb) {
     const tc_tensor *a = pa, *b = pb;
-    size_t sa = tc_dtype_size(a->dtype), sb = tc_dtype_size(b->dtype);
-    if (sa != sb) return sa > sb ? -1 : 1;
+    if (a->dtype != b->dtype) return type_order[a->dtype] > type_order[b->dtype] ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 
