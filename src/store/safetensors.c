@@ -119,7 +119,7 @@ static tc_status parse_tensors(tc_tensor_list *list, const json_t *root, const u
     size_t first = list->count, total;
     const char *key;
     json_t *info;
-    if (!tc_add(first, json_object_size(root), &total) || !tc_grow(&list->at, &list->capacity, total, sizeof *list->at)) return tc_fail_memory(err, total);
+    if (!tc_add(first, json_object_size(root) + 1, &total) || !tc_grow(&list->at, &list->capacity, total, sizeof *list->at)) return tc_fail_memory(err, total);
     json_object_foreach((json_t *)(uintptr_t)root, key, info) {
         tc_status status;
         if (strcmp(key, "__metadata__") == 0) {
