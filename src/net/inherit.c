@@ -1,0 +1,104 @@
+/* inherit.c - manual weight inheritance (TinyCLIP, section 3.2): each tensor of the student is the leading part of its teacher's along every
+ * axis, and block i comes from the teacher's block i * floor(T/S). A fused query-key-value axis keeps its leading heads in each of its three
+ * parts. Only the axis groups of the parameters are asked; nothing here knows what a transformer is. */
+#include "net/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Index in the teacher's axis of index i of the student's. */
+static int64_t inherited(const tc_axis *a, int64_t student, int64_t teacher, int64_t i) {
+    int64_t of_part = student / a->parts;
+    return i / of_part * (teacher / a->parts) + i % of_part;
+}
+
+/* out (student's shape) = the leading part of values (teacher's) along each axis, within each part of a fused one. */
+static void take_leading(const tc_param *s, const tc_param *t, const tc_real *values, tc_real *out) {
+    int64_t index[TC_PARAM_RANK] = {0};
+    for (int64_t k = 0; k < s->numel; k++) {
+        int64_t at = 0;
+        for (int a = 0; a < s->ndim; a++) at = at * t->shape[a] + inherited(&s->axis[a], s->shape[a], t->shape[a], index[a]);
+        out[k] = values[at];
+        for (int a = s->ndim - 1; a >= 0 && ++index[a] == s->shape[a]; a--) index[a] = 0;
+    }
+}
+
+/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th. */
+static int teacher_param(const tc_model *teacher, const tc_config *student, const tc_param *p) {
+    if (p->layer < 0) return tc_params_find(&teacher->params, p->name);
+    bool vision = p->tower == TC_TOWER_VISION;
+    int t = vision ? teacher->config.vision.layers : teacher->config.text.layers, s = vision ? student->vision.layers : student->text.layers;
+    char name[96];
+    const char *rest = strstr(p->name, "resblocks.") + strlen("resblocks.");
+    snprintf(name, sizeof name, "%stransformer.resblocks.%d%s", vision ? "visual." : "", p->layer * (t / s), strchr(rest, '.'));
+    return tc_params_find(&teacher->params, name);
+}
+
+static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error *err) {
+    const struct {
+        const char *what;
+        int teacher, student;
+    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers}, {"text layers", t->text.layers, s->text.layers}},
+      equal[] = {{"vision head width", t->vision.head_dim, s->vision.head_dim}, {"text head width", t->text.head_dim, s->text.head_dim},
+                 {"patch_size", t->patch_size, s->patch_size}};
+    for (size_t i = 0; i < 2; i++)
+        if (at_most[i].student > at_most[i].teacher)
+            return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d", at_most[i].student, at_most[i].what, at_most[i].teacher);
+    for (size_t i = 0; i < 3; i++)
+        if (equal[i].student != equal[i].teacher)
+            return tc_fail(err, TC_EARG, "inherit: %s is %d in the student and %d in the teacher; they must be equal", equal[i].what, equal[i].student, equal[i].teacher);
+    return TC_OK;
+}
+
+static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teacher, tc_error *err) {
+    const tc_param *s = &student->params.items[i];
+    int from = teacher_param(teacher, &student->config, s);
+    if (from < 0) return tc_fail(err, TC_EARG, "inherit: the teacher has nothing for %s", s->name);
+    const tc_param *t = &teacher->params.items[from];
+    char a[64], b[64];
+    bool fits = s->ndim == t->ndim;
+    for (int k = 0; k < s->ndim && fits; k++) fits = s->shape[k] <= t->shape[k];
+    if (!fits)
+        return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name, tc_shape_text(s->ndim, s->shape, a, sizeof a),
+                       tc_shape_text(t->ndim, t->shape, b, sizeof b));
+    tc_real *values = tc_new_aligned((size_t)t->numel, sizeof *values);
+    if (!values) return tc_fail_memory(err, (size_t)t->numel * sizeof *values);
+    tc_status status = tc_model_read(teacher, (size_t)from, values, err);
+    if (status == TC_OK) take_leading(s, t, values, student->flat + s->offset);
+    free(values);
+    return status;
+}
+
+tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const tc_config *config, tc_error *err) {
+    *out = NULL;
+    tc_config c = *config;
+    tc_status status = check_inherits(&teacher->config, &c, err);
+    if (status != TC_OK) return status;
+    /* The activation and the pooling rule belong to the weights. */
+    c.vision.activation = teacher->config.vision.activation;
+    c.text.activation = teacher->config.text.activation;
+    c.eos_id = teacher->config.eos_id;
+    status = tc_model_new_flat(out, &c, err);
+    if (status != TC_OK) return status;
+    tc_model *m = *out;
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        if (m->params.items[i].tower == TC_TOWER_JOINT) m->flat[m->params.items[i].offset] = (tc_real)(float)m->params.items[i].init_mean;
+        else status = inherit_param(m, i, teacher, err);
+    }
+    if (status == TC_OK) status = tc_model_copy_settings(m, teacher, err);
+    if (status == TC_OK && c.image_size != teacher->config.image_size) {
+        m->preprocess.resize = teacher->preprocess.resize ? c.image_size : 0;
+        m->preprocess.crop = c.image_size;
+    }
+    if (status == TC_OK && !(m->source = tc_strdup("inherited"))) status = tc_fail_memory(err, 1);
+    if (status == TC_OK) status = tc_model_finish(m, err);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}
+
+tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err) {
+    tc_config c;
+    *out = NULL;
+    tc_status status = tc_config_open(&c, config, err);
+    return status == TC_OK ? tc_model_inherit_config(out, teacher, &c, err) : status;
+}

@@ -1,0 +1,218 @@
+/* model.c - life of a model: creation, reading of its values, and the packed weights that sessions share. */
+#include "net/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+tc_open_options tc_open_options_default(void) { return (tc_open_options){0}; }
+
+tc_status tc_model_new(tc_model **out, const tc_config *c, tc_error *err) {
+    tc_model *m = tc_new(1, sizeof *m);
+    *out = NULL;
+    if (!m) return tc_fail_memory(err, sizeof *m);
+    pthread_mutex_init(&m->lock, NULL);
+    m->config = *c;
+    m->preprocess = tc_preprocess_default(c->image_size);
+    tc_status status = tc_net_params(&m->params, c, err);
+    if (status == TC_OK && !(m->origin = tc_new(m->params.count, sizeof *m->origin))) status = tc_fail_memory(err, m->params.count * sizeof *m->origin);
+    if (status != TC_OK) {
+        tc_model_close(&m);
+        return status;
+    }
+    *out = m;
+    return TC_OK;
+}
+
+tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err) {
+    tc_status status = tc_model_new(out, c, err);
+    if (status != TC_OK) return status;
+    (*out)->flat = tc_new_aligned((size_t)(*out)->params.total, sizeof(tc_real));
+    if ((*out)->flat) return TC_OK;
+    status = tc_fail_memory(err, (size_t)(*out)->params.total * sizeof(tc_real));
+    tc_model_close(out);
+    return status;
+}
+
+static void release_prepared(tc_model *m) {
+    tc_prepared_free(&m->image_prepared);
+    tc_prepared_free(&m->text_prepared);
+    tc_graph_free(&m->image);
+    tc_graph_free(&m->text);
+    for (size_t i = 0; i < m->params.count && m->owned && m->data; i++)
+        if (m->owned[i]) free((void *)(uintptr_t)m->data[i]);
+    free(m->data);
+    free(m->owned);
+    m->data = NULL;
+    m->owned = NULL;
+}
+
+void tc_model_close(tc_model **out) {
+    tc_model *m = *out;
+    if (!m) return;
+    release_prepared(m);
+    tc_store_close(&m->store);
+    tc_params_free(&m->params);
+    free(m->origin);
+    free(m->flat);
+    free(m->path);
+    free(m->source);
+    free(m->tokenizer_dir);
+    free(m->card);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+    *out = NULL;
+}
+
+/* ---- values */
+
+static bool read_transposed(const tc_tensor *t, const tc_param *p, tc_real *out) {
+    int64_t rows = p->shape[0], columns = p->shape[1];
+    tc_real *stored = tc_new_aligned((size_t)p->numel, sizeof *stored);
+    bool ok = stored && tc_tensor_read(t, 0, p->numel, stored);
+    for (int64_t i = 0; ok && i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) out[i * columns + j] = stored[j * rows + i];
+    free(stored);
+    return ok;
+}
+
+tc_status tc_model_check(const tc_model *m, tc_error *err) { return m->store ? tc_store_check(m->store, err) : TC_OK; }
+
+tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err) {
+    const tc_param *p = &m->params.items[i];
+    if (m->flat) {
+        memcpy(out, m->flat + p->offset, (size_t)p->numel * sizeof *out);
+        return TC_OK;
+    }
+    const tc_origin *o = &m->origin[i];
+    tc_status status = tc_model_check(m, err);
+    if (status != TC_OK) return status;
+    bool ok = true;
+    if (o->transposed) {
+        ok = read_transposed(o->part[0], p, out);
+    } else {
+        for (int k = 0; k < o->parts && ok; k++) {
+            int64_t n = tc_tensor_numel(o->part[k]);
+            ok = tc_tensor_read(o->part[k], 0, n, out);
+            out += n;
+        }
+    }
+    return ok ? TC_OK : tc_fail(err, TC_EUNSUPPORTED, "%s: tensor '%s' of dtype %s cannot be read as numbers", m->path, o->part[0]->name, tc_dtype_name(o->part[0]->dtype));
+}
+
+/* The values where they lie, if they can be used as they are; else NULL. */
+static const tc_real *value_in_place(const tc_model *m, size_t i) {
+    if (m->flat) return m->flat + m->params.items[i].offset;
+    const tc_origin *o = &m->origin[i];
+    bool direct = sizeof(tc_real) == 4 && o->parts == 1 && !o->transposed && o->part[0]->dtype == TC_F32 && (uintptr_t)o->part[0]->data % 4 == 0;
+    return direct ? (const tc_real *)(const void *)o->part[0]->data : NULL;
+}
+
+/* ---- packed weights */
+
+static bool used_as_it_is(const tc_graph *g, int param) {
+    for (size_t i = 0; i < g->node_count; i++)
+        for (int j = 0; j < 2; j++)
+            if (g->nodes[i].param[j] == param && g->nodes[i].op != &tc_op_linear) return true;
+    return false;
+}
+
+/* Values of all parameters of one tower for packing; *copied tells which are temporary. */
+static tc_status gather(tc_model *m, int tower, bool *copied, tc_error *err) {
+    for (size_t i = 0; i < m->params.count; i++) {
+        if (m->params.items[i].tower != tower) continue;
+        m->data[i] = value_in_place(m, i);
+        if (m->data[i]) continue;
+        tc_real *values = tc_new_aligned((size_t)m->params.items[i].numel, sizeof *values);
+        if (!values) return tc_fail_memory(err, (size_t)m->params.items[i].numel * sizeof *values);
+        m->data[i] = values;
+        m->owned[i] = copied[i] = true;
+        tc_status status = tc_model_read(m, i, values, err);
+        if (status != TC_OK) return status;
+    }
+    return TC_OK;
+}
+
+static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
+    bool *copied = tc_new(m->params.count, 1);
+    if (!copied) return tc_fail_memory(err, m->params.count);
+    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err) : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
+    if (status == TC_OK) {
+        tc_graph_fuse(*graph);
+        status = gather(m, tower, copied, err);
+    }
+    if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, 8, err);
+    for (size_t i = 0; i < m->params.count; i++) {
+        if (!copied[i] || (status == TC_OK && used_as_it_is(*graph, (int)i))) continue;
+        free((void *)(uintptr_t)m->data[i]);
+        m->data[i] = NULL;
+        m->owned[i] = false;
+    }
+    free(copied);
+    return status;
+}
+
+tc_status tc_model_prepare(const tc_model *model, tc_error *err) {
+    tc_model *m = (tc_model *)(uintptr_t)model; /* logically constant: guarded by the lock */
+    tc_status status = TC_OK;
+    pthread_mutex_lock(&m->lock);
+    if (!m->ready) {
+        status = tc_model_check(m, err);
+        m->data = tc_new(m->params.count, sizeof *m->data);
+        m->owned = tc_new(m->params.count, 1);
+        if (!m->data || !m->owned) status = tc_fail_memory(err, m->params.count);
+        if (status == TC_OK) status = prepare_tower(m, TC_TOWER_VISION, &m->image, &m->image_prepared, err);
+        if (status == TC_OK) status = prepare_tower(m, TC_TOWER_TEXT, &m->text, &m->text_prepared, err);
+        m->ready = status == TC_OK;
+        if (status != TC_OK) release_prepared(m);
+    }
+    pthread_mutex_unlock(&m->lock);
+    return status;
+}
+
+/* ---- making models in memory */
+
+tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err) {
+    tc_status status = tc_model_new_flat(out, config, err);
+    if (status != TC_OK) return status;
+    tc_model *m = *out;
+    for (size_t i = 0; i < m->params.count; i++) {
+        const tc_param *p = &m->params.items[i];
+        tc_rng rng = tc_rng_make(seed, 0x696e6974, i);
+        tc_real *w = m->flat + p->offset;
+        for (int64_t k = 0; k < p->numel; k++) w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
+    }
+    /* What is trained from here is saved as a Hugging Face folder, and used as one. */
+    m->tokenizer_kind = TC_TOKENIZER_HF;
+    m->preprocess.order = TC_IMAGE_HF;
+    m->source = tc_strdup("random weights");
+    status = m->source ? tc_model_finish(m, err) : tc_fail_memory(err, 16);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}
+
+tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err) {
+    tc_config c;
+    *out = NULL;
+    tc_status status = tc_config_open(&c, config, err);
+    return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
+}
+
+/* Everything beside the weights. */
+tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err) {
+    to->preprocess = from->preprocess;
+    to->tokenizer_kind = from->tokenizer_kind;
+    if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir))) return tc_fail_memory(err, 1);
+    return TC_OK;
+}
+
+tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err) {
+    tc_status status = tc_model_new_flat(out, &m->config, err);
+    if (status != TC_OK) return status;
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+    if (status == TC_OK) status = tc_model_copy_settings(*out, m, err);
+    if (status == TC_OK && !((*out)->source = tc_strdup(m->source))) status = tc_fail_memory(err, 1);
+    if (status == TC_OK) status = tc_model_finish(*out, err);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}

@@ -1,0 +1,63 @@
+/* model.h - a model in memory: configuration, parameters, and where their values lie. */
+#ifndef TC_MODEL_H
+#define TC_MODEL_H
+
+#include "net/net.h"
+
+#include <pthread.h>
+
+/* Where a parameter's value comes from: up to three tensors of a mapped file, one after the other, or the flat block. */
+typedef struct tc_origin {
+    const tc_tensor *part[3];
+    int parts;
+    bool transposed;
+} tc_origin;
+
+struct tc_model {
+    tc_config config;
+    tc_params params;
+    tc_store *store;     /* mapped files, or NULL */
+    tc_origin *origin;   /* [params], with store */
+    tc_real *flat;       /* [params.total] values in memory, or NULL */
+    char *path, *source; /* where it came from, and the layout */
+    char *tokenizer_dir; /* vocab.json and merges.txt lie here, or NULL: the built-in vocabulary */
+    tc_tokenizer_kind tokenizer_kind;
+    tc_preprocess preprocess;
+    char *card;          /* JSON text, or NULL */
+    float logit_scale;
+    tc_model_info info;
+    /* made when a session first needs them, under the lock; then constant */
+    pthread_mutex_t lock;
+    bool ready;
+    tc_graph *image, *text;
+    tc_prepared image_prepared, text_prepared;
+    const tc_real **data; /* [params] for the nodes that are not matrix products; NULL for the others */
+    bool *owned;          /* [params] data[i] is to be freed */
+};
+
+/* A model with its parameter table and no values. */
+tc_status tc_model_new(tc_model **out, const tc_config *c, tc_error *err);
+/* The same with a zeroed flat block. */
+tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err);
+/* Computes info and logit_scale; call when the values are there. */
+tc_status tc_model_finish(tc_model *m, tc_error *err);
+/* The values of parameter i -> out [numel]. Thread-safe. */
+tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
+/* Makes the graphs and packed weights. Thread-safe. */
+tc_status tc_model_prepare(const tc_model *m, tc_error *err);
+/* Error if a mapped file was shortened since it was opened. */
+tc_status tc_model_check(const tc_model *m, tc_error *err);
+tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
+
+/* Preprocessing and tokenizer of another model. */
+tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err);
+tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const tc_config *config, tc_error *err);
+tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err);
+/* A copy in memory of the same configuration, tokenizer and preprocessing. */
+tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err);
+
+/* Preprocessing settings from a preprocessor_config.json or processor_config.json text. */
+tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char *name, int image_size, tc_error *err);
+json_t *tc_preprocess_json(const tc_preprocess *p);
+
+#endif

@@ -1,0 +1,87 @@
+/* model_info.c - what a model is: counts and costs from the one definition of its graphs. */
+#include "net/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { USED_CAPTION = 10 }; /* tokens of a usual caption, for the cost that is really computed */
+
+static tc_status costs(tc_model *m, tc_error *err) {
+    for (int whole = 0; whole < 2; whole++) {
+        tc_graph *image = NULL, *text = NULL;
+        unsigned flags = whole ? TC_NET_WHOLE : 0;
+        tc_status status = tc_net_image_graph(&image, &m->config, &m->params, flags, err);
+        if (status == TC_OK) status = tc_net_text_graph(&text, &m->config, &m->params, flags, err);
+        if (status == TC_OK && whole) {
+            m->info.macs_image = tc_graph_macs(image, 0);
+            m->info.macs_text = tc_graph_macs(text, m->config.context_length);
+        } else if (status == TC_OK) {
+            m->info.macs_image_used = tc_graph_macs(image, 0);
+            m->info.macs_text_used = tc_graph_macs(text, m->config.context_length < USED_CAPTION ? m->config.context_length : USED_CAPTION);
+        }
+        tc_graph_free(&image);
+        tc_graph_free(&text);
+        if (status != TC_OK) return status;
+    }
+    return TC_OK;
+}
+
+tc_status tc_model_finish(tc_model *m, tc_error *err) {
+    const tc_config *c = &m->config;
+    tc_model_info *i = &m->info;
+    tc_real scale;
+    tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
+    if (status != TC_OK) return status;
+    m->logit_scale = (float)scale;
+    *i = (tc_model_info){.architecture = "ViT", .source = m->source, .embed_dim = c->embed_dim, .image_size = c->image_size, .patch_size = c->patch_size,
+                         .vision_layers = c->vision.layers, .vision_width = c->vision.width, .vision_heads = c->vision.block[0].heads,
+                         .context_length = c->context_length, .vocab_size = c->vocab_size, .text_layers = c->text.layers, .text_width = c->text.width,
+                         .text_heads = c->text.block[0].heads, .vision_activation = c->vision.activation, .text_activation = c->text.activation,
+                         .logit_scale = m->logit_scale, .card = m->card};
+    for (size_t k = 0; k < m->params.count; k++) {
+        const tc_param *p = &m->params.items[k];
+        bool tokens = strcmp(p->name, "token_embedding.weight") == 0;
+        i->params += p->numel;
+        if (!tokens) i->params_without_tokens += p->numel;
+        if (p->tower == TC_TOWER_VISION) i->params_vision += p->numel;
+        if (p->tower == TC_TOWER_TEXT && !tokens) i->params_text += p->numel;
+    }
+    return costs(m, err);
+}
+
+const tc_model_info *tc_model_get_info(const tc_model *m) { return &m->info; }
+
+tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err) {
+    char *copy = card ? tc_strdup(card) : NULL;
+    if (card && !copy) return tc_fail_memory(err, strlen(card));
+    free(m->card);
+    m->card = copy;
+    m->info.card = copy;
+    return TC_OK;
+}
+
+char *tc_model_config_json(const tc_model *m) {
+    json_t *json = tc_config_openclip_json(&m->config);
+    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    json_decref(json);
+    return text;
+}
+
+bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4], const char **dtype) {
+    if (i >= m->params.count) return false;
+    const tc_param *p = &m->params.items[i];
+    *name = p->name;
+    *ndim = p->ndim;
+    for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[k];
+    *dtype = m->flat ? "F32" : tc_dtype_name(m->origin[i].part[0]->dtype);
+    return true;
+}
+
+tc_preprocess tc_model_preprocess(const tc_model *m) { return m->preprocess; }
+
+tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m) { return m->tokenizer_kind; }
+
+tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err) {
+    if (m->tokenizer_dir) return tc_tokenizer_open(out, m->tokenizer_dir, m->tokenizer_kind, err);
+    return tc_tokenizer_create(out, m->tokenizer_kind, err);
+}

@@ -1,0 +1,266 @@
+/* model_open.c - opens model files: a Hugging Face folder, the project's single file, or an OpenCLIP-named .safetensors file with a configuration.
+ *
+ * Every parameter of the configuration must be found with its shape, and every tensor of the file must be used; nothing else counts as opened. The
+ * values stay in the mapped file. */
+#include "net/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_LIMIT = 1 << 24 };
+
+/* ---- binding of tensors to parameters */
+
+static bool ignored(const char *name) { return tc_ends_with(name, ".position_ids") || strcmp(name, "attn_mask") == 0; }
+
+static bool numeric(tc_dtype d) { return d == TC_F32 || d == TC_F16 || d == TC_BF16 || d == TC_F64; }
+
+static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, const int64_t *shape, tc_error *err) {
+    char a[96], b[96];
+    bool same = t->ndim == ndim;
+    for (int i = 0; i < ndim && same; i++) same = t->shape[i] == shape[i];
+    if (ndim == 0 && t->ndim == 1 && t->shape[0] == 1) same = true; /* a scalar written as [1] */
+    if (!same)
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is %s, expected %s", m->path, t->name, tc_shape_text(t->ndim, t->shape, a, sizeof a),
+                       tc_shape_text(ndim, shape, b, sizeof b));
+    if (!numeric(t->dtype)) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' has dtype %s, expected a floating-point one", m->path, t->name, tc_dtype_name(t->dtype));
+    return TC_OK;
+}
+
+/* Finds the tensors of parameter i by the names of the layout. *used counts them. */
+static tc_status bind_param(tc_model *m, size_t i, bool hf, size_t *used, tc_error *err) {
+    const tc_param *p = &m->params.items[i];
+    tc_origin *o = &m->origin[i];
+    char name[160];
+    for (int part = 0; part < 3; part++) {
+        if (hf ? !tc_names_hf(p->name, part, name, sizeof name, &o->transposed) : part > 0) break;
+        if (!hf) snprintf(name, sizeof name, "%s", p->name);
+        o->part[part] = tc_store_find(m->store, name);
+        if (!o->part[part]) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is missing", m->path, name);
+        o->parts = part + 1;
+    }
+    *used += (size_t)o->parts;
+    int64_t shape[TC_PARAM_RANK];
+    for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[o->transposed ? 1 - k : k];
+    if (o->parts == 3) shape[0] /= 3;
+    for (int part = 0; part < o->parts; part++) {
+        tc_status status = check_tensor(m, o->part[part], p->ndim, shape, err);
+        if (status != TC_OK) return status;
+    }
+    return TC_OK;
+}
+
+static bool is_bound(const tc_model *m, const tc_tensor *t) {
+    for (size_t i = 0; i < m->params.count; i++)
+        for (int k = 0; k < m->origin[i].parts; k++)
+            if (m->origin[i].part[k] == t) return true;
+    return false;
+}
+
+static tc_status bind_all(tc_model *m, bool hf, tc_error *err) {
+    size_t used = 0;
+    for (size_t i = 0; i < m->params.count; i++) {
+        tc_status status = bind_param(m, i, hf, &used, err);
+        if (status != TC_OK) return status;
+    }
+    for (size_t i = 0; i < tc_store_count(m->store); i++) {
+        const tc_tensor *t = tc_store_at(m->store, i);
+        if (ignored(t->name) || is_bound(m, t)) continue;
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is not part of the configured model", m->path, t->name);
+    }
+    return TC_OK;
+}
+
+/* ---- preprocessing */
+
+static int side(const json_t *v) {
+    if (json_is_integer(v)) return (int)json_integer_value(v);
+    const json_t *edge = json_object_get(v, "shortest_edge"), *h = json_object_get(v, "height"), *w = json_object_get(v, "width");
+    if (json_is_integer(edge)) return (int)json_integer_value(edge);
+    return json_is_integer(h) && json_is_integer(w) && json_integer_value(h) == json_integer_value(w) ? (int)json_integer_value(h) : -1;
+}
+
+static bool triple(const json_t *v, float out[3]) {
+    if (json_array_size(v) != 3) return false;
+    for (size_t i = 0; i < 3; i++) {
+        if (!json_is_number(json_array_get(v, i))) return false;
+        out[i] = (float)json_number_value(json_array_get(v, i));
+    }
+    return true;
+}
+
+static bool on(const json_t *json, const char *key) {
+    const json_t *v = json_object_get(json, key);
+    return !v || !json_is_false(v);
+}
+
+tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char *name, int image_size, tc_error *err) {
+    const json_t *inner = json_object_get(json, "image_processor"), *v;
+    if (json_is_object(inner)) json = inner;
+    tc_preprocess p = tc_preprocess_default(image_size);
+    p.order = TC_IMAGE_HF;
+    if ((v = json_object_get(json, "size"))) p.resize = side(v);
+    if ((v = json_object_get(json, "crop_size"))) p.crop = side(v);
+    if (p.resize < 1 || p.resize > 1 << 14 || p.crop < 1 || p.crop > 1 << 14)
+        return tc_fail(err, TC_EFORMAT, "%s: size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", name);
+    if (!on(json, "do_resize")) p.resize = 0;
+    if (!on(json, "do_center_crop")) return tc_fail(err, TC_EUNSUPPORTED, "%s: do_center_crop false is not supported", name);
+    if ((v = json_object_get(json, "resample")) && json_is_integer(v) && json_integer_value(v) != 3)
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: resample %d is not supported, only 3 (bicubic)", name, (int)json_integer_value(v));
+    if ((v = json_object_get(json, "rescale_factor"))) p.rescale = (float)json_number_value(v);
+    if (!on(json, "do_rescale")) p.rescale = 1;
+    if ((v = json_object_get(json, "image_mean")) && !triple(v, p.mean)) return tc_fail(err, TC_EFORMAT, "%s: image_mean must be three numbers", name);
+    if ((v = json_object_get(json, "image_std")) && !triple(v, p.std)) return tc_fail(err, TC_EFORMAT, "%s: image_std must be three numbers", name);
+    if (!on(json, "do_normalize"))
+        for (int i = 0; i < 3; i++) p.mean[i] = 0, p.std[i] = 1;
+    for (int i = 0; i < 3; i++)
+        if (!(p.std[i] > 0) || !isfinite(p.mean[i]) || !isfinite(p.std[i])) return tc_fail(err, TC_EFORMAT, "%s: image_std must be above 0", name);
+    if (p.crop != image_size) return tc_fail(err, TC_EFORMAT, "%s: crop_size is %d, but the model's image_size is %d", name, p.crop, image_size);
+    *out = p;
+    return TC_OK;
+}
+
+json_t *tc_preprocess_json(const tc_preprocess *p) {
+    return json_pack("{s:s, s:b, s:{s:i}, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type", "CLIPImageProcessor",
+                     "do_resize", p->resize > 0, "size", "shortest_edge", p->resize > 0 ? p->resize : p->crop, "resample", 3, "do_center_crop", 1,
+                     "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", (double)p->rescale, "do_normalize", 1, "image_mean",
+                     (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], "image_std", (double)p->std[0], (double)p->std[1], (double)p->std[2],
+                     "do_convert_rgb", 1);
+}
+
+/* preprocessor_config.json, or what transformers 5 puts into processor_config.json; neither: CLIP's settings. */
+static tc_status open_preprocess(tc_model *m, const char *dir, tc_error *err) {
+    static const char *const names[] = {"preprocessor_config.json", "processor_config.json"};
+    m->preprocess.order = TC_IMAGE_HF;
+    for (int i = 0; i < 2; i++) {
+        json_t *json = NULL;
+        char *path = tc_path_join(dir, names[i]);
+        if (!path) return tc_fail_memory(err, 1);
+        tc_status status = TC_OK;
+        bool there = tc_path_exists(path);
+        if (there) status = tc_json_load(&json, path, CONFIG_LIMIT, err);
+        if (there && status == TC_OK) status = tc_preprocess_parse(&m->preprocess, json, path, m->config.image_size, err);
+        json_decref(json);
+        free(path);
+        if (there || status != TC_OK) return status;
+    }
+    return TC_OK;
+}
+
+/* ---- layouts */
+
+static tc_status start(tc_model **out, const tc_config *c, tc_store **store, const char *path, const char *source, tc_error *err) {
+    tc_status status = tc_model_new(out, c, err);
+    if (status != TC_OK) return status;
+    tc_model *m = *out;
+    m->store = *store;
+    *store = NULL;
+    m->path = tc_strdup(path);
+    m->source = tc_strdup(source);
+    return m->path && m->source ? TC_OK : tc_fail_memory(err, strlen(path));
+}
+
+static tc_status load_card(tc_model *m, const char *dir, tc_error *err) {
+    char *path = tc_path_join(dir, "tinyclip_card.json");
+    if (!path) return tc_fail_memory(err, 1);
+    size_t size;
+    tc_status status = tc_path_exists(path) ? tc_file_read(path, CONFIG_LIMIT, &m->card, &size, err) : TC_OK;
+    free(path);
+    return status;
+}
+
+static tc_status open_folder(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
+    tc_config c;
+    tc_status status = tc_config_open(&c, o->config ? o->config : path, err);
+    if (status == TC_OK) status = start(out, &c, store, path, "huggingface", err);
+    if (status == TC_OK) status = bind_all(*out, true, err);
+    if (status == TC_OK) status = open_preprocess(*out, path, err);
+    if (status == TC_OK) status = load_card(*out, path, err);
+    if (status != TC_OK) return status;
+    (*out)->tokenizer_kind = TC_TOKENIZER_HF;
+    char *vocab = tc_path_join(path, "vocab.json");
+    if (vocab && tc_path_exists(vocab)) (*out)->tokenizer_dir = tc_strdup(path);
+    free(vocab);
+    return TC_OK;
+}
+
+static tc_status parse_metadata(const tc_store *s, const char *key, json_t **out, tc_error *err) {
+    const char *text = tc_store_metadata(s, key);
+    *out = NULL;
+    return text ? tc_json_parse(out, text, strlen(text), key, err) : TC_OK;
+}
+
+/* The project's own file: metadata tinyclip.config, .preprocess, .tokenizer, .card. */
+static tc_status open_single(tc_model **out, const char *path, tc_store **store, tc_error *err) {
+    tc_config c;
+    json_t *config = NULL, *preprocess = NULL;
+    tc_status status = parse_metadata(*store, "tinyclip.config", &config, err);
+    if (status == TC_OK) status = tc_config_parse(&c, config, path, err);
+    if (status == TC_OK) status = parse_metadata(*store, "tinyclip.preprocess", &preprocess, err);
+    if (status == TC_OK) status = start(out, &c, store, path, "tinyclip file", err);
+    if (status == TC_OK) status = bind_all(*out, false, err);
+    if (status == TC_OK && preprocess) status = tc_preprocess_parse(&(*out)->preprocess, preprocess, path, c.image_size, err);
+    json_decref(config);
+    json_decref(preprocess);
+    if (status != TC_OK) return status;
+    tc_model *m = *out;
+    const char *tokenizer = tc_store_metadata(m->store, "tinyclip.tokenizer"), *order = tc_store_metadata(m->store, "tinyclip.image_order");
+    const char *card = tc_store_metadata(m->store, "tinyclip.card");
+    m->tokenizer_kind = tokenizer && strcmp(tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
+    m->preprocess.order = order && strcmp(order, "hf") == 0 ? TC_IMAGE_HF : TC_IMAGE_OPENCLIP;
+    if (card && !(m->card = tc_strdup(card))) return tc_fail_memory(err, strlen(card));
+    return TC_OK;
+}
+
+/* NAME.safetensors with NAME.json, NAME.config.json or open_clip_config.json beside it, or --model-config. */
+static char *config_beside(const char *path) {
+    size_t stem = strlen(path) - (tc_ends_with(path, ".safetensors") ? strlen(".safetensors") : 0);
+    const char *slash = strrchr(path, '/');
+    for (int i = 0; i < 4; i++) {
+        tc_buf b = {0};
+        if (i < 2) tc_buf_printf(&b, "%.*s%s", (int)stem, path, i ? ".config.json" : ".json");
+        else tc_buf_printf(&b, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, i == 2 ? "open_clip_config.json" : "config.json");
+        char *candidate = tc_buf_take(&b);
+        if (!candidate || tc_path_exists(candidate)) return candidate;
+        free(candidate);
+    }
+    return NULL;
+}
+
+static tc_status open_file(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
+    char *found = o->config ? NULL : config_beside(path);
+    const char *config = o->config ? o->config : found;
+    tc_config c;
+    if (!config) return tc_fail(err, TC_EARG, "%s: there is no configuration beside it; name one with --model-config", path);
+    bool hf = tc_store_find(*store, "text_model.embeddings.token_embedding.weight") != NULL;
+    tc_status status = tc_config_open(&c, config, err);
+    free(found);
+    if (status == TC_OK) status = start(out, &c, store, path, hf ? "huggingface" : "openclip", err);
+    if (status == TC_OK) status = bind_all(*out, hf, err);
+    if (status == TC_OK && hf) {
+        (*out)->tokenizer_kind = TC_TOKENIZER_HF;
+        (*out)->preprocess.order = TC_IMAGE_HF;
+    }
+    return status;
+}
+
+tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err) {
+    tc_open_options o = options ? *options : tc_open_options_default();
+    tc_store *store = NULL;
+    *out = NULL;
+    if (!tc_path_exists(path)) {
+        if (tc_config_builtin(path, -1, NULL, NULL))
+            return tc_fail(err, TC_EARG, "%s: that is the name of a configuration, which has no weights; a model's folder or file is needed", path);
+        return tc_fail(err, TC_EIO, "%s: no such file or folder", path);
+    }
+    tc_status status = tc_store_open(&store, path, err);
+    if (status != TC_OK) return status;
+    if (tc_store_metadata(store, "tinyclip.config")) status = open_single(out, path, &store, err);
+    else if (tc_path_is_dir(path)) status = open_folder(out, path, &o, &store, err);
+    else status = open_file(out, path, &o, &store, err);
+    if (status == TC_OK) status = tc_model_finish(*out, err);
+    tc_store_close(&store);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}

@@ -1,0 +1,139 @@
+/* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to their end-of-text token, a large batch in pieces
+ * that fit the caches. */
+#include "net/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES_AT_ONCE = 64, TEXT_ROWS_AT_ONCE = 8192 };
+
+struct tc_session {
+    const tc_model *model;
+    tc_runner *image, *text;
+    int32_t *ids, *seq;
+    size_t ids_capacity, seq_capacity;
+    tc_real *pixels; /* only where tc_real is not float */
+};
+
+tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err) {
+    *out = NULL;
+    tc_session *s = tc_new(1, sizeof *s);
+    if (!s) return tc_fail_memory(err, sizeof *s);
+    s->model = m;
+    tc_status status = tc_model_prepare(m, err);
+    if (status == TC_OK) status = tc_runner_create(&s->image, m->image, m->data, NULL, &m->image_prepared, false, err);
+    if (status == TC_OK) status = tc_runner_create(&s->text, m->text, m->data, NULL, &m->text_prepared, false, err);
+    if (status != TC_OK) {
+        tc_session_close(&s);
+        return status;
+    }
+    *out = s;
+    return TC_OK;
+}
+
+void tc_session_close(tc_session **s) {
+    if (!*s) return;
+    tc_runner_free(&(*s)->image);
+    tc_runner_free(&(*s)->text);
+    free((*s)->ids);
+    free((*s)->seq);
+    free((*s)->pixels);
+    free(*s);
+    *s = NULL;
+}
+
+static void copy_out(const tc_real *from, int64_t n, float *to) {
+    for (int64_t i = 0; i < n; i++) to[i] = (float)from[i];
+}
+
+/* In the double build the pixels are converted; otherwise they are used where they lie. */
+static const tc_real *as_real(tc_session *s, const float *x, int64_t n) {
+    if (sizeof(tc_real) == sizeof(float)) return (const tc_real *)(const void *)x;
+    free(s->pixels);
+    s->pixels = tc_new((size_t)n, sizeof *s->pixels);
+    for (int64_t i = 0; i < n && s->pixels; i++) s->pixels[i] = x[i];
+    return s->pixels;
+}
+
+tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds, tc_error *err) {
+    const tc_config *c = &s->model->config;
+    int64_t size = 3 * (int64_t)c->image_size * c->image_size;
+    if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
+    tc_status status = tc_model_check(s->model, err);
+    for (int at = 0; at < n && status == TC_OK; at += IMAGES_AT_ONCE) {
+        int batch = n - at < IMAGES_AT_ONCE ? n - at : IMAGES_AT_ONCE;
+        tc_feed feed = {.batch = batch, .pixels = as_real(s, pixel_values + at * size, batch * size)};
+        if (!feed.pixels) return tc_fail_memory(err, (size_t)(batch * size));
+        status = tc_runner_forward(s->image, &feed, err);
+        if (status == TC_OK) copy_out(tc_runner_output(s->image), (int64_t)batch * c->embed_dim, image_embeds + (int64_t)at * c->embed_dim);
+    }
+    return status;
+}
+
+/* Takes captions from `at` on until the batch is full; their ids up to the end of text lie in s->ids. */
+static tc_status gather_captions(tc_session *s, const int32_t *input_ids, int n, int context, int at, int *batch, tc_error *err) {
+    const tc_config *c = &s->model->config;
+    int64_t rows = 0;
+    *batch = 0;
+    while (at + *batch < n && rows < TEXT_ROWS_AT_ONCE) {
+        const int32_t *ids = input_ids + (int64_t)(at + *batch) * context;
+        for (int i = 0; i < context; i++)
+            if (ids[i] < 0 || ids[i] >= c->vocab_size)
+                return tc_fail(err, TC_EARG, "text %d: id %d at position %d is outside the vocabulary of %d", at + *batch, ids[i], i, c->vocab_size);
+        int length = tc_net_text_length(c, ids, context);
+        if (!tc_grow(&s->ids, &s->ids_capacity, (size_t)(rows + length), sizeof *s->ids) ||
+            !tc_grow(&s->seq, &s->seq_capacity, (size_t)*batch + 2, sizeof *s->seq))
+            return tc_fail_memory(err, (size_t)(rows + length) * sizeof *s->ids);
+        memcpy(s->ids + rows, ids, (size_t)length * sizeof *ids);
+        s->seq[*batch] = (int32_t)rows;
+        rows += length;
+        s->seq[++*batch] = (int32_t)rows;
+    }
+    return TC_OK;
+}
+
+tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err) {
+    const tc_config *c = &s->model->config;
+    if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
+    if (context > c->context_length) return tc_fail(err, TC_EARG, "encode_text: %d ids are more than the model's context of %d", context, c->context_length);
+    tc_status status = tc_model_check(s->model, err);
+    for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
+        status = gather_captions(s, input_ids, n, context, at, &batch, err);
+        tc_feed feed = {.batch = batch, .ids = s->ids, .seq = s->seq};
+        if (status == TC_OK) status = tc_runner_forward(s->text, &feed, err);
+        if (status == TC_OK) copy_out(tc_runner_output(s->text), (int64_t)batch * c->embed_dim, text_embeds + (int64_t)at * c->embed_dim);
+    }
+    return status;
+}
+
+/* ---- what is done with embeddings */
+
+void tc_normalize(float *x, int n, int dim) {
+    for (int64_t r = 0; r < n; r++) {
+        double sum = 0;
+        for (int64_t i = 0; i < dim; i++) sum += (double)x[r * dim + i] * x[r * dim + i];
+        double scale = 1 / fmax(sqrt(sum), 1e-12);
+        for (int64_t i = 0; i < dim; i++) x[r * dim + i] = (float)(x[r * dim + i] * scale);
+    }
+}
+
+void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits) {
+#pragma omp parallel for schedule(static) if ((int64_t)n * m * dim > 1000000)
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < dim; k++) sum += (double)image[i * dim + k] * text[j * dim + k];
+            logits[i * m + j] = (float)(sum * scale);
+        }
+}
+
+void tc_softmax(float *x, int n, int m) {
+    for (int64_t r = 0; r < n; r++) {
+        float *row = x + r * m, most = m ? row[0] : 0;
+        double sum = 0;
+        for (int64_t i = 1; i < m; i++) most = row[i] > most ? row[i] : most;
+        for (int64_t i = 0; i < m; i++) sum += exp((double)row[i] - most);
+        for (int64_t i = 0; i < m; i++) row[i] = (float)(exp((double)row[i] - most) / sum);
+    }
+}
