@@ -146,6 +146,12 @@ typedef struct tc_model_info {
 } tc_model_info;
 /* Valid as long as the model is open. */
 const tc_model_info *tc_model_get_info(const tc_model *m);
+/* Names of the built-in configurations; NULL past the end. */
+const char *tc_builtin_config(int index);
+/* Sets the model card, JSON text (copied); NULL removes it. */
+tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
+/* Preprocessing and tokenizer kind that are saved with the model. */
+void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
 /* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
 char *tc_model_config_json(const tc_model *m);
 /* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
@@ -252,6 +258,13 @@ typedef struct tc_train_result {
 
 /* Trains and writes OUT/model (a Hugging Face folder), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
+
+/* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:
+ * the median of `steps` steps, seconds. The student's weights are copied, not changed. teacher NULL: the contrastive loss. */
+tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err);
+
+/* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in use; measured for `seconds`. */
+double tc_measure_peak(double seconds);
 
 /* ---- evaluation ---------------------------------------------------------------------------------------------- */
 

@@ -47,7 +47,6 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
 tc_status tc_model_prepare(const tc_model *m, tc_error *err);
 /* Error if a mapped file was shortened since it was opened. */
 tc_status tc_model_check(const tc_model *m, tc_error *err);
-tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
 
 /* Preprocessing and tokenizer of another model. */
 tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err);

@@ -85,3 +85,10 @@ tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *er
     if (m->tokenizer_dir) return tc_tokenizer_open(out, m->tokenizer_dir, m->tokenizer_kind, err);
     return tc_tokenizer_create(out, m->tokenizer_kind, err);
 }
+
+void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p) { m->preprocess = *p; }
+
+const char *tc_builtin_config(int index) {
+    const char *name = NULL;
+    return index >= 0 && tc_config_builtin(NULL, index, &name, NULL) ? name : NULL;
+}
