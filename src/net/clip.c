@@ -177,16 +177,3 @@ int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, con
     if (flags & TC_NET_NAMED) tc_graph_name(g, x, "%s_hidden_%d", label, t->layers);
     return pick_rows(g, x, pick);
 }
-
-/* ---- the caption's end */
-
-int tc_net_text_length(const tc_config *c, const int32_t *ids, int context) {
-    int at = 0;
-    if (c->eos_id >= 0) {
-        while (at < context && ids[at] != c->eos_id) at++;
-        return at < context ? at + 1 : 1;
-    }
-    for (int i = 1; i < context; i++)
-        if (ids[i] > ids[at]) at = i;
-    return at + 1;
-}

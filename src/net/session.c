@@ -11,8 +11,7 @@ enum { IMAGES_AT_ONCE = 64, TEXT_ROWS_AT_ONCE = 8192 };
 struct tc_session {
     const tc_model *model;
     tc_runner *image, *text;
-    int32_t *ids, *seq;
-    size_t ids_capacity, seq_capacity;
+    tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
 };
 
@@ -36,8 +35,7 @@ void tc_session_close(tc_session **s) {
     if (!*s) return;
     tc_runner_free(&(*s)->image);
     tc_runner_free(&(*s)->text);
-    free((*s)->ids);
-    free((*s)->seq);
+    tc_captions_free(&(*s)->captions);
     free((*s)->pixels);
     free(*s);
     *s = NULL;
@@ -71,36 +69,13 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
     return status;
 }
 
-/* Takes captions from `at` on until the batch is full; their ids up to the end of text lie in s->ids. */
-static tc_status gather_captions(tc_session *s, const int32_t *input_ids, int n, int context, int at, int *batch, tc_error *err) {
-    const tc_config *c = &s->model->config;
-    int64_t rows = 0;
-    *batch = 0;
-    while (at + *batch < n && rows < TEXT_ROWS_AT_ONCE) {
-        const int32_t *ids = input_ids + (int64_t)(at + *batch) * context;
-        for (int i = 0; i < context; i++)
-            if (ids[i] < 0 || ids[i] >= c->vocab_size)
-                return tc_fail(err, TC_EARG, "text %d: id %d at position %d is outside the vocabulary of %d", at + *batch, ids[i], i, c->vocab_size);
-        int length = tc_net_text_length(c, ids, context);
-        if (!tc_grow(&s->ids, &s->ids_capacity, (size_t)(rows + length), sizeof *s->ids) ||
-            !tc_grow(&s->seq, &s->seq_capacity, (size_t)*batch + 2, sizeof *s->seq))
-            return tc_fail_memory(err, (size_t)(rows + length) * sizeof *s->ids);
-        memcpy(s->ids + rows, ids, (size_t)length * sizeof *ids);
-        s->seq[*batch] = (int32_t)rows;
-        rows += length;
-        s->seq[++*batch] = (int32_t)rows;
-    }
-    return TC_OK;
-}
-
 tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err) {
     const tc_config *c = &s->model->config;
     if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
-    if (context > c->context_length) return tc_fail(err, TC_EARG, "encode_text: %d ids are more than the model's context of %d", context, c->context_length);
     tc_status status = tc_model_check(s->model, err);
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
-        status = gather_captions(s, input_ids, n, context, at, &batch, err);
-        tc_feed feed = {.batch = batch, .ids = s->ids, .seq = s->seq};
+        status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context, TEXT_ROWS_AT_ONCE, &batch, err);
+        tc_feed feed = {.batch = batch, .ids = s->captions.ids, .seq = s->captions.seq};
         if (status == TC_OK) status = tc_runner_forward(s->text, &feed, err);
         if (status == TC_OK) copy_out(tc_runner_output(s->text), (int64_t)batch * c->embed_dim, text_embeds + (int64_t)at * c->embed_dim);
     }

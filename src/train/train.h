@@ -1,0 +1,88 @@
+/* train.h - one training step and what it is made of. Definitions: the loss and train goldens; TinyCLIP section 3.1 and its recipe. */
+#ifndef TC_TRAIN_H
+#define TC_TRAIN_H
+
+#include "net/model.h"
+
+/* ---- schedule; step counts from 0 */
+
+/* Linear warm-up over `warmup` steps, then half a cosine to the end of `steps`. */
+double tc_cosine_lr(double base, double warmup, double steps, double step);
+
+/* ---- losses on normalised features */
+
+typedef struct tc_loss_input {
+    int n, dim, teacher_dim;
+    const tc_real *image, *text;                 /* student, [n,dim], rows of length 1 */
+    const tc_real *teacher_image, *teacher_text; /* [n,teacher_dim] or NULL: no affinity term */
+    double scale, teacher_scale;                 /* already exponentiated */
+    double soft_weight, hard_weight;             /* of the affinity and of the contrastive loss */
+    tc_real *work;                               /* tc_loss_work(n) numbers */
+} tc_loss_input;
+
+typedef struct tc_loss_result {
+    double loss, soft_img2text, soft_text2img, hard; /* as weighted; loss is their sum */
+    double grad_log_scale;
+} tc_loss_result;
+
+int64_t tc_loss_work(int n);
+/* grad_image, grad_text [n,dim] are written. */
+void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_real *grad_text, tc_loss_result *out);
+
+/* ---- trainer */
+
+typedef struct tc_hyper {
+    double lr, warmup, steps;
+    double weight_decay, beta1, beta2, eps, clip;
+    double alpha, weight; /* loss = alpha * weight * affinity + (1 - alpha) * weight * contrastive; without a teacher contrastive alone */
+    double logit_scale;   /* fixed; 0: learnt, kept in 1..100 */
+} tc_hyper;
+
+typedef struct tc_step_log {
+    double lr, grad_norm, scale_used, log_scale_before_clamp, log_scale_after;
+    tc_loss_result loss;
+    bool skipped; /* loss or gradient not finite: nothing was changed */
+} tc_step_log;
+
+typedef struct tc_trainer {
+    tc_hyper hyper;
+    tc_model *student; /* flat; the weights being trained */
+    const tc_model *teacher;
+    int64_t step, skipped, skipped_in_a_row;
+    tc_real *grad, *m, *v; /* flat, as student->flat */
+    /* private */
+    const tc_kern *kern;
+    tc_graph *graph[2];
+    tc_runner *runner[2];
+    tc_session *teacher_session;
+    const tc_real **param;
+    tc_real **param_grad;
+    bool *decay;
+    int capacity; /* pairs that the buffers hold */
+    tc_real *features[2], *inv_norm[2], *feature_grad[2], *teacher_features[2], *work;
+    float *teacher_out;
+    tc_captions captions;
+    tc_real *pixels; /* only where tc_real is not float */
+} tc_trainer;
+
+/* Takes the student (flat) over, also on failure. */
+tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
+void tc_trainer_free(tc_trainer **t);
+/* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
+tc_status tc_trainer_step(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log, tc_error *err);
+/* The first half of a step: features, loss and all gradients; nothing is updated. */
+tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log, tc_error *err);
+/* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the weights of the teacher. */
+size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
+
+/* ---- checkpoints: OUT/checkpoint-STEP.safetensors, each complete in itself and with its own checksum */
+
+/* `settings`: JSON text of everything that must be the same on resuming; compared key by key. */
+tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *settings, tc_error *err);
+/* Loads the newest valid checkpoint of the folder into the trainer. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
+ * TC_EARG if the settings differ, naming the first difference. */
+tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
+/* Whether the folder has any checkpoint file, valid or not. */
+bool tc_checkpoint_exists(const char *dir);
+
+#endif

@@ -1,0 +1,244 @@
+/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all of them,
+ * AdamW. Order and formulas are those of the train goldens. */
+#include "train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGE, TEXT };
+
+/* Loshchilov & Hutter's decay goes to matrices only. */
+static bool decays(const tc_param *p) {
+    static const char *const without[] = {"bn", "ln", "bias", "logit_scale"};
+    if (p->ndim < 2) return false;
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strstr(p->name, without[i])) return false;
+    return true;
+}
+
+static tc_status make_graphs(tc_trainer *t, tc_error *err) {
+    const tc_model *s = t->student;
+    tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
+    if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
+    for (int i = 0; i < 2 && status == TC_OK; i++)
+        status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+    return status;
+}
+
+static tc_status allocate(tc_trainer *t, tc_error *err) {
+    const tc_params *p = &t->student->params;
+    t->grad = tc_new_aligned((size_t)p->total, sizeof *t->grad);
+    t->m = tc_new_aligned((size_t)p->total, sizeof *t->m);
+    t->v = tc_new_aligned((size_t)p->total, sizeof *t->v);
+    t->param = tc_new(p->count, sizeof *t->param);
+    t->param_grad = tc_new(p->count, sizeof *t->param_grad);
+    t->decay = tc_new(p->count, sizeof *t->decay);
+    if (!t->grad || !t->m || !t->v || !t->param || !t->param_grad || !t->decay) return tc_fail_memory(err, (size_t)p->total * 3 * sizeof(tc_real));
+    for (size_t i = 0; i < p->count; i++) {
+        t->param[i] = t->student->flat + p->items[i].offset;
+        t->param_grad[i] = t->grad + p->items[i].offset;
+        t->decay[i] = decays(&p->items[i]);
+    }
+    return TC_OK;
+}
+
+tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err) {
+    tc_trainer *t = tc_new(1, sizeof *t);
+    *out = NULL;
+    if (!t) {
+        tc_model_close(student);
+        return tc_fail_memory(err, sizeof *t);
+    }
+    t->hyper = *hyper;
+    t->student = *student;
+    t->teacher = teacher;
+    t->kern = tc_kern_get();
+    *student = NULL;
+    tc_status status = allocate(t, err);
+    if (status == TC_OK) status = make_graphs(t, err);
+    if (status == TC_OK && teacher && teacher->config.image_size != t->student->config.image_size)
+        status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size, t->student->config.image_size);
+    if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
+    if (status != TC_OK) {
+        tc_trainer_free(&t);
+        return status;
+    }
+    *out = t;
+    return TC_OK;
+}
+
+static void free_buffers(tc_trainer *t) {
+    for (int i = 0; i < 2; i++) {
+        tc_real **all[] = {&t->features[i], &t->inv_norm[i], &t->feature_grad[i], &t->teacher_features[i]};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            free(*all[k]);
+            *all[k] = NULL;
+        }
+    }
+    free(t->work);
+    free(t->teacher_out);
+    free(t->pixels);
+    t->work = NULL;
+    t->teacher_out = NULL;
+    t->pixels = NULL;
+    t->capacity = 0;
+}
+
+void tc_trainer_free(tc_trainer **out) {
+    tc_trainer *t = *out;
+    if (!t) return;
+    free_buffers(t);
+    tc_session_close(&t->teacher_session);
+    for (int i = 0; i < 2; i++) {
+        tc_runner_free(&t->runner[i]);
+        tc_graph_free(&t->graph[i]);
+    }
+    tc_model_close(&t->student);
+    tc_captions_free(&t->captions);
+    free(t->grad);
+    free(t->m);
+    free(t->v);
+    free(t->param);
+    free(t->param_grad);
+    free(t->decay);
+    free(t);
+    *out = NULL;
+}
+
+static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
+    if (n <= t->capacity) return TC_OK;
+    free_buffers(t);
+    size_t rows = (size_t)n, dim = (size_t)t->student->config.embed_dim, teacher_dim = t->teacher ? (size_t)t->teacher->config.embed_dim : 0;
+    size_t image = 3 * (size_t)t->student->config.image_size * (size_t)t->student->config.image_size;
+    bool ok = true;
+    for (int i = 0; i < 2; i++) {
+        ok = (t->features[i] = tc_new_aligned(rows * dim, sizeof(tc_real))) && ok;
+        ok = (t->feature_grad[i] = tc_new_aligned(rows * dim, sizeof(tc_real))) && ok;
+        ok = (t->inv_norm[i] = tc_new_aligned(rows, sizeof(tc_real))) && ok;
+        ok = (t->teacher_features[i] = tc_new_aligned(rows * teacher_dim, sizeof(tc_real))) && ok;
+    }
+    ok = (t->work = tc_new_aligned((size_t)tc_loss_work(n), sizeof(tc_real))) && ok;
+    ok = (t->teacher_out = tc_new_aligned(rows * teacher_dim, sizeof(float))) && ok;
+    if (sizeof(tc_real) != sizeof(float)) ok = (t->pixels = tc_new_aligned(rows * image, sizeof(tc_real))) && ok;
+    if (!ok) {
+        free_buffers(t);
+        return tc_fail(err, TC_ENOMEM, "out of memory for a batch of %d pairs", n);
+    }
+    t->capacity = n;
+    return TC_OK;
+}
+
+/* ---- features */
+
+static tc_status teacher_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
+    int dim = t->teacher->config.embed_dim;
+    for (int i = 0; i < 2; i++) {
+        tc_status status = i == IMAGE ? tc_session_encode_image(t->teacher_session, pixels, n, t->teacher_out, err)
+                                      : tc_session_encode_text(t->teacher_session, ids, n, context, t->teacher_out, err);
+        if (status != TC_OK) return status;
+        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = t->teacher_out[k];
+        t->kern->l2norm(n, dim, t->teacher_features[i], t->teacher_features[i], NULL);
+    }
+    return TC_OK;
+}
+
+static const tc_real *as_real(tc_trainer *t, const float *pixels, int n) {
+    if (sizeof(tc_real) == sizeof(float)) return (const tc_real *)(const void *)pixels;
+    int64_t size = (int64_t)n * 3 * t->student->config.image_size * t->student->config.image_size;
+    for (int64_t i = 0; i < size; i++) t->pixels[i] = pixels[i];
+    return t->pixels;
+}
+
+static tc_status student_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
+    int batch;
+    tc_status status = tc_captions_gather(&t->captions, &t->student->config, ids, n, context, INT32_MAX / 2, &batch, err);
+    if (status == TC_OK && batch != n) status = tc_fail(err, TC_EARG, "a batch of %d captions is too large", n);
+    if (status != TC_OK) return status;
+    tc_feed feed[2] = {{.batch = n, .pixels = as_real(t, pixels, n)}, {.batch = n, .ids = t->captions.ids, .seq = t->captions.seq}};
+    for (int i = 0; i < 2 && status == TC_OK; i++) {
+        status = tc_runner_forward(t->runner[i], &feed[i], err);
+        if (status == TC_OK)
+            t->kern->l2norm(n, t->student->config.embed_dim, tc_runner_output(t->runner[i]), t->features[i], t->inv_norm[i]);
+    }
+    return status;
+}
+
+static double log_scale(const tc_trainer *t) { return (double)t->student->flat[t->student->params.items[t->student->params.count - 1].offset]; }
+
+static void set_log_scale(tc_trainer *t, double value) {
+    t->student->flat[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)value;
+    t->student->logit_scale = t->student->info.logit_scale = (float)value;
+}
+
+tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
+    const tc_hyper *h = &t->hyper;
+    int dim = t->student->config.embed_dim;
+    *log = (tc_step_log){.lr = tc_cosine_lr(h->lr, h->warmup, h->steps, (double)t->step)};
+    if (n < 1) return tc_fail(err, TC_EARG, "an empty batch");
+    tc_status status = reserve(t, n, err);
+    if (status == TC_OK && t->teacher) status = teacher_features(t, pixels, ids, n, context, err);
+    if (status == TC_OK) status = student_features(t, pixels, ids, n, context, err);
+    if (status != TC_OK) return status;
+    log->scale_used = exp(log_scale(t));
+    double alpha = t->teacher ? h->alpha : 0;
+    tc_loss_input in = {.n = n, .dim = dim, .teacher_dim = t->teacher ? t->teacher->config.embed_dim : 0, .image = t->features[IMAGE], .text = t->features[TEXT],
+                        .teacher_image = t->teacher ? t->teacher_features[IMAGE] : NULL, .teacher_text = t->teacher ? t->teacher_features[TEXT] : NULL,
+                        .scale = log->scale_used, .teacher_scale = h->logit_scale > 0 ? h->logit_scale : t->teacher ? exp((double)t->teacher->logit_scale) : 1,
+                        .soft_weight = alpha * h->weight, .hard_weight = (1 - alpha) * h->weight, .work = t->work};
+    tc_loss(t->kern, &in, t->feature_grad[IMAGE], t->feature_grad[TEXT], &log->loss);
+    for (int i = 0; i < 2; i++) {
+        t->kern->l2norm_backward(n, dim, t->features[i], t->inv_norm[i], t->feature_grad[i], tc_runner_output_grad(t->runner[i]));
+        tc_runner_backward(t->runner[i]);
+    }
+    t->grad[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)log->loss.grad_log_scale;
+    log->grad_norm = sqrt(t->kern->dot(t->student->params.total, t->grad, t->grad));
+    return TC_OK;
+}
+
+/* ---- update */
+
+static void update(tc_trainer *t, const tc_step_log *log) {
+    const tc_hyper *h = &t->hyper;
+    const tc_params *p = &t->student->params;
+    double scale = fmin(1, h->clip / (log->grad_norm + 1e-6)), count = (double)(t->step - t->skipped + 1);
+    double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
+    if (h->clip <= 0) scale = 1;
+    for (size_t i = 0; i < p->count; i++) {
+        int64_t at = p->items[i].offset;
+        t->kern->adamw(p->items[i].numel, t->student->flat + at, t->grad + at, t->m + at, t->v + at, scale, log->lr, t->decay[i] ? h->weight_decay : 0,
+                       h->beta1, h->beta2, h->eps, c1, c2);
+    }
+}
+
+tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *out, tc_error *err) {
+    tc_status status = tc_trainer_gradients(t, pixels, ids, n, context, out, err);
+    if (status != TC_OK) return status;
+    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm);
+    if (out->skipped) {
+        t->step++;
+        t->skipped++;
+        t->skipped_in_a_row++;
+        return TC_OK;
+    }
+    update(t, out);
+    t->step++;
+    t->skipped_in_a_row = 0;
+    out->log_scale_before_clamp = log_scale(t);
+    double k = t->hyper.logit_scale;
+    set_log_scale(t, k > 0 ? log(k) : fmin(fmax(log_scale(t), 0), log(100)));
+    out->log_scale_after = log_scale(t);
+    return TC_OK;
+}
+
+size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
+    size_t total = (size_t)t->student->params.total * 4 * sizeof(tc_real), rows = (size_t)n;
+    total += tc_runner_memory(t->graph[IMAGE], true, n, 0) + tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption);
+    total += (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)t->student->config.embed_dim * 4 * sizeof(tc_real);
+    if (t->teacher) {
+        /* Packed weights without the token table, and the activations of one pass. */
+        total += (size_t)t->teacher->info.params_without_tokens * sizeof(tc_real);
+        total += tc_runner_memory(t->teacher->image, false, n < 64 ? n : 64, 0) + tc_runner_memory(t->teacher->text, false, n, (int64_t)n * caption);
+    }
+    return total;
+}
