@@ -23,6 +23,9 @@ tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const c
 void tc_image_free(tc_image *im);
 /* An image of mode L over px [h,w], which is borrowed, not copied, and never written to. TC_EARG if px is NULL or a side is not positive. */
 tc_status tc_image_from_gray(tc_image *out, const uint8_t *px, int w, int h);
+/* The whole image as rgb [height,width,3]. on_white false: Pillow's plain conversion (alpha and colour keys are ignored); true: transparent
+ * pixels are composited on white first, as transformers does. */
+void tc_image_to_rgb(const tc_image *im, bool on_white, uint8_t *rgb);
 
 /* Training augmentation: a random part of the image is cut out (torchvision's RandomResizedCrop: area between scale_min and 1 of the whole, aspect
  * 3/4 to 4/3), resized to the crop size, and flipped with probability 1/2 if `flip`. A pure function of `seed`. */
@@ -37,5 +40,7 @@ tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const 
 
 /* Pillow's resize with the bicubic filter, `channels` 1 to 4 bytes a pixel, out [oh,ow,channels]. The order of the passes is Pillow 13's. */
 tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int ow, int oh, uint8_t *out, tc_error *err);
+/* Pillow's resize of a whole image in its own mode: nearest for P and 1, alpha premultiplied, else bicubic. out [oh,ow,pixel] has the mode of im. */
+tc_status tc_image_resize(const tc_image *im, int ow, int oh, uint8_t *out, tc_error *err);
 
 #endif
