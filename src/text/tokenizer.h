@@ -1,0 +1,18 @@
+/* tokenizer.h - what the rest of the library needs of a tokenizer beyond the public interface. */
+#ifndef TC_TOKENIZER_H
+#define TC_TOKENIZER_H
+
+#include "base/base.h"
+
+/* Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json into an existing folder, so that transformers'
+ * CLIPTokenizer.from_pretrained(dir) opens it and gives the ids of a TC_TOKENIZER_HF tokenizer with this vocabulary. */
+tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, tc_error *err);
+
+/* The ids of a text of `size` bytes before they are cut and padded: start, pieces, end. The caller frees *ids. */
+tc_status tc_tokenizer_ids(const tc_tokenizer *t, const char *text, size_t size, int32_t **ids, size_t *n, tc_error *err);
+int32_t tc_tokenizer_start(const tc_tokenizer *t);
+int32_t tc_tokenizer_end(const tc_tokenizer *t);
+/* What follows the end up to the context length: 0 for OPENCLIP, the end again for HF. */
+int32_t tc_tokenizer_pad(const tc_tokenizer *t);
+
+#endif
