@@ -17,7 +17,11 @@ typedef struct tc_source {
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
 
-/* One training batch; samples that could not be read are left out, so n may be below the batch size. */
+/* What is looked at before training: how many samples, what was skipped and why, and `examples` samples, evenly spread, with name and caption, each
+ * decoded. Lines of text are added to the report. A sample that cannot be read is told, not an error. */
+tc_status tc_data_check(const tc_data *d, const tc_preprocess *p, int examples, tc_buf *report, tc_error *err);
+
+/* One training batch; samples that could not be read are left out, so n may be below the batch size, even 0. */
 typedef struct tc_batch {
     int n;
     float *pixel_values; /* [n,3,S,S] */
@@ -29,7 +33,8 @@ typedef struct tc_loader_options {
     const tc_data *data;
     const tc_tokenizer *tokenizer;
     tc_preprocess preprocess;
-    int context, batch, workers;
+    int context, batch;
+    int workers;           /* 0: chosen */
     uint64_t seed;
     double crop_scale_min; /* 1: none */
     bool flip;
@@ -43,7 +48,7 @@ typedef struct tc_loader tc_loader;
 tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err);
 /* The next batch; valid until the next call. An error only if a whole epoch's worth of samples in a row was bad. */
 tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err);
-/* Samples skipped so far, and the last reason (one line, "" if none). */
+/* Samples skipped so far, and one line that counts them by kind and tells the last reason ("" if none). */
 int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size);
 void tc_loader_close(tc_loader **l);
 
