@@ -6,13 +6,7 @@
  * scale's logarithm is the product of I and dI summed up. */
 #include "train/train.h"
 
-#include <math.h>
 #include <string.h>
-
-double tc_cosine_lr(double base, double warmup, double steps, double step) {
-    if (step < warmup) return base * (step + 1) / warmup;
-    return 0.5 * (1 + cos(3.14159265358979323846 * (step - warmup) / (steps - warmup))) * base;
-}
 
 int64_t tc_loss_work(int n) { return 3 * (int64_t)n * n; }
 

@@ -4,10 +4,23 @@
 
 #include "net/model.h"
 
-/* ---- schedule; step counts from 0 */
+/* ---- schedules of the learning rate; steps count from 0 (definitions: train goldens) */
 
-/* Linear warm-up over `warmup` steps, then half a cosine to the end of `steps`. */
-double tc_cosine_lr(double base, double warmup, double steps, double step);
+typedef enum tc_schedule_kind {
+    TC_SCHEDULE_COSINE,                /* linear warm-up, then half a cosine to the end */
+    TC_SCHEDULE_COSINE_START,          /* the same after `start` steps at 5e-5 */
+    TC_SCHEDULE_COSINE_START_NOWARMUP, /* half a cosine after `start` steps at 1e-4: after masks are folded */
+    TC_SCHEDULE_STEP,                  /* 0 after step `start`, before it what it was: of masks */
+    TC_SCHEDULE_EXPONENTIAL            /* warm-up, then base * gamma^(w * part done) */
+} tc_schedule_kind;
+
+typedef struct tc_schedule {
+    tc_schedule_kind kind;
+    double base, warmup, steps, start, gamma, w;
+} tc_schedule;
+
+/* The rate for this step; `current` is the rate before it. */
+double tc_schedule_lr(const tc_schedule *s, double step, double current);
 
 /* ---- losses on normalised features */
 
@@ -32,7 +45,7 @@ void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_
 /* ---- trainer */
 
 typedef struct tc_hyper {
-    double lr, warmup, steps;
+    tc_schedule schedule;
     double weight_decay, beta1, beta2, eps, clip;
     double alpha, weight; /* loss = alpha * weight * affinity + (1 - alpha) * weight * contrastive; without a teacher contrastive alone */
     double logit_scale;   /* fixed; 0: learnt, kept in 1..100 */

@@ -174,7 +174,7 @@ static void set_log_scale(tc_trainer *t, double value) {
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
     const tc_hyper *h = &t->hyper;
     int dim = t->student->config.embed_dim;
-    *log = (tc_step_log){.lr = tc_cosine_lr(h->lr, h->warmup, h->steps, (double)t->step)};
+    *log = (tc_step_log){.lr = tc_schedule_lr(&h->schedule, (double)t->step, h->schedule.base)};
     if (n < 1) return tc_fail(err, TC_EARG, "an empty batch");
     tc_status status = reserve(t, n, err);
     if (status == TC_OK && t->teacher) status = teacher_features(t, pixels, ids, n, context, err);
