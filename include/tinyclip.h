@@ -74,10 +74,15 @@ void tc_tokenizer_close(tc_tokenizer **t);
  * NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe on one tokenizer. */
 tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context, int32_t *ids /* [context] */, int *length,
                               int *truncated, tc_error *err);
+/* The same for a text of `size` bytes, which may hold NUL. */
+tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context, int32_t *ids /* [context] */, int *length,
+                                int *truncated, tc_error *err);
 /* Number of ids; ids run from 0 to this minus 1. */
 int tc_tokenizer_size(const tc_tokenizer *t);
 /* The cleaned text that the tokenizer splits; the caller frees it with free(). */
 tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out, tc_error *err);
+/* The same for a text of `size` bytes; *out_size (may be NULL) gets the length of *out, which may hold NUL, too. */
+tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out, size_t *out_size, tc_error *err);
 
 /* ---- images -------------------------------------------------------------------------------------------------- */
 
