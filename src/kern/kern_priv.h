@@ -32,6 +32,9 @@ double tc_kern_simd_peak(int level, int64_t count);
 /* Called once, before any kernel runs: caps oneDNN at this level. */
 void tc_kern_simd_init(int level);
 
+/* At least `bytes` bytes, 64-byte aligned, that belong to the calling thread until its next call; NULL if memory ran out. */
+void *tc_scratch(size_t bytes);
+
 /* Makes omp_get_max_threads() of the calling thread agree with tc_threads(): oneDNN asks it. */
 void tc_threads_apply(void);
 

@@ -13,9 +13,11 @@ double tc_avx512_peak(int64_t count);
 void tc_dnnl_cap(int level);
 void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b,
                   int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
-tc_linear *tc_dnnl_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
-                                  int64_t rows_hint);
-void tc_dnnl_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
-void tc_dnnl_linear_free(tc_linear *l);
+
+/* ---- x86_linear.c: a weight packed in panels of `panel` outputs */
+void tc_x86_linear_free(tc_linear *l);
+/* Outputs first .. last-1 without scratch. */
+void tc_x86_linear_slow(const tc_linear *l, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
+                        int64_t ldy);
 
 #endif

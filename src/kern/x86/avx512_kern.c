@@ -1,11 +1,19 @@
-#include "kern/x86/x86.h"
+/* avx512_kern.c - the kernels compiled for AVX-512 (F, BW, DQ, VL), and their table. */
 #include "kern/ref.h"
+#include "kern/x86/x86.h"
+
+#include "kern/x86/vec512.h"
+
+#include "kern/x86/simd_math.h"
+#include "kern/x86/simd_tile.h"
+#include "kern/x86/simd_linear.h"
+
 const tc_kern tc_kern_avx512 = {
     .name = "avx512",
     .gemm = tc_dnnl_gemm,
-    .linear_prepare = ref_linear_prepare,
-    .linear_run = tc_dnnl_linear_run,
-    .linear_free = ref_linear_free,
+    .linear_prepare = linear_prepare,
+    .linear_run = linear_run,
+    .linear_free = tc_x86_linear_free,
     .layernorm = ref_layernorm,
     .layernorm_backward = ref_layernorm_backward,
     .act = ref_act,
@@ -22,4 +30,8 @@ const tc_kern tc_kern_avx512 = {
     .dot = ref_dot,
     .adamw = ref_adamw,
 };
-double tc_avx512_peak(int64_t count) { return (double)count; }
+
+double tc_avx512_peak(int64_t count)
+{
+    return tile_peak(count);
+}

@@ -1,0 +1,47 @@
+/* scratch.c - one buffer a thread for the kernels' packed blocks; it grows to the largest size asked for and goes with its thread. */
+#include "kern/kern_priv.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+typedef struct scratch {
+    size_t size;
+    void *data;
+} scratch;
+
+static pthread_key_t key;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static bool key_valid;
+
+static void release(void *p)
+{
+    scratch *s = p;
+    free(s->data);
+    free(s);
+}
+
+static void make_key(void)
+{
+    key_valid = pthread_key_create(&key, release) == 0;
+}
+
+void *tc_scratch(size_t bytes)
+{
+    pthread_once(&key_once, make_key);
+    if (!key_valid)
+        return NULL;
+    scratch *s = pthread_getspecific(key);
+    if (!s) {
+        s = tc_new(1, sizeof *s);
+        if (!s || pthread_setspecific(key, s) != 0) {
+            free(s);
+            return NULL;
+        }
+    }
+    if (s->size < bytes) {
+        free(s->data);
+        s->data = tc_new_aligned(bytes, 1);
+        s->size = s->data ? bytes : 0;
+    }
+    return s->data;
+}
