@@ -223,6 +223,7 @@ uint32_t tc_point_classes(uint32_t c) {
     /* U+001C to U+001F are white space to Python's re, but not to Unicode. */
     if (tc_point_is_space(c) || (c >= 0x1C && c <= 0x1F)) classes |= TC_CHAR_SPACE;
     if (upper || lower || c == '_' || (c >= '0' && c <= '9')) classes |= TC_CHAR_WORD;
+    if (c == ' ') classes |= TC_CHAR_CONTINUATION; /* it may have been U+00A0 */
     if (c < 0x80) return classes;
     if (kind_of_category(c) != TC_POINT_OTHER) classes |= TC_CHAR_WORD;
     const tc_legacy_char *legacy = tc_legacy_find(c);
