@@ -278,3 +278,7 @@ tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preproce
 tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values, tc_error *err) {
     return tc_data_image_augmented(d, i, p, NULL, pixel_values, err);
 }
+
+const char *tc_data_spec(const tc_data *d) { return d->spec; }
+
+const char *tc_data_kind(const tc_data *d) { return d->source->kind; }

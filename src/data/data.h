@@ -14,6 +14,10 @@ typedef struct tc_source {
     void (*free)(tc_data *d);
 } tc_source;
 
+/* What the data was opened from, and the form it has. */
+const char *tc_data_spec(const tc_data *d);
+const char *tc_data_kind(const tc_data *d);
+
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
 
