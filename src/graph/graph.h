@@ -115,8 +115,8 @@ struct tc_op {
     int (*aux_width)(const tc_graph *g, const tc_node *n);
     unsigned keep;       /* bits 0, 1: backward reads that input's value; bit 2: the result's */
     bool grad_in_place;  /* backward may put the gradient of input 0 over that of the result */
-    bool grad_adds;      /* backward can add to a gradient of its inputs that is already there */
-    bool grad_is_shared; /* backward passes the result's gradient on to both inputs unchanged */
+    bool grad_adds;      /* backward can add to a gradient of its inputs that is already there; without it, no later node may read an input */
+    bool grad_is_shared; /* the inputs' gradients are the result's, so that all three may lie in the same memory */
 };
 enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_OUT = 4 };
 

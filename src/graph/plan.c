@@ -3,8 +3,8 @@
  * first, each at the lowest offset that is free during its whole interval.
  *
  * Three things share memory on purpose: a fused residual addition happens in place; an activation's gradient overwrites that of its result; and
- * both inputs of an addition get their result's gradient, which is right because whoever adds to the residual's gradient does so after the other branch
- * has read its own (checked below). */
+ * both inputs of an addition get their result's gradient. The latter two only where nobody writes to the shared memory while another of its gradients
+ * is still to be read (may_share); otherwise the operation copies. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -53,21 +53,40 @@ static size_t bytes_of(planner *p, int space, int width) {
 static int grad_span(const planner *p, int value) { return (int)p->g->value_count + value; }
 static int aux_span(const planner *p, int node) { return 2 * (int)p->g->value_count + node; }
 
-static int consumers(const tc_graph *g, int value) {
-    int n = value == g->output;
-    for (size_t i = 0; i < g->node_count; i++)
-        for (int j = 0; j < g->nodes[i].nin; j++) n += g->nodes[i].in[j] == value;
-    return n;
+static bool reads(const tc_node *n, int value) { return (n->nin > 0 && n->in[0] == value) || (n->nin > 1 && n->in[1] == value); }
+
+/* The node whose backward pass writes the gradient of the value first: its last reader. */
+static int born(const tc_graph *g, int value) {
+    if (value == g->output) return (int)g->node_count;
+    int last = -1;
+    for (int i = 0; i < (int)g->node_count; i++)
+        if (reads(&g->nodes[i], value)) last = i;
+    return last;
 }
 
-/* May the residual's gradient lie in the memory of the branch's? Only if every other reader of the residual comes before the node that makes
- * the branch, whose backward pass therefore runs first, and the branch is read here alone. */
-static bool may_share(const tc_graph *g, const tc_node *n, int residual, int branch) {
-    int node = (int)(n - g->nodes), made = g->values[branch].producer;
-    if (consumers(g, branch) != 1 || residual == branch || made < 0) return false;
-    for (int i = 0; i < (int)g->node_count; i++)
-        for (int j = 0; j < g->nodes[i].nin; j++)
-            if (g->nodes[i].in[j] == residual && i != node && i >= made) return false;
+/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node born(u) down
+ * to that of its producer; the readers of v write to v's. `writes`: node i itself writes a rather than passing it on. */
+static bool disturbs(const tc_graph *g, int i, int a, int b, bool writes) {
+    int a_made = g->values[a].producer, b_made = g->values[b].producer, b_born = born(g, b);
+    for (int t = a_made < 0 ? 0 : a_made; t < i; t++)
+        if (reads(&g->nodes[t], b)) return true;
+    for (int t = writes ? i : i - 1; t >= 0; t--)
+        if (reads(&g->nodes[t], a) && t >= b_made && t <= b_born) return true;
+    return false;
+}
+
+/* May the gradient of input `in` of node i lie in the memory of its result's, and of all that already lies there? Only if the node is the first to
+ * write it. */
+static bool may_share(const planner *p, int i, int in, bool writes) {
+    const tc_graph *g = p->g;
+    const tc_node *n = &g->nodes[i];
+    int root = root_of(p, grad_span(p, n->out));
+    if (!g->values[in].needs_grad || born(g, in) != i) return false;
+    if (n->nin == 2 && n->in[0] == n->in[1]) return false;
+    for (int v = 0; v < (int)g->value_count; v++) {
+        if (root_of(p, grad_span(p, v)) != root || (writes && v == n->out)) continue;
+        if (disturbs(g, i, in, v, writes)) return false;
+    }
     return true;
 }
 
@@ -94,14 +113,11 @@ static void describe(planner *p) {
 
 static void share_gradients(planner *p) {
     const tc_graph *g = p->g;
-    for (size_t i = g->node_count; i-- > 0;) {
+    for (int i = (int)g->node_count - 1; i >= 0; i--) {
         const tc_node *n = &g->nodes[i];
-        if (n->op->grad_in_place && consumers(g, n->in[0]) == 1 && !p->keep_all) join(p, grad_span(p, n->in[0]), grad_span(p, n->out));
-        if (!n->op->grad_is_shared) continue;
-        int a = n->in[0], b = n->in[1];
-        if (!may_share(g, n, a, b) && !may_share(g, n, b, a)) p->ok = false;
-        join(p, grad_span(p, a), grad_span(p, n->out));
-        join(p, grad_span(p, b), grad_span(p, n->out));
+        if (n->op->grad_in_place && !p->keep_all && may_share(p, i, n->in[0], true)) join(p, grad_span(p, n->in[0]), grad_span(p, n->out));
+        for (int j = 0; j < n->nin && n->op->grad_is_shared; j++)
+            if (may_share(p, i, n->in[j], false)) join(p, grad_span(p, n->in[j]), grad_span(p, n->out));
     }
 }
 

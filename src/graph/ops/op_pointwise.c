@@ -1,6 +1,8 @@
 /* op_pointwise.c - the activation, and the addition of the residual. */
 #include "graph/graph.h"
 
+#include <string.h>
+
 static void same_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]];
     for (int i = 1; i < n->nin; i++)
@@ -23,7 +25,15 @@ static void add_forward(const tc_runner *r, const tc_node *n) {
     r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]);
 }
 
-/* Both inputs' gradients are the result's; the plan gives them the same memory. */
-static void add_backward(const tc_runner *r, const tc_node *n) { (void)r, (void)n; }
+/* Both inputs' gradients are the result's; the plan gives them the same memory where it can. */
+static void add_backward(const tc_runner *r, const tc_node *n) {
+    tc_real *dy = r->grad[n->out];
+    for (int i = 0; i < 2; i++) {
+        tc_real *dx = r->grad[n->in[i]];
+        if (!dx || dx == dy) continue;
+        if (tc_accumulates(r, n, i)) r->kern->add(numel(r, n), dx, dy, dx);
+        else memcpy(dx, dy, (size_t)numel(r, n) * sizeof *dx);
+    }
+}
 
-const tc_op tc_op_add = {"add", same_shape, add_forward, add_backward, NULL, NULL, 0, false, false, true};
+const tc_op tc_op_add = {"add", same_shape, add_forward, add_backward, NULL, NULL, 0, false, true, true};

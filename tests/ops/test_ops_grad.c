@@ -1,0 +1,603 @@
+/* test_ops_grad.c - the gradient of every operation against central differences, in double with the plain-C kernels.
+ *
+ * A case is a small graph whose leaves are all parameters: a leaf is the product of an identity matrix with a parameter, so the gradient of that
+ * parameter is the gradient of the operation's input. The loss is the inner product of the output with fixed random numbers. For every parameter p,
+ *   error = |g - d| / max(|g|, |d|)   (Euclidean norms over the whole parameter, d_i = (L(p_i + h) - L(p_i - h)) / 2h)
+ * must be at most 1e-6: the differences are off by h^2 L'''/6 and 1e-16 L/h, both about 1e-11 at h = 1e-5, and no gradient here is small.
+ * Before a backward pass the gradients hold rubbish, because they must be written, not added to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/net.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP 1e-5
+#define TOLERANCE 1e-6
+
+enum { MAX_PARAMS = 96, MAX_SEQ = 8 };
+
+/* ---- a graph with everything that it needs to run */
+
+typedef struct rig {
+    tc_params params;
+    double *value[MAX_PARAMS], *grad[MAX_PARAMS];
+    tc_graph *g;
+    tc_runner *r;
+    tc_rng rng;
+    tc_feed feed;
+    int32_t seq[MAX_SEQ + 1], ids[64];
+    double *pixels, *weights; /* weights: of the output in the loss */
+    int space, rows;          /* of the leaves */
+} rig;
+
+static double draw(rig *t) { return tc_rng_normal(&t->rng); }
+
+static double *draw_many(rig *t, int64_t n) {
+    double *x = tc_new((size_t)n, sizeof *x);
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) x[i] = draw(t);
+    return x;
+}
+
+static int param(rig *t, const char *name, int ndim, int64_t a, int64_t b) {
+    tc_axis axis[2] = {{TC_GROUP_NONE, -1, 1, 1}, {TC_GROUP_NONE, -1, 1, 1}};
+    int id = tc_params_add(&t->params, name, TC_TOWER_JOINT, -1, ndim, (int64_t[]){a, b}, axis, 0, 1);
+    assert_in_range(id, 0, MAX_PARAMS - 1);
+    t->value[id] = draw_many(t, t->params.items[id].numel);
+    t->grad[id] = draw_many(t, t->params.items[id].numel);
+    return id;
+}
+
+static int node(rig *t, tc_node n, int p0, int p1) {
+    n.param[0] = p0;
+    n.param[1] = p1;
+    return tc_graph_add_node(t->g, n);
+}
+
+/* Sequences of these lengths (0 ends the list). per_seq: they lie in a space of that many rows each; 0: in a ragged one. */
+static void set_up(rig *t, const int *lengths, int per_seq) {
+    *t = (rig){.rng = tc_rng_make(7, 0, 0)};
+    for (; lengths[t->feed.batch]; t->feed.batch++) t->seq[t->feed.batch + 1] = t->seq[t->feed.batch] + lengths[t->feed.batch];
+    t->g = tc_graph_create(&t->params);
+    assert_non_null(t->g);
+    tc_graph_space(t->g, 1);
+    t->space = tc_graph_space(t->g, per_seq);
+    t->rows = t->seq[t->feed.batch];
+    if (!per_seq) t->feed.seq = t->seq;
+}
+
+/* The identity matrix as the graph's input. */
+static void identity(rig *t) {
+    tc_graph_input(t->g, t->space, t->rows);
+    t->pixels = tc_new((size_t)t->rows * (size_t)t->rows, sizeof *t->pixels);
+    assert_non_null(t->pixels);
+    for (int i = 0; i < t->rows; i++) t->pixels[i * t->rows + i] = 1;
+    t->feed.pixels = t->pixels;
+}
+
+/* A value [rows, width] that is a parameter. */
+static int leaf(rig *t, const char *name, int width) {
+    if (!t->pixels) identity(t);
+    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {t->g->input}, .transposed = true}, param(t, name, 2, t->rows, width), -1);
+}
+
+static int linear(rig *t, int x, const char *name, int width, bool bias) {
+    char b[96];
+    snprintf(b, sizeof b, "%s.bias", name);
+    int w = param(t, name, 2, width, t->g->values[x].width);
+    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, w, bias ? param(t, b, 1, width, 0) : -1);
+}
+
+static int add(rig *t, int x, int y) { return node(t, (tc_node){.op = &tc_op_add, .nin = 2, .in = {x, y}}, -1, -1); }
+
+static int select_rows(rig *t, int x, tc_pick pick) { return node(t, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = pick}, -1, -1); }
+
+static int layernorm(rig *t, int x, const char *name) {
+    char b[96];
+    snprintf(b, sizeof b, "%s.bias", name);
+    int64_t width = t->g->values[x].width;
+    return node(t, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, param(t, name, 1, width, 0), param(t, b, 1, width, 0));
+}
+
+static void tear_down(rig *t) {
+    tc_runner_free(&t->r);
+    tc_graph_free(&t->g);
+    for (size_t i = 0; i < t->params.count; i++) {
+        free(t->value[i]);
+        free(t->grad[i]);
+    }
+    tc_params_free(&t->params);
+    free(t->pixels);
+    free(t->weights);
+}
+
+/* ---- the check */
+
+static double distance(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += b ? (a[i] - b[i]) * (a[i] - b[i]) : a[i] * a[i];
+    return sqrt(sum);
+}
+
+/* Compares g with central differences of loss(context) in every element of x. */
+static void check_gradient(const char *what, const char *name, double *x, const double *g, int64_t n, double (*loss)(void *), void *context) {
+    double *d = tc_new((size_t)n, sizeof *d);
+    assert_non_null(d);
+    for (int64_t i = 0; i < n; i++) {
+        double at = x[i], up = at + STEP, down = at - STEP;
+        x[i] = up;
+        double high = loss(context);
+        x[i] = down;
+        double low = loss(context);
+        x[i] = at;
+        d[i] = (high - low) / (up - down);
+    }
+    double size = fmax(distance(g, NULL, n), distance(d, NULL, n)), error = distance(g, d, n) / size;
+    free(d);
+    if (!(size > 1e-4)) fail_msg("%s: the gradient of %s vanishes (%.3g): the case tests nothing", what, name, size);
+    if (!(error <= TOLERANCE)) fail_msg("%s: gradient of %s: relative error %.3g", what, name, error);
+}
+
+static double rig_loss(void *context) {
+    rig *t = context;
+    tc_error err;
+    if (tc_runner_forward(t->r, &t->feed, &err) != TC_OK) fail_msg("%s", err.message);
+    const double *y = tc_runner_output(t->r);
+    int64_t n = tc_rows_of(t->r, t->g->output) * tc_width_of(t->r, t->g->output);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += y[i] * t->weights[i];
+    return sum;
+}
+
+static void run_backward(rig *t) {
+    rig_loss(t);
+    size_t n = (size_t)(tc_rows_of(t->r, t->g->output) * tc_width_of(t->r, t->g->output));
+    memcpy(tc_runner_output_grad(t->r), t->weights, n * sizeof *t->weights);
+    tc_runner_backward(t->r);
+}
+
+static void start(rig *t, int output) {
+    tc_error err;
+    t->g->output = output;
+    if (t->g->failed) fail_msg("%s", t->g->message);
+    t->weights = draw_many(t, (int64_t)(t->rows + 64) * t->g->values[output].width);
+    if (tc_runner_create(&t->r, t->g, (const tc_real *const *)t->value, t->grad, NULL, false, &err) != TC_OK) fail_msg("%s", err.message);
+}
+
+static void check(rig *t, const char *what) {
+    run_backward(t);
+    for (size_t i = 0; i < t->params.count; i++)
+        check_gradient(what, t->params.items[i].name, t->value[i], t->grad[i], t->params.items[i].numel, rig_loss, t);
+}
+
+static void finish(rig *t, int output, const char *what) {
+    start(t, output);
+    check(t, what);
+    tear_down(t);
+}
+
+/* ---- cases; each covers one entry of tc_ops */
+
+static const int one[] = {1, 0}, equal[] = {5, 5, 5, 0}, ragged[] = {4, 1, 7, 2, 0};
+static const struct {
+    const char *name;
+    const int *lengths;
+    int per_seq;
+} layouts[] = {{"one row", one, 1}, {"three of 5", equal, 5}, {"ragged", ragged, 0}};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static void case_patchify(void) {
+    static const int sizes[][2] = {{4, 2}, {6, 3}, {7, 2}, {5, 5}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        rig t;
+        int size = sizes[i][0], batch = 3;
+        set_up(&t, (const int[]){1, 1, 1, 0}, 1);
+        int x = tc_graph_input(t.g, 0, 3 * size * size);
+        t.pixels = draw_many(&t, batch * 3 * size * size);
+        t.feed.pixels = t.pixels;
+        x = node(&t, (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = size, .patch_size = sizes[i][1]}, -1, -1);
+        /* Pixels get no gradient: the operation says so, and the first linear node computes none. */
+        assert_false(t.g->values[x].needs_grad);
+        assert_null(tc_op_patchify.backward);
+        finish(&t, linear(&t, x, "conv", 4, false), "patchify");
+    }
+}
+
+static void case_tokens(void) {
+    for (int per_seq = 1; per_seq <= 4; per_seq += 3) {
+        rig t;
+        set_up(&t, (const int[]){per_seq, per_seq, per_seq, 0}, per_seq);
+        int x = leaf(&t, "patches", 6), first = param(&t, "class", 1, 6, 0), positions = param(&t, "positions", 2, 1 + per_seq, 6);
+        finish(&t, node(&t, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, first, positions), "tokens");
+    }
+}
+
+/* Repeated ids, and a second pass with other ids: rows that only the first pass used must be cleared. */
+static void case_embed(void) {
+    rig t;
+    set_up(&t, ragged, 0);
+    int table = param(&t, "table", 2, 9, 5), positions = param(&t, "positions", 2, 8, 5);
+    t.feed.ids = t.ids;
+    start(&t, node(&t, (tc_node){.op = &tc_op_embed}, table, positions));
+    for (int pass = 0; pass < 3; pass++) {
+        for (int i = 0; i < t.rows; i++) t.ids[i] = (int32_t)tc_rng_below(&t.rng, pass ? 4 : 9);
+        if (pass == 2) t.feed.batch = 2; /* fewer captions than before */
+        check(&t, "embed");
+    }
+    tear_down(&t);
+}
+
+static void case_layernorm(void) {
+    static const int widths[] = {2, 7, 16};
+    for (int l = 0; l < LAYOUTS; l++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+            rig t;
+            set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+            int x = leaf(&t, "x", widths[w]);
+            if (w == 0) { /* two values alone would give +-1 whatever they are: make them so small that eps counts */
+                x = linear(&t, x, "small", 2, false);
+                for (int i = 0; i < 4; i++) t.value[1][i] *= 0.01;
+            }
+            finish(&t, layernorm(&t, x, "norm"), "layernorm");
+        }
+}
+
+static void case_layernorm_adds(void) {
+    for (int l = 0; l < LAYOUTS; l++) {
+        rig t;
+        set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+        int x = leaf(&t, "x", 6), y = layernorm(&t, x, "norm");
+        finish(&t, add(&t, x, linear(&t, y, "w", 6, true)), "layernorm that adds to its input's gradient");
+    }
+}
+
+static void case_linear(void) {
+    static const int shapes[][2] = {{1, 2}, {5, 3}, {4, 9}};
+    for (int l = 0; l < LAYOUTS; l++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            for (int bias = 0; bias < 2; bias++) {
+                rig t;
+                set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+                finish(&t, linear(&t, leaf(&t, "x", shapes[s][0]), "w", shapes[s][1], bias), "linear");
+            }
+}
+
+static void case_linear_transposed(void) {
+    for (int bias = 0; bias < 2; bias++) {
+        rig t;
+        set_up(&t, ragged, 0);
+        int x = leaf(&t, "x", 5), w = param(&t, "w", 2, 5, 3), b = bias ? param(&t, "b", 1, 3, 0) : -1;
+        finish(&t, node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, w, b), "transposed linear");
+    }
+}
+
+/* One weight read in slices by several nodes, which also add up in their common input's gradient. */
+static void case_linear_sliced(void) {
+    rig t;
+    set_up(&t, ragged, 0);
+    int x = leaf(&t, "x", 5), w = param(&t, "w", 2, 9, 5), b = param(&t, "b", 1, 9, 0), sum = -1;
+    for (int i = 0; i < 3; i++) {
+        int y = node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .row0 = 3 * i, .rows = 3}, w, b);
+        y = linear(&t, y, i == 0 ? "u0" : i == 1 ? "u1" : "u2", 4, false);
+        sum = i ? add(&t, sum, y) : y;
+    }
+    finish(&t, sum, "sliced linear");
+}
+
+static void case_linear_transposed_adds(void) {
+    rig t;
+    set_up(&t, equal, 5);
+    int x = leaf(&t, "x", 5);
+    int y = node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, param(&t, "w", 2, 5, 5), param(&t, "b", 1, 5, 0));
+    finish(&t, add(&t, x, y), "transposed linear that adds to its input's gradient");
+}
+
+static void case_attention(void) {
+    static const int heads_dim[][2] = {{1, 1}, {1, 5}, {3, 4}};
+    for (int l = 1; l < LAYOUTS; l++)
+        for (int causal = 0; causal < 2; causal++)
+            for (size_t s = 0; s < sizeof heads_dim / sizeof *heads_dim; s++) {
+                rig t;
+                int heads = heads_dim[s][0], dim = heads_dim[s][1];
+                set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+                int qkv = leaf(&t, "qkv", 3 * heads * dim);
+                finish(&t, node(&t, (tc_node){.op = &tc_op_attention, .nin = 1, .in = {qkv}, .heads = heads, .dim = dim, .causal = causal}, -1, -1),
+                       causal ? "causal attention" : "attention");
+            }
+}
+
+static void case_attention_picked(void) {
+    static const struct {
+        tc_pick pick;
+        bool causal;
+        int layout;
+    } kinds[] = {{TC_PICK_FIRST, false, 1}, {TC_PICK_FIRST, false, 2}, {TC_PICK_LAST, true, 2}, {TC_PICK_LAST, false, 2}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        rig t;
+        set_up(&t, layouts[kinds[k].layout].lengths, layouts[kinds[k].layout].per_seq);
+        int q = select_rows(&t, leaf(&t, "q", 8), kinds[k].pick), kv = leaf(&t, "kv", 16);
+        tc_node n = {.op = &tc_op_attention, .nin = 2, .in = {q, kv}, .heads = 2, .dim = 4, .causal = kinds[k].causal, .pick = kinds[k].pick};
+        finish(&t, node(&t, n, -1, -1), "attention of picked rows");
+    }
+}
+
+static void case_act(void) {
+    for (int l = 0; l < LAYOUTS; l++)
+        for (int kind = TC_ACT_GELU; kind <= TC_ACT_QUICK_GELU; kind++) {
+            rig t;
+            set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+            finish(&t, node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {leaf(&t, "x", 7)}, .act = kind}, -1, -1), "act");
+        }
+}
+
+/* The gradient of an activation's input may lie over that of its result only if nobody else needs the latter. */
+static void case_act_beside_add(void) {
+    for (int side = 0; side < 2; side++) {
+        rig t;
+        set_up(&t, equal, 5);
+        int x = leaf(&t, "x", 4), y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {linear(&t, x, "w", 4, true)}, .act = TC_ACT_GELU}, -1, -1);
+        finish(&t, side ? add(&t, y, x) : add(&t, x, y), "act added to its own input");
+    }
+}
+
+static void case_act_twice_read(void) {
+    rig t;
+    set_up(&t, equal, 5);
+    int x = leaf(&t, "x", 4), y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_QUICK_GELU}, -1, -1);
+    int a = linear(&t, y, "a", 4, false), b = linear(&t, y, "b", 4, false);
+    finish(&t, add(&t, a, b), "act read twice");
+}
+
+/* Graphs in which the residual's gradient cannot lie in the memory of the sum's. */
+static void case_add_unshared(void) {
+    for (int kind = 0; kind < 4; kind++) {
+        rig t;
+        set_up(&t, ragged, 0);
+        int x = leaf(&t, "x", 4), y = kind ? linear(&t, x, "y", 4, true) : -1, w = kind == 2 ? linear(&t, x, "w", 4, true) : -1, z = -1;
+        if (kind == 0) z = add(&t, x, x);                                       /* twice the same */
+        if (kind == 1) z = add(&t, add(&t, x, y), linear(&t, x, "v", 4, true)); /* the residual is read again behind */
+        if (kind == 2) z = add(&t, add(&t, layernorm(&t, y, "n"), y), w);       /* a branch that was made before the residual is read */
+        if (kind == 3) z = add(&t, add(&t, x, y), add(&t, x, y));               /* sums of the same things */
+        finish(&t, kind == 0 || kind == 2 ? z : linear(&t, z, "last", 3, true), "add without shared gradients");
+    }
+}
+
+static void case_add(void) {
+    for (int l = 0; l < LAYOUTS; l++) {
+        rig t;
+        set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+        int x = leaf(&t, "x", 3), y = leaf(&t, "y", 3);
+        finish(&t, add(&t, x, y), "add");
+    }
+}
+
+/* A residual stream of three branches, each read behind a LayerNorm. */
+static void case_add_chain(void) {
+    rig t;
+    set_up(&t, ragged, 0);
+    int x = leaf(&t, "x", 4);
+    static const char *const names[] = {"0", "1", "2"};
+    for (int i = 0; i < 3; i++) {
+        char norm[8];
+        snprintf(norm, sizeof norm, "n%d", i);
+        int y = linear(&t, layernorm(&t, x, norm), names[i], 4, true);
+        x = i == 1 ? add(&t, y, x) : add(&t, x, y);
+    }
+    finish(&t, x, "chain of residuals");
+}
+
+static void case_select(void) {
+    for (int l = 0; l < LAYOUTS; l++)
+        for (int pick = TC_PICK_FIRST; pick <= (layouts[l].per_seq ? TC_PICK_FIRST : TC_PICK_LAST); pick++) {
+            rig t;
+            set_up(&t, layouts[l].lengths, layouts[l].per_seq);
+            finish(&t, select_rows(&t, leaf(&t, "x", 5), (tc_pick)pick), "select");
+        }
+}
+
+/* The last block: one row goes on, and every row is read for keys and values. */
+static void case_select_adds(void) {
+    for (int pick = TC_PICK_FIRST; pick <= TC_PICK_LAST; pick++) {
+        rig t;
+        set_up(&t, ragged, 0);
+        int x = leaf(&t, "x", 8), y = layernorm(&t, x, "norm");
+        int q = linear(&t, select_rows(&t, y, (tc_pick)pick), "q", 8, true), kv = linear(&t, y, "kv", 16, true);
+        tc_node n = {.op = &tc_op_attention, .nin = 2, .in = {q, kv}, .heads = 2, .dim = 4, .pick = (tc_pick)pick};
+        int a = linear(&t, node(&t, n, -1, -1), "out", 8, true);
+        finish(&t, add(&t, select_rows(&t, x, (tc_pick)pick), a), "select that adds to its input's gradient");
+    }
+}
+
+static const struct {
+    const tc_op *op;
+    void (*run)(void);
+} cases[] = {{&tc_op_patchify, case_patchify},
+             {&tc_op_tokens, case_tokens},
+             {&tc_op_embed, case_embed},
+             {&tc_op_layernorm, case_layernorm},
+             {&tc_op_layernorm, case_layernorm_adds},
+             {&tc_op_linear, case_linear},
+             {&tc_op_linear, case_linear_transposed},
+             {&tc_op_linear, case_linear_sliced},
+             {&tc_op_linear, case_linear_transposed_adds},
+             {&tc_op_attention, case_attention},
+             {&tc_op_attention, case_attention_picked},
+             {&tc_op_act, case_act},
+             {&tc_op_act, case_act_beside_add},
+             {&tc_op_act, case_act_twice_read},
+             {&tc_op_add, case_add},
+             {&tc_op_add, case_add_chain},
+             {&tc_op_add, case_add_unshared},
+             {&tc_op_select, case_select},
+             {&tc_op_select, case_select_adds}};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static void run_case(void **state) { cases[*(const size_t *)*state].run(); }
+
+static void every_operation_has_a_case(void **state) {
+    (void)state;
+    for (int i = 0; tc_ops[i]; i++) {
+        int found = 0;
+        for (int c = 0; c < CASES; c++) found += cases[c].op == tc_ops[i];
+        if (!found) fail_msg("operation %s has no case", tc_ops[i]->name);
+    }
+}
+
+/* ---- both towers and the affinity loss
+ * L = 1/2 sum over both directions of the mean over rows of -sum q log softmax(s u v^T); u, v of length 1, q a teacher's distribution. */
+
+typedef struct clip {
+    tc_config config;
+    tc_params params;
+    double *value[MAX_PARAMS], *grad[MAX_PARAMS];
+    tc_graph *graph[2];
+    tc_runner *run[2];
+    tc_feed feed[2];
+    double *pixels;
+    int batch, scale; /* scale: the parameter logit_scale */
+    double *unit[2], *inverse[2], *logits[2], *target[2], *dunit[2];
+} clip;
+
+static tc_config clip_config(tc_activation act) {
+    tc_config c = {.embed_dim = 5, .image_size = 8, .patch_size = 4, .context_length = 7, .vocab_size = 13, .eos_id = -1,
+                   .vision = {.width = 8, .layers = 3, .head_dim = 4, .activation = act}, .text = {.width = 6, .layers = 2, .head_dim = 3, .activation = act}};
+    for (int i = 0; i < 3; i++) c.vision.block[i].heads = 2, c.vision.block[i].ffn = 9;
+    for (int i = 0; i < 2; i++) c.text.block[i].heads = 2, c.text.block[i].ffn = 11;
+    /* As after pruning: other counts in each block, one without heads. */
+    c.vision.block[1].heads = 0;
+    c.text.block[0].heads = 1;
+    return c;
+}
+
+static double clip_loss(void *context) {
+    clip *t = context;
+    const tc_kern *k = tc_kern_get();
+    int n = t->batch, e = t->config.embed_dim;
+    for (int i = 0; i < 2; i++) {
+        tc_error err;
+        if (tc_runner_forward(t->run[i], &t->feed[i], &err) != TC_OK) fail_msg("%s", err.message);
+        k->l2norm(n, e, tc_runner_output(t->run[i]), t->unit[i], t->inverse[i]);
+    }
+    double loss = 0, scale = exp(t->value[t->scale][0]);
+    for (int i = 0; i < 2; i++) {
+        k->gemm(false, true, n, n, e, scale, t->unit[i], e, t->unit[!i], e, 0, t->logits[i], n);
+        loss += k->softmax_xent(n, n, t->logits[i], n, t->target[i], n, 0, 0.5 / n) * 0.5 / n;
+    }
+    return loss;
+}
+
+static void clip_backward(clip *t) {
+    const tc_kern *k = tc_kern_get();
+    int n = t->batch, e = t->config.embed_dim;
+    double scale = exp(t->value[t->scale][0]);
+    clip_loss(t);
+    t->grad[t->scale][0] = 0;
+    for (int i = 0; i < 2; i++) {
+        /* dL/du of direction i where u are the rows, and of the other where they are the columns. */
+        k->gemm(false, false, n, e, n, scale, t->logits[i], n, t->unit[!i], e, 0, t->dunit[i], e);
+        t->grad[t->scale][0] += k->dot((int64_t)n * e, t->dunit[i], t->unit[i]);
+        k->gemm(true, false, n, e, n, scale, t->logits[!i], n, t->unit[!i], e, 1, t->dunit[i], e);
+        k->l2norm_backward(n, e, t->unit[i], t->inverse[i], t->dunit[i], tc_runner_output_grad(t->run[i]));
+        tc_runner_backward(t->run[i]);
+    }
+}
+
+static double *random_rows(tc_rng *rng, int64_t n, double scale) {
+    double *x = tc_new((size_t)n, sizeof *x);
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) x[i] = scale * tc_rng_normal(rng);
+    return x;
+}
+
+static void clip_buffers(clip *t, tc_rng *rng) {
+    const tc_config *c = &t->config;
+    int n = t->batch;
+    t->pixels = random_rows(rng, (int64_t)n * 3 * c->image_size * c->image_size, 1);
+    for (size_t i = 0; i < t->params.count; i++) {
+        const tc_param *p = &t->params.items[i];
+        /* Larger than CLIP's initial values, so that no gradient is small. */
+        t->value[i] = random_rows(rng, p->numel, 0.4);
+        t->grad[i] = random_rows(rng, p->numel, 1);
+        for (int64_t k = 0; k < p->numel; k++) t->value[i][k] += p->init_mean;
+    }
+    for (int i = 0; i < 2; i++) {
+        t->unit[i] = random_rows(rng, n * c->embed_dim, 1);
+        t->dunit[i] = random_rows(rng, n * c->embed_dim, 1);
+        t->inverse[i] = random_rows(rng, n, 1);
+        t->logits[i] = random_rows(rng, n * n, 1);
+        t->target[i] = random_rows(rng, n * n, 1);
+        tc_kern_get()->softmax(n, n, t->target[i], n);
+    }
+}
+
+static void clip_free(clip *t) {
+    for (size_t i = 0; i < t->params.count; i++) {
+        free(t->value[i]);
+        free(t->grad[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        tc_runner_free(&t->run[i]);
+        tc_graph_free(&t->graph[i]);
+        free(t->unit[i]);
+        free(t->dunit[i]);
+        free(t->inverse[i]);
+        free(t->logits[i]);
+        free(t->target[i]);
+    }
+    tc_params_free(&t->params);
+    free(t->pixels);
+}
+
+static void check_clip(tc_activation act, unsigned flags) {
+    static const int32_t seq[] = {0, 3, 4, 11, 13}, ids[] = {11, 4, 12, 12, 11, 5, 4, 4, 0, 7, 12, 11, 12};
+    tc_rng rng = tc_rng_make(3, act, flags);
+    tc_error err;
+    clip t = {.config = clip_config(act), .batch = 4};
+    assert_int_equal(tc_net_params(&t.params, &t.config, &err), TC_OK);
+    assert_in_range(t.params.count, 1, MAX_PARAMS);
+    t.scale = tc_params_find(&t.params, "logit_scale");
+    clip_buffers(&t, &rng);
+    t.value[t.scale][0] = 1.1;
+    t.feed[0] = (tc_feed){.batch = t.batch, .pixels = t.pixels};
+    t.feed[1] = (tc_feed){.batch = t.batch, .ids = ids, .seq = seq};
+    assert_int_equal(tc_net_image_graph(&t.graph[0], &t.config, &t.params, flags, &err), TC_OK);
+    assert_int_equal(tc_net_text_graph(&t.graph[1], &t.config, &t.params, flags, &err), TC_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(tc_runner_create(&t.run[i], t.graph[i], (const tc_real *const *)t.value, t.grad, NULL, false, &err), TC_OK);
+    clip_backward(&t);
+    for (size_t i = 0; i < t.params.count; i++)
+        check_gradient("clip", t.params.items[i].name, t.value[i], t.grad[i], t.params.items[i].numel, clip_loss, &t);
+    clip_free(&t);
+}
+
+static void whole_clip(void **state) {
+    (void)state;
+    check_clip(TC_GELU, 0);
+    check_clip(TC_QUICK_GELU, 0);
+    check_clip(TC_GELU, TC_NET_WHOLE);
+}
+
+int main(void) {
+    static size_t index[CASES];
+    static char names[CASES][64];
+    struct CMUnitTest tests[CASES + 2];
+    int per_op[16] = {0};
+    for (size_t i = 0; i < CASES; i++) {
+        int op = 0;
+        while (tc_ops[op] != cases[i].op) op++;
+        index[i] = i;
+        snprintf(names[i], sizeof names[i], "gradient of %s, %d", cases[i].op->name, ++per_op[op]);
+        tests[i] = (struct CMUnitTest){.name = names[i], .test_func = run_case, .initial_state = &index[i]};
+    }
+    tests[CASES] = (struct CMUnitTest)cmocka_unit_test(every_operation_has_a_case);
+    tests[CASES + 1] = (struct CMUnitTest)cmocka_unit_test(whole_clip);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
