@@ -13,8 +13,8 @@ $(VENV)/complete: bench/requirements.txt
 	touch $@
 venv: $(VENV)/complete
 
-parity: all $(VENV)/complete
-	$(VENV)/bin/python tests/parity/run_parity.py --tinyclip $(B)/tinyclip $(PARITY)
+parity: all $(UNIT) $(VENV)/complete
+	$(VENV)/bin/python tests/parity/run_parity.py $(B) $(PARITY)
 peers: all $(VENV)/complete
 	$(VENV)/bin/python bench/peers.py --tinyclip $(B)/tinyclip
 
