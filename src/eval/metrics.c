@@ -3,15 +3,17 @@
  * classifier: w_c = m / |m|, m = mean over templates of f / |f| (lengths at least 1e-12).
  * ranks: L = scale * image text^T; rank0[r] = #{c : L[r,c] > L[r,r]} + #{c < r : L[r,c] == L[r,r]}, and the same of L^T.
  *
- * Every logit is summed in double in the order of the elements, not by the matrix product of the kernels: that one may sum the columns at an edge in
- * another order, and equal captions would no longer tie. */
+ * The matrix product of the kernels tells most comparisons. It may sum columns at an edge in another order, so that equal captions would no longer
+ * tie: what is nearer to the match than its rounding error is summed again in double, in the order of the elements. */
 #include "eval/metrics.h"
+
+#include "kern/kern.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 16 };
+enum { TILE = 512 };
 
 int64_t tc_rank_of(const float *x, int64_t n, int64_t target) {
     int64_t rank = 0;
@@ -55,45 +57,61 @@ void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates
     }
 }
 
-/* panel [dim,PANEL] = rows first..first+PANEL-1 of text [n,dim], transposed; rows past the end are 0. */
-static void fill_panel(const float *text, int n, int dim, int first, double *panel) {
-    int width = n - first < PANEL ? n - first : PANEL;
-    memset(panel, 0, (size_t)dim * PANEL * sizeof *panel);
-    for (int j = 0; j < width; j++)
-        for (int k = 0; k < dim; k++) panel[(size_t)k * PANEL + (size_t)j] = text[(size_t)(first + j) * (size_t)dim + (size_t)k];
-}
+/* ---- ranks */
 
-/* One row of logits, PANEL columns. Each column is summed in the order of k. */
-static void row_logits(const float *image, const double *panel, int dim, double scale, double *out) {
-    double sum[PANEL] = {0};
-    for (int k = 0; k < dim; k++) {
-        double x = image[k];
-        for (int j = 0; j < PANEL; j++) sum[j] += x * panel[(size_t)k * PANEL + (size_t)j];
-    }
-    for (int j = 0; j < PANEL; j++) out[j] = scale * sum[j];
-}
+typedef struct ranking {
+    const float *image, *text; /* [n,dim] */
+    int n, dim;
+    double *diagonal;          /* [n] dot products of the true matches */
+    double *image_length, *text_length;
+    int64_t *by_row, *by_column;
+} ranking;
 
-static double diagonal_logit(const float *image, const float *text, int dim, double scale) {
+static double dot(const float *x, const float *y, int dim) {
     double sum = 0;
-    for (int k = 0; k < dim; k++) sum += (double)image[k] * (double)text[k];
-    return scale * sum;
+    for (int k = 0; k < dim; k++) sum += (double)x[k] * y[k];
+    return sum;
 }
 
-/* Adds what the columns first..first+PANEL-1 contribute to the ranks of all rows, and sets the ranks of these columns. */
-static void rank_panel(const float *image, const double *panel, int n, int dim, int first, double scale, const double *diagonal, int64_t *by_row, int64_t *by_column) {
-    int width = n - first < PANEL ? n - first : PANEL;
-    for (int r = 0; r < n; r++) {
-        double l[PANEL];
-        int64_t before = 0;
-        row_logits(image + (size_t)r * (size_t)dim, panel, dim, scale, l);
-        for (int j = 0; j < width; j++) {
-            int c = first + j;
-            before += l[j] > diagonal[r] || (c < r && l[j] == diagonal[r]);
-            by_column[c] += l[j] > diagonal[c] || (r < c && l[j] == diagonal[c]);
+static const float *row_of(const float *x, int64_t r, int dim) { return x + (size_t)r * (size_t)dim; }
+
+/* out [rows,dim] = rows first.. of x, as numbers of the kernels. */
+static void copy_rows(const float *x, int first, int rows, int dim, tc_real *out) {
+    const float *from = row_of(x, first, dim);
+    for (size_t i = 0; i < (size_t)rows * (size_t)dim; i++) out[i] = (tc_real)from[i];
+}
+
+/* Column c against the match of row r and against its own match. `approximate` is the kernels' product; where it is too near to a match to tell, the
+ * product is summed again, always in the same order. */
+static void compare(ranking *k, int r, int c, double approximate) {
+    double bound = (k->dim + 2) * 0x1p-23 * k->image_length[r] * k->text_length[c], exact = approximate;
+    double to_row = fabs(approximate - k->diagonal[r]), to_column = fabs(approximate - k->diagonal[c]);
+    if (to_row <= bound || to_column <= bound) exact = dot(row_of(k->image, r, k->dim), row_of(k->text, c, k->dim), k->dim);
+    k->by_row[r] += exact > k->diagonal[r] || (c < r && exact == k->diagonal[r]);
+    k->by_column[c] += exact > k->diagonal[c] || (r < c && exact == k->diagonal[c]);
+}
+
+/* Ranks in the products of all rows and columns, tile by tile. */
+static bool rank_tiles(ranking *k) {
+    int n = k->n, dim = k->dim;
+    tc_real *a = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *a), *b = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *b);
+    tc_real *l = tc_new_aligned((size_t)TILE * TILE, sizeof *l);
+    bool ok = a && b && l;
+    for (int r0 = 0; r0 < n && ok; r0 += TILE) {
+        int rows = n - r0 < TILE ? n - r0 : TILE;
+        copy_rows(k->image, r0, rows, dim, a);
+        for (int c0 = 0; c0 < n; c0 += TILE) {
+            int columns = n - c0 < TILE ? n - c0 : TILE;
+            copy_rows(k->text, c0, columns, dim, b);
+            tc_kern_get()->gemm(false, true, rows, columns, dim, 1, a, dim, b, dim, 0, l, TILE);
+            for (int r = 0; r < rows; r++)
+                for (int c = 0; c < columns; c++) compare(k, r0 + r, c0 + c, (double)l[r * TILE + c]);
         }
-#pragma omp atomic
-        by_row[r] += before;
     }
+    free(a);
+    free(b);
+    free(l);
+    return ok;
 }
 
 static int by_value(const void *pa, const void *pb) {
@@ -120,45 +138,44 @@ static void summarise(int64_t *rank0, int n, tc_retrieval_direction *d) {
     d->median_rank = (double)((rank0[(n - 1) / 2] + rank0[n / 2]) / 2) + 1;
 }
 
+static tc_status prepare(ranking *k, tc_error *err) {
+    size_t n = (size_t)k->n;
+    k->diagonal = tc_new(n, sizeof *k->diagonal);
+    k->image_length = tc_new(n, sizeof *k->image_length);
+    k->text_length = tc_new(n, sizeof *k->text_length);
+    k->by_row = tc_new(n, sizeof *k->by_row);
+    k->by_column = tc_new(n, sizeof *k->by_column);
+    if (!k->diagonal || !k->image_length || !k->text_length || !k->by_row || !k->by_column) return tc_fail_memory(err, n * 5 * sizeof(double));
+    for (int i = 0; i < k->n; i++) {
+        const float *x = row_of(k->image, i, k->dim), *y = row_of(k->text, i, k->dim);
+        k->diagonal[i] = dot(x, y, k->dim);
+        k->image_length[i] = length(x, k->dim);
+        k->text_length[i] = length(y, k->dim);
+        /* A comparison with NaN is never true and would look like rank 0. */
+        if (!isfinite(k->image_length[i]) || !isfinite(k->text_length[i])) return tc_fail(err, TC_EARG, "retrieval: the embeddings of pair %d are not finite", i);
+    }
+    return TC_OK;
+}
+
+/* The scale is positive, so it changes no rank. */
 tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale, int64_t *rank0_image_to_text,
                              int64_t *rank0_text_to_image, tc_retrieval_result *result, tc_error *err) {
+    ranking k = {.image = image, .text = text, .n = n, .dim = dim};
     if (n < 1 || dim < 1) return tc_fail(err, TC_EARG, "retrieval: %d pairs of %d dimensions", n, dim);
-    double *diagonal = tc_new((size_t)n, sizeof *diagonal);
-    int64_t *by_row = tc_new((size_t)n, sizeof *by_row), *by_column = tc_new((size_t)n, sizeof *by_column);
-    tc_status status = diagonal && by_row && by_column ? TC_OK : tc_fail_memory(err, (size_t)n * 24);
-    bool failed = false;
-    for (int i = 0; i < n && status == TC_OK; i++) {
-        diagonal[i] = diagonal_logit(image + (size_t)i * (size_t)dim, text + (size_t)i * (size_t)dim, dim, scale);
-        if (!isfinite(diagonal[i])) status = tc_fail(err, TC_EARG, "retrieval: the embeddings of pair %d are not finite", i);
+    if (!(scale > 0) || isinf(scale)) return tc_fail(err, TC_EARG, "retrieval: the scale is %g, expected a positive number", (double)scale);
+    tc_status status = prepare(&k, err);
+    if (status == TC_OK && !rank_tiles(&k)) status = tc_fail_memory(err, (size_t)TILE * (size_t)dim * 2 * sizeof(tc_real));
+    if (status == TC_OK) {
+        if (rank0_image_to_text) memcpy(rank0_image_to_text, k.by_row, (size_t)n * sizeof *k.by_row);
+        if (rank0_text_to_image) memcpy(rank0_text_to_image, k.by_column, (size_t)n * sizeof *k.by_column);
+        *result = (tc_retrieval_result){.pairs = n};
+        summarise(k.by_row, n, &result->image_to_text);
+        summarise(k.by_column, n, &result->text_to_image);
     }
-    if (status != TC_OK) goto out;
-#pragma omp parallel
-    {
-        double *panel = tc_new_aligned((size_t)dim * PANEL, sizeof *panel);
-        if (!panel) {
-#pragma omp atomic write
-            failed = true;
-        }
-#pragma omp for schedule(dynamic)
-        for (int first = 0; first < n; first += PANEL) {
-            if (!panel) continue;
-            fill_panel(text, n, dim, first, panel);
-            rank_panel(image, panel, n, dim, first, scale, diagonal, by_row, by_column);
-        }
-        free(panel);
-    }
-    if (failed) {
-        status = tc_fail_memory(err, (size_t)dim * PANEL * sizeof(double));
-        goto out;
-    }
-    if (rank0_image_to_text) memcpy(rank0_image_to_text, by_row, (size_t)n * sizeof *by_row);
-    if (rank0_text_to_image) memcpy(rank0_text_to_image, by_column, (size_t)n * sizeof *by_column);
-    *result = (tc_retrieval_result){.pairs = n};
-    summarise(by_row, n, &result->image_to_text);
-    summarise(by_column, n, &result->text_to_image);
-out:
-    free(diagonal);
-    free(by_row);
-    free(by_column);
+    free(k.diagonal);
+    free(k.image_length);
+    free(k.text_length);
+    free(k.by_row);
+    free(k.by_column);
     return status;
 }
