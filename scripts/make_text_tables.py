@@ -21,6 +21,7 @@ CLASSES = ["common", "c1", "bad", "law", "currency", "start_punctuation", "end_p
            "upper_accented", "lower_accented", "upper_common", "lower_common", "box"]
 CLUES = ["utf8_first_of_2", "utf8_first_of_3", "utf8_first_of_4", "utf8_continuation", "utf8_continuation_strict"]
 CASED, IGNORABLE, LETTER_OPENCLIP, NUMBER_OPENCLIP, LETTER_HF, NUMBER_HF = 1, 2, 4, 8, 16, 32
+MARK_OPENCLIP, MARK_HF = 64, 128
 
 
 def characters():
@@ -49,8 +50,15 @@ def hf_class(pattern, ch):
     return 0 if len(pattern.pre_tokenize_str("!" + ch + "!")) == 1 else NUMBER_HF
 
 
+def is_reordered(ch, normalize):
+    """Whether the normaliser knows that ch is a combining mark: it moves before the highest class or behind the lowest one."""
+    return normalize("\u0345" + ch) != "\u0345" + ch or normalize(ch + "\u0334") != ch + "\u0334"
+
+
 def point_properties():
-    """Property bits of each code point: what decides the final sigma, and letters and numbers newer than Unicode 14."""
+    """Property bits of each code point: what decides the final sigma, letters and numbers newer than Unicode 14, and marks that the
+    normaliser of either reference does not know yet."""
+    mark, nfc = regex.compile(r"\p{M}"), normalizers.NFC()
     letter, number = regex.compile(r"\p{L}"), regex.compile(r"\p{N}")
     split = pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), behavior="removed", invert=True)
     for c, ch in characters():
@@ -64,6 +72,10 @@ def point_properties():
             bits |= LETTER_OPENCLIP if letter.match(ch) else NUMBER_OPENCLIP if number.match(ch) else 0
             if unicodedata.category(ch) == "Cn":
                 bits |= hf_class(split, ch)
+        if mark.match(ch) and unicodedata.category(ch) == "Cn":
+            bits |= MARK_OPENCLIP | MARK_HF
+        elif unicodedata.combining(ch) and not is_reordered(ch, nfc.normalize_str):
+            bits |= MARK_HF
         yield c, bits
 
 

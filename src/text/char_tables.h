@@ -68,7 +68,9 @@ enum tc_point_property {
     TC_POINT_LETTER_OPENCLIP = 4,  /* letters and numbers newer than Unicode 14, as far as the reference knows them */
     TC_POINT_NUMBER_OPENCLIP = 8,
     TC_POINT_LETTER_HF = 16,
-    TC_POINT_NUMBER_HF = 32
+    TC_POINT_NUMBER_HF = 32,
+    TC_POINT_MARK_OPENCLIP = 64,   /* combining marks that the reference does not reorder, being newer than it */
+    TC_POINT_MARK_HF = 128
 };
 
 typedef struct tc_point_range {

@@ -96,6 +96,27 @@ void tc_points_encode(const uint32_t *c, size_t n, tc_buf *out) {
     for (size_t i = 0; i < n; i++) tc_buf_add(out, bytes, tc_point_encode(c[i], bytes));
 }
 
+/* ---- tables */
+
+static int32_t range_value(const tc_point_range *ranges, size_t count, uint32_t c) {
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (c > ranges[mid].last) {
+            low = mid + 1;
+        } else if (c < ranges[mid].first) {
+            high = mid;
+        } else {
+            return ranges[mid].value;
+        }
+    }
+    return 0;
+}
+
+static int32_t properties(uint32_t c) {
+    return range_value(tc_point_ranges, tc_point_range_count, c);
+}
+
 /* ---- composition */
 
 static unsigned combining_class(uint32_t c) {
@@ -137,44 +158,38 @@ static void decompose(const uint32_t *c, size_t n, tc_points *out) {
     }
 }
 
-void tc_points_nfc(const uint32_t *c, size_t n, tc_points *out) {
-    size_t plain = 0;
-    while (plain < n && c[plain] < 0x300) plain++; /* below the first combining mark nothing composes */
-    if (plain == n) {
-        tc_points_append(out, c, n);
-        return;
-    }
+static void compose(const uint32_t *c, size_t n, tc_points *out) {
     tc_points parts = {0};
     decompose(c, n, &parts);
     if (parts.failed) {
         out->failed = true;
-    } else {
+    } else if (parts.n > 0) {
         utf8proc_ssize_t count = utf8proc_normalize_utf32((utf8proc_int32_t *)parts.at, (utf8proc_ssize_t)parts.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         tc_points_append(out, parts.at, count > 0 ? (size_t)count : 0);
     }
     tc_points_free(&parts);
 }
 
-/* ---- properties */
-
-static int32_t range_value(const tc_point_range *ranges, size_t count, uint32_t c) {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (c > ranges[mid].last) {
-            low = mid + 1;
-        } else if (c < ranges[mid].first) {
-            high = mid;
-        } else {
-            return ranges[mid].value;
-        }
+void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_points *out) {
+    int32_t unknown = kind == TC_TOKENIZER_HF ? TC_POINT_MARK_HF : TC_POINT_MARK_OPENCLIP;
+    bool plain = true; /* below the first combining mark nothing composes */
+    for (size_t i = 0; i < n && plain; i++) plain = c[i] < 0x300;
+    if (plain) {
+        tc_points_append(out, c, n);
+        return;
     }
-    return 0;
+    size_t start = 0;
+    for (size_t i = 0; i < n; i++) {
+        /* A mark that the reference does not know is a character of its own to it: nothing moves or composes across. */
+        if (combining_class(c[i]) == 0 || !(properties(c[i]) & unknown)) continue;
+        compose(c + start, i - start, out);
+        tc_points_add(out, c[i]);
+        start = i + 1;
+    }
+    compose(c + start, n - start, out);
 }
 
-static int32_t properties(uint32_t c) {
-    return range_value(tc_point_ranges, tc_point_range_count, c);
-}
+/* ---- properties */
 
 bool tc_point_is_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');

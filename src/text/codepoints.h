@@ -29,8 +29,9 @@ size_t tc_point_encode(uint32_t c, uint8_t out[4]);
  * longest part that starts a valid sequence, at least 1. */
 size_t tc_point_decode(const uint8_t *s, size_t size, uint32_t *c, size_t *skip);
 
-/* Appends the canonical composition (NFC) of c[n] to out. Linear, whatever the number of combining marks in a row. */
-void tc_points_nfc(const uint32_t *c, size_t n, tc_points *out);
+/* Appends the canonical composition (NFC) of c[n], as far as the reference of this kind knows Unicode. Linear, whatever the number of
+ * combining marks in a row. */
+void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_points *out);
 /* Appends the lower case of c[n]: whole-text rules (final sigma) for OPENCLIP, character by character for HF. */
 void tc_points_lower(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_points *out);
 

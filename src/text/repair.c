@@ -113,7 +113,7 @@ static void repair_segment(tc_points *text, bool unescape, size_t *work) {
         unify_lines(&next);
         remove_controls(&next);
         text->n = 0;
-        tc_points_nfc(next.at, next.n, text);
+        tc_points_nfc(next.at, next.n, TC_TOKENIZER_OPENCLIP, text);
         text->failed |= next.failed || before.failed;
         changed = !tc_points_equal(text, &before);
     }

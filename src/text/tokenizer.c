@@ -98,7 +98,7 @@ static void clean_openclip(tc_points *text, tc_points *out) {
 /* Appends the normal form of one stretch between special tokens. */
 static void clean_hf(const uint32_t *c, size_t n, tc_points *out) {
     tc_points text = {0};
-    tc_points_nfc(c, n, &text);
+    tc_points_nfc(c, n, TC_TOKENIZER_HF, &text);
     size_t kept = 0;
     for (size_t i = 0; i < text.n; i++) {
         bool space = tc_point_is_space(text.at[i]);
