@@ -123,6 +123,16 @@ static tc_mode choose_mode(jpeg_reader *r) {
     }
 }
 
+/* libjpeg-turbo would take the standard Huffman tables where a file has none, which may decode to anything. */
+static void check_tables(jpeg_reader *r) {
+    for (int i = 0; !r->c.progressive_mode && i < r->c.comps_in_scan; i++) {
+        const jpeg_component_info *c = r->c.cur_comp_info[i];
+        bool known = c->dc_tbl_no >= 0 && c->dc_tbl_no < NUM_HUFF_TBLS && c->ac_tbl_no >= 0 && c->ac_tbl_no < NUM_HUFF_TBLS;
+        if (!known || !r->c.dc_huff_tbl_ptrs[c->dc_tbl_no] || !r->c.ac_huff_tbl_ptrs[c->ac_tbl_no])
+            refuse(r, TC_EFORMAT, "bad JPEG data: a Huffman table is missing");
+    }
+}
+
 static void read_pixels(jpeg_reader *r, tc_image *out) {
     size_t row = (size_t)out->width * tc_mode_bytes(out->mode);
     if (!jpeg_start_decompress(&r->c) || (size_t)r->c.output_width * (size_t)r->c.output_components != row)
@@ -141,7 +151,9 @@ static tc_status decode(jpeg_reader *r, tc_image *out) {
     find_orientation(r, out);
     tc_status status = tc_check_size(r->in, r->c.image_width, r->c.image_height, r->err);
     if (status != TC_OK) return status;
-    status = tc_image_allocate(out, r->in, choose_mode(r), r->c.image_width, r->c.image_height, r->err);
+    tc_mode mode = choose_mode(r);
+    check_tables(r);
+    status = tc_image_allocate(out, r->in, mode, r->c.image_width, r->c.image_height, r->err);
     if (status != TC_OK) return status;
     read_pixels(r, out);
     return TC_OK;

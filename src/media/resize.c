@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WEIGHT_BITS = 22, LANES = 16 };
+enum { WEIGHT_BITS = 22, HALF = 1 << (WEIGHT_BITS - 1), LANES = 16 };
 
 /* The taps of outputs 0..count-1 of one axis: output i reads inputs first[i] .. first[i]+taps[i]-1 with weights[i*most ..]. */
 typedef struct axis {
@@ -86,19 +86,22 @@ static inline uint8_t to_byte(int32_t sum) {
 
 /* ---- the passes for bytes */
 
-/* out[n] = weighted sum of `taps` rows, stride bytes apart. Lanes of a fixed number vectorise without a remainder. */
+/* out[n] = weighted sum of `taps` rows, stride bytes apart. Lanes of a fixed number vectorise without a remainder. A weight is multiplied in
+ * two halves, w = high * 2^11 + low, since 16-bit products are what every vector unit has. */
 static void sum_rows(const uint8_t *in, size_t stride, const int32_t *w, int taps, size_t n, uint8_t *out) {
     size_t x = 0;
     for (; x + LANES <= n; x += LANES) {
-        int32_t sum[LANES];
-        for (int i = 0; i < LANES; i++) sum[i] = 1 << (WEIGHT_BITS - 1);
+        int32_t high[LANES] = {0}, low[LANES] = {0};
         const uint8_t *p = in + x;
-        for (int j = 0; j < taps; j++, p += stride)
-            for (int i = 0; i < LANES; i++) sum[i] += w[j] * p[i];
-        for (int i = 0; i < LANES; i++) out[x + (size_t)i] = to_byte(sum[i]);
+        for (int j = 0; j < taps; j++, p += stride) {
+            int16_t h = (int16_t)(w[j] >> 11), l = (int16_t)(w[j] & 2047);
+            for (int i = 0; i < LANES; i++) high[i] += h * (int16_t)p[i];
+            for (int i = 0; i < LANES; i++) low[i] += l * (int16_t)p[i];
+        }
+        for (int i = 0; i < LANES; i++) out[x + (size_t)i] = to_byte(high[i] * 2048 + low[i] + HALF);
     }
     for (; x < n; x++) {
-        int32_t sum = 1 << (WEIGHT_BITS - 1);
+        int32_t sum = HALF;
         for (int j = 0; j < taps; j++) sum += w[j] * in[x + (size_t)j * stride];
         out[x] = to_byte(sum);
     }
@@ -111,27 +114,56 @@ static void pass_vertical(const uint8_t *in, size_t stride, size_t n, const axis
                  out + (size_t)i * out_stride);
 }
 
-/* One row to the outputs of the horizontal axis; `channels` is a constant where this is inlined. */
-static inline void row_horizontal(const uint8_t *in, size_t channels, const axis *a, uint8_t *out) {
+/* The horizontal pass takes two rows at once: a pair holds a byte of each in the halves of 64 bits, and one multiplication serves both. The
+ * sum of the pairs is S0 + 2^32 S1 with |S0| < 2^31, from which both come back exactly. */
+static void split(int64_t sum, uint8_t *a, uint8_t *b) {
+    int32_t low = (int32_t)(uint32_t)sum;
+    *a = to_byte(low);
+    *b = to_byte((int32_t)((sum - low) >> 32));
+}
+
+static const int64_t pair_half = HALF + ((int64_t)HALF << 32);
+
+static void pairs_to_row(const int64_t *pairs, int channels, const axis *a, uint8_t *out0, uint8_t *out1) {
     for (int i = 0; i < a->count; i++) {
         const int32_t *w = a->weights + (size_t)i * (size_t)a->most;
-        const uint8_t *p = in + (size_t)(a->first[i] - a->begin) * channels;
-        int32_t sum[4];
-        for (size_t c = 0; c < channels; c++) sum[c] = 1 << (WEIGHT_BITS - 1);
-        for (int j = 0; j < a->taps[i]; j++, p += channels)
-            for (size_t c = 0; c < channels; c++) sum[c] += w[j] * p[c];
-        for (size_t c = 0; c < channels; c++) *out++ = to_byte(sum[c]);
+        for (int c = 0; c < channels; c++) {
+            const int64_t *p = pairs + (size_t)(a->first[i] - a->begin) * (size_t)channels + c;
+            int64_t sum = pair_half;
+            for (int j = 0; j < a->taps[i]; j++, p += channels) sum += w[j] * *p;
+            split(sum, out0++, out1++);
+        }
     }
 }
 
-static void pass_horizontal(const uint8_t *in, size_t stride, int rows, int channels, const axis *a, uint8_t *out, size_t out_stride) {
-    for (int y = 0; y < rows; y++, in += stride, out += out_stride) {
-        switch (channels) {
-        case 1: row_horizontal(in, 1, a, out); break;
-        case 2: row_horizontal(in, 2, a, out); break;
-        case 3: row_horizontal(in, 3, a, out); break;
-        default: row_horizontal(in, 4, a, out); break;
+/* The same for the most common case, with the three sums side by side. */
+static void pairs_to_row3(const int64_t *pairs, const axis *a, uint8_t *out0, uint8_t *out1) {
+    for (int i = 0; i < a->count; i++, out0 += 3, out1 += 3) {
+        const int32_t *w = a->weights + (size_t)i * (size_t)a->most, *end = w + a->taps[i];
+        const int64_t *p = pairs + (size_t)(a->first[i] - a->begin) * 3;
+        int64_t red = pair_half, green = pair_half, blue = pair_half;
+        for (; w < end; w++, p += 3) {
+            red += *w * p[0];
+            green += *w * p[1];
+            blue += *w * p[2];
         }
+        split(red, out0, out1);
+        split(green, out0 + 1, out1 + 1);
+        split(blue, out0 + 2, out1 + 2);
+    }
+}
+
+/* pairs: room for one row of the inputs that the axis reads. The last row of an odd number is paired with itself. */
+static void pass_horizontal(const uint8_t *in, size_t stride, int rows, int channels, const axis *a, int64_t *pairs, uint8_t *out,
+                            size_t out_stride) {
+    size_t n = (size_t)(a->end - a->begin) * (size_t)channels;
+    for (int y = 0; y < rows; y += 2) {
+        size_t next = y + 1 < rows;
+        const uint8_t *row0 = in + (size_t)y * stride, *row1 = row0 + next * stride;
+        uint8_t *out0 = out + (size_t)y * out_stride, *out1 = out0 + next * out_stride;
+        for (size_t i = 0; i < n; i++) pairs[i] = row0[i] + ((int64_t)row1[i] << 32);
+        if (channels == 3) pairs_to_row3(pairs, a, out0, out1);
+        else pairs_to_row(pairs, channels, a, out0, out1);
     }
 }
 
@@ -163,6 +195,7 @@ typedef struct job {
     bool wide;    /* 16-bit samples */
     axis horizontal, vertical;
     bool need_horizontal, need_vertical, vertical_first;
+    int64_t *pairs; /* for the horizontal pass over bytes */
     uint8_t *out;
     size_t out_stride;
 } job;
@@ -176,7 +209,7 @@ static tc_status job_axis(job *r, axis *a, bool needed, int n_in, int64_t n_out,
 
 static void run_horizontal(const job *r, const uint8_t *in, size_t stride, int rows, uint8_t *out, size_t out_stride) {
     if (r->wide) pass16((const uint16_t *)(const void *)in, stride / 2, 1, (size_t)rows, &r->horizontal, (uint16_t *)(void *)out, out_stride / 2, 1);
-    else pass_horizontal(in, stride, rows, (int)r->bytes, &r->horizontal, out, out_stride);
+    else pass_horizontal(in, stride, rows, (int)r->bytes, &r->horizontal, r->pairs, out, out_stride);
 }
 
 static void run_vertical(const job *r, const uint8_t *in, size_t stride, int columns, uint8_t *out, size_t out_stride) {
@@ -211,6 +244,8 @@ static tc_status run(job *r, tc_error *err) {
     r->vertical_first = in->height > p->full_height && in->height - p->full_height > 2 * (in->width - p->full_width);
     tc_status status = job_axis(r, &r->horizontal, r->need_horizontal, in->width, p->full_width, p->x, p->width, err);
     if (status == TC_OK) status = job_axis(r, &r->vertical, r->need_vertical, in->height, p->full_height, p->y, p->height, err);
+    size_t pairs = r->need_horizontal && !r->wide ? (size_t)(r->horizontal.end - r->horizontal.begin) * r->bytes : 0;
+    if (status == TC_OK && pairs && !(r->pairs = tc_new(pairs, sizeof *r->pairs))) status = tc_fail_memory(err, pairs * sizeof *r->pairs);
     if (status != TC_OK) goto out;
     const uint8_t *start = in->pixels + (size_t)r->vertical.begin * in->stride + (size_t)r->horizontal.begin * r->bytes;
     if (r->need_horizontal && r->need_vertical) status = run_both(r, start, err);
@@ -220,6 +255,7 @@ static tc_status run(job *r, tc_error *err) {
         for (int y = 0; y < p->height; y++)
             memcpy(r->out + (size_t)y * r->out_stride, start + (size_t)y * in->stride, (size_t)p->width * r->bytes);
 out:
+    free(r->pairs);
     axis_free(&r->horizontal);
     axis_free(&r->vertical);
     return status;
