@@ -33,8 +33,10 @@ static tc_status bind_param(tc_model *m, size_t i, bool hf, size_t *used, tc_err
     const tc_param *p = &m->params.items[i];
     tc_origin *o = &m->origin[i];
     char name[160];
+    bool transposed = false;
     for (int part = 0; part < 3; part++) {
-        if (hf ? !tc_names_hf(p->name, part, name, sizeof name, &o->transposed) : part > 0) break;
+        if (hf ? !tc_names_hf(p->name, part, name, sizeof name, &transposed) : part > 0) break;
+        o->transposed = transposed;
         if (!hf) snprintf(name, sizeof name, "%s", p->name);
         o->part[part] = tc_store_find(m->store, name);
         if (!o->part[part]) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is missing", m->path, name);
