@@ -28,7 +28,7 @@ typedef struct tc_attention {
     const int32_t *seq;    /* [nseq+1], offsets of key rows */
     const int32_t *q_row;  /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
     bool causal;
-    tc_real scale;
+    tc_real scale; /* > 0 */
     const tc_real *q, *k, *v; /* rows ldq, ldk, ldv apart */
     int64_t ldq, ldk, ldv;
 } tc_attention;

@@ -28,6 +28,11 @@ void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *ls
 void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
                             tc_real *dq, tc_real *dk, tc_real *dv);
 
+/* One sequence and head of the same, on the calling thread. */
+void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64_t ldo, tc_real *lse);
+void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
+                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
+
 double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target,
                         tc_real grad_scale);
 double ref_dot(int64_t n, const tc_real *x, const tc_real *y);

@@ -46,19 +46,23 @@ static void forward_row(const tc_attention *a, const tc_real *q, const tc_real *
         *lse = (tc_real)(most + log(sum));
 }
 
+void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64_t ldo, tc_real *lse)
+{
+    int64_t first = a->seq[s], at = (int64_t)h * a->dim;
+    for (int64_t i = 0; i < queries(a, s); i++) {
+        int64_t keys, r = query_row(a, s, i, &keys);
+        forward_row(a, a->q + r * a->ldq + at, a->k + first * a->ldk + at, a->v + first * a->ldv + at, keys, out + r * ldo + at,
+                    lse ? &lse[r * a->heads + h] : NULL);
+    }
+}
+
 void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse)
 {
-    int64_t work = a->nseq ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
+    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++) {
-            int64_t first = a->seq[s], at = (int64_t)h * a->dim;
-            for (int64_t i = 0; i < queries(a, s); i++) {
-                int64_t keys, r = query_row(a, s, i, &keys);
-                forward_row(a, a->q + r * a->ldq + at, a->k + first * a->ldk + at, a->v + first * a->ldv + at, keys, out + r * ldo + at,
-                            lse ? &lse[r * a->heads + h] : NULL);
-            }
-        }
+        for (int h = 0; h < a->heads; h++)
+            ref_attention_head(a, s, h, out, ldo, lse);
 }
 
 typedef struct backward_row {
@@ -84,25 +88,30 @@ static void run_backward_row(const tc_attention *a, const backward_row *b, int64
     }
 }
 
+void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
+                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv)
+{
+    int64_t first = a->seq[s], length = a->seq[s + 1] - first, at = (int64_t)h * a->dim;
+    backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at, .dk = dk + first * a->ldk + at, .dv = dv + first * a->ldv + at};
+    for (int64_t j = 0; j < length; j++) {
+        memset(b.dk + j * a->ldk, 0, (size_t)a->dim * sizeof *dk);
+        memset(b.dv + j * a->ldv, 0, (size_t)a->dim * sizeof *dv);
+    }
+    for (int64_t i = 0; i < queries(a, s); i++) {
+        int64_t keys, r = query_row(a, s, i, &keys);
+        b.q = a->q + r * a->ldq + at, b.dq = dq + r * a->ldq + at;
+        b.out = out + r * ldo + at, b.dout = dout + r * lddo + at;
+        b.lse = (double)lse[r * a->heads + h];
+        run_backward_row(a, &b, keys);
+    }
+}
+
 void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
                             tc_real *dq, tc_real *dk, tc_real *dv)
 {
-    int64_t work = a->nseq ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
+    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++) {
-            int64_t first = a->seq[s], length = a->seq[s + 1] - first, at = (int64_t)h * a->dim;
-            backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at, .dk = dk + first * a->ldk + at, .dv = dv + first * a->ldv + at};
-            for (int64_t j = 0; j < length; j++) {
-                memset(b.dk + j * a->ldk, 0, (size_t)a->dim * sizeof *dk);
-                memset(b.dv + j * a->ldv, 0, (size_t)a->dim * sizeof *dv);
-            }
-            for (int64_t i = 0; i < queries(a, s); i++) {
-                int64_t keys, r = query_row(a, s, i, &keys);
-                b.q = a->q + r * a->ldq + at, b.dq = dq + r * a->ldq + at;
-                b.out = out + r * ldo + at, b.dout = dout + r * lddo + at;
-                b.lse = (double)lse[r * a->heads + h];
-                run_backward_row(a, &b, keys);
-            }
-        }
+        for (int h = 0; h < a->heads; h++)
+            ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
 }

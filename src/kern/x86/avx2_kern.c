@@ -2,11 +2,18 @@
 #include "kern/ref.h"
 #include "kern/x86/x86.h"
 
+#include <math.h>
+
 #include "kern/x86/vec256.h"
 
 #include "kern/x86/simd_math.h"
 #include "kern/x86/simd_tile.h"
 #include "kern/x86/simd_linear.h"
+#include "kern/x86/simd_rows.h"
+
+#include "kern/x86/simd_attention.h"
+#include "kern/x86/simd_attention_backward.h"
+#include "kern/x86/simd_train.h"
 
 const tc_kern tc_kern_avx2 = {
     .name = "avx2",
@@ -14,21 +21,21 @@ const tc_kern tc_kern_avx2 = {
     .linear_prepare = linear_prepare,
     .linear_run = linear_run,
     .linear_free = tc_x86_linear_free,
-    .layernorm = ref_layernorm,
-    .layernorm_backward = ref_layernorm_backward,
-    .act = ref_act,
-    .act_backward = ref_act_backward,
-    .bias_act = ref_bias_act,
-    .bias_backward = ref_bias_backward,
-    .add = ref_add,
-    .softmax = ref_softmax,
-    .l2norm = ref_l2norm,
-    .l2norm_backward = ref_l2norm_backward,
-    .attention = ref_attention,
-    .attention_backward = ref_attention_backward,
-    .softmax_xent = ref_softmax_xent,
-    .dot = ref_dot,
-    .adamw = ref_adamw,
+    .layernorm = layernorm,
+    .layernorm_backward = layernorm_backward,
+    .act = act,
+    .act_backward = act_backward,
+    .bias_act = bias_act,
+    .bias_backward = bias_backward,
+    .add = add,
+    .softmax = softmax,
+    .l2norm = l2norm,
+    .l2norm_backward = l2norm_backward,
+    .attention = attention,
+    .attention_backward = attention_backward,
+    .softmax_xent = softmax_xent,
+    .dot = dot,
+    .adamw = adamw,
 };
 
 double tc_avx2_peak(int64_t count)

@@ -1,0 +1,258 @@
+/* simd_rows.h - row-wise and element-wise kernels: LayerNorm, activations, biases, softmax, L2 norm.
+ *
+ * A row's sum runs in VL lanes times four, so rounding errors stay far below one long sum's. Sums over rows (dw, db) belong to one thread a column
+ * group and go over fixed blocks of rows: no order depends on the number of threads. */
+#ifndef TC_SIMD_ROWS_H
+#define TC_SIMD_ROWS_H
+
+enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
+
+/* ---- sums over one row */
+
+/* sum of (x - mean)^power, power 1 or 2 */
+INLINE float row_sum(int64_t n, const float *x, float mean, int power)
+{
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, m = v_set1(mean);
+    int64_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        for (int j = 0; j < 4; j++) {
+            vf d = v_load(x + i + j * VL) - m;
+            s[j] = power == 1 ? (vf)(s[j] + d) : v_fma(d, d, s[j]);
+        }
+    for (; i < n; i += VL) {
+        vf d = v_keep(v_load_part(x + i, n - i) - m, v_zero(), n - i);
+        s[0] = power == 1 ? (vf)(s[0] + d) : v_fma(d, d, s[0]);
+    }
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+static float row_dot(int64_t n, const float *x, const float *y)
+{
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    int64_t i = 0;
+    for (; i + 4 * VL <= n; i += 4 * VL)
+        for (int j = 0; j < 4; j++)
+            s[j] = v_fma(v_load(x + i + j * VL), v_load(y + i + j * VL), s[j]);
+    for (; i < n; i += VL)
+        s[0] = v_fma(v_load_part(x + i, n - i), v_load_part(y + i, n - i), s[0]);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+static float row_largest(int64_t n, const float *x)
+{
+    vf most = v_set1(-INFINITY);
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        most = v_max(most, v_load(x + i));
+    if (i < n)
+        most = v_max(most, v_keep(v_load_part(x + i, n - i), v_set1(-INFINITY), n - i));
+    return v_largest(most);
+}
+
+/* ---- LayerNorm */
+
+static void layernorm_row(int64_t n, const float *x, const float *w, const float *b, float eps, float *y, float *mean_rstd)
+{
+    float mean = n ? row_sum(n, x, 0, 1) / (float)n : 0;
+    /* The rounding of the mean is corrected once, for rows whose mean is large beside their spread. */
+    mean += n ? row_sum(n, x, mean, 1) / (float)n : 0;
+    float variance = n ? row_sum(n, x, mean, 2) / (float)n : 0;
+    float rstd = 1 / sqrtf(variance + eps);
+    vf m = v_set1(mean), r = v_set1(rstd);
+    for (int64_t i = 0; i < n; i += VL) {
+        vf h = (v_load_part(x + i, n - i) - m) * r;
+        v_store_part(y + i, v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), n - i);
+    }
+    if (mean_rstd) {
+        mean_rstd[0] = mean;
+        mean_rstd[1] = rstd;
+    }
+}
+
+static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b, float eps, float *y, int64_t ldy,
+                      float *mean_rstd)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
+    for (int64_t r = 0; r < rows; r++)
+        layernorm_row(n, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
+}
+
+/* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
+static void layernorm_backward_row(int64_t n, const float *x, const float *w, float mean, float rstd, const float *dy, float *dx, bool add_dx)
+{
+    vf sum_g = v_zero(), sum_gh = v_zero(), m = v_set1(mean), r = v_set1(rstd);
+    for (int64_t i = 0; i < n; i += VL) {
+        vf g = v_load_part(dy + i, n - i) * v_load_part(w + i, n - i);
+        sum_g = sum_g + g;
+        sum_gh = v_fma(g, (v_load_part(x + i, n - i) - m) * r, sum_gh);
+    }
+    vf mean_g = v_set1(v_sum(sum_g) / (float)n), mean_gh = v_set1(v_sum(sum_gh) / (float)n);
+    for (int64_t i = 0; i < n; i += VL) {
+        vf g = v_load_part(dy + i, n - i) * v_load_part(w + i, n - i);
+        vf h = (v_load_part(x + i, n - i) - m) * r;
+        vf d = r * v_fnma(h, mean_gh, g - mean_g);
+        v_store_part(dx + i, add_dx ? (vf)(v_load_part(dx + i, n - i) + d) : d, n - i);
+    }
+}
+
+/* dw and db of columns i .. i+VL-1 over all rows */
+static void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *x, const float *mean_rstd, const float *dy, float *dw,
+                                       float *db)
+{
+    vf all_w = v_load_part(dw + i, n - i), all_b = v_load_part(db + i, n - i);
+    for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
+        vf sum_w = v_zero(), sum_b = v_zero();
+        for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++) {
+            vf g = v_load_part(dy + r * n + i, n - i);
+            vf h = (v_load_part(x + r * n + i, n - i) - v_set1(mean_rstd[2 * r])) * v_set1(mean_rstd[2 * r + 1]);
+            sum_w = v_fma(g, h, sum_w);
+            sum_b = sum_b + g;
+        }
+        all_w = all_w + sum_w;
+        all_b = all_b + sum_b;
+    }
+    v_store_part(dw + i, all_w, n - i);
+    v_store_part(db + i, all_b, n - i);
+}
+
+static void layernorm_backward(int64_t rows, int64_t n, const float *x, const float *w, const float *mean_rstd, const float *dy, float *dx,
+                               bool add_dx, float *dw, float *db)
+{
+    bool many = rows * n * 2 > TC_PARALLEL_WORK;
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
+    for (int64_t i = 0; i < n; i += VL)
+        layernorm_backward_columns(rows, n, i, x, mean_rstd, dy, dw, db);
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
+    for (int64_t r = 0; r < rows; r++)
+        layernorm_backward_row(n, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
+}
+
+/* ---- activations and biases */
+
+INLINE vf act_value(int kind, vf x)
+{
+    return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : x;
+}
+
+INLINE vf act_slope(int kind, vf x)
+{
+    return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : v_set1(1);
+}
+
+static void act(int kind, int64_t n, const float *x, float *y)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
+    for (int64_t c = 0; c < n; c += CHUNK)
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
+            v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
+}
+
+static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
+    for (int64_t c = 0; c < n; c += CHUNK)
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
+            v_store_part(dx + i, v_load_part(dy + i, n - i) * act_slope(kind, v_load_part(x + i, n - i)), n - i);
+}
+
+static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < n; i += VL) {
+            vf sum = v_load_part(x + r * n + i, n - i) + v_load_part(bias + i, n - i);
+            v_store_part(x + r * n + i, sum, n - i);
+            v_store_part(y + r * n + i, act_value(kind, sum), n - i);
+        }
+}
+
+static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
+    for (int64_t i = 0; i < n; i += VL) {
+        vf all = v_load_part(db + i, n - i);
+        for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
+            vf sum = v_zero();
+            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++)
+                sum = sum + v_load_part(dy + r * n + i, n - i);
+            all = all + sum;
+        }
+        v_store_part(db + i, all, n - i);
+    }
+}
+
+static void add(int64_t n, const float *a, const float *b, float *y)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
+    for (int64_t c = 0; c < n; c += CHUNK)
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
+            v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
+}
+
+/* ---- softmax, L2 norm */
+
+/* y = exp(x * scale - most), lanes past n are 0 in the sum; returns the sum. y may be x. */
+static float row_exp(int64_t n, const float *x, float scale, float most, float *y)
+{
+    vf sum = v_zero(), k = v_set1(scale), m = v_set1(-most);
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vf e = v_exp(v_fma(v_load(x + i), k, m));
+        v_store(y + i, e);
+        sum = sum + e;
+    }
+    if (i < n) {
+        vf e = v_exp(v_fma(v_load_part(x + i, n - i), k, m));
+        v_store_part(y + i, e, n - i);
+        sum = sum + v_keep(e, v_zero(), n - i);
+    }
+    return v_sum(sum);
+}
+
+static void row_multiply(int64_t n, const float *x, float factor, float *y)
+{
+    for (int64_t i = 0; i < n; i += VL)
+        v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
+}
+
+static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = x + r * ldx;
+        float sum = row_exp(n, row, 1, row_largest(n, row), row);
+        row_multiply(n, row, 1 / sum, row);
+    }
+}
+
+static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv_norm)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
+    for (int64_t r = 0; r < rows; r++) {
+        /* In double: squares of numbers near 1e-20 or 1e20 leave the range of float. */
+        vd2 sum = vd_zero();
+        for (int64_t i = 0; i < n; i += VL) {
+            vf v = v_load_part(x + r * n + i, n - i);
+            sum = vd_add_product(sum, v, v);
+        }
+        double norm = sqrt(vd_sum(sum));
+        float inverse = (float)(1 / (norm < 1e-12 ? 1e-12 : norm));
+        row_multiply(n, x + r * n, inverse, y + r * n);
+        if (inv_norm)
+            inv_norm[r] = inverse;
+    }
+}
+
+static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy, float *dx)
+{
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
+    for (int64_t r = 0; r < rows; r++) {
+        vf along = v_set1(row_dot(n, y + r * n, dy + r * n)), factor = v_set1(inv_norm[r]);
+        for (int64_t i = r * n; i < (r + 1) * n; i += VL) {
+            int64_t left = (r + 1) * n - i;
+            v_store_part(dx + i, v_fnma(v_load_part(y + i, left), along, v_load_part(dy + i, left)) * factor, left);
+        }
+    }
+}
+
+#endif
