@@ -57,8 +57,10 @@ def is_reordered(ch, normalize):
 
 def point_properties():
     """Property bits of each code point: what decides the final sigma, letters and numbers newer than Unicode 14, and marks that the
-    normaliser of either reference does not know yet."""
+    normaliser of either reference does not know, or not to compose."""
     mark, nfc = regex.compile(r"\p{M}"), normalizers.NFC()
+    decomposed = [unicodedata.normalize("NFD", ch) for _, ch in characters()]
+    loose = {d[-1] for d in decomposed if unicodedata.normalize("NFC", d) != nfc.normalize_str(d)}
     letter, number = regex.compile(r"\p{L}"), regex.compile(r"\p{N}")
     split = pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), behavior="removed", invert=True)
     for c, ch in characters():
@@ -74,7 +76,7 @@ def point_properties():
                 bits |= hf_class(split, ch)
         if mark.match(ch) and unicodedata.category(ch) == "Cn":
             bits |= MARK_OPENCLIP | MARK_HF
-        elif unicodedata.combining(ch) and not is_reordered(ch, nfc.normalize_str):
+        elif ch in loose or (unicodedata.combining(ch) and not is_reordered(ch, nfc.normalize_str)):
             bits |= MARK_HF
         yield c, bits
 

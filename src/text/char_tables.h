@@ -69,7 +69,7 @@ enum tc_point_property {
     TC_POINT_NUMBER_OPENCLIP = 8,
     TC_POINT_LETTER_HF = 16,
     TC_POINT_NUMBER_HF = 32,
-    TC_POINT_MARK_OPENCLIP = 64,   /* combining marks that the reference does not reorder, being newer than it */
+    TC_POINT_MARK_OPENCLIP = 64,   /* combining marks that the reference neither moves nor composes, being newer than it */
     TC_POINT_MARK_HF = 128
 };
 

@@ -181,7 +181,7 @@ void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_point
     size_t start = 0;
     for (size_t i = 0; i < n; i++) {
         /* A mark that the reference does not know is a character of its own to it: nothing moves or composes across. */
-        if (combining_class(c[i]) == 0 || !(properties(c[i]) & unknown)) continue;
+        if (c[i] < 0x300 || !(properties(c[i]) & unknown)) continue;
         compose(c + start, i - start, out);
         tc_points_add(out, c[i]);
         start = i + 1;
