@@ -32,15 +32,29 @@ static inline void scratch_remove(char *dir) {
 
 /* Writes dir/name and gives its path (static: valid until the 8th next call). */
 static inline const char *scratch_file(const char *dir, const char *name, const void *data, size_t size) {
-    static char paths[8][4096];
+    static char *paths[8];
     static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof *paths, "%s/%s", dir, name);
+    free(paths[next % 8]);
+    char *path = paths[next++ % 8] = tc_path_join(dir, name);
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0) {
         perror(path);
         exit(1);
     }
+    return path;
+}
+
+/* A 24-bit BMP of side x side pixels, all of one gray. */
+static inline const char *scratch_bmp(const char *dir, const char *name, int side, uint8_t gray) {
+    size_t line = ((size_t)side * 3 + 3) / 4 * 4, size = 54 + line * (size_t)side;
+    uint8_t *b = malloc(size);
+    const uint32_t head[13] = {(uint32_t)size, 0, 54, 40, (uint32_t)side, (uint32_t)side, 1 | 24 << 16, 0, (uint32_t)(line * (size_t)side), 2835, 2835, 0, 0};
+    b[0] = 'B';
+    b[1] = 'M';
+    memcpy(b + 2, head, sizeof head);
+    memset(b + 54, gray, size - 54);
+    const char *path = scratch_file(dir, name, b, size);
+    free(b);
     return path;
 }
 

@@ -206,10 +206,10 @@ tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
     tc_csv_init(&c, t->text, size, path);
     status = read_rows(d, t, &c, err);
     d->count = (int64_t)t->n;
-    tc_data_skip(d, t->ragged, "rows with another number of fields than the header");
-    tc_data_skip(d, t->badly_quoted, "rows with text behind a closing quote");
-    tc_data_skip(d, t->no_image, "rows without an image");
-    tc_data_skip(d, t->no_caption, "rows without a caption");
-    tc_data_skip(d, t->remote, "rows whose image is an address on the network");
+    tc_data_skip(d, t->ragged, "row", "with another number of fields than the header");
+    tc_data_skip(d, t->badly_quoted, "row", "with text behind a closing quote");
+    tc_data_skip(d, t->no_image, "row", "without an image");
+    tc_data_skip(d, t->no_caption, "row", "without a caption");
+    tc_data_skip(d, t->remote, "row", "whose image is an address on the network");
     return status;
 }

@@ -21,8 +21,8 @@ bool tc_split_keeps(tc_split split, const char *name) {
     return test == (split == TC_SPLIT_TEST);
 }
 
-void tc_data_skip(tc_data *d, int64_t n, const char *reason) {
-    if (n) tc_buf_printf(&d->skipped, "%s%lld %s", d->skipped.size ? "\n" : "", (long long)n, reason);
+void tc_data_skip(tc_data *d, int64_t n, const char *thing, const char *why) {
+    if (n) tc_buf_printf(&d->skipped, "%s%lld %s%s %s", d->skipped.size ? "\n" : "", (long long)n, thing, n == 1 ? "" : "s", why);
 }
 
 /* ---- text */

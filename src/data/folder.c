@@ -143,10 +143,10 @@ static bool pair_up(tc_data *d, folder *f, walk *w) {
         }
     }
     if (f->n) qsort(f->images, f->n, sizeof *f->images, by_path);
-    tc_data_skip(d, lonely_images, lonely_images == 1 ? "image without a caption" : "images without a caption");
-    tc_data_skip(d, lonely_captions, lonely_captions == 1 ? "caption without an image" : "captions without an image");
-    tc_data_skip(d, w->links, w->links == 1 ? "link that leads to no file in the folder" : "links that lead to no file in the folder");
-    tc_data_skip(d, w->deep, w->deep == 1 ? "folder nested too deeply" : "folders nested too deeply");
+    tc_data_skip(d, lonely_images, "image", "without a caption");
+    tc_data_skip(d, lonely_captions, "caption", "without an image");
+    tc_data_skip(d, w->links, "link", "to no file of the folder");
+    tc_data_skip(d, w->deep, "folder", "nested too deeply");
     return true;
 }
 

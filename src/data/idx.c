@@ -43,10 +43,11 @@ static tc_status read_growing(gzFile f, const char *path, size_t size, uint8_t *
         else done += piece;
     }
     if (status == TC_OK) {
-        /* One byte more makes zlib check the sum at the end. */
+        /* One byte more makes zlib check the sum at the end; a file cut within that sum gives 0 bytes and an error. */
         uint8_t extra;
-        int n = gzread(f, &extra, 1);
-        if (n < 0) status = gz_fail(f, path, err);
+        int n = gzread(f, &extra, 1), code = Z_OK;
+        gzerror(f, &code);
+        if (n < 0 || code != Z_OK) status = gz_fail(f, path, err);
         else if (n > 0) status = tc_fail(err, TC_EFORMAT, "%s: more data than the sizes in its header say", path);
     }
     if (status != TC_OK) {

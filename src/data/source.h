@@ -38,8 +38,8 @@ tc_status tc_tuxpaint_open(tc_data *d, tc_error *err);
 /* Splits data that has no split of its own: a tenth of the samples, chosen by a hash of their names, is "test", the others are "train". The
  * choice of a sample depends on its name alone, so it stays when others come or go. */
 bool tc_split_keeps(tc_split split, const char *name);
-/* "N REASON" as one more line of d->skipped, if n is not 0. */
-void tc_data_skip(tc_data *d, int64_t n, const char *reason);
+/* "N THING(s) WHY" as one more line of d->skipped, if n is not 0. */
+void tc_data_skip(tc_data *d, int64_t n, const char *thing, const char *why);
 
 /* The non-empty lines of a text, without white space at their ends, as a list that tc_lines_free frees. A line without `needed` (unless NULL) is an
  * error, and so is, if `gapless`, an empty line before the last other one. */
