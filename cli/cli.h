@@ -1,0 +1,179 @@
+/* cli.h - what the verbs share: option tables, lists, models opened with the common options, printing.
+ *
+ * The program may exit where a library may not: when memory runs out, the helpers here print one line and end it with code 1. */
+#ifndef TC_CLI_H
+#define TC_CLI_H
+
+#include "base/base.h"
+#include "store/store.h"
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* ---- lists of owned strings */
+
+typedef struct cli_list {
+    char **items;
+    size_t count, capacity;
+} cli_list;
+void cli_list_add(cli_list *l, const char *s);
+void cli_list_free(cli_list *l);
+/* tc_new, or the end of the program. */
+void *cli_new(size_t n, size_t size);
+
+/* ---- options */
+
+typedef enum cli_kind {
+    CLI_FLAG,   /* bool */
+    CLI_TEXT,   /* const char * */
+    CLI_CHOICE, /* const char *, one of `choices` */
+    CLI_LIST,   /* cli_list, one item each time the option is given */
+    CLI_MANY,   /* cli_list, every following argument up to the next option */
+    CLI_INT,    /* int64_t */
+    CLI_REAL    /* double */
+} cli_kind;
+
+/* One option of a verb: its value lies `at` bytes from the beginning of the verb's structure. What --help and the manual page say of it is this. */
+typedef struct cli_option {
+    const char *name, *value; /* "--top", "K" */
+    cli_kind kind;
+    size_t at;
+    const char *help;
+    double least, most;  /* CLI_INT, CLI_REAL: the range; both 0: any */
+    const char *choices; /* CLI_CHOICE: "hf|openclip" */
+} cli_option;
+
+/* The first member of every verb's structure. */
+typedef struct cli_common {
+    bool json;
+    int64_t threads;
+    const char *model_config, *tokenizer, *preprocess;
+    bool exif;
+} cli_common;
+
+enum {
+    CLI_WITH_JSON = 1,
+    CLI_WITH_THREADS = 2,
+    CLI_WITH_MODEL = 4,    /* --model-config */
+    CLI_WITH_TEXT = 8,     /* --tokenizer */
+    CLI_WITH_IMAGES = 16,  /* --preprocess, --exif */
+    CLI_WITH_ALL = 31
+};
+
+typedef struct cli_verb {
+    const char *name, *summary;  /* summary: one line for the list of verbs */
+    const char *usage;           /* what follows the verb, one form a line */
+    const char *description;     /* paragraphs, a newline between them */
+    const char *examples;        /* commands, one a line */
+    const cli_option *options;   /* ends with a NULL name */
+    const cli_option *more;      /* options that several verbs share, likewise; or NULL */
+    unsigned common;             /* CLI_WITH_ */
+    const void *defaults;        /* the verb's structure as it is before its options are read */
+    int least_args, most_args;   /* positional arguments; most -1: any number */
+    int (*run)(const struct cli_verb *verb, int argc, char **argv);
+} cli_verb;
+
+extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval, cmd_bench,
+    cmd_verify;
+/* Option i of a verb's own and shared tables; NULL past the end. */
+const cli_option *cli_option_at(const cli_verb *verb, size_t i);
+/* The verbs in the order of the help text; NULL past the end. */
+const cli_verb *cli_verb_at(size_t i);
+extern const cli_option cli_common_options[];
+/* Whether a verb takes entry i of cli_common_options. */
+bool cli_takes_common(const cli_verb *verb, size_t i);
+/* What an option is unless it is given, as text; false if there is nothing to say. */
+bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size);
+
+/* Reads the arguments that follow the verb into `values` and `args`, and sets the number of threads. False: the program ends with *code, and whatever
+ * was to be said has been said. */
+bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code);
+/* Frees the lists among the values. */
+void cli_release(const cli_verb *verb, void *values, cli_list *args);
+/* Prints a usage error and returns CLI_USAGE. */
+int cli_usage(const cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_print_help(const cli_verb *verb);
+void cli_print_overview(FILE *f);
+/* The manual page, in roff, from the same tables as the help texts. */
+void cli_print_manual(void);
+
+/* ---- messages, all to stderr */
+
+/* Prints the error and returns CLI_FAILED. */
+int cli_failed(const tc_error *err);
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A tc_log_fn: a line of progress replaces the one before on a terminal, and is printed every few seconds elsewhere. */
+void cli_log(void *user, int level, const char *line);
+/* Ends a line of progress that stands on the terminal. */
+void cli_log_end(void);
+
+/* ---- inputs */
+
+/* The images that `names` stand for: files; folders (every image below, sorted by path); "-": one name a line on stdin. */
+tc_status cli_images(const cli_list *names, cli_list *out, tc_error *err);
+/* One text a line; `keep_blank` false leaves out blank ones. "-" is stdin. */
+tc_status cli_lines(const char *path, bool keep_blank, cli_list *out, tc_error *err);
+
+/* An array named on the command line: F.npy or F.safetensors:NAME. */
+typedef struct cli_array {
+    const tc_tensor *tensor;
+    tc_npy npy;
+    tc_store *store;
+} cli_array;
+tc_status cli_array_open(cli_array *a, const char *spec, tc_error *err);
+void cli_array_close(cli_array *a);
+
+/* What the options of a verb say about its data. */
+typedef struct cli_data_args {
+    const char *spec, *split, *templates, *caption_column, *image_column;
+} cli_data_args;
+#define CLI_DATA_HELP "a folder (images with a .txt of the same name beside them), a .csv, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint"
+/* Opens it; `named_split` is the part that is taken of the sets with a name unless a split is given. */
+tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err);
+
+/* ---- models */
+
+typedef struct cli_model {
+    tc_model *model;
+    const tc_model_info *info;
+    tc_tokenizer *tokenizer;
+    tc_preprocess preprocess;
+    tc_session *session;
+} cli_model;
+
+enum {
+    CLI_TOKENIZER = 1,  /* open the tokenizer too */
+    CLI_SESSION = 2,    /* make a session too */
+    CLI_CONFIGS = 4     /* a configuration's name or path is a model with random weights */
+};
+tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
+/* A built-in configuration's name, or a .json file. */
+bool cli_is_configuration(const char *path);
+/* The common options applied to a model that is there already; takes it over. */
+tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err);
+void cli_model_close(cli_model *m);
+tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback);
+void cli_preprocess_options(const cli_common *o, tc_preprocess *p);
+
+enum { CLI_BATCH = 64 }; /* images or texts at once */
+/* Embeds n <= CLI_BATCH images, decoded in parallel: embeds [n,E]. An image that cannot be read is an error of all if `errors` is NULL; else
+ * errors[i] says what is wrong with it (status TC_OK: nothing) and its row is zero. */
+tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors, tc_error *err);
+/* Embeds n texts: embeds [n,E]. Says on stderr which were cut. */
+tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err);
+/* ids [context] of one text, and what is said if it was cut. */
+tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err);
+
+/* ---- results */
+
+/* A JSON string; bytes that are not UTF-8 become U+FFFD. */
+json_t *cli_json_text(const char *s);
+/* A number; null if it is not finite. */
+json_t *cli_json_real(double x);
+json_t *cli_json_floats(const float *x, size_t n);
+json_t *cli_json_matrix(const float *x, size_t rows, size_t columns);
+/* Prints a value on one line, floats with nine digits, and releases it; returns the exit code. */
+int cli_print_json(json_t *value);
+/* "39,512,345" */
+const char *cli_grouped(int64_t n, char *buffer, size_t size);
+
+#endif

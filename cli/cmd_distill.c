@@ -1,0 +1,65 @@
+/* cmd_distill.c - affinity mimicking: a student learns the teacher's image-text affinities. */
+#include "training.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const training defaults = {CLI_TRAINING_DEFAULTS, .logit_scale = 50};
+static const cli_option options[] = {
+    {"--teacher", "MODEL", CLI_TEXT, offsetof(training, teacher), "the teacher", 0, 0, NULL},
+    {"--student", "S", CLI_TEXT, offsetof(training, student), "the student: a model, or a configuration (a JSON file or a built-in name), whose weights are random or inherited", 0, 0,
+     NULL},
+    {"--inherit", NULL, CLI_FLAG, offsetof(training, inherit), "a student given as a configuration starts with the teacher's weights, as the verb inherit makes them", 0, 0, NULL},
+    {"--alpha", "X", CLI_REAL, offsetof(training, alpha), "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+
+/* --model-config belongs to the teacher; a student without a configuration of its own is given as one. */
+static tc_status open_student(const training *t, const tc_model *teacher, tc_model **out, const char **path, tc_error *err) {
+    bool configuration = cli_is_configuration(t->student);
+    *path = configuration ? "" : t->student;
+    if (t->inherit && !configuration) return tc_fail(err, TC_EARG, "%s: --inherit needs a configuration as the student; this is a model", t->student);
+    if (t->inherit) {
+        *path = t->teacher;
+        return tc_model_inherit(out, teacher, t->student, err);
+    }
+    return configuration ? tc_model_create(out, t->student, (uint64_t)t->seed, err) : tc_model_open(out, t->student, NULL, err);
+}
+
+static int run(const cli_verb *verb, int argc, char **argv) {
+    training t = defaults;
+    cli_list args = {0};
+    tc_error err = {0};
+    tc_model *student = NULL, *teacher = NULL;
+    const char *path = "";
+    int code;
+    if (!cli_parse(verb, argc, argv, &t, &args, &code)) return code;
+    if (!t.teacher || !t.student) code = cli_usage(verb, "name the models with --teacher and --student");
+    else code = cli_training_check(verb, &t);
+    if (code == CLI_DONE) {
+        tc_open_options open = tc_open_options_default();
+        open.config = t.common.model_config;
+        tc_status status = tc_model_open(&teacher, t.teacher, &open, &err);
+        if (status == TC_OK) status = open_student(&t, teacher, &student, &path, &err);
+        code = status == TC_OK ? cli_training_run(&t, student, path, teacher) : cli_failed(&err);
+    }
+    if (teacher) tc_model_close(&teacher);
+    cli_release(verb, &t, &args);
+    return code;
+}
+
+const cli_verb cmd_distill = {
+    .name = "distill",
+    .summary = "train a student on its teacher's affinities",
+    .usage = "--teacher T --student S --data D --out DIR --steps N [--inherit] [options]",
+    .description = "Affinity mimicking: the cross-entropy between the student's and the teacher's softmax over the rows and over the columns of the batch's image-text cosines. Without "
+                   "--inherit a student given as a configuration starts with random weights. Teacher and student must have one image size.\n"
+                   "Data, checkpoints, --resume and the result are as those of train.",
+    .examples = "tinyclip distill --teacher run/model --student student.json --inherit --data fashion-mnist --out half --steps 150 --lr 1e-3\n"
+                "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 6 --resume",
+    .options = options,
+    .more = cli_training_options,
+    .common = CLI_WITH_ALL,
+    .defaults = &defaults,
+    .least_args = 0,
+    .most_args = 0,
+    .run = run};

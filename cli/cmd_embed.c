@@ -1,0 +1,182 @@
+/* cmd_embed.c - embeddings of images, texts, or of tensors that were prepared elsewhere, as a NumPy file. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct embed {
+    cli_common common;
+    cli_list images;
+    const char *texts_file, *pixel_values, *input_ids, *out;
+    bool normalize;
+} embed;
+
+static const embed defaults = {0};
+static const cli_option options[] = {
+    {"--images", "F", CLI_MANY, offsetof(embed, images), "images: files, folders, or - for a list on standard input", 0, 0, NULL},
+    {"--texts-file", "F", CLI_TEXT, offsetof(embed, texts_file), "texts, one a line; - is standard input", 0, 0, NULL},
+    {"--pixel-values", "TENSOR", CLI_TEXT, offsetof(embed, pixel_values), "preprocessed images [n,3,S,S]: F.npy or F.safetensors:NAME", 0, 0, NULL},
+    {"--input-ids", "TENSOR", CLI_TEXT, offsetof(embed, input_ids), "token ids [n,context]: F.npy or F.safetensors:NAME", 0, 0, NULL},
+    {"-o", "OUT.npy", CLI_TEXT, offsetof(embed, out), "the file to write: [n,E] float32", 0, 0, NULL},
+    {"--normalize", NULL, CLI_FLAG, offsetof(embed, normalize), "divide each row by its length", 0, 0, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+
+typedef struct rows {
+    float *x; /* [n,E] */
+    size_t n;
+} rows;
+
+static tc_status make_rows(rows *r, size_t n, const cli_model *m, tc_error *err) {
+    r->n = n;
+    r->x = tc_new(n * (size_t)m->info->embed_dim, sizeof *r->x);
+    return r->x ? TC_OK : tc_fail_memory(err, n * (size_t)m->info->embed_dim * sizeof *r->x);
+}
+
+static void tell(const char *what, size_t done, size_t all, double start) {
+    char line[96];
+    double seconds = tc_now() - start;
+    snprintf(line, sizeof line, "%zu of %zu %s, %.0f a second", done, all, what, seconds > 0 ? (double)done / seconds : 0);
+    cli_log(NULL, 0, line);
+}
+
+static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_error *err) {
+    cli_list paths = {0};
+    tc_status status = cli_images(names, &paths, err);
+    if (status == TC_OK) status = make_rows(r, paths.count, m, err);
+    double start = tc_now();
+    for (size_t at = 0; at < paths.count && status == TC_OK; at += CLI_BATCH) {
+        int n = paths.count - at < CLI_BATCH ? (int)(paths.count - at) : CLI_BATCH;
+        status = cli_embed_images(m, paths.items + at, n, r->x + at * (size_t)m->info->embed_dim, NULL, err);
+        if (status == TC_OK && paths.count > CLI_BATCH) tell("images", at + (size_t)n, paths.count, start);
+    }
+    cli_list_free(&paths);
+    return status;
+}
+
+static tc_status from_texts(cli_model *m, const char *path, rows *r, tc_error *err) {
+    cli_list texts = {0};
+    tc_status status = cli_lines(path, true, &texts, err);
+    if (status == TC_OK) status = make_rows(r, texts.count, m, err);
+    if (status == TC_OK) status = cli_embed_texts(m, texts.items, texts.count, r->x, err);
+    cli_list_free(&texts);
+    return status;
+}
+
+static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *err) {
+    cli_array a;
+    tc_status status = cli_array_open(&a, spec, err);
+    if (status != TC_OK) return status;
+    int side = m->info->image_size, first = a.tensor->ndim == 4;
+    int64_t size = 3 * (int64_t)side * side;
+    const int64_t *shape = a.tensor->shape + first;
+    char text[96];
+    if ((!first && a.tensor->ndim != 3) || shape[0] != 3 || shape[1] != side || shape[2] != side)
+        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,3,%d,%d]", spec, tc_shape_text(a.tensor->ndim, a.tensor->shape, text, sizeof text), side, side);
+    size_t n = first ? (size_t)a.tensor->shape[0] : 1;
+    if (status == TC_OK) status = make_rows(r, n, m, err);
+    tc_real *pixels = cli_new(CLI_BATCH * (size_t)size, sizeof *pixels);
+    for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
+        int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
+        if (!tc_tensor_read(a.tensor, (int64_t)at * size, batch * size, pixels))
+            status = tc_fail(err, TC_EFORMAT, "%s: dtype %s cannot be read as numbers", spec, tc_dtype_name(a.tensor->dtype));
+        else status = tc_session_encode_image(m->session, pixels, batch, r->x + at * (size_t)m->info->embed_dim, err);
+    }
+    free(pixels);
+    cli_array_close(&a);
+    return status;
+}
+
+static tc_status read_ids(const tc_tensor *t, const char *spec, int32_t *ids, tc_error *err) {
+    int64_t n = tc_tensor_numel(t), *wide = cli_new((size_t)n, sizeof *wide);
+    tc_status status = TC_OK;
+    if (!tc_tensor_read_i64(t, 0, n, wide)) status = tc_fail(err, TC_EFORMAT, "%s: dtype %s, expected whole numbers", spec, tc_dtype_name(t->dtype));
+    for (int64_t i = 0; i < n && status == TC_OK; i++) {
+        if (wide[i] < 0 || wide[i] > INT32_MAX) status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i, (long long)wide[i]);
+        else ids[i] = (int32_t)wide[i];
+    }
+    free(wide);
+    return status;
+}
+
+static tc_status from_ids(cli_model *m, const char *spec, rows *r, tc_error *err) {
+    cli_array a;
+    tc_status status = cli_array_open(&a, spec, err);
+    if (status != TC_OK) return status;
+    char text[96];
+    const tc_tensor *t = a.tensor;
+    int64_t context = t->ndim ? t->shape[t->ndim - 1] : 0, n = t->ndim == 2 ? t->shape[0] : 1;
+    if (t->ndim < 1 || t->ndim > 2 || context < 1 || context > m->info->context_length || n > INT32_MAX)
+        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,%d] or shorter rows", spec, tc_shape_text(t->ndim, t->shape, text, sizeof text),
+                         m->info->context_length);
+    int32_t *ids = status == TC_OK ? cli_new((size_t)n * (size_t)context, sizeof *ids) : NULL;
+    if (status == TC_OK) status = read_ids(t, spec, ids, err);
+    if (status == TC_OK) status = make_rows(r, (size_t)n, m, err);
+    if (status == TC_OK) status = tc_session_encode_text(m->session, ids, (int)n, (int)context, r->x, err);
+    free(ids);
+    cli_array_close(&a);
+    return status;
+}
+
+static int report(const embed *o, const int64_t shape[2]) {
+    if (!o->common.json) {
+        printf("%s: [%lld,%lld] float32\n", o->out, (long long)shape[0], (long long)shape[1]);
+        return CLI_DONE;
+    }
+    json_t *all = json_object();
+    json_object_set_new(all, "output", cli_json_text(o->out));
+    json_object_set_new(all, "shape", json_pack("[I,I]", (json_int_t)shape[0], (json_int_t)shape[1]));
+    json_object_set_new(all, "normalized", json_boolean(o->normalize));
+    return cli_print_json(all);
+}
+
+static int embed_and_write(const embed *o, const char *path) {
+    tc_error err = {0};
+    cli_model m;
+    rows r = {0};
+    int64_t shape[2] = {0};
+    tc_status status = cli_model_open(&m, path, &o->common, CLI_SESSION | (o->texts_file ? CLI_TOKENIZER : 0), &err);
+    if (status != TC_OK) return cli_failed(&err);
+    if (o->images.count) status = from_images(&m, &o->images, &r, &err);
+    else if (o->texts_file) status = from_texts(&m, o->texts_file, &r, &err);
+    else if (o->pixel_values) status = from_pixels(&m, o->pixel_values, &r, &err);
+    else status = from_ids(&m, o->input_ids, &r, &err);
+    if (status == TC_OK) {
+        shape[0] = (int64_t)r.n;
+        shape[1] = m.info->embed_dim;
+        if (o->normalize) tc_normalize(r.x, (int)r.n, m.info->embed_dim);
+        status = tc_npy_write(o->out, TC_F32, 2, shape, r.x, &err);
+    }
+    cli_log_end();
+    free(r.x);
+    cli_model_close(&m);
+    return status == TC_OK ? report(o, shape) : cli_failed(&err);
+}
+
+static int run(const cli_verb *verb, int argc, char **argv) {
+    embed o = defaults;
+    cli_list args = {0};
+    int code;
+    if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
+    int inputs = (o.images.count > 0) + (o.texts_file != NULL) + (o.pixel_values != NULL) + (o.input_ids != NULL);
+    if (inputs != 1) code = cli_usage(verb, "give one of --images, --texts-file, --pixel-values and --input-ids");
+    else if (!o.out) code = cli_usage(verb, "name the file to write with -o");
+    else code = embed_and_write(&o, args.items[0]);
+    cli_release(verb, &o, &args);
+    return code;
+}
+
+const cli_verb cmd_embed = {
+    .name = "embed",
+    .summary = "write the embeddings of images or texts to a NumPy file",
+    .usage = "MODEL --images F... -o OUT.npy [options]\nMODEL --texts-file F -o OUT.npy [options]\nMODEL --pixel-values TENSOR -o OUT.npy [options]\n"
+             "MODEL --input-ids TENSOR -o OUT.npy [options]",
+    .description = "Writes one row an image or text: [n,embed_dim] float32, not normalised unless --normalize is given. Every line of a text file is a text, an empty one too.",
+    .examples = "tinyclip embed model --images photos/ -o photos.npy --normalize\n"
+                "tinyclip embed model --texts-file captions.txt -o captions.npy\n"
+                "tinyclip embed model --pixel-values input.safetensors:pixel_values -o image_embeds.npy",
+    .options = options,
+    .common = CLI_WITH_ALL,
+    .defaults = &defaults,
+    .least_args = 1,
+    .most_args = 1,
+    .run = run};

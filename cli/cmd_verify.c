@@ -1,0 +1,252 @@
+/* cmd_verify.c - a model's outputs against those that another program saved: cosine and largest difference. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct verify {
+    cli_common common;
+    const char *input;
+    double tolerance;
+} verify;
+
+static const verify defaults = {.tolerance = 0};
+static const cli_option options[] = {
+    {"--input", "F", CLI_TEXT, offsetof(verify, input), "a .safetensors file with pixel_values and input_ids, if GOLDEN does not hold them", 0, 0, NULL},
+    {"--tolerance", "X", CLI_REAL, offsetof(verify, tolerance), "fail if any value differs by more than X; 0: only report", 0, 1e30, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+
+/* Every output that can be made of the inputs that are there. */
+typedef struct outputs {
+    cli_model model;
+    size_t images, texts;
+    float *image, *text, *image_unit, *text_unit;    /* [I,E], [T,E] */
+    float *per_image, *per_text, *p_image, *p_text; /* [I,T], [T,I] */
+    float scale;
+} outputs;
+
+static void outputs_free(outputs *o) {
+    float *all[] = {o->image, o->text, o->image_unit, o->text_unit, o->per_image, o->per_text, o->p_image, o->p_text};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    cli_model_close(&o->model);
+}
+
+static float *copy(const float *x, size_t n) {
+    float *y = cli_new(n, sizeof *y);
+    memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
+/* pixel_values and input_ids of either file. */
+static const tc_tensor *find_input(const tc_store *golden, const tc_store *input, const char *name) {
+    const tc_tensor *t = tc_store_find(golden, name);
+    return t || !input ? t : tc_store_find(input, name);
+}
+
+static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
+    int side = o->model.info->image_size;
+    if (t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != side || t->shape[3] != side || t->shape[0] > INT32_MAX)
+        return tc_fail(err, TC_EFORMAT, "pixel_values: expected [n,3,%d,%d]", side, side);
+    size_t n = (size_t)t->shape[0], dim = (size_t)o->model.info->embed_dim;
+    float *pixels = cli_new(n * 3 * (size_t)side * (size_t)side, sizeof *pixels);
+    o->image = cli_new(n * dim, sizeof *o->image);
+    o->images = n;
+    tc_status status = tc_tensor_read(t, 0, tc_tensor_numel(t), pixels) ? TC_OK : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
+    if (status == TC_OK) status = tc_session_encode_image(o->model.session, pixels, (int)n, o->image, err);
+    free(pixels);
+    return status;
+}
+
+static tc_status embed_texts(outputs *o, const tc_tensor *t, tc_error *err) {
+    if (t->ndim != 2 || t->shape[1] < 1 || t->shape[0] > INT32_MAX || t->shape[1] > o->model.info->context_length)
+        return tc_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows", o->model.info->context_length);
+    size_t n = (size_t)tc_tensor_numel(t), dim = (size_t)o->model.info->embed_dim;
+    int64_t *wide = cli_new(n, sizeof *wide);
+    int32_t *ids = cli_new(n, sizeof *ids);
+    o->texts = (size_t)t->shape[0];
+    o->text = cli_new(o->texts * dim, sizeof *o->text);
+    tc_status status = tc_tensor_read_i64(t, 0, (int64_t)n, wide) ? TC_OK : tc_fail(err, TC_EFORMAT, "input_ids: dtype %s", tc_dtype_name(t->dtype));
+    /* What is no id becomes -1, which the session refuses with its position. */
+    for (size_t i = 0; i < n; i++) ids[i] = wide[i] < 0 || wide[i] > INT32_MAX ? -1 : (int32_t)wide[i];
+    if (status == TC_OK) status = tc_session_encode_text(o->model.session, ids, (int)o->texts, (int)t->shape[1], o->text, err);
+    free(wide);
+    free(ids);
+    return status;
+}
+
+static void compare_pairs(outputs *o) {
+    int dim = o->model.info->embed_dim, n = (int)o->images, m = (int)o->texts;
+    size_t pairs = o->images * o->texts;
+    if (o->image) tc_normalize(o->image_unit = copy(o->image, o->images * (size_t)dim), n, dim);
+    if (o->text) tc_normalize(o->text_unit = copy(o->text, o->texts * (size_t)dim), m, dim);
+    if (!o->image || !o->text) return;
+    o->per_image = cli_new(pairs, sizeof *o->per_image);
+    o->per_text = cli_new(pairs, sizeof *o->per_text);
+    tc_logits(o->image_unit, o->text_unit, n, m, dim, o->scale, o->per_image);
+    for (size_t i = 0; i < o->images; i++)
+        for (size_t t = 0; t < o->texts; t++) o->per_text[t * o->images + i] = o->per_image[i * o->texts + t];
+    tc_softmax(o->p_image = copy(o->per_image, pairs), n, m);
+    tc_softmax(o->p_text = copy(o->per_text, pairs), m, n);
+}
+
+static tc_status compute(outputs *o, const tc_store *golden, const tc_store *input, tc_error *err) {
+    const tc_tensor *pixels = find_input(golden, input, "pixel_values"), *ids = find_input(golden, input, "input_ids");
+    if (!pixels && !ids) return tc_fail(err, TC_EARG, "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input", tc_store_path(golden));
+    o->scale = (float)exp((double)o->model.info->logit_scale);
+    tc_status status = pixels ? embed_images(o, pixels, err) : TC_OK;
+    if (status == TC_OK && ids) status = embed_texts(o, ids, err);
+    if (status == TC_OK) compare_pairs(o);
+    return status;
+}
+
+/* ---- comparison */
+
+typedef struct difference {
+    const char *name;
+    double cosine, most, largest; /* most: largest difference; largest: largest magnitude expected */
+    bool unit;
+} difference;
+
+/* Whether all rows have length 1: then embeddings under their plain name are the normalised ones, as CLIPModel returns them. */
+static bool is_unit(const float *x, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        double sum = 0;
+        for (size_t i = 0; i < columns; i++) sum += (double)x[r * columns + i] * (double)x[r * columns + i];
+        if (!(fabs(sum - 1) < 1e-3)) return false;
+    }
+    return rows > 0;
+}
+
+/* Our output of that name with its shape; NULL if it is none or cannot be made. */
+static const float *find_output(const outputs *o, const char *name, size_t shape[2], const float **unit) {
+    size_t i = o->images, t = o->texts, e = (size_t)o->model.info->embed_dim;
+    const struct {
+        const char *name;
+        const float *x, *unit;
+        size_t rows, columns;
+    } all[] = {{"image_embeds", o->image, o->image_unit, i, e}, {"text_embeds", o->text, o->text_unit, t, e}, {"image_embeds_norm", o->image_unit, NULL, i, e},
+               {"text_embeds_norm", o->text_unit, NULL, t, e}, {"logits_per_image", o->per_image, NULL, i, t}, {"logits_per_text", o->per_text, NULL, t, i},
+               {"probs", o->p_image, NULL, i, t}, {"probs_per_image", o->p_image, NULL, i, t}, {"probs_per_text", o->p_text, NULL, t, i},
+               {"logit_scale_exp", &o->scale, NULL, 1, 1}};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (strcmp(all[k].name, name) != 0) continue;
+        shape[0] = all[k].rows;
+        shape[1] = all[k].columns;
+        *unit = all[k].unit;
+        return all[k].x;
+    }
+    return NULL;
+}
+
+static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, difference *d, tc_error *err) {
+    size_t shape[2];
+    const float *unit, *ours = find_output(o, t->name, shape, &unit);
+    *known = ours != NULL;
+    if (!ours) return TC_OK;
+    size_t n = shape[0] * shape[1];
+    char text[96];
+    bool fits = (size_t)tc_tensor_numel(t) == n && (t->ndim < 1 || (size_t)t->shape[t->ndim - 1] == shape[1]);
+    if (!fits)
+        return tc_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", t->name, tc_shape_text(t->ndim, t->shape, text, sizeof text), shape[0], shape[1]);
+    float *want = cli_new(n, sizeof *want);
+    if (!tc_tensor_read(t, 0, (int64_t)n, want)) {
+        free(want);
+        return tc_fail(err, TC_EFORMAT, "tensor '%s': dtype %s cannot be read as numbers", t->name, tc_dtype_name(t->dtype));
+    }
+    *d = (difference){.name = t->name, .unit = unit && is_unit(want, shape[0], shape[1])};
+    if (d->unit) ours = unit;
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        double a = (double)ours[i], b = (double)want[i], off = fabs(a - b);
+        ab += a * b, aa += a * a, bb += b * b;
+        if (!isnan(d->most) && !(off <= d->most)) d->most = off; /* what is not a number stays */
+        d->largest = fmax(d->largest, fabs(b));
+    }
+    d->cosine = ab / sqrt(aa * bb);
+    free(want);
+    return TC_OK;
+}
+
+static void put(json_t *rows, const difference *d) {
+    if (!rows) {
+        printf("%-20s %12.9f %14.3g %14.4g%s\n", d->name, d->cosine, d->most, d->largest, d->unit ? "  (unit length)" : "");
+        return;
+    }
+    json_t *one = json_object();
+    json_object_set_new(one, "name", cli_json_text(d->name));
+    json_object_set_new(one, "cosine", cli_json_real(d->cosine));
+    json_object_set_new(one, "max_difference", cli_json_real(d->most));
+    json_object_set_new(one, "max_abs", cli_json_real(d->largest));
+    json_object_set_new(one, "normalized", json_boolean(d->unit || tc_ends_with(d->name, "_norm")));
+    json_array_append_new(rows, one);
+}
+
+static tc_status compare_all(const outputs *o, const tc_store *golden, const verify *v, bool *passed, tc_error *err) {
+    json_t *rows = v->common.json ? json_array() : NULL;
+    size_t compared = 0;
+    tc_status status = TC_OK;
+    *passed = true;
+    for (size_t i = 0; i < tc_store_count(golden) && status == TC_OK; i++) {
+        const tc_tensor *t = tc_store_at(golden, i);
+        bool known = false;
+        difference d = {0};
+        status = compare(o, t, &known, &d, err);
+        if (status != TC_OK) break;
+        if (!known) {
+            if (strcmp(t->name, "pixel_values") != 0 && strcmp(t->name, "input_ids") != 0) cli_say("%s: not compared", t->name);
+            continue;
+        }
+        if (compared++ == 0 && !rows) printf("%-20s %12s %14s %14s\n", "output", "cosine", "max difference", "max magnitude");
+        put(rows, &d);
+        if (v->tolerance > 0 && !(d.most <= v->tolerance)) *passed = false;
+    }
+    if (status == TC_OK && compared == 0) status = tc_fail(err, TC_EARG, "%s: there is no output to compare with", tc_store_path(golden));
+    if (status == TC_OK && rows) {
+        json_t *all = json_object();
+        json_object_set(all, "outputs", rows);
+        json_object_set_new(all, "passed", json_boolean(*passed));
+        cli_print_json(all);
+    }
+    json_decref(rows);
+    return status;
+}
+
+static int run(const cli_verb *verb, int argc, char **argv) {
+    verify v = defaults;
+    cli_list args = {0};
+    tc_error err = {0};
+    tc_store *golden = NULL, *input = NULL;
+    outputs o = {0};
+    bool passed = false;
+    int code;
+    if (!cli_parse(verb, argc, argv, &v, &args, &code)) return code;
+    tc_status status = tc_store_open(&golden, args.items[1], &err);
+    if (status == TC_OK && v.input) status = tc_store_open(&input, v.input, &err);
+    if (status == TC_OK) status = cli_model_open(&o.model, args.items[0], &v.common, CLI_SESSION, &err);
+    if (status == TC_OK) status = compute(&o, golden, input, &err);
+    if (status == TC_OK) status = compare_all(&o, golden, &v, &passed, &err);
+    code = status != TC_OK ? cli_failed(&err) : passed ? CLI_DONE : CLI_FAILED;
+    if (status == TC_OK && !passed) cli_say("an output differs by more than %g", v.tolerance);
+    outputs_free(&o);
+    if (golden) tc_store_close(&golden);
+    if (input) tc_store_close(&input);
+    cli_release(verb, &v, &args);
+    return code;
+}
+
+const cli_verb cmd_verify = {
+    .name = "verify",
+    .summary = "compare a model's outputs with saved ones",
+    .usage = "MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]",
+    .description = "GOLDEN holds outputs that another program computed: image_embeds, text_embeds, image_embeds_norm, text_embeds_norm, logits_per_image, logits_per_text, "
+                   "probs (softmax over texts), probs_per_image, probs_per_text, logit_scale_exp; and the inputs pixel_values and input_ids, unless --input names another "
+                   "file for them. Prints the cosine and the largest difference for each output found. Embeddings of unit length are compared with the normalised ones.",
+    .examples = "tinyclip verify model golden.safetensors\n"
+                "tinyclip verify model expected.safetensors --input input.safetensors --tolerance 1e-4",
+    .options = options,
+    .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
+    .defaults = &defaults,
+    .least_args = 2,
+    .most_args = 2,
+    .run = run};

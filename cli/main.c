@@ -1,0 +1,55 @@
+/* main.c - the table of verbs, and what belongs to none of them. */
+#include "cli.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const cli_verb *const verbs[] = {&cmd_classify, &cmd_score, &cmd_embed,   &cmd_tokenize, &cmd_preprocess, &cmd_info,
+                                        &cmd_train,    &cmd_inherit, &cmd_distill, &cmd_eval,     &cmd_bench,      &cmd_verify};
+
+const cli_verb *cli_verb_at(size_t i) { return i < sizeof verbs / sizeof *verbs ? verbs[i] : NULL; }
+
+void cli_print_overview(FILE *f) {
+    fprintf(f, "usage: tinyclip VERB [arguments]\n\nSmall CLIP models: make them, run them, measure them.\n\n");
+    for (size_t i = 0; cli_verb_at(i); i++) fprintf(f, "  %-11s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
+    fprintf(f, "\n'tinyclip VERB --help' tells about one verb; 'man tinyclip' about all.\n"
+               "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output, everything else to standard error.\n"
+               "TINYCLIP_CPU=ref|avx2|avx512 limits the instructions that are used.\n");
+}
+
+/* A result that did not reach its reader is a failure too. */
+static int finish(int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fprintf(stderr, "tinyclip: standard output: %s\n", errno ? strerror(errno) : "write error");
+    return CLI_FAILED;
+}
+
+int main(int argc, char **argv) {
+    const char *verb = argc > 1 ? argv[1] : NULL;
+    if (!verb) {
+        cli_print_overview(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || (strcmp(verb, "help") == 0 && argc == 2)) {
+        cli_print_overview(stdout);
+        return finish(CLI_DONE);
+    }
+    if (strcmp(verb, "--version") == 0 || strcmp(verb, "--cpu-level") == 0) {
+        printf("%s%s\n", strcmp(verb, "--version") == 0 ? "tinyclip " : "", strcmp(verb, "--version") == 0 ? TC_VERSION : tc_cpu_level());
+        return finish(CLI_DONE);
+    }
+    if (strcmp(verb, "--manual") == 0) {
+        cli_print_manual();
+        return finish(CLI_DONE);
+    }
+    bool help = strcmp(verb, "help") == 0;
+    if (help) verb = argv[2];
+    for (size_t i = 0; cli_verb_at(i); i++) {
+        const cli_verb *v = cli_verb_at(i);
+        if (strcmp(v->name, verb) != 0) continue;
+        if (help) cli_print_help(v);
+        return finish(help ? CLI_DONE : v->run(v, argc - 2, argv + 2));
+    }
+    fprintf(stderr, "tinyclip: '%s' is not a verb\nTry 'tinyclip --help'.\n", verb);
+    return CLI_USAGE;
+}

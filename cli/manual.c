@@ -1,0 +1,93 @@
+/* manual.c - the manual page, in roff, from the tables that the help texts come from, so that the two say the same. docs/tinyclip.1 is this output. */
+#include "cli.h"
+
+#include <string.h>
+
+/* Text with roff's own characters escaped; n < 0: all of it. */
+static void put(const char *s, int n) {
+    for (int i = 0; s[i] && (n < 0 || i < n); i++) {
+        if (s[i] == '\\') fputs("\\e", stdout);
+        else if (s[i] == '-') fputs("\\-", stdout);
+        else if (s[i] == '\'') fputs("\\(aq", stdout);
+        else if (s[i] == '.' && i == 0) fputs("\\&.", stdout);
+        else putchar(s[i]);
+    }
+}
+
+/* Each line of `text` behind the request `before`. */
+static void put_lines(const char *text, const char *before, const char *prefix) {
+    for (const char *at = text; *at;) {
+        int n = (int)strcspn(at, "\n");
+        printf("%s", before);
+        put(prefix, -1);
+        put(at, n);
+        printf("\n");
+        at += n + (at[n] == '\n');
+    }
+}
+
+static void put_option(const cli_option *o, const void *values) {
+    char fallback[64];
+    printf(".TP\n\\fB");
+    put(o->name, -1);
+    printf("\\fR");
+    if (o->kind == CLI_CHOICE) {
+        printf(" ");
+        put(o->choices, -1);
+    } else if (o->value) {
+        printf(" \\fI");
+        put(o->value, -1);
+        printf("\\fR%s", o->kind == CLI_MANY ? "..." : "");
+    }
+    printf("\n");
+    put(o->help, -1);
+    if (o->kind == CLI_LIST) printf("; may be repeated");
+    if (cli_default_text(o, values, fallback, sizeof fallback)) {
+        printf(" [");
+        put(fallback, -1);
+        printf("]");
+    }
+    printf("\n");
+}
+
+static void put_verb(const cli_verb *v) {
+    char prefix[64];
+    printf(".SH \"tinyclip %s\"\n.nf\n", v->name);
+    snprintf(prefix, sizeof prefix, "tinyclip %s ", v->name);
+    put_lines(v->usage, "", prefix);
+    printf(".fi\n");
+    put_lines(v->description, ".PP\n", "");
+    const cli_option *o;
+    for (size_t i = 0; (o = cli_option_at(v, i)); i++) put_option(o, v->defaults);
+    printf(".PP\nCommon options:");
+    for (size_t i = 0; cli_common_options[i].name; i++) {
+        if (!cli_takes_common(v, i)) continue;
+        printf(" ");
+        put(cli_common_options[i].name, -1);
+    }
+    printf("\n.PP\nExamples:\n.nf\n.RS 4\n");
+    put_lines(v->examples, "", "");
+    printf(".RE\n.fi\n");
+}
+
+void cli_print_manual(void) {
+    printf(".\\\" Printed by tinyclip --manual.\n.TH TINYCLIP 1 \"\" \"tinyclip %s\" \"User commands\"\n.SH NAME\n", TC_VERSION);
+    printf("tinyclip \\- small CLIP models: make them, run them, measure them\n.SH SYNOPSIS\n.B tinyclip\n.I VERB\n[arguments]\n.SH DESCRIPTION\n");
+    printf("One program for CLIP models that are made small by weight inheritance and affinity mimicking.\nThe verbs:\n");
+    for (size_t i = 0; cli_verb_at(i); i++) {
+        printf(".TP\n.B %s\n", cli_verb_at(i)->name);
+        put(cli_verb_at(i)->summary, -1);
+        printf("\n");
+    }
+    printf(".PP\nA MODEL is a Hugging Face folder, a single .safetensors file of this program, or a .safetensors file with OpenCLIP's names and its\n"
+           "configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
+           "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
+           "standard input, one name a line.\n");
+    for (size_t i = 0; cli_verb_at(i); i++) put_verb(cli_verb_at(i));
+    printf(".SH \"COMMON OPTIONS\"\n");
+    static const cli_common none;
+    for (size_t i = 0; cli_common_options[i].name; i++) put_option(&cli_common_options[i], &none);
+    printf(".TP\n\\fB\\-\\-help\\fR\nprint the help text of the verb and exit\n");
+    printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and where. 2: wrong usage.\n");
+    printf(".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, oneDNN's included.\n");
+}

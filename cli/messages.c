@@ -1,0 +1,74 @@
+/* messages.c - what the program says on stderr: errors, remarks, progress. Also the lists and the memory of the program. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const double PROGRESS_EVERY = 5; /* seconds between lines of progress where stderr is no terminal */
+
+static struct {
+    bool standing; /* a line of progress stands on the terminal, without its newline */
+    bool begun;
+    double last;
+} progress;
+
+void cli_log_end(void) {
+    if (progress.standing) fputc('\n', stderr);
+    progress.standing = false;
+}
+
+void cli_log(void *user, int level, const char *line) {
+    (void)user;
+    if (level == 0) {
+        if (isatty(STDERR_FILENO)) {
+            fprintf(stderr, "\r%s\033[K", line);
+            progress.standing = true;
+        } else if (!progress.begun || tc_now() - progress.last >= PROGRESS_EVERY) {
+            fprintf(stderr, "%s\n", line);
+            progress.begun = true;
+            progress.last = tc_now();
+        }
+    } else {
+        cli_log_end();
+        fprintf(stderr, "%s%s\n", level >= 2 ? "warning: " : "", line);
+    }
+    fflush(stderr);
+}
+
+int cli_failed(const tc_error *err) {
+    cli_log_end();
+    fprintf(stderr, "tinyclip: %s\n", err->message);
+    return CLI_FAILED;
+}
+
+void cli_say(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    cli_log_end();
+    fprintf(stderr, "tinyclip: ");
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+/* ---- memory and lists */
+
+static void *or_end(void *p) {
+    if (p) return p;
+    cli_say("out of memory");
+    exit(CLI_FAILED);
+}
+
+void *cli_new(size_t n, size_t size) { return or_end(tc_new(n, size)); }
+
+void cli_list_add(cli_list *l, const char *s) {
+    if (!tc_grow(&l->items, &l->capacity, l->count + 1, sizeof *l->items)) or_end(NULL);
+    l->items[l->count++] = or_end(tc_strdup(s));
+}
+
+void cli_list_free(cli_list *l) {
+    for (size_t i = 0; i < l->count; i++) free(l->items[i]);
+    free(l->items);
+    *l = (cli_list){0};
+}

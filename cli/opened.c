@@ -1,0 +1,104 @@
+/* opened.c - a model with all that a verb needs of it: tokenizer, preprocessing, session; and what it makes of images and texts. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback) {
+    if (!o->tokenizer) return fallback;
+    return strcmp(o->tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
+}
+
+void cli_preprocess_options(const cli_common *o, tc_preprocess *p) {
+    if (o->preprocess) p->order = strcmp(o->preprocess, "hf") == 0 ? TC_IMAGE_HF : TC_IMAGE_OPENCLIP;
+    if (o->exif) p->exif = true;
+}
+
+/* The model's vocabulary, cleaned the way that the options say. */
+static tc_status open_tokenizer(cli_model *m, const char *path, const cli_common *o, tc_error *err) {
+    tc_tokenizer_kind own = tc_model_tokenizer_kind(m->model), kind = cli_tokenizer_kind(o, own);
+    if (kind == own) return tc_model_tokenizer(m->model, &m->tokenizer, err);
+    char *vocabulary = tc_path_join(path, "vocab.json");
+    bool there = vocabulary && tc_path_exists(vocabulary);
+    free(vocabulary);
+    return there ? tc_tokenizer_open(&m->tokenizer, path, kind, err) : tc_tokenizer_create(&m->tokenizer, kind, err);
+}
+
+tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
+    *m = (cli_model){.model = model, .info = tc_model_get_info(model), .preprocess = tc_model_preprocess(model)};
+    cli_preprocess_options(o, &m->preprocess);
+    tc_status status = TC_OK;
+    if (flags & CLI_TOKENIZER) status = open_tokenizer(m, path, o, err);
+    if (status == TC_OK && flags & CLI_SESSION) status = tc_session_create(&m->session, m->model, err);
+    if (status != TC_OK) cli_model_close(m);
+    return status;
+}
+
+bool cli_is_configuration(const char *path) {
+    for (int i = 0; tc_builtin_config(i); i++)
+        if (strcmp(tc_builtin_config(i), path) == 0) return !tc_path_exists(path);
+    return tc_ends_with(path, ".json");
+}
+
+tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
+    tc_model *model = NULL;
+    tc_open_options open = tc_open_options_default();
+    open.config = o->model_config;
+    *m = (cli_model){0};
+    bool random = flags & CLI_CONFIGS && cli_is_configuration(path);
+    tc_status status = random ? tc_model_create(&model, path, 1, err) : tc_model_open(&model, path, &open, err);
+    return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
+}
+
+void cli_model_close(cli_model *m) {
+    if (m->session) tc_session_close(&m->session);
+    if (m->tokenizer) tc_tokenizer_close(&m->tokenizer);
+    if (m->model) tc_model_close(&m->model);
+    *m = (cli_model){0};
+}
+
+/* ---- images and texts */
+
+tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors, tc_error *err) {
+    size_t side = (size_t)m->info->image_size, size = 3 * side * side, width = (size_t)m->info->embed_dim;
+    float *pixels = tc_new_aligned((size_t)n * size, sizeof *pixels);
+    tc_error *own = cli_new((size_t)n, sizeof *own);
+    tc_status status = pixels ? TC_OK : tc_fail_memory(err, (size_t)n * size * sizeof *pixels);
+    if (status == TC_OK) {
+#pragma omp parallel for schedule(dynamic)
+        for (int i = 0; i < n; i++) own[i].status = tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
+    }
+    for (int i = 0; i < n && status == TC_OK; i++) {
+        if (own[i].status == TC_OK) continue;
+        if (!errors) status = tc_fail(err, own[i].status, "%s", own[i].message);
+        memset(pixels + (size_t)i * size, 0, size * sizeof *pixels);
+    }
+    if (status == TC_OK) status = tc_session_encode_image(m->session, pixels, n, embeds, err);
+    for (int i = 0; i < n && errors; i++) {
+        errors[i] = own[i];
+        if (errors[i].status != TC_OK) memset(embeds + (size_t)i * width, 0, width * sizeof *embeds);
+    }
+    free(own);
+    free(pixels);
+    return status;
+}
+
+tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err) {
+    int cut = 0;
+    tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &cut, err);
+    if (status == TC_OK && cut) cli_say("text cut to %d ids, %d did not fit: \"%.60s%s\"", context, cut, text, strlen(text) > 60 ? "..." : "");
+    return status;
+}
+
+tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err) {
+    int context = m->info->context_length;
+    int32_t *ids = cli_new((size_t)CLI_BATCH * (size_t)context, sizeof *ids);
+    tc_status status = TC_OK;
+    for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
+        int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
+        for (int i = 0; i < batch && status == TC_OK; i++) status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
+        if (status == TC_OK) status = tc_session_encode_text(m->session, ids, batch, context, embeds + at * (size_t)m->info->embed_dim, err);
+    }
+    free(ids);
+    return status;
+}
