@@ -164,7 +164,8 @@ static void compose(const uint32_t *c, size_t n, tc_points *out) {
     if (parts.failed) {
         out->failed = true;
     } else if (parts.n > 0) {
-        utf8proc_ssize_t count = utf8proc_normalize_utf32((utf8proc_int32_t *)parts.at, (utf8proc_ssize_t)parts.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        utf8proc_int32_t *at = (utf8proc_int32_t *)parts.at;
+        utf8proc_ssize_t count = utf8proc_normalize_utf32(at, (utf8proc_ssize_t)parts.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         tc_points_append(out, parts.at, count > 0 ? (size_t)count : 0);
     }
     tc_points_free(&parts);

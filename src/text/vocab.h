@@ -28,7 +28,8 @@ tc_status tc_vocab_create(tc_vocab **out, tc_error *err);
 /* The vocabulary of a folder: vocab.json and merges.txt, or tokenizer.json if there is no vocab.json. */
 tc_status tc_vocab_open(tc_vocab **out, const char *dir, tc_error *err);
 /* The same from the files' contents; `name` is for messages. merges NULL: `vocab` is a tokenizer.json. */
-tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name, tc_error *err);
+tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name,
+                         tc_error *err);
 void tc_vocab_close(tc_vocab **v);
 
 /* Builds the hash table over merges[merge_count]. TC_EFORMAT if a pair is there twice. */

@@ -69,7 +69,8 @@ static tc_status take_symbols(reader *r) {
     json_object_foreach(r->ids, text, value) {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || (size_t)id >= n || symbols[id]) {
-            return tc_fail(r->err, TC_EFORMAT, "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name, r->vocab_file, text, n - 1);
+            return tc_fail(r->err, TC_EFORMAT, "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name, r->vocab_file,
+                           text, n - 1);
         }
         size_t size = strlen(text) + 1;
         memcpy(next, text, size);
@@ -125,7 +126,9 @@ static tc_status add_merge(reader *r, const char *left, size_t left_size, const 
     r->product.size = 0;
     tc_buf_add(&r->product, left, left_size);
     tc_buf_add(&r->product, right, right_size);
-    if (r->product.failed || !tc_grow(&v->merges, &r->merge_capacity, v->merge_count + 1, sizeof m)) return tc_fail_memory(r->err, left_size + right_size);
+    if (r->product.failed || !tc_grow(&v->merges, &r->merge_capacity, v->merge_count + 1, sizeof m)) {
+        return tc_fail_memory(r->err, left_size + right_size + sizeof m);
+    }
     m.product = id_of(r, r->product.data, r->product.size);
     if (m.left < 0 || m.right < 0 || m.product < 0) {
         return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu, '%.*s' with '%.*s': %s has no id", r->name, r->merges_file, where,
@@ -169,7 +172,8 @@ static tc_status take_merge_list(reader *r) {
         if (json_is_string(entry)) {
             status = add_merge_line(r, json_string_value(entry), json_string_length(entry), i + 1);
         } else if (json_array_size(entry) == 2 && json_is_string(left) && json_is_string(right)) {
-            status = add_merge(r, json_string_value(left), json_string_length(left), json_string_value(right), json_string_length(right), i + 1);
+            const char *left_text = json_string_value(left), *right_text = json_string_value(right);
+            status = add_merge(r, left_text, json_string_length(left), right_text, json_string_length(right), i + 1);
         } else {
             status = fail(r, "an entry of 'merges' is not a pair of texts");
         }
@@ -188,8 +192,13 @@ static tc_status read_all(reader *r, const char *merges, size_t merges_size) {
     return status == TC_OK ? tc_vocab_index(r->v, r->name, r->err) : status;
 }
 
-tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name, tc_error *err) {
-    reader r = {.name = name, .vocab_file = merges ? "vocab.json" : "tokenizer.json", .merges_file = merges ? "merges.txt" : "tokenizer.json", .err = err};
+tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name,
+                         tc_error *err) {
+    reader r = {.name = name, .vocab_file = "tokenizer.json", .merges_file = "tokenizer.json", .err = err};
+    if (merges) {
+        r.vocab_file = "vocab.json";
+        r.merges_file = "merges.txt";
+    }
     json_error_t error;
     tc_status status;
     *out = NULL;

@@ -48,6 +48,8 @@ static tc_status write_file(const char *dir, const char *name, const tc_buf *b, 
 
 tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, tc_error *err) {
     static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
+    static const char settings[] = ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": 77,\n"
+                                   "  \"tokenizer_class\": \"CLIPTokenizer\"";
     const tc_vocab *v = t->vocab;
     tc_buf files[4] = {{0}};
     char **texts = NULL;
@@ -56,8 +58,7 @@ tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, tc_error
     if (block) {
         add_vocab(&files[0], v, texts);
         add_merges(&files[1], v, texts);
-        add_specials(&files[2], v,
-                     ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": 77,\n  \"tokenizer_class\": \"CLIPTokenizer\"");
+        add_specials(&files[2], v, settings);
         add_specials(&files[3], v, "");
     }
     for (size_t k = 0; k < 4; k++) {

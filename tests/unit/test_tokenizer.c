@@ -266,8 +266,8 @@ static void single_file_vocabulary(void **state) {
     tc_tokenizer *t;
     remove_file(f->dir, "vocab.json");
     write_text(f->dir, "tokenizer.json",
-               "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|endoftext|>\"}],\"model\":{\"end_of_word_suffix\":\"</w>\","
-               "\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
+               "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|endoftext|>\"}],"
+               "\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
     assert_ids(t, "ab", 3, (const int32_t[]){4, 3, 5}, 5);
     tc_tokenizer_close(&t);
@@ -314,17 +314,19 @@ static void bad_vocabularies_are_refused(void **state) {
     }
 }
 
+#define MODEL_START "{\"model\":{\"end_of_word_suffix\":\"</w>\""
+#define SPECIALS ",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1}"
+
 static void bad_single_files_are_refused(void **state) {
     fixture *f = *state;
     static const char *const cases[] = {
         "{}",
-        "{\"model\":{\"end_of_word_suffix\":\"</w>\"}}",
-        "{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1}}}",
-        "{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1},\"merges\":[3]}}",
-        "{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1},\"merges\":[[\"a\"]]}}",
-        "{\"added_tokens\":[{\"id\":1}],\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1},\"merges\":[]}}",
-        "{\"added_tokens\":[{\"id\":1,\"content\":\"<|startoftext|>\"}],\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,"
-        "\"<|endoftext|>\":1},\"merges\":[]}}",
+        MODEL_START "}}",
+        MODEL_START SPECIALS "}}",
+        MODEL_START SPECIALS ",\"merges\":[3]}}",
+        MODEL_START SPECIALS ",\"merges\":[[\"a\"]]}}",
+        MODEL_START SPECIALS ",\"merges\":[]},\"added_tokens\":[{\"id\":1}]}",
+        MODEL_START SPECIALS ",\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"<|startoftext|>\"}]}",
     };
     remove_file(f->dir, "vocab.json");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
