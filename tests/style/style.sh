@@ -1,0 +1,44 @@
+#!/bin/sh
+# style.sh - rules of the tree that a machine can check: direction of includes, sizes of files and lines, what the library must not do, the public
+# header alone as C and as C++.
+set -u
+build=$1
+n=0
+report() { # report NAME OFFENDERS
+    n=$((n + 1))
+    if [ -z "$2" ]; then echo "ok $n - style: $1"; else
+        echo "not ok $n - style: $1"
+        printf '%s\n' "$2" | head -n 20 | sed 's/^/# /'
+    fi
+}
+
+# base -> kern -> {media, text, store} -> graph -> net -> data -> {train, eval} -> cli
+rank() {
+    case $1 in base) echo 0 ;; kern) echo 1 ;; media | text | store) echo 2 ;; graph) echo 3 ;; net) echo 4 ;; data) echo 5 ;; train | eval) echo 6 ;; cli) echo 7 ;; *) echo 9 ;; esac
+}
+bad=""
+for f in $(find src cli -name '*.[ch]'); do
+    folder=$(printf '%s' "$f" | sed 's|^src/||; s|/.*||')
+    for inc in $(sed -n 's|^#include "\([a-z]*\)/.*|\1|p' "$f" | sort -u); do
+        [ "$inc" = "$folder" ] && continue
+        [ "$(rank "$inc")" -lt "$(rank "$folder")" ] || bad="$bad
+$f includes $inc/"
+    done
+done
+report "folders include only folders to their left" "$bad"
+
+report "no file over 800 lines" "$(find src cli tests include -name '*.[ch]' -exec wc -l {} + | awk '$2 != "total" && $1 > 800 {print $2": "$1}')"
+report "no line over 160 characters" "$(find src cli tests include -name '*.[ch]' -exec awk 'length($0) > 160 {print FILENAME":"FNR": "length($0)}' {} +)"
+report "file names are unique" "$(find src cli tests -name '*.c' -exec basename {} \; | sort | uniq -d)"
+report "the library does not print, exit or abort" "$(grep -nE '(^|[^a-z_])(printf|puts|perror|exit|abort|assert) *\(' -r src --include='*.c' | grep -vE '\* |//' )"
+report "every file says what it does" "$(for f in $(find src cli tests include -name '*.[ch]'); do head -n 1 "$f" | grep -q '^/\*' || echo "$f"; done)"
+report "no unfinished work" "$(grep -rnE '\b(TODO|FIXME|XXX|HACK)\b' src cli include tests bench --include='*.[ch]' --include='*.py')"
+report "no instruction-set #ifdef" "$(grep -rnE '#if.*__(AVX|SSE|FMA)' src cli)"
+report "only dnnl files know oneDNN" "$(grep -rlE '<(oneapi/dnnl/)?dnnl' src cli include | grep -v '^src/kern/dnnl')"
+
+for compiler in "${CC:-gcc} -std=c11 -xc" "${CXX:-g++} -std=c++11 -xc++"; do
+    report "the public header compiles alone: $compiler" "$(printf '#include "tinyclip.h"\n' | $compiler -Wall -Wextra -Werror -Iinclude -fsyntax-only - 2>&1)"
+done
+symbols=$(nm -D --defined-only "$build/libtinyclip.so" | awk '{print $3}' | grep -v '^tc_')
+report "the shared library exports tc_ names only" "$symbols"
+echo "1..$n"
