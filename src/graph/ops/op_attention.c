@@ -11,6 +11,7 @@ static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
     int width = n->heads * n->dim;
     bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == 2 * width;
     if (!fits || (n->nin == 2) != (n->pick != TC_PICK_ALL)) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
+    if (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[n->nin - 1]].space].per_seq) tc_graph_fail(g, "attention: only captions have a last row");
     out->space = q->space;
     out->width = width;
 }

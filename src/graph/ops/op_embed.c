@@ -43,7 +43,7 @@ static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
 }
 
 static void tokens_forward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out), per_seq = tc_rows_of(r, n->out) / r->batch;
+    int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
     const tc_real *x = r->value[n->in[0]], *first = r->param[n->param[0]], *positions = r->param[n->param[1]];
     tc_real *y = r->value[n->out];
 #pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
@@ -55,7 +55,7 @@ static void tokens_forward(const tc_runner *r, const tc_node *n) {
 }
 
 static void tokens_backward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out), per_seq = tc_rows_of(r, n->out) / r->batch;
+    int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
     const tc_real *dy = r->grad[n->out];
     tc_real *dx = r->grad[n->in[0]], *dfirst = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
     memset(dpositions, 0, (size_t)(per_seq * width) * sizeof *dpositions);

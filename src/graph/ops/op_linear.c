@@ -2,6 +2,8 @@
  * dx = dy W, dW = dy^T x, db = sum of the rows of dy. */
 #include "graph/graph.h"
 
+#include <string.h>
+
 static const tc_param *weight_of(const tc_graph *g, const tc_node *n) { return &g->params->items[n->param[0]]; }
 
 /* Input width of the weight: a patch convolution [W,3,P,P] is a matrix [W, 3*P*P]. */
@@ -24,6 +26,8 @@ static void linear_forward(const tc_runner *r, const tc_node *n) {
     const tc_real *x = r->value[n->in[0]];
     tc_real *y = r->value[n->out];
     if (r->prepared) {
+        /* The plan puts the result over the residual, unless every value is kept. */
+        if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(m * w) * sizeof *y);
         r->kern->linear_run(r->prepared->linear[tc_node_index(r, n)], m, x, k, y, w);
         return;
     }

@@ -1,0 +1,480 @@
+/* test_graph.c - what must not change a result: where the plan puts things, fusion, rows that nobody reads, padding, the rest of the batch, threads.
+ *
+ * Bit-equality is asked for where the same kernels run on the same rows. Where a matrix product has another number of rows or another epilogue, sums may be
+ * taken in another order: then the difference must be at most CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums of at most a
+ * hundred terms in each of some ten layers, most of whose errors cancel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/model.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOSE (250 * 0x1p-24)
+
+enum { CONFIGS = 3, MAX_BATCH = 9 };
+
+/* ---- a model, a batch, and what comes out */
+
+static tc_config config(int kind) {
+    static const tc_config base[CONFIGS] = {
+        {.embed_dim = 12, .image_size = 16, .patch_size = 4, .context_length = 20, .vocab_size = 50, .eos_id = -1,
+         .vision = {.width = 24, .layers = 3, .head_dim = 8}, .text = {.width = 20, .layers = 2, .head_dim = 10}},
+        {.embed_dim = 7, .image_size = 9, .patch_size = 4, .context_length = 5, .vocab_size = 11, .eos_id = 10,
+         .vision = {.width = 15, .layers = 1, .head_dim = 5}, .text = {.width = 9, .layers = 1, .head_dim = 3}},
+        {.embed_dim = 16, .image_size = 32, .patch_size = 8, .context_length = 33, .vocab_size = 300, .eos_id = -1,
+         .vision = {.width = 64, .layers = 4, .head_dim = 16}, .text = {.width = 32, .layers = 5, .head_dim = 16}}};
+    tc_config c = base[kind];
+    tc_tower_config *towers[] = {&c.vision, &c.text};
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < towers[t]->layers; i++) {
+            towers[t]->block[i].heads = towers[t]->width / towers[t]->head_dim;
+            towers[t]->block[i].ffn = 3 * towers[t]->width + i;
+            towers[t]->activation = (kind + t) % 2 ? TC_QUICK_GELU : TC_GELU;
+        }
+    /* As after pruning: a block without heads, a block with fewer, in the middle and at the end. */
+    if (kind == 0) c.vision.block[1].heads = 0, c.text.block[1].heads = 0;
+    if (kind == 2) c.vision.block[3].heads = 1, c.text.block[2].heads = 0;
+    return c;
+}
+
+typedef struct net {
+    tc_model *model;
+    const float **value;
+    float **grad, *flat_grad;
+    float *pixels;
+    int32_t ids[MAX_BATCH * 40], seq[MAX_BATCH + 1];
+} net;
+
+/* Fills the feed of a tower with `batch` random samples. */
+static tc_feed feed_of(net *n, bool text, int batch, uint64_t seed) {
+    const tc_config *c = &n->model->config;
+    tc_rng rng = tc_rng_make(seed, 17, 0);
+    int64_t size = 3 * (int64_t)c->image_size * c->image_size;
+    for (int64_t i = 0; i < batch * size; i++) n->pixels[i] = (float)tc_rng_normal(&rng);
+    for (int s = 0; s < batch; s++) {
+        int length = 1 + (int)tc_rng_below(&rng, (uint64_t)c->context_length);
+        for (int i = 0; i < length; i++) n->ids[n->seq[s] + i] = (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size);
+        n->seq[s + 1] = n->seq[s] + length;
+    }
+    return text ? (tc_feed){.batch = batch, .ids = n->ids, .seq = n->seq} : (tc_feed){.batch = batch, .pixels = n->pixels};
+}
+
+static void net_open(net *n, int kind) {
+    tc_config c = config(kind);
+    tc_error err;
+    memset(n, 0, sizeof *n);
+    if (tc_model_random(&n->model, &c, 5 + (uint64_t)kind, &err) != TC_OK) fail_msg("%s", err.message);
+    size_t count = n->model->params.count;
+    n->value = tc_new(count, sizeof *n->value);
+    n->grad = tc_new(count, sizeof *n->grad);
+    n->flat_grad = tc_new((size_t)n->model->params.total, sizeof(float));
+    n->pixels = tc_new((size_t)(MAX_BATCH * 3 * c.image_size * c.image_size), sizeof(float));
+    assert_true(n->value && n->grad && n->flat_grad && n->pixels);
+    tc_rng rng = tc_rng_make(1, 2, 3);
+    for (size_t i = 0; i < count; i++) {
+        const tc_param *p = &n->model->params.items[i];
+        n->value[i] = n->model->flat + p->offset;
+        n->grad[i] = n->flat_grad + p->offset;
+        /* No parameter at exactly 0 or 1, so that leaving one out shows. */
+        for (int64_t k = 0; k < p->numel; k++) n->model->flat[p->offset + k] += 0.05f * (float)tc_rng_normal(&rng);
+    }
+}
+
+static void net_close(net *n) {
+    tc_model_close(&n->model);
+    free(n->value);
+    free(n->grad);
+    free(n->flat_grad);
+    free(n->pixels);
+}
+
+static tc_graph *graph_of(const net *n, bool text, unsigned flags) {
+    tc_graph *g = NULL;
+    tc_error err;
+    tc_status (*build)(tc_graph **, const tc_config *, const tc_params *, unsigned, tc_error *) = text ? tc_net_text_graph : tc_net_image_graph;
+    if (build(&g, &n->model->config, &n->model->params, flags, &err) != TC_OK) fail_msg("%s", err.message);
+    return g;
+}
+
+static tc_runner *runner_of(const net *n, const tc_graph *g, bool train, const tc_prepared *prepared, bool keep_all) {
+    tc_runner *r = NULL;
+    tc_error err;
+    if (tc_runner_create(&r, g, n->value, train ? n->grad : NULL, prepared, keep_all, &err) != TC_OK) fail_msg("%s", err.message);
+    return r;
+}
+
+static float *copy_of(const float *x, int64_t n) {
+    float *y = tc_new((size_t)n, sizeof *y);
+    assert_non_null(y);
+    memcpy(y, x, (size_t)n * sizeof *y);
+    return y;
+}
+
+/* One forward pass on memory full of NaNs: whatever is read before it was written spoils the result. */
+static float *forward(tc_runner *r, const tc_feed *feed) {
+    tc_error err;
+    if (r->arena) memset(r->arena, 0xff, r->arena_bytes);
+    if (tc_runner_forward(r, feed, &err) != TC_OK) fail_msg("%s", err.message);
+    return copy_of(tc_runner_output(r), (int64_t)feed->batch * r->graph->values[r->graph->output].width);
+}
+
+/* Gradients of sum(output * weights), for fixed pseudo-random weights; the gradient of parameters that the tower has not is left alone. */
+static float *backward(net *n, tc_runner *r) {
+    float *dy = tc_runner_output_grad(r);
+    int64_t count = (int64_t)r->batch * r->graph->values[r->graph->output].width;
+    for (int64_t i = 0; i < count; i++) dy[i] = (float)sin(1.7 * (double)i + 0.3);
+    for (int64_t i = 0; i < n->model->params.total; i++) n->flat_grad[i] = 77;
+    r->touched_count = -1; /* the table's gradient was just spoilt: it must be cleared as a whole */
+    tc_runner_backward(r);
+    return copy_of(n->flat_grad, n->model->params.total);
+}
+
+static void expect_bits(const char *what, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0 || isnan(a[i])) fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
+}
+
+static void expect_close(const char *what, const float *a, const float *b, int64_t n) {
+    double most = 0, worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)b[i]));
+        double d = fabs((double)a[i] - (double)b[i]);
+        if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
+    }
+    if (!(most > 0) || !(worst <= CLOSE * most)) fail_msg("%s: largest difference %.3g of %.3g", what, worst, most);
+}
+
+/* Parameter by parameter, each measured by its own size. */
+static void expect_close_grads(const char *what, const net *n, int tower, const float *a, const float *b) {
+    for (size_t i = 0; i < n->model->params.count; i++) {
+        const tc_param *p = &n->model->params.items[i];
+        char label[200];
+        snprintf(label, sizeof label, "%s: gradient of %s", what, p->name);
+        if (p->tower == tower) expect_close(label, a + p->offset, b + p->offset, p->numel);
+    }
+}
+
+/* ---- tests over both towers of every configuration */
+
+static void each(void (*test)(net *n, bool text)) {
+    for (int kind = 0; kind < CONFIGS; kind++)
+        for (int text = 0; text < 2; text++) {
+            net n;
+            net_open(&n, kind);
+            test(&n, text);
+            net_close(&n);
+        }
+}
+
+static void compare_plans(net *n, bool text) {
+    for (unsigned flags = 0; flags <= TC_NET_WHOLE; flags += TC_NET_WHOLE) {
+        tc_graph *g = graph_of(n, text, flags);
+        tc_runner *planned = runner_of(n, g, true, NULL, false), *kept = runner_of(n, g, true, NULL, true);
+        static const int batches[] = {3, MAX_BATCH, 1, 5};
+        for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+            tc_feed feed = feed_of(n, text, batches[i], i);
+            free(forward(planned, &feed)); /* a first time, so that there is memory to be spoilt */
+            free(forward(kept, &feed));
+            float *y = forward(planned, &feed), *dy = backward(n, planned), *z = forward(kept, &feed), *dz = backward(n, kept);
+            expect_bits("output", y, z, batches[i] * n->model->config.embed_dim);
+            expect_bits("gradients", dy, dz, n->model->params.total);
+            assert_true(planned->arena_bytes < kept->arena_bytes || n->model->config.vision.layers == 1);
+            free(y), free(z), free(dy), free(dz);
+        }
+        tc_runner_free(&planned);
+        tc_runner_free(&kept);
+        tc_graph_free(&g);
+    }
+}
+
+static void memory_plan(void **state) {
+    (void)state;
+    each(compare_plans);
+}
+
+static void compare_fused(net *n, bool text) {
+    for (unsigned flags = 0; flags <= TC_NET_WHOLE; flags += TC_NET_WHOLE) {
+        tc_graph *plain = graph_of(n, text, flags), *fused = graph_of(n, text, flags);
+        tc_prepared packed = {0};
+        tc_error err;
+        size_t before = fused->node_count;
+        tc_graph_fuse(fused);
+        assert_true(fused->node_count < before);
+        if (tc_prepare(&packed, fused, n->value, 4, &err) != TC_OK) fail_msg("%s", err.message);
+        tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false), *c = runner_of(n, fused, false, &packed, true);
+        for (int batch = 1; batch <= MAX_BATCH; batch += 4) {
+            tc_feed feed = feed_of(n, text, batch, 9);
+            int64_t count = batch * n->model->config.embed_dim;
+            float *x = forward(a, &feed), *first = forward(b, &feed), *y = forward(b, &feed), *kept = forward(c, &feed);
+            expect_close("fused", y, x, count);
+            expect_bits("fused, again", y, first, count);
+            expect_bits("fused, every value kept", y, kept, count);
+            free(x), free(y), free(first), free(kept);
+        }
+        tc_runner_free(&a);
+        tc_runner_free(&b);
+        tc_runner_free(&c);
+        tc_prepared_free(&packed);
+        tc_graph_free(&plain);
+        tc_graph_free(&fused);
+    }
+}
+
+static void fusion(void **state) {
+    (void)state;
+    each(compare_fused);
+}
+
+static void compare_whole(net *n, bool text) {
+    tc_graph *last = graph_of(n, text, 0), *whole = graph_of(n, text, TC_NET_WHOLE);
+    tc_runner *a = runner_of(n, last, true, NULL, false), *b = runner_of(n, whole, true, NULL, false);
+    for (int batch = 1; batch <= 5; batch += 2) {
+        tc_feed feed = feed_of(n, text, batch, 4);
+        float *y = forward(a, &feed), *dy = backward(n, a), *z = forward(b, &feed), *dz = backward(n, b);
+        expect_close("last row only", y, z, batch * n->model->config.embed_dim);
+        expect_close_grads("last row only", n, text ? TC_TOWER_TEXT : TC_TOWER_VISION, dy, dz);
+        free(y), free(z), free(dy), free(dz);
+    }
+    assert_true(tc_graph_macs(last, 10) < tc_graph_macs(whole, 10) || n->model->config.text.layers == 1);
+    tc_runner_free(&a);
+    tc_runner_free(&b);
+    tc_graph_free(&last);
+    tc_graph_free(&whole);
+}
+
+static void last_row_only(void **state) {
+    (void)state;
+    each(compare_whole);
+}
+
+static void compare_batches(net *n, bool text) {
+    tc_graph *g = graph_of(n, text, 0);
+    tc_runner *together = runner_of(n, g, false, NULL, false), *alone = runner_of(n, g, false, NULL, false);
+    tc_feed feed = feed_of(n, text, MAX_BATCH, 6);
+    int e = n->model->config.embed_dim;
+    int64_t size = 3 * (int64_t)n->model->config.image_size * n->model->config.image_size;
+    float *all = forward(together, &feed);
+    for (int s = 0; s < MAX_BATCH; s++) {
+        const int32_t seq[2] = {0, n->seq[s + 1] - n->seq[s]};
+        tc_feed single = text ? (tc_feed){.batch = 1, .ids = n->ids + n->seq[s], .seq = seq} : (tc_feed){.batch = 1, .pixels = n->pixels + s * size};
+        float *one = forward(alone, &single);
+        expect_close("alone", one, all + s * e, e);
+        free(one);
+    }
+    free(all);
+    tc_runner_free(&together);
+    tc_runner_free(&alone);
+    tc_graph_free(&g);
+}
+
+static void batch_composition(void **state) {
+    (void)state;
+    each(compare_batches);
+}
+
+/* Rows behind the end-of-text token change nothing before them. */
+static void cut_captions(void **state) {
+    (void)state;
+    net n;
+    net_open(&n, 2);
+    const tc_config *c = &n.model->config;
+    tc_graph *g = graph_of(&n, true, TC_NET_WHOLE | TC_NET_NAMED);
+    tc_runner *cut = runner_of(&n, g, false, NULL, true), *padded = runner_of(&n, g, false, NULL, true);
+    char last[32];
+    snprintf(last, sizeof last, "text_hidden_%d", c->text.layers);
+    int v = tc_graph_find(g, last);
+    assert_true(v >= 0);
+    for (int length = 1; length < c->context_length; length += 5) {
+        feed_of(&n, true, 1, (uint64_t)length);
+        const int32_t short_seq[2] = {0, length}, long_seq[2] = {0, c->context_length};
+        for (int i = 0; i < c->context_length; i++) n.ids[i] = i < length ? (int32_t)((i * 37 + 11) % c->vocab_size) : 0;
+        free(forward(cut, &(tc_feed){.batch = 1, .ids = n.ids, .seq = short_seq}));
+        free(forward(padded, &(tc_feed){.batch = 1, .ids = n.ids, .seq = long_seq}));
+        expect_close("cut caption", cut->value[v], padded->value[v], (int64_t)length * c->text.width);
+    }
+    tc_runner_free(&cut);
+    tc_runner_free(&padded);
+    tc_graph_free(&g);
+    net_close(&n);
+}
+
+/* ---- sessions */
+
+enum { TEXTS = 7, IMAGES = 5 };
+
+typedef struct job {
+    const tc_model *model;
+    const float *pixels;
+    const int32_t *ids;
+    int context;
+    float image[IMAGES * 16], text[TEXTS * 16];
+    bool ok;
+} job;
+
+static void *work(void *arg) {
+    job *j = arg;
+    tc_session *s = NULL;
+    j->ok = tc_session_create(&s, j->model, NULL) == TC_OK;
+    for (int i = 0; i < 20 && j->ok; i++) {
+        j->ok = tc_session_encode_image(s, j->pixels, IMAGES, j->image, NULL) == TC_OK && tc_session_encode_text(s, j->ids, TEXTS, j->context, j->text, NULL) == TC_OK;
+    }
+    tc_session_close(&s);
+    return NULL;
+}
+
+static void fill_texts(const tc_config *c, int32_t *ids, int context, int32_t padding) {
+    tc_rng rng = tc_rng_make(8, 0, 0);
+    for (int t = 0; t < TEXTS; t++) {
+        int length = 1 + (int)tc_rng_below(&rng, (uint64_t)(context < 12 ? context : 12));
+        for (int i = 0; i < context; i++) ids[t * context + i] = padding;
+        for (int i = 0; i + 1 < length; i++) ids[t * context + i] = 1 + (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size - 2);
+        ids[t * context + length - 1] = c->vocab_size - 1;
+    }
+}
+
+/* Two threads make their sessions of one model at the same time and run them; a third result comes from this thread alone. */
+static void two_threads(void **state) {
+    (void)state;
+    net n;
+    net_open(&n, 2);
+    static int32_t ids[TEXTS * 33];
+    fill_texts(&n.model->config, ids, 33, 0);
+    feed_of(&n, false, IMAGES, 1);
+    job jobs[3];
+    pthread_t threads[2];
+    for (int i = 0; i < 3; i++) {
+        memset(&jobs[i], 0, sizeof jobs[i]);
+        jobs[i].model = n.model, jobs[i].pixels = n.pixels, jobs[i].ids = ids, jobs[i].context = 33;
+    }
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, work, &jobs[i]), 0);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    work(&jobs[2]);
+    for (int i = 0; i < 3; i++) {
+        assert_true(jobs[i].ok);
+        expect_bits("images of a thread", jobs[i].image, jobs[2].image, IMAGES * 16);
+        expect_bits("texts of a thread", jobs[i].text, jobs[2].text, TEXTS * 16);
+    }
+    net_close(&n);
+}
+
+/* The padding and its length do not matter; nor does the way in which texts are cut into calls, but for rounding. */
+static void padding(void **state) {
+    (void)state;
+    net n;
+    net_open(&n, 2);
+    static int32_t ids[TEXTS * 33];
+    float text[4][TEXTS * 16];
+    tc_session *s = NULL;
+    assert_int_equal(tc_session_create(&s, n.model, NULL), TC_OK);
+    fill_texts(&n.model->config, ids, 33, 0);
+    assert_int_equal(tc_session_encode_text(s, ids, TEXTS, 33, text[0], NULL), TC_OK);
+    for (int t = 0; t < TEXTS; t++) assert_int_equal(tc_session_encode_text(s, ids + t * 33, 1, 33, text[3] + t * 16, NULL), TC_OK);
+    fill_texts(&n.model->config, ids, 33, n.model->config.vocab_size - 1); /* padded with the end itself */
+    assert_int_equal(tc_session_encode_text(s, ids, TEXTS, 33, text[1], NULL), TC_OK);
+    fill_texts(&n.model->config, ids, 12, 0);
+    assert_int_equal(tc_session_encode_text(s, ids, TEXTS, 12, text[2], NULL), TC_OK);
+    expect_bits("other padding", text[1], text[0], TEXTS * 16);
+    expect_bits("shorter padding", text[2], text[0], TEXTS * 16);
+    expect_close("one by one", text[3], text[0], TEXTS * 16);
+    tc_session_close(&s);
+    net_close(&n);
+}
+
+/* More than fits into one pass: the pieces together give what single calls give. */
+static void large_batches(void **state) {
+    (void)state;
+    enum { MANY = 150 };
+    net n;
+    net_open(&n, 1);
+    tc_rng rng = tc_rng_make(9, 9, 9);
+    const tc_config *c = &n.model->config;
+    int size = 3 * c->image_size * c->image_size, e = c->embed_dim;
+    float *pixels = tc_new((size_t)(MANY * size), sizeof *pixels), *all = tc_new((size_t)(MANY * e), sizeof *all), one[16];
+    tc_session *s = NULL;
+    assert_true(pixels && all && tc_session_create(&s, n.model, NULL) == TC_OK);
+    for (int i = 0; i < MANY * size; i++) pixels[i] = (float)tc_rng_normal(&rng);
+    assert_int_equal(tc_session_encode_image(s, pixels, MANY, all, NULL), TC_OK);
+    for (int i = 0; i < MANY; i += 7) {
+        assert_int_equal(tc_session_encode_image(s, pixels + i * size, 1, one, NULL), TC_OK);
+        expect_close("one of many images", one, all + i * e, e);
+    }
+    free(pixels);
+    free(all);
+    tc_session_close(&s);
+    net_close(&n);
+}
+
+static void wrong_input(void **state) {
+    (void)state;
+    net n;
+    net_open(&n, 1);
+    tc_session *s = NULL;
+    tc_error err;
+    float out[16];
+    int32_t ids[6] = {1, 10, 0, 0, 0, 0};
+    assert_int_equal(tc_session_create(&s, n.model, NULL), TC_OK);
+    ids[3] = 11;
+    assert_int_equal(tc_session_encode_text(s, ids, 1, 5, out, &err), TC_EARG);
+    assert_string_equal(err.message, "text 0: id 11 at position 3 is outside the vocabulary of 11");
+    ids[3] = -1;
+    assert_int_equal(tc_session_encode_text(s, ids, 1, 5, out, &err), TC_EARG);
+    assert_string_equal(err.message, "text 0: id -1 at position 3 is outside the vocabulary of 11");
+    assert_int_equal(tc_session_encode_text(s, ids, 1, 6, out, &err), TC_EARG);
+    assert_string_equal(err.message, "texts of 6 ids are longer than the model's context of 5");
+    assert_int_equal(tc_session_encode_text(s, ids, 1, 0, out, &err), TC_EARG);
+    assert_int_equal(tc_session_encode_text(s, ids, -1, 5, out, &err), TC_EARG);
+    assert_int_equal(tc_session_encode_image(s, n.pixels, -1, out, &err), TC_EARG);
+    assert_int_equal(tc_session_encode_image(s, n.pixels, 0, out, &err), TC_OK);
+    assert_int_equal(tc_session_encode_text(s, ids, 0, 5, out, &err), TC_OK);
+    tc_session_close(&s);
+    net_close(&n);
+}
+
+/* ---- building graphs that do not fit */
+
+static void shapes_that_do_not_fit(void **state) {
+    (void)state;
+    tc_params params = {0};
+    tc_axis axis[2] = {{TC_GROUP_NONE, -1, 1, 1}, {TC_GROUP_NONE, -1, 1, 1}};
+    int w = tc_params_add(&params, "w", 0, -1, 2, (int64_t[]){4, 6}, axis, 0, 1);
+    const struct {
+        tc_node node;
+        int width;
+        const char *message;
+    } bad[] = {{{.op = &tc_op_linear, .nin = 1, .param = {w, -1}}, 5, "w does not fit an input of width 5"},
+               {{.op = &tc_op_linear, .nin = 1, .param = {w, -1}, .row0 = 2, .rows = 3}, 6, "w does not fit an input of width 6"},
+               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 2, .dim = 2}, 6, "attention: 2 heads of 2 do not fit the input"},
+               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_FIRST}, 6, "attention: 1 heads of 2 do not fit the input"},
+               {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 5}, 48, "patchify: image of 4 in patches of 5"},
+               {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 2}, 47, "patchify: image of 4 in patches of 2"},
+               {{.op = &tc_op_select, .nin = 1, .param = {-1, -1}, .pick = TC_PICK_FIRST}, 6, "select: there is no space of one row a sequence"},
+               {{.op = &tc_op_attention, .nin = 2, .in = {0, 0}, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_LAST}, 4, "attention: 1 heads of 2 do not fit the input"},
+               {{.op = &tc_op_layernorm, .nin = 1, .param = {w, w}}, 6, "w does not fit an input of width 6"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        tc_graph *g = tc_graph_create(&params);
+        tc_node n = bad[i].node;
+        n.in[0] = tc_graph_input(g, tc_graph_space(g, 3), bad[i].width);
+        tc_graph_add_node(g, n);
+        assert_true(g->failed);
+        assert_string_equal(g->message, bad[i].message);
+        tc_graph_free(&g);
+    }
+    tc_params_free(&params);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),   cmocka_unit_test(fusion),       cmocka_unit_test(last_row_only),
+                                       cmocka_unit_test(batch_composition), cmocka_unit_test(cut_captions), cmocka_unit_test(two_threads),
+                                       cmocka_unit_test(padding),       cmocka_unit_test(large_batches), cmocka_unit_test(wrong_input),
+                                       cmocka_unit_test(shapes_that_do_not_fit)};
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
