@@ -31,7 +31,8 @@ static bool take_line_end(tc_csv *c) {
     return true;
 }
 
-/* c->at is behind an opening quote; the text moves down over doubled quotes. Afterwards c->at is behind the closing quote and *stop at the end of the text. */
+/* c->at is behind an opening quote; the text moves down over doubled quotes. Afterwards c->at is behind the closing quote, *stop at the end of the
+ * text. */
 static bool take_quoted(tc_csv *c, char **stop) {
     char *out = c->at;
     while (c->at < c->end) {
@@ -75,8 +76,10 @@ tc_status tc_csv_next(tc_csv *c, char **fields, int *n, bool *bad, tc_error *err
         char *start, *stop;
         if (*n == TC_CSV_FIELDS) return tc_fail(err, TC_EFORMAT, "%s: line %zu: more than %d fields", c->name, line, TC_CSV_FIELDS);
         size_t quote_line = c->line;
-        if (!take_field(c, &start, &stop, bad)) return tc_fail(err, TC_EFORMAT, "%s: line %zu: a quote is opened and never closed", c->name, quote_line);
-        if (c->at - record > TC_CSV_RECORD_LIMIT) return tc_fail(err, TC_EFORMAT, "%s: line %zu: record of more than %d bytes", c->name, line, TC_CSV_RECORD_LIMIT);
+        if (!take_field(c, &start, &stop, bad))
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: a quote is opened and never closed", c->name, quote_line);
+        if (c->at - record > TC_CSV_RECORD_LIMIT)
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: record of more than %d bytes", c->name, line, TC_CSV_RECORD_LIMIT);
         if (memchr(start, 0, (size_t)(stop - start))) return tc_fail(err, TC_EFORMAT, "%s: line %zu: NUL byte", c->name, line);
         more = c->at < c->end && *c->at == c->separator;
         if (more) c->at++;
@@ -109,7 +112,8 @@ static int find_column(char *const *fields, int n, const char *const *names) {
     return -1;
 }
 
-static tc_status choose_column(const tc_csv *c, char *const *fields, int n, const char *wanted, const char *const *usual, const char *what, int *column, tc_error *err) {
+static tc_status choose_column(const tc_csv *c, char *const *fields, int n, const char *wanted, const char *const *usual, const char *what,
+                               int *column, tc_error *err) {
     const char *const one[] = {wanted, NULL};
     tc_buf have = {0};
     *column = find_column(fields, n, wanted ? one : usual);

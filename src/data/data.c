@@ -203,8 +203,8 @@ tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *o
     if (status == TC_OK) status = set_templates(d, d->options.templates, err);
     if (status == TC_OK && d->skipped.failed) status = tc_fail_memory(err, d->skipped.size);
     if (status == TC_OK && d->count == 0)
-        status = tc_fail(err, TC_EFORMAT, "%s: no samples%s%s%s%s", spec, d->options.split ? " in the split " : "", d->options.split ? d->options.split : "",
-                         d->skipped.size ? "; skipped: " : "", tc_data_skipped(d));
+        status = tc_fail(err, TC_EFORMAT, "%s: no samples%s%s%s%s", spec, d->options.split ? " in the split " : "",
+                         d->options.split ? d->options.split : "", d->skipped.size ? "; skipped: " : "", tc_data_skipped(d));
     for (char *c = err && status != TC_OK ? err->message : NULL; c && *c; c++)
         if (*c == '\n') *c = ' ';
     /* The strings belong to the caller and may be gone after this call. */

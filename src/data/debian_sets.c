@@ -19,8 +19,8 @@ tc_status tc_fashion_mnist_open(tc_data *d, tc_error *err) {
                                          {FASHION "t10k-images-idx3-ubyte.gz", FASHION "t10k-labels-idx1-ubyte.gz"}};
     const char *classes = tc_file_data_fashion_mnist_classes, *templates = tc_file_data_fashion_mnist_templates;
     if (!tc_path_exists(parts[0].images)) return not_installed("fashion-mnist", parts[0].images, "dataset-fashion-mnist", err);
-    tc_status status = tc_lines_parse(&d->classes, &d->nclasses, classes, (size_t)(tc_file_data_fashion_mnist_classes_end - classes), "fashion-mnist.classes",
-                                      NULL, true, err);
+    tc_status status = tc_lines_parse(&d->classes, &d->nclasses, classes, (size_t)(tc_file_data_fashion_mnist_classes_end - classes),
+                                      "fashion-mnist.classes", NULL, true, err);
     if (status == TC_OK)
         status = tc_lines_parse(&d->templates, &d->ntemplates, templates, (size_t)(tc_file_data_fashion_mnist_templates_end - templates),
                                 "fashion-mnist.templates", "{}", false, err);

@@ -102,10 +102,12 @@ static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *ca
 
 static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, tc_error *err) {
     int64_t i = s->batch.index[j], epoch = s->epoch[j];
-    tc_augment a = {.seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min, .flip = l->o.flip};
+    tc_augment a = {.seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min,
+                    .flip = l->o.flip};
     tc_status status = make_ids(l, epoch, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, err);
     if (status != TC_OK) return status;
-    return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL, s->batch.pixel_values + (size_t)j * l->pixels, err);
+    return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL,
+                                   s->batch.pixel_values + (size_t)j * l->pixels, err);
 }
 
 /* Takes up to CHUNK samples of one batch; 0 if the loader stops. */
@@ -184,7 +186,8 @@ static tc_status cache_tokens(tc_loader *l, tc_error *err) {
         seen[c] = true;
         for (int t = 0; t < (int)templates && status == TC_OK; t++) {
             status = tc_data_caption(l->o.data, i_of_class, t, caption, sizeof caption, err);
-            if (status == TC_OK) status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, l->tokens + token_place(l, c, t), NULL, NULL, err);
+            if (status == TC_OK)
+                status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, l->tokens + token_place(l, c, t), NULL, NULL, err);
         }
     }
     free(seen);
@@ -199,7 +202,8 @@ static int choose_workers(int wanted) {
 
 static tc_status start(tc_loader *l, tc_error *err) {
     int64_t first;
-    if (__builtin_mul_overflow(l->o.first_step, (int64_t)l->o.batch, &first)) return tc_fail(err, TC_EARG, "first step %lld is too large", (long long)l->o.first_step);
+    if (__builtin_mul_overflow(l->o.first_step, (int64_t)l->o.batch, &first))
+        return tc_fail(err, TC_EARG, "first step %lld is too large", (long long)l->o.first_step);
     start_epoch(l, first / l->n);
     l->position = first % l->n;
     for (int i = 0; i < SLOTS; i++)

@@ -38,7 +38,7 @@ static double length(const float *x, int dim) {
     double sum = 0;
     for (int i = 0; i < dim; i++) sum += (double)x[i] * x[i];
     double root = sqrt(sum);
-    return root > 1e-12 ? root : 1e-12;
+    return root < 1e-12 ? 1e-12 : root; /* NaN stays NaN */
 }
 
 void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim, float *classifier) {
@@ -152,7 +152,8 @@ static tc_status prepare(ranking *k, tc_error *err) {
         k->image_length[i] = length(x, k->dim);
         k->text_length[i] = length(y, k->dim);
         /* A comparison with NaN is never true and would look like rank 0. */
-        if (!isfinite(k->image_length[i]) || !isfinite(k->text_length[i])) return tc_fail(err, TC_EARG, "retrieval: the embeddings of pair %d are not finite", i);
+        if (!isfinite(k->image_length[i]) || !isfinite(k->text_length[i]))
+            return tc_fail(err, TC_EARG, "retrieval: the embeddings of pair %d are not finite", i);
     }
     return TC_OK;
 }

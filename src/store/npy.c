@@ -120,15 +120,16 @@ tc_status tc_npy_parse(tc_tensor *out, const void *data, size_t size, const char
     if (p[6] < 1 || p[6] > 3 || p[7] != 0) return tc_fail(err, TC_EUNSUPPORTED, "%s: .npy version %d.%d, expected 1.0 to 3.0", name, p[6], p[7]);
     size_t start = p[6] == 1 ? 10 : 12, length = (size_t)p[8] | (size_t)p[9] << 8;
     if (p[6] > 1 && size >= 12) length |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
-    if (length > NPY_HEADER_LIMIT || size < start || length > size - start) return tc_fail(err, TC_EFORMAT, "%s: the header is cut short or too long", name);
+    if (length > NPY_HEADER_LIMIT || size < start || length > size - start)
+        return tc_fail(err, TC_EFORMAT, "%s: the header is cut short or too long", name);
     cursor c = {(const char *)p + start, (const char *)p + start + length};
     tc_status status = parse_dictionary(&c, &t, err);
     if (status != TC_OK) return status;
     size_t have = size - start - length;
     if (!tc_tensor_bytes(t.dtype, t.ndim, t.shape, &t.bytes) || t.bytes != have) {
         char text[200];
-        return tc_fail(err, TC_EFORMAT, "%s: shape %s of %s does not fit the %zu bytes of data", name, tc_shape_text(t.ndim, t.shape, text, sizeof text),
-                       tc_dtype_name(t.dtype), have);
+        return tc_fail(err, TC_EFORMAT, "%s: shape %s of %s does not fit the %zu bytes of data", name,
+                       tc_shape_text(t.ndim, t.shape, text, sizeof text), tc_dtype_name(t.dtype), have);
     }
     t.data = p + start + length;
     *out = t;
@@ -153,7 +154,8 @@ tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t
     int k = 0;
     while (k < NTYPES && types[k].dtype != dtype) k++;
     if (k == NTYPES) return tc_fail(err, TC_EUNSUPPORTED, "%s: NumPy has no type for %s", path, tc_dtype_name(dtype));
-    if (ndim < 0 || ndim > TC_MAX_RANK || !tc_tensor_bytes(dtype, ndim, shape, &bytes)) return tc_fail(err, TC_EARG, "%s: the shape makes no sense", path);
+    if (ndim < 0 || ndim > TC_MAX_RANK || !tc_tensor_bytes(dtype, ndim, shape, &bytes))
+        return tc_fail(err, TC_EARG, "%s: the shape makes no sense", path);
     tc_buf b = {0};
     tc_buf_add(&b, "\x93NUMPY\x01\x00\x00\x00", 10);
     tc_buf_printf(&b, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[k].descr);

@@ -146,7 +146,8 @@ static tc_status check_index(const tc_store *s, const json_t *map, tc_error *err
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
-        if (!tc_store_find(s, key)) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not in its shard %s", s->path, key, json_string_value(value));
+        if (!tc_store_find(s, key))
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not in its shard %s", s->path, key, json_string_value(value));
     }
     return TC_OK;
 }

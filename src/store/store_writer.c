@@ -71,7 +71,8 @@ static int describe(json_t *root, const tc_tensor *t, size_t start) {
         json_decref(shape);
         return -1;
     }
-    info = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tc_dtype_name(t->dtype), "shape", shape, "data_offsets", (json_int_t)start, (json_int_t)(start + t->bytes));
+    info = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tc_dtype_name(t->dtype), "shape", shape, "data_offsets", (json_int_t)start,
+                     (json_int_t)(start + t->bytes));
     return json_object_set_new(root, t->name, info);
 }
 
@@ -87,7 +88,8 @@ static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *ou
         size_t start = at;
         if (json_object_get(root, t->name)) status = tc_fail(err, TC_EARG, "%s: tensor '%.200s' is to be written twice", path, t->name);
         else if (!tc_add(at, t->bytes, &at) || at > PTRDIFF_MAX) status = tc_fail(err, TC_EARG, "%s: too large for any file", path);
-        else if (describe(root, t, start) != 0) status = tc_fail(err, TC_EARG, "%s: tensor name '%.200s' is not UTF-8 (or memory ran out)", path, t->name);
+        else if (describe(root, t, start) != 0)
+            status = tc_fail(err, TC_EARG, "%s: tensor name '%.200s' is not UTF-8 (or memory ran out)", path, t->name);
     }
     char *text = status == TC_OK ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
@@ -96,7 +98,8 @@ static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *ou
     while (text && out->size % 8 != 0 && !out->failed) tc_buf_puts(out, " ");
     free(text);
     if (!text || out->failed) return tc_fail_memory(err, out->size);
-    if (out->size > TC_ST_HEADER_LIMIT) return tc_fail(err, TC_EARG, "%s: header of %zu bytes, more than the limit of %d", path, out->size, TC_ST_HEADER_LIMIT);
+    if (out->size > TC_ST_HEADER_LIMIT)
+        return tc_fail(err, TC_EARG, "%s: header of %zu bytes, more than the limit of %d", path, out->size, TC_ST_HEADER_LIMIT);
     return TC_OK;
 }
 

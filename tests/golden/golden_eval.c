@@ -53,7 +53,8 @@ static void retrieval_case(const tc_store *s, const json_t *c) {
     tc_retrieval_result result;
     tc_error err;
     if (image && text && row && column && n > 0 && image_size == text_size && image_size % n == 0) {
-        tc_status status = tc_retrieval_ranks(image, text, n, (int)(image_size / n), (float)golden_number(c, "logit_scale"), row, column, &result, &err);
+        tc_status status = tc_retrieval_ranks(image, text, n, (int)(image_size / n), (float)golden_number(c, "logit_scale"), row, column,
+                                              &result, &err);
         if (golden_ok(status, &err, label)) {
             compare_ranks(c, "rank0_image_to_text", row, n, label);
             compare_ranks(c, "rank0_text_to_image", column, n, label);
@@ -120,9 +121,11 @@ static void compare_accuracy(const json_t *c, const tc_real *logits, const tc_re
         top5 += rank < 5;
     }
     snprintf(name, sizeof name, "%s top1_count", label);
-    golden_report((double)top1 == golden_number(c, "top1_count") && fabs((double)top1 / rows - golden_number(c, "top1")) <= 1e-9, name, "%lld", (long long)top1);
+    golden_report((double)top1 == golden_number(c, "top1_count") && fabs((double)top1 / rows - golden_number(c, "top1")) <= 1e-9, name, "%lld",
+                  (long long)top1);
     snprintf(name, sizeof name, "%s top5_count", label);
-    golden_report((double)top5 == golden_number(c, "top5_count") && fabs((double)top5 / rows - golden_number(c, "top5")) <= 1e-9, name, "%lld", (long long)top5);
+    golden_report((double)top5 == golden_number(c, "top5_count") && fabs((double)top5 / rows - golden_number(c, "top5")) <= 1e-9, name, "%lld",
+                  (long long)top5);
 }
 
 static void classification_case(const tc_store *s, const json_t *c) {

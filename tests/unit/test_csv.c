@@ -130,9 +130,11 @@ static void test_rows(void **state) {
     expect_rows("filepath\ttitle\na.png\tone, two\n", "a.png=one, two", "");
     expect_rows("id,text,filename,extra\n1,one,a.png,x\n", "a.png=one", "");
     expect_rows("title,caption,path\nt,c,a.png\n", "a.png=c", "");
-    expect_rows("image,caption\na.png,one\nb.png\nc.png,two,three\nd.png,four\n", "a.png=one/d.png=four", "2 rows with another number of fields than the header");
+    expect_rows("image,caption\na.png,one\nb.png\nc.png,two,three\nd.png,four\n", "a.png=one/d.png=four",
+                "2 rows with another number of fields than the header");
     expect_rows("image,caption\n,one\nb.png, \nc.png,three\nhttp://x/y.png,four\n\"d.png\"x,five\n", "c.png=three",
-                "1 row with text behind a closing quote\n1 row without an image\n1 row without a caption\n1 row whose image is an address on the network");
+                "1 row with text behind a closing quote\n1 row without an image\n1 row without a caption\n"
+                "1 row whose image is an address on the network");
 }
 
 static void expect_refused(const char *text, const tc_data_options *options, const char *message) {
@@ -152,7 +154,8 @@ static void test_refused(void **state) {
     expect_refused("", NULL, "no header");
     expect_refused("image,caption\n", NULL, "no samples");
     expect_refused("image,caption\na.png\n", NULL, "no samples; skipped: 1 row with another");
-    expect_refused("picture,caption\na.png,one\n", NULL, "no image column of a usual name (give it with an option); the header has 'picture', 'caption'");
+    expect_refused("picture,caption\na.png,one\n", NULL,
+                   "no image column of a usual name (give it with an option); the header has 'picture', 'caption'");
     expect_refused("image,words\na.png,one\n", NULL, "no caption column");
     expect_refused("image,caption\na.png,one\n", &o, "no caption column 'titel'");
     expect_refused("image,caption\na.png,\"one\n", NULL, "line 2: a quote");

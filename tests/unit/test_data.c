@@ -268,7 +268,8 @@ static void test_idx_refused(void **state) {
     fill_images(images);
     fill_labels(labels);
     const char *three = "a\nb\nc\n";
-    for (size_t n = 0; n < IMAGES_SIZE; n++) expect_refused(idx_spec(dir, images, n, labels, LABELS_SIZE, three), NULL, n < 16 ? "images" : "cut short");
+    for (size_t n = 0; n < IMAGES_SIZE; n++)
+        expect_refused(idx_spec(dir, images, n, labels, LABELS_SIZE, three), NULL, n < 16 ? "images" : "cut short");
     for (size_t n = 0; n < LABELS_SIZE; n++) expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, n, three), NULL, "labels: ");
     expect_refused(idx_spec(dir, images, IMAGES_SIZE + 1, labels, LABELS_SIZE, three), NULL, "more data than");
     expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE + 1, three), NULL, "more data than");
@@ -408,7 +409,8 @@ static void test_check(void **state) {
     tc_preprocess p = tc_preprocess_default(4);
     tc_buf report = {0};
     assert_int_equal(tc_data_check(d, &p, 10, &report, NULL), TC_OK);
-    assert_true(tc_starts_with(report.data, "3 pairs of image and caption\nskipped: 1 caption without an image\nexample: a.bmp: first\nexample: b.bmp cannot be used: "));
+    assert_true(tc_starts_with(report.data, "3 pairs of image and caption\nskipped: 1 caption without an image\n"
+                                            "example: a.bmp: first\nexample: b.bmp cannot be used: "));
     assert_true(tc_ends_with(report.data, "\nexample: c.bmp: third\n"));
     tc_buf_free(&report);
     tc_data_close(&d);

@@ -33,8 +33,8 @@ static void fixture_open(fixture *f) {
     o.templates = scratch_text(f->dir, "t", "a {}\nthe {}\none {} there\n{}!\n");
     assert_int_equal(tc_data_open(&f->data, spec, &o, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_create(&f->tokenizer, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
-    f->o = (tc_loader_options){.data = f->data, .tokenizer = f->tokenizer, .preprocess = tc_preprocess_default(SIDE), .context = CONTEXT, .batch = BATCH,
-                               .workers = 1, .seed = 5, .crop_scale_min = 0.5, .flip = true};
+    f->o = (tc_loader_options){.data = f->data, .tokenizer = f->tokenizer, .preprocess = tc_preprocess_default(SIDE), .context = CONTEXT,
+                               .batch = BATCH, .workers = 1, .seed = 5, .crop_scale_min = 0.5, .flip = true};
 }
 
 static void fixture_close(fixture *f) {

@@ -427,7 +427,8 @@ static void test_writer_bytes(void **state) {
     assert_int_equal(tc_st_writer_commit(&w, path, &checksum, &err), TC_OK);
     assert_null(w);
     const char *header = "{\"__metadata__\":{\"format\":\"pt\"},\"s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
-                         "\"z\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[4,16]},\"a\\\"i\":{\"dtype\":\"I32\",\"shape\":[3],\"data_offsets\":[16,28]},"
+                         "\"z\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[4,16]},"
+                         "\"a\\\"i\":{\"dtype\":\"I32\",\"shape\":[3],\"data_offsets\":[16,28]},"
                          "\"u\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[28,31]}}";
     tc_buf b = {0};
     put_size(&b, (strlen(header) + 7) / 8 * 8);
