@@ -61,27 +61,30 @@ static inline vf gelu_slope(vf x)
     return v_fma(x * v_set1(0.39894228040143268f), gauss, phi);
 }
 
-/* 1 / (1 + exp(-1.702 x)). The constant is the sum of two numbers of single precision. */
-static inline vf quick_sigmoid(vf x)
+/* s = 1 / (1 + exp(-1.702 x)) and 1 - s. The constant is the sum of two numbers of single precision. */
+static inline vf quick_sigmoid(vf x, vf *rest_of_1)
 {
     const float high = 1.702f, low = (float)(1.702 - (double)1.702f);
     vf z = x * v_set1(high), rest = v_fma(x, v_set1(low), v_fma(x, v_set1(high), v_zero() - z));
     /* 87 keeps 1 / (1 + e) a normal number. */
     vf e = v_exp(v_min(v_set1(87), v_zero() - z));
     e = v_fnma(e, rest, e);
-    return v_reciprocal(v_set1(1) + e);
+    vf s = v_reciprocal(v_set1(1) + e);
+    *rest_of_1 = e * s;
+    return s;
 }
 
 static inline vf quick_gelu(vf x)
 {
-    return x * quick_sigmoid(x);
+    vf rest;
+    return x * quick_sigmoid(x, &rest);
 }
 
 /* s (1 + 1.702 x (1 - s)) */
 static inline vf quick_gelu_slope(vf x)
 {
-    vf s = quick_sigmoid(x);
-    return v_fma(s * (v_set1(1) - s), v_set1(1.702f) * x, s);
+    vf rest, s = quick_sigmoid(x, &rest);
+    return v_fma(s * rest, v_set1(1.702f) * x, s);
 }
 
 #endif
