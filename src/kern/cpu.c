@@ -102,10 +102,15 @@ static double ref_peak(int64_t count)
 double tc_kern_measure_peak(double seconds)
 {
     int level = chosen();
-    double done = 0, start = tc_now();
-#pragma omp parallel num_threads(tc_threads()) reduction(+ : done)
-    while (tc_now() - start < seconds)
-        done += level ? tc_kern_simd_peak(level, 20000) : ref_peak(20000);
-    double spent = tc_now() - start;
-    return spent > 0 ? done / spent : 0;
+    double rate = 0;
+#pragma omp parallel num_threads(tc_threads()) reduction(+ : rate)
+    {
+        double done = 0, start = tc_now(), spent;
+        do {
+            done += level ? tc_kern_simd_peak(level, 20000) : ref_peak(20000);
+            spent = tc_now() - start;
+        } while (spent < seconds || spent <= 0);
+        rate += done / spent;
+    }
+    return rate;
 }
