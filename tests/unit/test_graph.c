@@ -233,6 +233,41 @@ static void fusion(void **state) {
     each(compare_fused);
 }
 
+/* A residual that is read again later, or that is the graph's input, must not be overwritten; two readers of a product forbid joining it. */
+static void no_fusion(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        net n;
+        net_open(&n, 1);
+        float y[2][3 * 15], x[3 * 15];
+        tc_rng rng = tc_rng_make(2, 2, 2);
+        for (int i = 0; i < 3 * 15; i++) x[i] = (float)tc_rng_normal(&rng);
+        for (int fused = 0; fused < 2; fused++) {
+            tc_graph *g = tc_graph_create(&n.model->params);
+            const char *block = "visual.transformer.resblocks.0.";
+            int space = tc_graph_space(g, 1), in = tc_graph_input(g, space, 15);
+            int r = kind == 1 ? in : tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {in}}, block, "ln_1.weight", "ln_1.bias");
+            int a = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {r}}, block, "attn.out_proj.weight", "attn.out_proj.bias");
+            g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {r, a}}, "", NULL, NULL);
+            if (kind == 0) g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, r}}, "", NULL, NULL);
+            if (kind == 2) g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, a}}, "", NULL, NULL);
+            size_t nodes = g->node_count;
+            tc_prepared packed = {0};
+            if (fused) tc_graph_fuse(g);
+            assert_int_equal(g->node_count, nodes);
+            assert_int_equal(tc_prepare(&packed, g, n.value, 4, NULL), TC_OK);
+            tc_runner *run = runner_of(&n, g, false, &packed, false);
+            assert_int_equal(tc_runner_forward(run, &(tc_feed){.batch = 3, .pixels = x}, NULL), TC_OK);
+            memcpy(y[fused], tc_runner_output(run), sizeof *y);
+            tc_runner_free(&run);
+            tc_prepared_free(&packed);
+            tc_graph_free(&g);
+        }
+        expect_bits("not fused", y[1], y[0], 3 * 15);
+        net_close(&n);
+    }
+}
+
 static void compare_whole(net *n, bool text) {
     tc_graph *last = graph_of(n, text, 0), *whole = graph_of(n, text, TC_NET_WHOLE);
     tc_runner *a = runner_of(n, last, true, NULL, false), *b = runner_of(n, whole, true, NULL, false);
@@ -471,7 +506,7 @@ static void shapes_that_do_not_fit(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),   cmocka_unit_test(fusion),       cmocka_unit_test(last_row_only),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),   cmocka_unit_test(fusion),        cmocka_unit_test(no_fusion), cmocka_unit_test(last_row_only),
                                        cmocka_unit_test(batch_composition), cmocka_unit_test(cut_captions), cmocka_unit_test(two_threads),
                                        cmocka_unit_test(padding),       cmocka_unit_test(large_batches), cmocka_unit_test(wrong_input),
                                        cmocka_unit_test(shapes_that_do_not_fit)};
