@@ -34,6 +34,7 @@ _Noreturn static void refuse(jpeg_reader *r, tc_status status, const char *why) 
 
 static tc_status status_of(int code) {
     switch (code) {
+    case JERR_IMAGE_TOO_BIG:
     case JERR_OUT_OF_MEMORY: return TC_ENOMEM;
     case JERR_ARITH_NOTIMPL:
     case JERR_BAD_PRECISION:
