@@ -53,27 +53,27 @@ typedef struct cli_common {
 enum {
     CLI_WITH_JSON = 1,
     CLI_WITH_THREADS = 2,
-    CLI_WITH_MODEL = 4,    /* --model-config */
-    CLI_WITH_TEXT = 8,     /* --tokenizer */
-    CLI_WITH_IMAGES = 16,  /* --preprocess, --exif */
+    CLI_WITH_MODEL = 4,   /* --model-config */
+    CLI_WITH_TEXT = 8,    /* --tokenizer */
+    CLI_WITH_IMAGES = 16, /* --preprocess, --exif */
     CLI_WITH_ALL = 31
 };
 
 typedef struct cli_verb {
-    const char *name, *summary;  /* summary: one line for the list of verbs */
-    const char *usage;           /* what follows the verb, one form a line */
-    const char *description;     /* paragraphs, a newline between them */
-    const char *examples;        /* commands, one a line */
-    const cli_option *options;   /* ends with a NULL name */
-    const cli_option *more;      /* options that several verbs share, likewise; or NULL */
-    unsigned common;             /* CLI_WITH_ */
-    const void *defaults;        /* the verb's structure as it is before its options are read */
-    int least_args, most_args;   /* positional arguments; most -1: any number */
+    const char *name, *summary; /* summary: one line for the list of verbs */
+    const char *usage;          /* what follows the verb, one form a line */
+    const char *description;    /* paragraphs, a newline between them */
+    const char *examples;       /* commands, one a line */
+    const cli_option *options;  /* ends with a NULL name */
+    const cli_option *more;     /* options that several verbs share, likewise; or NULL */
+    unsigned common;            /* CLI_WITH_ */
+    const void *defaults;       /* the verb's structure as it is before its options are read */
+    int least_args, most_args;  /* positional arguments; most -1: any number */
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval, cmd_bench,
-    cmd_verify;
+extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval,
+    cmd_bench, cmd_verify, cmd_demo;
 /* Option i of a verb's own and shared tables; NULL past the end. */
 const cli_option *cli_option_at(const cli_verb *verb, size_t i);
 /* The verbs in the order of the help text; NULL past the end. */
@@ -141,9 +141,10 @@ typedef struct cli_model {
 } cli_model;
 
 enum {
-    CLI_TOKENIZER = 1,  /* open the tokenizer too */
-    CLI_SESSION = 2,    /* make a session too */
-    CLI_CONFIGS = 4     /* a configuration's name or path is a model with random weights */
+    CLI_TOKENIZER = 1, /* open the tokenizer too */
+    CLI_SESSION = 2,   /* make a session too */
+    CLI_CONFIGS = 4,   /* a configuration's name or path is a model with random weights */
+    CLI_SIZES = 8      /* likewise, but its weights are not wanted */
 };
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
 /* A built-in configuration's name, or a .json file. */

@@ -16,7 +16,8 @@ static const cli_option options[] = {
     {"--batch", "N", CLI_INT, offsetof(bench, batch), "images or texts at once", 1, 65536, NULL},
     {"--caption-tokens", "N", CLI_INT, offsetof(bench, caption), "length of the texts, start and end included", 2, 4096, NULL},
     {"--seconds", "S", CLI_REAL, offsetof(bench, seconds), "time of each measurement", 0.01, 600, NULL},
-    {"--teacher", "T", CLI_TEXT, offsetof(bench, teacher), "measure a distillation step with this teacher instead: a model or a configuration", 0, 0, NULL},
+    {"--teacher", "T", CLI_TEXT, offsetof(bench, teacher), "measure a distillation step with this teacher instead: a model or a configuration", 0, 0,
+     NULL},
     {"--steps", "N", CLI_INT, offsetof(bench, steps), "with --teacher: distillation steps, whose median is printed", 1, 1000, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -81,7 +82,9 @@ static int32_t *random_ids(const cli_model *m, int batch, int length) {
     tc_rng r = tc_rng_make(2, 0, 0);
     for (int b = 0; b < batch; b++)
         for (int i = 0; i < context; i++)
-            ids[(int64_t)b * context + i] = i == 0 ? vocabulary - 2 : i < length - 1 ? (int32_t)tc_rng_below(&r, (uint64_t)vocabulary - 2) : vocabulary - 1;
+            ids[(int64_t)b * context + i] = i == 0           ? vocabulary - 2
+                                            : i < length - 1 ? (int32_t)tc_rng_below(&r, (uint64_t)vocabulary - 2)
+                                                             : vocabulary - 1;
     return ids;
 }
 
@@ -94,7 +97,8 @@ typedef struct figures {
 
 static tc_status measure_model(const bench *o, cli_model *m, figures *f, tc_error *err) {
     int batch = (int)o->batch, caption = o->caption < m->info->context_length ? (int)o->caption : m->info->context_length;
-    if (m->info->vocab_size < 3 || m->info->context_length < 2) return tc_fail(err, TC_EARG, "the vocabulary or the context of the model is too small for a text");
+    if (m->info->vocab_size < 3 || m->info->context_length < 2)
+        return tc_fail(err, TC_EARG, "the vocabulary or the context of the model is too small for a text");
     float *pixels = random_pixels(m, batch), *embeds = cli_new((size_t)batch * (size_t)m->info->embed_dim, sizeof *embeds);
     int32_t *ids = random_ids(m, batch, caption);
     work w = {.model = m, .pixels = pixels, .ids = ids, .embeds = embeds, .batch = batch};
@@ -132,16 +136,23 @@ static int print_figures(const bench *o, const char *model, const figures *f) {
         const struct {
             const char *key;
             double value;
-        } numbers[] = {{"images_per_second", f->images}, {"texts_per_second", f->texts}, {"pairs_per_second", f->pairs}, {"image_latency_ms", 1e3 * f->image.median},
-                       {"image_latency_p90_ms", 1e3 * f->image.p90}, {"text_latency_ms", 1e3 * f->text.median}, {"text_latency_p90_ms", 1e3 * f->text.p90},
-                       {"peak_gmacs", f->peak / 1e9}, {"peak_fraction", f->fraction}};
+        } numbers[] = {{"images_per_second", f->images},
+                       {"texts_per_second", f->texts},
+                       {"pairs_per_second", f->pairs},
+                       {"image_latency_ms", 1e3 * f->image.median},
+                       {"image_latency_p90_ms", 1e3 * f->image.p90},
+                       {"text_latency_ms", 1e3 * f->text.median},
+                       {"text_latency_p90_ms", 1e3 * f->text.p90},
+                       {"peak_gmacs", f->peak / 1e9},
+                       {"peak_fraction", f->fraction}};
         json_t *all = json_machine(o, model);
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) json_object_set_new(all, numbers[i].key, cli_json_real(numbers[i].value));
         return cli_print_json(all);
     }
     printf("%s: batch %lld, %d threads, %s\n", model, (long long)o->batch, tc_threads(), tc_cpu_level());
     printf("images  %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms\n", f->images, 1e3 * f->image.median, 1e3 * f->image.p90);
-    printf("texts   %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms   (%lld tokens)\n", f->texts, 1e3 * f->text.median, 1e3 * f->text.p90, (long long)o->caption);
+    printf("texts   %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms   (%lld tokens)\n", f->texts, 1e3 * f->text.median, 1e3 * f->text.p90,
+           (long long)o->caption);
     printf("pairs   %10.1f /s\n", f->pairs);
     printf("peak    %10.1f GMAC/s; images reach %.1f %% of it\n", f->peak / 1e9, 100 * f->fraction);
     return CLI_DONE;
@@ -170,8 +181,8 @@ static int bench_distill(const bench *o, const char *path) {
     cli_model_close(&teacher);
     if (status != TC_OK) return cli_failed(&err);
     if (!o->common.json) {
-        printf("%s from %s: batch %lld, %d threads, %s\ndistillation step  %.1f ms, %.1f pairs/s\n", path, o->teacher, (long long)o->batch, tc_threads(), tc_cpu_level(),
-               1e3 * seconds, (double)o->batch / seconds);
+        printf("%s from %s: batch %lld, %d threads, %s\ndistillation step  %.1f ms, %.1f pairs/s\n", path, o->teacher, (long long)o->batch,
+               tc_threads(), tc_cpu_level(), 1e3 * seconds, (double)o->batch / seconds);
         return CLI_DONE;
     }
     json_t *all = json_machine(o, path);
@@ -190,19 +201,20 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_bench = {
-    .name = "bench",
-    .summary = "measure speed on this machine",
-    .usage = "MODEL [--batch N] [--threads N] [options]\nMODEL --teacher T [--batch N] [options]",
-    .description = "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, 90th percentile), and which part of the processor's peak, "
-                   "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a warm-up. MODEL and T may be names of built-in "
-                   "configurations or configuration files, which get random weights.",
-    .examples = "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --threads 2\n"
-                "tinyclip bench model --batch 1 --json\n"
-                "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32 --batch 32",
-    .options = options,
-    .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
-    .defaults = &defaults,
-    .least_args = 1,
-    .most_args = 1,
-    .run = run};
+const cli_verb cmd_bench = {.name = "bench",
+                            .summary = "measure speed on this machine",
+                            .usage = "MODEL [--batch N] [--threads N] [options]\nMODEL --teacher T [--batch N] [options]",
+                            .description = "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, "
+                                           "90th percentile), and which part of the processor's peak, "
+                                           "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a "
+                                           "warm-up. MODEL and T may be names of built-in "
+                                           "configurations or configuration files, which get random weights.",
+                            .examples = "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --threads 2\n"
+                                        "tinyclip bench model --batch 1 --json\n"
+                                        "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32 --batch 32",
+                            .options = options,
+                            .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
+                            .defaults = &defaults,
+                            .least_args = 1,
+                            .most_args = 1,
+                            .run = run};

@@ -170,8 +170,10 @@ const cli_verb cmd_classify = {
     .name = "classify",
     .summary = "name the label that fits each image best",
     .usage = "MODEL IMAGE... --labels \"a cat,a dog\" [options]\nMODEL IMAGE... --labels-file F [options]",
-    .description = "Zero-shot classification. Each label is put into the templates and embedded; an image gets the softmax over the labels of the model's logit scale "
-                   "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the others are classified, and the exit code is 1.",
+    .description =
+        "Zero-shot classification. Each label is put into the templates and embedded; an image gets the softmax over the labels of the model's logit "
+        "scale "
+        "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the others are classified, and the exit code is 1.",
     .examples = "tinyclip classify model photo.jpg --labels \"a cat,a dog,a bird\"\n"
                 "tinyclip classify model photos/ --labels-file labels.txt --template \"a photo of a {}.\" --template \"a drawing of a {}.\" --top 3\n"
                 "find . -name '*.jpg' | tinyclip classify model - --labels-file labels.txt --json",

@@ -7,9 +7,10 @@
 static const training defaults = {CLI_TRAINING_DEFAULTS, .logit_scale = 50};
 static const cli_option options[] = {
     {"--teacher", "MODEL", CLI_TEXT, offsetof(training, teacher), "the teacher", 0, 0, NULL},
-    {"--student", "S", CLI_TEXT, offsetof(training, student), "the student: a model, or a configuration (a JSON file or a built-in name), whose weights are random or inherited", 0, 0,
-     NULL},
-    {"--inherit", NULL, CLI_FLAG, offsetof(training, inherit), "a student given as a configuration starts with the teacher's weights, as the verb inherit makes them", 0, 0, NULL},
+    {"--student", "S", CLI_TEXT, offsetof(training, student),
+     "the student: a model, or a configuration (a JSON file or a built-in name), whose weights are random or inherited", 0, 0, NULL},
+    {"--inherit", NULL, CLI_FLAG, offsetof(training, inherit),
+     "a student given as a configuration starts with the teacher's weights, as the verb inherit makes them", 0, 0, NULL},
     {"--alpha", "X", CLI_REAL, offsetof(training, alpha), "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -51,7 +52,8 @@ const cli_verb cmd_distill = {
     .name = "distill",
     .summary = "train a student on its teacher's affinities",
     .usage = "--teacher T --student S --data D --out DIR --steps N [--inherit] [options]",
-    .description = "Affinity mimicking: the cross-entropy between the student's and the teacher's softmax over the rows and over the columns of the batch's image-text cosines. Without "
+    .description = "Affinity mimicking: the cross-entropy between the student's and the teacher's softmax over the rows and over the columns of the "
+                   "batch's image-text cosines. Without "
                    "--inherit a student given as a configuration starts with random weights. Teacher and student must have one image size.\n"
                    "Data, checkpoints, --resume and the result are as those of train.",
     .examples = "tinyclip distill --teacher run/model --student student.json --inherit --data fashion-mnist --out half --steps 150 --lr 1e-3\n"

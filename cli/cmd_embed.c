@@ -71,7 +71,8 @@ static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *
     const int64_t *shape = a.tensor->shape + first;
     char text[96];
     if ((!first && a.tensor->ndim != 3) || shape[0] != 3 || shape[1] != side || shape[2] != side)
-        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,3,%d,%d]", spec, tc_shape_text(a.tensor->ndim, a.tensor->shape, text, sizeof text), side, side);
+        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,3,%d,%d]", spec,
+                         tc_shape_text(a.tensor->ndim, a.tensor->shape, text, sizeof text), side, side);
     size_t n = first ? (size_t)a.tensor->shape[0] : 1;
     if (status == TC_OK) status = make_rows(r, n, m, err);
     tc_real *pixels = cli_new(CLI_BATCH * (size_t)size, sizeof *pixels);
@@ -91,7 +92,8 @@ static tc_status read_ids(const tc_tensor *t, const char *spec, int32_t *ids, tc
     tc_status status = TC_OK;
     if (!tc_tensor_read_i64(t, 0, n, wide)) status = tc_fail(err, TC_EFORMAT, "%s: dtype %s, expected whole numbers", spec, tc_dtype_name(t->dtype));
     for (int64_t i = 0; i < n && status == TC_OK; i++) {
-        if (wide[i] < 0 || wide[i] > INT32_MAX) status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i, (long long)wide[i]);
+        if (wide[i] < 0 || wide[i] > INT32_MAX)
+            status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i, (long long)wide[i]);
         else ids[i] = (int32_t)wide[i];
     }
     free(wide);
@@ -106,8 +108,8 @@ static tc_status from_ids(cli_model *m, const char *spec, rows *r, tc_error *err
     const tc_tensor *t = a.tensor;
     int64_t context = t->ndim ? t->shape[t->ndim - 1] : 0, n = t->ndim == 2 ? t->shape[0] : 1;
     if (t->ndim < 1 || t->ndim > 2 || context < 1 || context > m->info->context_length || n > INT32_MAX)
-        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,%d] or shorter rows", spec, tc_shape_text(t->ndim, t->shape, text, sizeof text),
-                         m->info->context_length);
+        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,%d] or shorter rows", spec,
+                         tc_shape_text(t->ndim, t->shape, text, sizeof text), m->info->context_length);
     int32_t *ids = status == TC_OK ? cli_new((size_t)n * (size_t)context, sizeof *ids) : NULL;
     if (status == TC_OK) status = read_ids(t, spec, ids, err);
     if (status == TC_OK) status = make_rows(r, (size_t)n, m, err);
@@ -170,7 +172,8 @@ const cli_verb cmd_embed = {
     .summary = "write the embeddings of images or texts to a NumPy file",
     .usage = "MODEL --images F... -o OUT.npy [options]\nMODEL --texts-file F -o OUT.npy [options]\nMODEL --pixel-values TENSOR -o OUT.npy [options]\n"
              "MODEL --input-ids TENSOR -o OUT.npy [options]",
-    .description = "Writes one row an image or text: [n,embed_dim] float32, not normalised unless --normalize is given. Every line of a text file is a text, an empty one too.",
+    .description = "Writes one row an image or text: [n,embed_dim] float32, not normalised unless --normalize is given. Every line of a text file is "
+                   "a text, an empty one too.",
     .examples = "tinyclip embed model --images photos/ -o photos.npy --normalize\n"
                 "tinyclip embed model --texts-file captions.txt -o captions.npy\n"
                 "tinyclip embed model --pixel-values input.safetensors:pixel_values -o image_embeds.npy",

@@ -11,14 +11,17 @@ typedef struct eval {
 } eval;
 
 static const eval defaults = {0};
-static const cli_option options[] = {
-    {"--data", "D", CLI_TEXT, offsetof(eval, data.spec), CLI_DATA_HELP, 0, 0, NULL},
-    {"--split", "PART", CLI_CHOICE, offsetof(eval, data.split), "the part of the data; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
-    {"--templates", "F", CLI_TEXT, offsetof(eval, data.templates), "prompt templates, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
-    {"--caption-column", "C", CLI_TEXT, offsetof(eval, data.caption_column), "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
-    {"--image-column", "C", CLI_TEXT, offsetof(eval, data.image_column), "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
-    {"--limit", "N", CLI_INT, offsetof(eval, limit), "samples to look at, evenly spaced; 0: all", 0, 1e15, NULL},
-    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {{"--data", "D", CLI_TEXT, offsetof(eval, data.spec), CLI_DATA_HELP, 0, 0, NULL},
+                                     {"--split", "PART", CLI_CHOICE, offsetof(eval, data.split),
+                                      "the part of the data; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
+                                     {"--templates", "F", CLI_TEXT, offsetof(eval, data.templates),
+                                      "prompt templates, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
+                                     {"--caption-column", "C", CLI_TEXT, offsetof(eval, data.caption_column),
+                                      "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
+                                     {"--image-column", "C", CLI_TEXT, offsetof(eval, data.image_column),
+                                      "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
+                                     {"--limit", "N", CLI_INT, offsetof(eval, limit), "samples to look at, evenly spaced; 0: all", 0, 1e15, NULL},
+                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* ---- zero-shot */
 
@@ -37,8 +40,8 @@ static json_t *class_list(const tc_data *d, const tc_zeroshot_result *r) {
 
 static int print_zeroshot(const tc_data *d, const tc_zeroshot_result *r, bool json) {
     if (json) {
-        json_t *all = json_pack("{s:s, s:I, s:I, s:f, s:f}", "task", "zeroshot", "images", (json_int_t)r->images, "skipped", (json_int_t)r->skipped, "top1", r->top1,
-                                "top5", r->top5);
+        json_t *all = json_pack("{s:s, s:I, s:I, s:f, s:f}", "task", "zeroshot", "images", (json_int_t)r->images, "skipped", (json_int_t)r->skipped,
+                                "top1", r->top1, "top5", r->top5);
         json_object_set_new(all, "classes", class_list(d, r));
         return cli_print_json(all);
     }
@@ -125,19 +128,20 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_eval = {
-    .name = "eval",
-    .summary = "measure accuracy: zero-shot classification or retrieval",
-    .usage = "MODEL zeroshot --data D [options]\nMODEL retrieval --data D [options]",
-    .description = "zeroshot: top-1 and top-5 accuracy and that of each class, for labelled data; the embeddings of a class's prompts are averaged and made unit length "
-                   "again.\nretrieval: how often the right text is among the first 1, 5, 10 of all for a picture, and the right picture for a text; mean and median rank; one "
-                   "caption a picture.\nImages that cannot be read are left out and counted.",
-    .examples = "tinyclip eval model zeroshot --data fashion-mnist\n"
-                "tinyclip eval model retrieval --data tuxpaint\n"
-                "tinyclip eval model zeroshot --data idx:images.idx,labels.idx,classes.txt --templates templates.txt --json",
-    .options = options,
-    .common = CLI_WITH_ALL,
-    .defaults = &defaults,
-    .least_args = 2,
-    .most_args = 2,
-    .run = run};
+const cli_verb cmd_eval = {.name = "eval",
+                           .summary = "measure accuracy: zero-shot classification or retrieval",
+                           .usage = "MODEL zeroshot --data D [options]\nMODEL retrieval --data D [options]",
+                           .description = "zeroshot: top-1 and top-5 accuracy and that of each class, for labelled data; the embeddings of a class's "
+                                          "prompts are averaged and made unit length "
+                                          "again.\nretrieval: how often the right text is among the first 1, 5, 10 of all for a picture, and the "
+                                          "right picture for a text; mean and median rank; one "
+                                          "caption a picture.\nImages that cannot be read are left out and counted.",
+                           .examples = "tinyclip eval model zeroshot --data fashion-mnist\n"
+                                       "tinyclip eval model retrieval --data tuxpaint\n"
+                                       "tinyclip eval model zeroshot --data idx:images.idx,labels.idx,classes.txt --templates templates.txt --json",
+                           .options = options,
+                           .common = CLI_WITH_ALL,
+                           .defaults = &defaults,
+                           .least_args = 2,
+                           .most_args = 2,
+                           .run = run};

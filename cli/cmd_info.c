@@ -1,6 +1,5 @@
 /* cmd_info.c - what a model is: sizes, counts, costs, tensors. No weight is read. */
 #include "cli.h"
-#include "net/net.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,11 +53,24 @@ static int print_info_json(const cli_model *m) {
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"embed_dim", i->embed_dim}, {"image_size", i->image_size}, {"patch_size", i->patch_size}, {"vision_layers", i->vision_layers},
-                   {"vision_width", i->vision_width}, {"vision_heads", i->vision_heads}, {"context_length", i->context_length}, {"vocab_size", i->vocab_size},
-                   {"text_layers", i->text_layers}, {"text_width", i->text_width}, {"text_heads", i->text_heads}, {"params", i->params},
-                   {"params_without_tokens", i->params_without_tokens}, {"params_vision", i->params_vision}, {"params_text", i->params_text},
-                   {"macs_image", (int64_t)i->macs_image}, {"macs_text", (int64_t)i->macs_text}, {"macs_image_used", (int64_t)i->macs_image_used},
+    } numbers[] = {{"embed_dim", i->embed_dim},
+                   {"image_size", i->image_size},
+                   {"patch_size", i->patch_size},
+                   {"vision_layers", i->vision_layers},
+                   {"vision_width", i->vision_width},
+                   {"vision_heads", i->vision_heads},
+                   {"context_length", i->context_length},
+                   {"vocab_size", i->vocab_size},
+                   {"text_layers", i->text_layers},
+                   {"text_width", i->text_width},
+                   {"text_heads", i->text_heads},
+                   {"params", i->params},
+                   {"params_without_tokens", i->params_without_tokens},
+                   {"params_vision", i->params_vision},
+                   {"params_text", i->params_text},
+                   {"macs_image", (int64_t)i->macs_image},
+                   {"macs_text", (int64_t)i->macs_text},
+                   {"macs_image_used", (int64_t)i->macs_image_used},
                    {"macs_text_used", (int64_t)i->macs_text_used}};
     json_t *all = json_object();
     json_object_set_new(all, "architecture", cli_json_text(i->architecture));
@@ -86,17 +98,18 @@ static int print_info(const cli_model *m) {
     int64_t shape[4];
     printf("architecture  %s, from: %s\n", i->architecture, i->source ? i->source : "");
     printf("embedding     %d\n", i->embed_dim);
-    printf("image         %d px in patches of %d; %d layers, width %d, %d heads, %s\n", i->image_size, i->patch_size, i->vision_layers, i->vision_width,
-           i->vision_heads, activation_name(i->vision_activation));
-    printf("text          %d ids of %d; %d layers, width %d, %d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width, i->text_heads,
-           activation_name(i->text_activation));
+    printf("image         %d px in patches of %d; %d layers, width %d, %d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
+           i->vision_width, i->vision_heads, activation_name(i->vision_activation));
+    printf("text          %d ids of %d; %d layers, width %d, %d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width,
+           i->text_heads, activation_name(i->text_activation));
     printf("parameters    %s; without the token table %s (image %s, text %s)\n", cli_grouped(i->params, a, sizeof a),
            cli_grouped(i->params_without_tokens, b, sizeof b), cli_grouped(i->params_vision, c, sizeof c), cli_grouped(i->params_text, d, sizeof d));
     printf("MACs          image %.3f G, text %.3f G; computed: image %.3f G, text of 10 tokens %.3f G\n", i->macs_image / 1e9, i->macs_text / 1e9,
            i->macs_image_used / 1e9, i->macs_text_used / 1e9);
     printf("logit scale   %.6g\n", (double)i->logit_scale);
     printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
-    printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize, m->preprocess.crop);
+    printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize,
+           m->preprocess.crop);
     if (i->card) printf("card          %s\n", i->card);
     printf("tensors\n");
     for (size_t k = 0; tc_model_tensor(m->model, k, &name, &ndim, shape, &dtype); k++) {
@@ -127,7 +140,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     if (args.count == 0) {
         code = list_builtin(o.common.json);
-    } else if (cli_model_open(&m, args.items[0], &o.common, CLI_CONFIGS, &err) != TC_OK) {
+    } else if (cli_model_open(&m, args.items[0], &o.common, CLI_SIZES, &err) != TC_OK) {
         code = cli_failed(&err);
     } else {
         code = o.common.json ? print_info_json(&m) : print_info(&m);
@@ -137,16 +150,17 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_info = {
-    .name = "info",
-    .summary = "tell what a model is; without MODEL, list the built-in configurations",
-    .usage = "[MODEL] [--json]",
-    .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be the name of a built-in configuration or a "
-                   "configuration file. MACs are those of every position; \"computed\" is what this program really computes, since it skips what cannot change the result.",
-    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
-    .options = options,
-    .common = CLI_WITH_JSON | CLI_WITH_MODEL,
-    .defaults = &defaults,
-    .least_args = 0,
-    .most_args = 1,
-    .run = run};
+const cli_verb cmd_info = {.name = "info",
+                           .summary = "tell what a model is; without MODEL, list the built-in configurations",
+                           .usage = "[MODEL] [--json]",
+                           .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
+                                          "the name of a built-in configuration or a "
+                                          "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
+                                          "since it skips what cannot change the result.",
+                           .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
+                           .options = options,
+                           .common = CLI_WITH_JSON | CLI_WITH_MODEL,
+                           .defaults = &defaults,
+                           .least_args = 0,
+                           .most_args = 1,
+                           .run = run};

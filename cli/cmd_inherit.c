@@ -13,8 +13,9 @@ static const inherit defaults = {0};
 static const cli_option options[] = {
     {"--config", "STUDENT", CLI_TEXT, offsetof(inherit, config), "the student's configuration: a JSON file or a built-in name", 0, 0, NULL},
     {"--names", "NAMES", CLI_CHOICE, offsetof(inherit, names),
-     "names of the tensors: hf writes a folder, openclip a .safetensors file with NAME.json beside it; without it OUT decides: a .safetensors file of this program, or a folder", 0, 0,
-     "hf|openclip"},
+     "names of the tensors: hf writes a folder, openclip a .safetensors file with NAME.json beside it; without it OUT decides: a .safetensors file "
+     "of this program, or a folder",
+     0, 0, "hf|openclip"},
     {"-o", "OUT", CLI_TEXT, offsetof(inherit, out), "the folder or .safetensors file to write", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -41,8 +42,9 @@ static tc_status set_card(tc_model *student, const cli_model *teacher, const cha
 static int report(const inherit *o, const tc_model_info *from, const tc_model_info *to) {
     char a[32], b[32];
     if (!o->common.json) {
-        printf("%s: %s parameters without the token table, of the teacher's %s (%.1f %%)\n", o->out, cli_grouped(to->params_without_tokens, a, sizeof a),
-               cli_grouped(from->params_without_tokens, b, sizeof b), 100.0 * (double)to->params_without_tokens / (double)from->params_without_tokens);
+        printf("%s: %s parameters without the token table, of the teacher's %s (%.1f %%)\n", o->out,
+               cli_grouped(to->params_without_tokens, a, sizeof a), cli_grouped(from->params_without_tokens, b, sizeof b),
+               100.0 * (double)to->params_without_tokens / (double)from->params_without_tokens);
         return CLI_DONE;
     }
     json_t *all = json_object();
@@ -89,7 +91,8 @@ const cli_verb cmd_inherit = {
     .name = "inherit",
     .summary = "make a smaller model out of a larger one's weights",
     .usage = "TEACHER [--model-config T.json] --config STUDENT.json [--names hf|openclip] -o OUT",
-    .description = "Manual weight inheritance: each tensor of the student is the leading part of its teacher's, and layer i is the teacher's layer i * floor(T/S) of T layers for S. "
+    .description = "Manual weight inheritance: each tensor of the student is the leading part of its teacher's, and layer i is the teacher's layer i "
+                   "* floor(T/S) of T layers for S. "
                    "The logit scale starts anew. The student is meant to be trained with distill.",
     .examples = "tinyclip inherit teacher --config TinyCLIP-ViT-40M-32-Text-19M -o student\n"
                 "tinyclip inherit teacher.safetensors --model-config ViT-B-32 --config student.json --names openclip -o student.safetensors",

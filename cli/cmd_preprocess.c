@@ -53,7 +53,8 @@ static int preprocess_image(const preprocess *o, const char *model, const char *
     float *pixels = cli_new(n, sizeof *pixels);
     uint8_t *crop = cli_new(n, 1);
     status = tc_preprocess_file(&p, image, pixels, crop, &err);
-    if (status == TC_OK) status = o->bytes ? tc_npy_write(o->out, TC_U8, 3, bytes, crop, &err) : tc_npy_write(o->out, TC_F32, 3, floats, pixels, &err);
+    if (status == TC_OK)
+        status = o->bytes ? tc_npy_write(o->out, TC_U8, 3, bytes, crop, &err) : tc_npy_write(o->out, TC_F32, 3, floats, pixels, &err);
     free(pixels);
     free(crop);
     return status == TC_OK ? report(o, o->bytes ? bytes : floats) : cli_failed(&err);
@@ -71,16 +72,16 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_preprocess = {
-    .name = "preprocess",
-    .summary = "write what the network sees of an image to a NumPy file",
-    .usage = "[MODEL] IMAGE -o OUT.npy [--uint8] [options]",
-    .description = "Decodes, resizes (Pillow's bicubic filter), crops the centre and normalises one image as MODEL wants it; without MODEL as open_clip does for 224 pixels.",
-    .examples = "tinyclip preprocess photo.jpg -o pixel_values.npy\n"
-                "tinyclip preprocess model photo.jpg -o crop.npy --uint8",
-    .options = options,
-    .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_IMAGES,
-    .defaults = &defaults,
-    .least_args = 1,
-    .most_args = 2,
-    .run = run};
+const cli_verb cmd_preprocess = {.name = "preprocess",
+                                 .summary = "write what the network sees of an image to a NumPy file",
+                                 .usage = "[MODEL] IMAGE -o OUT.npy [--uint8] [options]",
+                                 .description = "Decodes, resizes (Pillow's bicubic filter), crops the centre and normalises one image as MODEL "
+                                                "wants it; without MODEL as open_clip does for 224 pixels.",
+                                 .examples = "tinyclip preprocess photo.jpg -o pixel_values.npy\n"
+                                             "tinyclip preprocess model photo.jpg -o crop.npy --uint8",
+                                 .options = options,
+                                 .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_IMAGES,
+                                 .defaults = &defaults,
+                                 .least_args = 1,
+                                 .most_args = 2,
+                                 .run = run};

@@ -110,7 +110,8 @@ const cli_verb cmd_score = {
     .summary = "compare images with texts",
     .usage = "MODEL --image F [--image F]... --text T [--text T]... [options]",
     .description = "Prints for each image and text the logit (logit scale times cosine) and the probability of the text for that image.\n"
-                   "With --json: image_embeds and text_embeds (of unit length), logits_per_image, logits_per_text and probs (softmax over the texts), as transformers' "
+                   "With --json: image_embeds and text_embeds (of unit length), logits_per_image, logits_per_text and probs (softmax over the "
+                   "texts), as transformers' "
                    "CLIPModel gives them.",
     .examples = "tinyclip score model --image cat.jpg --text \"a photo of a cat\" --text \"a photo of a dog\"\n"
                 "tinyclip score model --image photos/ --text \"a red car\" --json",

@@ -13,9 +13,10 @@ typedef struct tokenize {
 enum { CLIP_CONTEXT = 77 };
 
 static const tokenize defaults = {0};
-static const cli_option options[] = {{"--text", "T", CLI_LIST, offsetof(tokenize, texts), "a text", 0, 0, NULL},
-                                     {"--texts-file", "F", CLI_TEXT, offsetof(tokenize, texts_file), "texts, one a line; - is standard input", 0, 0, NULL},
-                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {
+    {"--text", "T", CLI_LIST, offsetof(tokenize, texts), "a text", 0, 0, NULL},
+    {"--texts-file", "F", CLI_TEXT, offsetof(tokenize, texts_file), "texts, one a line; - is standard input", 0, 0, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* A row of the JSON array, or the ids before the padding on one line. */
 static void put_ids(json_t *rows, const int32_t *ids, int context, int length) {
@@ -78,7 +79,8 @@ const cli_verb cmd_tokenize = {
     .name = "tokenize",
     .summary = "print the token ids of texts",
     .usage = "[MODEL] --text T [--text T]... [options]\n[MODEL] --texts-file F [options]",
-    .description = "Without MODEL the vocabulary is CLIP's, which is built in, and the context 77. A text that is too long is cut, the last id being the end of text; a line on "
+    .description = "Without MODEL the vocabulary is CLIP's, which is built in, and the context 77. A text that is too long is cut, the last id being "
+                   "the end of text; a line on "
                    "standard error says so.\nPrints one line a text, the ids without padding; with --json {\"input_ids\": [[...]]}, padded.",
     .examples = "tinyclip tokenize --text \"a photo of a cat\"\n"
                 "tinyclip tokenize model --texts-file captions.txt --json",

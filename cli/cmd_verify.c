@@ -13,7 +13,8 @@ typedef struct verify {
 
 static const verify defaults = {.tolerance = 0};
 static const cli_option options[] = {
-    {"--input", "F", CLI_TEXT, offsetof(verify, input), "a .safetensors file with pixel_values and input_ids, if GOLDEN does not hold them", 0, 0, NULL},
+    {"--input", "F", CLI_TEXT, offsetof(verify, input), "a .safetensors file with pixel_values and input_ids, if GOLDEN does not hold them", 0, 0,
+     NULL},
     {"--tolerance", "X", CLI_REAL, offsetof(verify, tolerance), "fail if any value differs by more than X; 0: only report", 0, 1e30, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -21,7 +22,7 @@ static const cli_option options[] = {
 typedef struct outputs {
     cli_model model;
     size_t images, texts;
-    float *image, *text, *image_unit, *text_unit;    /* [I,E], [T,E] */
+    float *image, *text, *image_unit, *text_unit;   /* [I,E], [T,E] */
     float *per_image, *per_text, *p_image, *p_text; /* [I,T], [T,I] */
     float scale;
 } outputs;
@@ -52,7 +53,8 @@ static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
     float *pixels = cli_new(n * 3 * (size_t)side * (size_t)side, sizeof *pixels);
     o->image = cli_new(n * dim, sizeof *o->image);
     o->images = n;
-    tc_status status = tc_tensor_read(t, 0, tc_tensor_numel(t), pixels) ? TC_OK : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
+    tc_status status =
+        tc_tensor_read(t, 0, tc_tensor_numel(t), pixels) ? TC_OK : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
     if (status == TC_OK) status = tc_session_encode_image(o->model.session, pixels, (int)n, o->image, err);
     free(pixels);
     return status;
@@ -92,7 +94,9 @@ static void compare_pairs(outputs *o) {
 
 static tc_status compute(outputs *o, const tc_store *golden, const tc_store *input, tc_error *err) {
     const tc_tensor *pixels = find_input(golden, input, "pixel_values"), *ids = find_input(golden, input, "input_ids");
-    if (!pixels && !ids) return tc_fail(err, TC_EARG, "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input", tc_store_path(golden));
+    if (!pixels && !ids)
+        return tc_fail(err, TC_EARG, "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input",
+                       tc_store_path(golden));
     o->scale = (float)exp((double)o->model.info->logit_scale);
     tc_status status = pixels ? embed_images(o, pixels, err) : TC_OK;
     if (status == TC_OK && ids) status = embed_texts(o, ids, err);
@@ -125,9 +129,15 @@ static const float *find_output(const outputs *o, const char *name, size_t shape
         const char *name;
         const float *x, *unit;
         size_t rows, columns;
-    } all[] = {{"image_embeds", o->image, o->image_unit, i, e}, {"text_embeds", o->text, o->text_unit, t, e}, {"image_embeds_norm", o->image_unit, NULL, i, e},
-               {"text_embeds_norm", o->text_unit, NULL, t, e}, {"logits_per_image", o->per_image, NULL, i, t}, {"logits_per_text", o->per_text, NULL, t, i},
-               {"probs", o->p_image, NULL, i, t}, {"probs_per_image", o->p_image, NULL, i, t}, {"probs_per_text", o->p_text, NULL, t, i},
+    } all[] = {{"image_embeds", o->image, o->image_unit, i, e},
+               {"text_embeds", o->text, o->text_unit, t, e},
+               {"image_embeds_norm", o->image_unit, NULL, i, e},
+               {"text_embeds_norm", o->text_unit, NULL, t, e},
+               {"logits_per_image", o->per_image, NULL, i, t},
+               {"logits_per_text", o->per_text, NULL, t, i},
+               {"probs", o->p_image, NULL, i, t},
+               {"probs_per_image", o->p_image, NULL, i, t},
+               {"probs_per_text", o->p_text, NULL, t, i},
                {"logit_scale_exp", &o->scale, NULL, 1, 1}};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (strcmp(all[k].name, name) != 0) continue;
@@ -148,7 +158,8 @@ static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, diff
     char text[96];
     bool fits = (size_t)tc_tensor_numel(t) == n && (t->ndim < 1 || (size_t)t->shape[t->ndim - 1] == shape[1]);
     if (!fits)
-        return tc_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", t->name, tc_shape_text(t->ndim, t->shape, text, sizeof text), shape[0], shape[1]);
+        return tc_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", t->name,
+                       tc_shape_text(t->ndim, t->shape, text, sizeof text), shape[0], shape[1]);
     float *want = cli_new(n, sizeof *want);
     if (!tc_tensor_read(t, 0, (int64_t)n, want)) {
         free(want);
@@ -235,18 +246,20 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_verify = {
-    .name = "verify",
-    .summary = "compare a model's outputs with saved ones",
-    .usage = "MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]",
-    .description = "GOLDEN holds outputs that another program computed: image_embeds, text_embeds, image_embeds_norm, text_embeds_norm, logits_per_image, logits_per_text, "
-                   "probs (softmax over texts), probs_per_image, probs_per_text, logit_scale_exp; and the inputs pixel_values and input_ids, unless --input names another "
-                   "file for them. Prints the cosine and the largest difference for each output found. Embeddings of unit length are compared with the normalised ones.",
-    .examples = "tinyclip verify model golden.safetensors\n"
-                "tinyclip verify model expected.safetensors --input input.safetensors --tolerance 1e-4",
-    .options = options,
-    .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
-    .defaults = &defaults,
-    .least_args = 2,
-    .most_args = 2,
-    .run = run};
+const cli_verb cmd_verify = {.name = "verify",
+                             .summary = "compare a model's outputs with saved ones",
+                             .usage = "MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]",
+                             .description = "GOLDEN holds outputs that another program computed: image_embeds, text_embeds, image_embeds_norm, "
+                                            "text_embeds_norm, logits_per_image, logits_per_text, "
+                                            "probs (softmax over texts), probs_per_image, probs_per_text, logit_scale_exp; and the inputs "
+                                            "pixel_values and input_ids, unless --input names another "
+                                            "file for them. Prints the cosine and the largest difference for each output found. Embeddings of unit "
+                                            "length are compared with the normalised ones.",
+                             .examples = "tinyclip verify model golden.safetensors\n"
+                                         "tinyclip verify model expected.safetensors --input input.safetensors --tolerance 1e-4",
+                             .options = options,
+                             .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
+                             .defaults = &defaults,
+                             .least_args = 2,
+                             .most_args = 2,
+                             .run = run};

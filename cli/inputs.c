@@ -96,7 +96,8 @@ tc_status cli_lines(const char *path, bool keep_blank, cli_list *out, tc_error *
     size_t size = 0, number = 1;
     bool standard = strcmp(path, "-") == 0;
     tc_status status = standard ? read_stdin(&data, &size, err) : tc_file_read(path, TEXT_LIMIT, &data, &size, err);
-    for (size_t at = 0; at < size && status == TC_OK; number++) {
+    size_t mark = status == TC_OK && size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    for (size_t at = mark; at < size && status == TC_OK; number++) {
         char *line = data + at, *end = memchr(line, '\n', size - at);
         size_t n = end ? (size_t)(end - line) : size - at;
         at += n + 1;

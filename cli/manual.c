@@ -1,4 +1,5 @@
-/* manual.c - the manual page, in roff, from the tables that the help texts come from, so that the two say the same. docs/tinyclip.1 is this output. */
+/* manual.c - the manual page, in roff, from the tables that the help texts come from, so that the two say the same. docs/tinyclip.1 is this output.
+ */
 #include "cli.h"
 
 #include <string.h>
@@ -79,10 +80,11 @@ void cli_print_manual(void) {
         put(cli_verb_at(i)->summary, -1);
         printf("\n");
     }
-    printf(".PP\nA MODEL is a Hugging Face folder, a single .safetensors file of this program, or a .safetensors file with OpenCLIP's names and its\n"
-           "configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
-           "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
-           "standard input, one name a line.\n");
+    printf(
+        ".PP\nA MODEL is a Hugging Face folder, a single .safetensors file of this program, or a .safetensors file with OpenCLIP's names and its\n"
+        "configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
+        "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
+        "standard input, one name a line.\n");
     for (size_t i = 0; cli_verb_at(i); i++) put_verb(cli_verb_at(i));
     printf(".SH \"COMMON OPTIONS\"\n");
     static const cli_common none;

@@ -1,5 +1,6 @@
 /* opened.c - a model with all that a verb needs of it: tokenizer, preprocessing, session; and what it makes of images and texts. */
 #include "cli.h"
+#include "net/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,13 +41,33 @@ bool cli_is_configuration(const char *path) {
     return tc_ends_with(path, ".json");
 }
 
+/* A configuration's model with zeros for weights: random ones take seconds that a question about sizes need not wait for. */
+static tc_status create_sizes(tc_model **out, const char *path, tc_error *err) {
+    tc_config c;
+    tc_status status = tc_config_open(&c, path, err);
+    if (status == TC_OK) status = tc_model_new_flat(out, &c, err);
+    if (status != TC_OK) return status;
+    tc_model *m = *out;
+    const tc_param *scale = &m->params.items[m->params.count - 1];
+    m->flat[scale->offset] = (tc_real)(float)scale->init_mean;
+    m->tokenizer_kind = TC_TOKENIZER_HF;
+    m->preprocess.order = TC_IMAGE_HF;
+    m->source = tc_strdup("configuration");
+    status = m->source ? tc_model_finish(m, err) : tc_fail_memory(err, 16);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}
+
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
     tc_model *model = NULL;
     tc_open_options open = tc_open_options_default();
     open.config = o->model_config;
     *m = (cli_model){0};
-    bool random = flags & CLI_CONFIGS && cli_is_configuration(path);
-    tc_status status = random ? tc_model_create(&model, path, 1, err) : tc_model_open(&model, path, &open, err);
+    bool configuration = flags & (CLI_CONFIGS | CLI_SIZES) && cli_is_configuration(path);
+    tc_status status;
+    if (!configuration) status = tc_model_open(&model, path, &open, err);
+    else if (flags & CLI_SIZES) status = create_sizes(&model, path, err);
+    else status = tc_model_create(&model, path, 1, err);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
 }
 
@@ -96,7 +117,8 @@ tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *emb
     tc_status status = TC_OK;
     for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
-        for (int i = 0; i < batch && status == TC_OK; i++) status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
+        for (int i = 0; i < batch && status == TC_OK; i++)
+            status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
         if (status == TC_OK) status = tc_session_encode_text(m->session, ids, batch, context, embeds + at * (size_t)m->info->embed_dim, err);
     }
     free(ids);

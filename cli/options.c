@@ -129,7 +129,8 @@ static int check_count(const cli_verb *verb, const cli_list *args) {
     if (verb->most_args >= 0 && n > verb->most_args) return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
     if (n >= verb->least_args) return CLI_DONE;
     const char *end = strpbrk(verb->usage, "\n");
-    return cli_usage(verb, "an argument is missing; usage: tinyclip %s %.*s", verb->name, end ? (int)(end - verb->usage) : (int)strlen(verb->usage), verb->usage);
+    return cli_usage(verb, "an argument is missing; usage: tinyclip %s %.*s", verb->name, end ? (int)(end - verb->usage) : (int)strlen(verb->usage),
+                     verb->usage);
 }
 
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code) {
@@ -190,8 +191,8 @@ static void print_option(const cli_option *o, const void *values) {
     if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", o->choices);
     else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
     bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
-    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "", has_default ? " [" : "", has_default ? fallback : "",
-             has_default ? "]" : "");
+    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "", has_default ? " [" : "",
+             has_default ? fallback : "", has_default ? "]" : "");
     int column = printf("  %s%s", o->name, value);
     if (column > 26) column = printf("\n") - 1;
     column += printf("%*s", 28 - column, "");

@@ -12,27 +12,35 @@ const cli_option cli_training_options[] = {
     {"--epochs", "X", CLI_REAL, offsetof(training, epochs), "passes over the data; --steps or --epochs is needed", 0, 1e9, NULL},
     {"--batch", "N", CLI_INT, offsetof(training, batch), "pairs a step", 1, 1 << 20, NULL},
     {"--lr", "X", CLI_REAL, offsetof(training, lr), "peak learning rate", 0, 1e3, NULL},
-    {"--warmup", "N", CLI_REAL, offsetof(training, warmup), "steps of linear warm-up before the cosine; -1: a tenth of the steps, at most 2000", -1, 1e12, NULL},
+    {"--warmup", "N", CLI_REAL, offsetof(training, warmup), "steps of linear warm-up before the cosine; -1: a tenth of the steps, at most 2000", -1,
+     1e12, NULL},
     {"--wd", "X", CLI_REAL, offsetof(training, wd), "weight decay of the matrices", 0, 1e3, NULL},
     {"--beta1", "X", CLI_REAL, offsetof(training, beta1), "AdamW's decay of the first moment", 0, 1, NULL},
     {"--beta2", "X", CLI_REAL, offsetof(training, beta2), "AdamW's decay of the second moment", 0, 1, NULL},
     {"--eps", "X", CLI_REAL, offsetof(training, eps), "AdamW's epsilon", 1e-30, 1, NULL},
     {"--clip", "X", CLI_REAL, offsetof(training, clip), "largest norm of the gradient; 0: any", 0, 1e12, NULL},
     {"--logit-scale", "X", CLI_REAL, offsetof(training, logit_scale), "fixed scale of the logits; 0: learnt, from 1/0.07 on", 0, 1e4, NULL},
-    {"--crop-scale-min", "X", CLI_REAL, offsetof(training, crop_scale_min), "random resized crop: the smallest part of the area that is kept; 1: no random crop", 1e-6, 1, NULL},
+    {"--crop-scale-min", "X", CLI_REAL, offsetof(training, crop_scale_min),
+     "random resized crop: the smallest part of the area that is kept; 1: no random crop", 1e-6, 1, NULL},
     {"--flip", NULL, CLI_FLAG, offsetof(training, flip), "mirror half of the images", 0, 0, NULL},
     {"--seed", "N", CLI_INT, offsetof(training, seed), "of the weights, the order and the augmentation", 0, 9e15, NULL},
     {"--workers", "N", CLI_INT, offsetof(training, workers), "threads that decode images; 0: chosen", 0, 1024, NULL},
-    {"--checkpoint-every", "N", CLI_INT, offsetof(training, checkpoint_every), "steps between checkpoints; 0: only at the end and when stopped", 0, 1e12, NULL},
+    {"--checkpoint-every", "N", CLI_INT, offsetof(training, checkpoint_every), "steps between checkpoints; 0: only at the end and when stopped", 0,
+     1e12, NULL},
     {"--resume", NULL, CLI_FLAG, offsetof(training, resume), "go on from the newest checkpoint in DIR, with the same options", 0, 0, NULL},
-    {"--stop-after", "N", CLI_INT, offsetof(training, stop_after), "stop after this many steps of this run, with a checkpoint; 0: run to the end", 0, 1e12, NULL},
-    {"--split", "PART", CLI_CHOICE, offsetof(training, data.split), "the part of the data; without it train for the named sets, all for the others", 0, 0, "train|test|all"},
-    {"--templates", "F", CLI_TEXT, offsetof(training, data.templates), "prompt templates of labelled data, one a line, with {} in the place of the class; without it the data's own",
+    {"--stop-after", "N", CLI_INT, offsetof(training, stop_after), "stop after this many steps of this run, with a checkpoint; 0: run to the end", 0,
+     1e12, NULL},
+    {"--split", "PART", CLI_CHOICE, offsetof(training, data.split), "the part of the data; without it train for the named sets, all for the others",
+     0, 0, "train|test|all"},
+    {"--templates", "F", CLI_TEXT, offsetof(training, data.templates),
+     "prompt templates of labelled data, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
+    {"--caption-column", "C", CLI_TEXT, offsetof(training, data.caption_column),
+     "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
+    {"--image-column", "C", CLI_TEXT, offsetof(training, data.image_column), "column of a .csv that holds the images; without it found by its name",
      0, 0, NULL},
-    {"--caption-column", "C", CLI_TEXT, offsetof(training, data.caption_column), "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
-    {"--image-column", "C", CLI_TEXT, offsetof(training, data.image_column), "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
     {"--eval-data", "D", CLI_TEXT, offsetof(training, eval.spec), "labelled data for the zero-shot accuracy while training", 0, 0, NULL},
-    {"--eval-split", "PART", CLI_CHOICE, offsetof(training, eval.split), "the part of it; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
+    {"--eval-split", "PART", CLI_CHOICE, offsetof(training, eval.split), "the part of it; without it test for the named sets, all for the others", 0,
+     0, "train|test|all"},
     {"--eval-templates", "F", CLI_TEXT, offsetof(training, eval.templates), "its templates; without it its own", 0, 0, NULL},
     {"--eval-every", "N", CLI_INT, offsetof(training, eval_every), "steps between evaluations; 0: only at the end", 0, 1e12, NULL},
     {"--eval-limit", "N", CLI_INT, offsetof(training, eval_limit), "samples of an evaluation; 0: all", 0, 1e15, NULL},
@@ -43,7 +51,8 @@ int cli_training_check(const cli_verb *verb, const training *t) {
     if (!t->out) return cli_usage(verb, "name the folder for the result with --out");
     if ((t->steps > 0) == (t->epochs > 0)) return cli_usage(verb, "give one of --steps and --epochs");
     if (t->beta1 >= 1 || t->beta2 >= 1) return cli_usage(verb, "--beta1 and --beta2 must be below 1");
-    if (!t->eval.spec && (t->eval.split || t->eval.templates || t->eval_every || t->eval_limit)) return cli_usage(verb, "name the data to evaluate on with --eval-data");
+    if (!t->eval.spec && (t->eval.split || t->eval.templates || t->eval_every || t->eval_limit))
+        return cli_usage(verb, "name the data to evaluate on with --eval-data");
     return CLI_DONE;
 }
 

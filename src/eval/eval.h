@@ -9,8 +9,8 @@ char *tc_template_fill(const char *form, const char *name);
 
 /* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and normalised again. *cut (may be NULL) gets
  * the number of prompts that were longer than the context. */
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes, const char *const *templates,
-                              int n_templates, float *weights, int64_t *cut, tc_error *err);
+tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes,
+                              const char *const *templates, int n_templates, float *weights, int64_t *cut, tc_error *err);
 
 /* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by class gives every class. */
 typedef struct tc_selection {
@@ -19,7 +19,8 @@ typedef struct tc_selection {
 tc_selection tc_select(int64_t total, int64_t limit);
 int64_t tc_selected(const tc_selection *s, int64_t i);
 
-/* Images of a source through the image tower, batch by batch. A sample whose image cannot be read is left out, counted and, the first few times, logged. */
+/* Images of a source through the image tower, batch by batch. A sample whose image cannot be read is left out, counted and, the first few times,
+ * logged. */
 typedef struct tc_image_pass {
     const tc_data *data;
     const tc_preprocess *preprocess;
@@ -29,9 +30,9 @@ typedef struct tc_image_pass {
     tc_selection selection;
     const char *what; /* for the line of progress */
     double start;
-    int64_t at, skipped;      /* samples done, left out */
-    float *pixels, *embeds;   /* of the batch; embeds [n,E] has unit rows */
-    int64_t *index;           /* sample numbers of its rows */
+    int64_t at, skipped;    /* samples done, left out */
+    float *pixels, *embeds; /* of the batch; embeds [n,E] has unit rows */
+    int64_t *index;         /* sample numbers of its rows */
     tc_error *errors;
 } tc_image_pass;
 tc_status tc_image_pass_start(tc_image_pass *p, const tc_model *m, tc_error *err);

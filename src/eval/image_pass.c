@@ -17,7 +17,8 @@ int64_t tc_selected(const tc_selection *s, int64_t i) {
 tc_status tc_image_pass_start(tc_image_pass *p, const tc_model *m, tc_error *err) {
     const tc_model_info *info = tc_model_get_info(m);
     if (p->preprocess->crop != info->image_size)
-        return tc_fail(err, TC_EARG, "the preprocessing makes images of %d pixels, but the model's image_size is %d", p->preprocess->crop, info->image_size);
+        return tc_fail(err, TC_EARG, "the preprocessing makes images of %d pixels, but the model's image_size is %d", p->preprocess->crop,
+                       info->image_size);
     size_t pixels = 3 * (size_t)info->image_size * (size_t)info->image_size;
     p->embed_dim = info->embed_dim;
     p->start = tc_now();
@@ -62,7 +63,8 @@ tc_status tc_image_pass_next(tc_image_pass *p, int *n, tc_error *err) {
 #pragma omp parallel for schedule(dynamic) num_threads(tc_threads())
     for (int i = 0; i < batch; i++) {
         p->errors[i].status = TC_OK;
-        p->errors[i].status = tc_data_image(p->data, tc_selected(&p->selection, p->at + i), p->preprocess, p->pixels + (size_t)i * size, &p->errors[i]);
+        p->errors[i].status =
+            tc_data_image(p->data, tc_selected(&p->selection, p->at + i), p->preprocess, p->pixels + (size_t)i * size, &p->errors[i]);
     }
     *n = close_gaps(p, batch, size);
     p->at += batch;

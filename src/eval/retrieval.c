@@ -10,9 +10,9 @@ typedef struct captions {
     const tc_data *data;
     const tc_tokenizer *tokenizer;
     int context;
-    int32_t *ids;    /* [TEXTS_AT_ONCE,context] */
+    int32_t *ids;     /* [TEXTS_AT_ONCE,context] */
     tc_error *errors; /* [TEXTS_AT_ONCE] */
-    int *cut;        /* [TEXTS_AT_ONCE] */
+    int *cut;         /* [TEXTS_AT_ONCE] */
 } captions;
 
 static tc_status one_caption(captions *c, int64_t sample, int i, tc_error *err) {

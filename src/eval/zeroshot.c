@@ -24,9 +24,9 @@ typedef struct prompts {
     const char *const *names, *const *templates;
     int n_templates, context;
     int64_t cut;
-    int32_t *ids;     /* [PROMPTS_AT_ONCE,context] */
-    float *embeds;    /* [classes at once,templates,E] */
-    float *columns;   /* [E,classes at once] */
+    int32_t *ids;   /* [PROMPTS_AT_ONCE,context] */
+    float *embeds;  /* [classes at once,templates,E] */
+    float *columns; /* [E,classes at once] */
 } prompts;
 
 static tc_status tokenize_prompt(prompts *p, const tc_tokenizer *t, int64_t prompt, int32_t *ids, tc_error *err) {
@@ -50,8 +50,8 @@ static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t,
     return status;
 }
 
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes, const char *const *templates,
-                              int n_templates, float *weights, int64_t *cut, tc_error *err) {
+tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes,
+                              const char *const *templates, int n_templates, float *weights, int64_t *cut, tc_error *err) {
     const tc_model_info *info = tc_model_get_info(m);
     int dim = info->embed_dim, at_once = n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / n_templates : 1;
     if (at_once > classes) at_once = classes;
@@ -84,7 +84,8 @@ void tc_zeroshot_result_free(tc_zeroshot_result *r) {
     *r = (tc_zeroshot_result){0};
 }
 
-static tc_status class_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights, tc_error *err) {
+static tc_status class_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
+                               tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
     int classes = tc_data_classes(d), n = tc_data_templates(d);
     const char **names = tc_new((size_t)classes, sizeof *names), **templates = tc_new((size_t)n + 1, sizeof *templates);
@@ -136,7 +137,8 @@ static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t,
 tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
                            void *log_user, tc_zeroshot_result *result, tc_error *err) {
     *result = (tc_zeroshot_result){.classes = tc_data_classes(d)};
-    if (result->classes < 1) return tc_fail(err, TC_EARG, "zero-shot classification needs labelled data; this data has captions, which retrieval takes");
+    if (result->classes < 1)
+        return tc_fail(err, TC_EARG, "zero-shot classification needs labelled data; this data has captions, which retrieval takes");
     tc_image_pass pass = {.data = d, .preprocess = p, .log = {log, log_user}, .selection = tc_select(tc_data_count(d), limit), .what = "zero-shot"};
     result->class_count = tc_new((size_t)result->classes, sizeof *result->class_count);
     result->class_correct = tc_new((size_t)result->classes, sizeof *result->class_correct);
