@@ -212,8 +212,10 @@ static inline void webp_file(tc_buf *b, const uint8_t *pixels, int width, int he
     uint8_t *out = NULL;
     size_t size;
     int stride = width * channels;
-    if (channels == 4) size = lossless ? WebPEncodeLosslessRGBA(pixels, width, height, stride, &out) : WebPEncodeRGBA(pixels, width, height, stride, 90, &out);
-    else size = lossless ? WebPEncodeLosslessRGB(pixels, width, height, stride, &out) : WebPEncodeRGB(pixels, width, height, stride, 90, &out);
+    if (channels == 4 && lossless) size = WebPEncodeLosslessRGBA(pixels, width, height, stride, &out);
+    else if (channels == 4) size = WebPEncodeRGBA(pixels, width, height, stride, 90, &out);
+    else if (lossless) size = WebPEncodeLosslessRGB(pixels, width, height, stride, &out);
+    else size = WebPEncodeRGB(pixels, width, height, stride, 90, &out);
     tc_buf_add(b, out, size);
     WebPFree(out);
 }

@@ -27,8 +27,11 @@ tc_status tc_image_from_gray(tc_image *out, const uint8_t *px, int w, int h);
  * pixels are composited on white first, as transformers does. */
 void tc_image_to_rgb(const tc_image *im, bool on_white, uint8_t *rgb);
 
-/* Training augmentation: a random part of the image is cut out (torchvision's RandomResizedCrop: area between scale_min and 1 of the whole, aspect
- * 3/4 to 4/3), resized to the crop size, and flipped with probability 1/2 if `flip`. A pure function of `seed`. */
+/* Training augmentation, a pure function of `seed`: torchvision's RandomResizedCrop and RandomHorizontalFlip. Up to ten times: area = W*H times a
+ * uniform number of [scale_min,1), aspect = exp of a uniform number of [ln 3/4, ln 4/3), w = round(sqrt(area*aspect)), h = round(sqrt(area/aspect));
+ * if w x h fits into the image, its top and then its left are drawn uniformly. If none fits: the largest centred box of an aspect within
+ * 3/4 to 4/3. The box is cut out and resized to crop x crop (tc_image_resize); one more draw below 1/2 flips it, if `flip`. Draws come from
+ * tc_rng_make(seed, 0, 0) in this order. The order of steps of tc_preprocess holds here too. */
 typedef struct tc_augment {
     uint64_t seed;
     double scale_min; /* 1: no random crop: the centred crop of tc_preprocess is used */

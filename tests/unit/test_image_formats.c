@@ -310,6 +310,7 @@ static const uint8_t gif_colors[12] = {1, 2, 3, 50, 60, 70, 100, 110, 120, 255, 
 
 static void test_gif_kinds(void **state) {
     (void)state;
+    static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2};
     uint8_t pixels[9 * 17], rgb[20 * 20 * 3];
     random_bytes(pixels, sizeof pixels, 4);
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] &= 3;
@@ -319,7 +320,7 @@ static void test_gif_kinds(void **state) {
         uint8_t stored[sizeof pixels];
         size_t row = 0;
         for (int pass = 0; pass < 4 && interlaced; pass++)
-            for (int y = (const int[]){0, 4, 2, 1}[pass]; y < 17; y += (const int[]){8, 8, 4, 2}[pass]) memcpy(stored + 9 * row++, pixels + 9 * y, 9);
+            for (int y = first[pass]; y < 17; y += step[pass]) memcpy(stored + 9 * row++, pixels + 9 * y, 9);
         tc_buf b = {0};
         gif_file(&b, &k, ramp ? (const uint8_t *)"\0\0\0\1\1\1\2\2\2\3\3\3" : gif_colors, interlaced ? stored : pixels);
         tc_image im = accepted("GIF", &b);
