@@ -39,7 +39,8 @@ typedef struct tc_augment {
 } tc_augment;
 
 /* The whole preprocessing of a decoded image; augment may be NULL. pixel_values [3,S,S] and crop [S,S,3] may each be NULL. */
-tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const tc_augment *augment, float *pixel_values, uint8_t *crop, tc_error *err);
+tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const tc_augment *augment, float *pixel_values, uint8_t *crop,
+                              tc_error *err);
 
 /* Pillow's resize with the bicubic filter, `channels` 1 to 4 bytes a pixel, out [oh,ow,channels]. The order of the passes is Pillow 13's. */
 tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int ow, int oh, uint8_t *out, tc_error *err);

@@ -288,7 +288,8 @@ static void test_webp_lies(void **state) {
     random_bytes(pixels, sizeof pixels, 8);
     for (int lossless = 0; lossless < 2; lossless++)
         for (int kind = 0; kind < 5; kind++) {
-            static const char *const what[] = {"RIFF size too large", "RIFF size 2^32-2", "RIFF size too small", "chunk size too large", "RIFF size 0"};
+            static const char *const what[] = {"RIFF size too large", "RIFF size 2^32-2", "RIFF size too small", "chunk size too large",
+                                               "RIFF size 0"};
             tc_buf b = {0};
             webp_file(&b, pixels, 16, 16, 3, lossless);
             uint32_t size = (uint32_t)b.size - 8;
