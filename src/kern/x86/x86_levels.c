@@ -1,15 +1,24 @@
 /* x86_levels.c - what the x86 levels have to say to cpu.c: their tables, whether the CPU can run them, their peak loops. */
 #include "kern/x86/x86.h"
 
+#include <cpuid.h>
+
 const tc_kern *tc_kern_simd(int level)
 {
     return level == 1 ? &tc_kern_avx2 : level == 2 ? &tc_kern_avx512 : NULL;
 }
 
+/* clang's __builtin_cpu_supports does not know this one. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 bool tc_kern_simd_usable(int level)
 {
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (level == 1)
         return avx2;
     return level == 2 && avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
