@@ -63,8 +63,8 @@ static bool is_choice(const char *choices, const char *value) {
 static int range_error(const cli_verb *verb, const cli_option *o, const char *value) {
     const char *what = o->kind == CLI_INT ? "a whole number" : "a number";
     if (o->least == 0 && o->most == 0) return cli_usage(verb, "%s: '%s' is not %s", o->name, value, what);
-    if (isinf(o->most) || o->most >= 1e15) return cli_usage(verb, "%s: '%s' is not %s of at least %g", o->name, value, what, o->least);
-    return cli_usage(verb, "%s: '%s' is not %s from %g to %g", o->name, value, what, o->least, o->most);
+    if (isinf(o->most) || o->most >= 1e15) return cli_usage(verb, "%s: '%s' is not %s of at least %.15g", o->name, value, what, o->least);
+    return cli_usage(verb, "%s: '%s' is not %s from %.15g to %.15g", o->name, value, what, o->least, o->most);
 }
 
 static int set_number(const cli_verb *verb, const cli_option *o, const char *value, void *into) {

@@ -1,0 +1,79 @@
+#!/bin/sh
+# broken.sh BUILD - broken inputs: one clear line on standard error, exit code 1, nothing on standard output, no file left behind.
+. tests/cli/tap.inc
+gelu=tests/data/goldens/models/hf_vit_gelu vit=tests/data/goldens/models/hf_vit broken=tests/data/goldens/preprocess/broken
+
+fails() { # fails NAME TEXT ARG...: one line that holds TEXT
+    name=$1 text=$2
+    shift 2
+    run "$@"
+    if [ "$code" -eq 1 ] && [ ! -s "$out" ] && [ "$(wc -l <"$err")" -eq 1 ] && grep -qF -- "$text" "$err" && grep -q '^tinyclip: ' "$err"; then result "$name" 1; else
+        echo "exit code $code, expected 1 and one line with: $text" | cat - "$err" "$out" >"$scratch/why"
+        result "$name" 0 "$scratch/why"
+    fi
+}
+
+# ---- images
+for f in bad_crc.png bomb.png empty.jpg text.jpg truncated.jpg truncated.png; do
+    fails "preprocess $f" "$broken/$f: " preprocess $broken/$f -o "$scratch/x.npy"
+    fails "embed $f" "$broken/$f: " embed $vit --images $broken/$f -o "$scratch/x.npy"
+done
+holds "nothing was written" test ! -e "$scratch/x.npy"
+fails "an image that is not there" "nowhere.png: " preprocess nowhere.png -o "$scratch/x.npy"
+fails "an output folder that is not there" "$scratch/none" preprocess tests/data/goldens/preprocess/images/png_rgb.png -o "$scratch/none/x.npy"
+
+# ---- models
+fails "a model that is not there" "nowhere: no such file or folder" info nowhere
+fails "a configuration where weights are needed" "ViT-B-32: " classify ViT-B-32 x.png --labels a
+mkdir "$scratch/empty"
+fails "an empty folder" "$scratch/empty" info "$scratch/empty"
+: >"$scratch/zero.safetensors"
+fails "an empty file" "$scratch/zero.safetensors: " info "$scratch/zero.safetensors" --model-config ViT-B-32
+cp $gelu/safetensors/model.safetensors "$scratch/alone.safetensors"
+fails "no configuration beside the file" "name one with --model-config" info "$scratch/alone.safetensors"
+run info "$scratch/alone.safetensors" --model-config $gelu/safetensors/config.json
+code "with --model-config: exit code" 0
+fails "another model's configuration" "$scratch/alone.safetensors: tensor '" info "$scratch/alone.safetensors" --model-config ViT-B-32
+
+copy() { # a fresh copy of the model in $scratch/m
+    rm -rf "$scratch/m"
+    cp -r $gelu/safetensors "$scratch/m" && chmod -R u+w "$scratch/m"
+}
+copy
+size=$(wc -c <"$scratch/m/model.safetensors")
+head -c $((size - 2)) $gelu/safetensors/model.safetensors >"$scratch/m/model.safetensors"
+fails "two bytes short" "model.safetensors: " info "$scratch/m"
+copy
+printf 'xx' >>"$scratch/m/model.safetensors"
+fails "two bytes too many" "model.safetensors: " info "$scratch/m"
+copy
+printf '\377\377\377\377\377\377\377\377' | dd of="$scratch/m/model.safetensors" conv=notrunc 2>/dev/null
+fails "a header longer than the file" "model.safetensors: " info "$scratch/m"
+copy
+sed 's/"hidden_size": [0-9]*/"hidden_size": 16/' $gelu/safetensors/config.json >"$scratch/m/config.json"
+fails "a configuration of other sizes" "$scratch/m" info "$scratch/m"
+copy
+printf '{"a": 1, "a": 2}' >"$scratch/m/config.json"
+fails "a duplicate key" "config.json" info "$scratch/m"
+copy
+printf '{' >"$scratch/m/config.json"
+fails "unfinished JSON" "config.json" info "$scratch/m"
+copy
+rm "$scratch/m/config.json"
+fails "no configuration in the folder" "config.json" info "$scratch/m"
+rm -rf "$scratch/m" && cp -r $gelu/sharded "$scratch/m" && chmod -R u+w "$scratch/m"
+sed 's|"model-00001-of-00005.safetensors"|"../model-00001-of-00005.safetensors"|' $gelu/sharded/model.safetensors.index.json >"$scratch/m/model.safetensors.index.json"
+fails "an index that names a file outside" "model.safetensors.index.json" info "$scratch/m"
+cp $gelu/sharded/model.safetensors.index.json "$scratch/m/" && rm "$scratch/m/model-00003-of-00005.safetensors"
+fails "a missing shard" "model-00003-of-00005.safetensors" info "$scratch/m"
+
+# ---- arrays, configurations, data
+printf 'no array' >"$scratch/bad.npy"
+fails "an array that is none" "$scratch/bad.npy: " embed $gelu/safetensors --pixel-values "$scratch/bad.npy" -o "$scratch/x.npy"
+fails "a tensor without its name" "name the tensor too" embed $gelu/safetensors --pixel-values $gelu/input.safetensors -o "$scratch/x.npy"
+printf '{"embed_dim": -1}' >"$scratch/bad.json"
+fails "a configuration that makes no sense" "$scratch/bad.json" info "$scratch/bad.json"
+fails "data that is not there" "nowhere: " eval $vit retrieval --data nowhere
+fails "a folder without samples" "$scratch/empty: " eval $vit retrieval --data "$scratch/empty"
+fails "a golden file that is not there" "nowhere.safetensors" verify $vit nowhere.safetensors
+finish

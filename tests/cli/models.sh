@@ -1,0 +1,156 @@
+#!/bin/sh
+# models.sh BUILD - info, verify, score, embed, classify, preprocess, inherit on the golden models and images.
+. tests/cli/tap.inc
+gelu=tests/data/goldens/models/hf_vit_gelu vit=tests/data/goldens/models/hf_vit images=tests/data/goldens/preprocess/images
+
+# ---- info
+run info
+prints "info lists the built-in configurations" <<'END'
+TinyCLIP-ViT-39M-16-Text-19M
+TinyCLIP-ViT-8M-16-Text-3M
+TinyCLIP-ViT-61M-32-Text-29M
+TinyCLIP-ViT-40M-32-Text-19M
+ViT-B-32
+ViT-B-16
+ViT-B-32-quickgelu
+ViT-B-16-quickgelu
+END
+run info TinyCLIP-ViT-8M-16-Text-3M
+head -n 9 "$out" >"$scratch/head"
+mv "$scratch/head" "$out"
+prints "info of a configuration" <<'END'
+architecture  ViT, from: configuration
+embedding     512
+image         224 px in patches of 16; 10 layers, width 256, 4 heads, gelu
+text          77 ids of 49408; 3 layers, width 256, 4 heads, gelu
+parameters    23,446,017; without the token table 10,797,569 (image 8,276,992, text 2,520,576)
+MACs          image 1.787 G, text 0.191 G; computed: image 1.638 G, text of 10 tokens 0.018 G
+logit scale   2.65926
+tokenizer     hf
+preprocess    hf: resize 224, crop 224
+END
+run info $gelu/safetensors --json
+code "info --json: exit code" 0
+for key in architecture params params_without_tokens macs_image macs_text activation tensors; do
+    holds "info --json has $key" grep -q "\"$key\":" "$out"
+done
+holds "info --json: the activation of the file" grep -q '"activation": "gelu"' "$out"
+run info $vit --json
+holds "info --json: the other activation" grep -q '"activation": "quick_gelu"' "$out"
+
+# ---- verify
+run verify $gelu/safetensors $gelu/expected.safetensors --input $gelu/input.safetensors --tolerance 1e-4
+code "verify: exit code" 0
+sed 's/ .*//' "$out" >"$scratch/names"
+mv "$scratch/names" "$out"
+prints "verify compares every output" <<'END'
+output
+image_embeds
+image_embeds_norm
+logit_scale_exp
+logits_per_image
+logits_per_text
+probs_per_image
+probs_per_text
+text_embeds
+text_embeds_norm
+END
+run verify $gelu/sharded $gelu/expected.safetensors --input $gelu/input.safetensors --tolerance 1e-4 --json
+code "verify a sharded model: exit code" 0
+holds "verify --json" grep -q '"passed": true' "$out"
+run verify $gelu/safetensors $gelu/expected.safetensors --input $gelu/input.safetensors --tolerance 1e-12
+code "verify beyond the tolerance: exit code" 1
+says "verify beyond the tolerance" "an output differs by more than 1e-12"
+run verify $gelu/safetensors $gelu/expected.safetensors
+code "verify without inputs: exit code" 1
+says "verify without inputs" "there is neither pixel_values nor input_ids; name the file that holds them with --input"
+run verify $vit $vit/expected.safetensors --tolerance 1e-4
+code "verify with texts only: exit code" 0
+says "verify with texts only says what is left out" "image_embeds: not compared"
+
+# ---- embed: tensors, files, lists; the same rows whatever the way
+run embed $gelu/safetensors --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/pixels.npy"
+printf '%s: [4,20] float32\n' "$scratch/pixels.npy" | prints "embed pixel values"
+run embed $gelu/safetensors --input-ids $gelu/input.safetensors:input_ids -o "$scratch/ids.npy" --normalize --json
+code "embed ids: exit code" 0
+holds "embed --json" grep -q '"shape": \[5, 20\]' "$out"
+run embed $gelu/safetensors --pixel-values $gelu/input.safetensors:nothing -o "$scratch/x.npy"
+code "embed a tensor that is not there: exit code" 1
+says "embed a tensor that is not there" "input.safetensors: there is no tensor 'nothing'"
+run embed $gelu/safetensors --pixel-values $gelu/input.safetensors:input_ids -o "$scratch/x.npy"
+code "embed ids as pixels: exit code" 1
+says "embed ids as pixels" "the tensor is [5,24], expected [n,3,32,32]"
+run embed $vit --images $images/png_rgb.png $images/jpg_gray.jpg -o "$scratch/two.npy"
+code "embed images: exit code" 0
+printf '%s\n%s\n' $images/png_rgb.png $images/jpg_gray.jpg | "$tinyclip" embed $vit --images - -o "$scratch/list.npy" >/dev/null 2>"$err"
+same "embed a list on standard input" "$scratch/two.npy" "$scratch/list.npy"
+mkdir -p "$scratch/folder/b/c" && cp $images/jpg_gray.jpg "$scratch/folder/b/c/2.JPG" && cp $images/png_rgb.png "$scratch/folder/b/1.png" && echo no >"$scratch/folder/note.txt"
+run embed $vit --images "$scratch/folder" -o "$scratch/folder.npy"
+same "embed a folder: below, sorted, images only" "$scratch/two.npy" "$scratch/folder.npy"
+run preprocess $vit $images/png_rgb.png -o "$scratch/pixel_values.npy"
+printf '%s: [3,224,224] float32\n' "$scratch/pixel_values.npy" | prints "preprocess"
+run embed $vit --pixel-values "$scratch/pixel_values.npy" -o "$scratch/one.npy"
+run embed $vit --images $images/png_rgb.png -o "$scratch/direct.npy"
+same "preprocess, then embed, is embed" "$scratch/one.npy" "$scratch/direct.npy"
+run preprocess $images/png_rgb.png -o "$scratch/crop.npy" --uint8 --size 32
+printf '%s: [32,32,3] uint8\n' "$scratch/crop.npy" | prints "preprocess --uint8 --size"
+run preprocess $images/jpg_exif6.jpg -o "$scratch/plain.npy" --uint8
+run preprocess $images/jpg_exif6.jpg -o "$scratch/turned.npy" --uint8 --exif
+holds "--exif turns" sh -c "! cmp -s '$scratch/plain.npy' '$scratch/turned.npy'"
+
+# ---- score and classify
+run score $vit --image $images/png_rgb.png --image $images/jpg_gray.jpg --text "a cat" --text "a dog" --text "a bird" --json
+code "score: exit code" 0
+for key in image_embeds text_embeds logits_per_image logits_per_text probs; do
+    holds "score --json has $key" grep -q "\"$key\": \[\[" "$out"
+done
+run classify $vit $images/png_rgb.png --labels "a cat, a dog,a bird" --top 2
+code "classify: exit code" 0
+holds "classify prints the image and two labels" sh -c "[ \$(wc -l <'$out') -eq 3 ] && head -n 1 '$out' | grep -qx '$images/png_rgb.png'"
+printf 'a cat\n\na dog\na bird\n' >"$scratch/labels"
+cp "$out" "$scratch/first"
+run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --top 2
+same "labels from a file" "$out" "$scratch/first"
+run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --top 2 --template "a photo of a {}." --threads 1
+same "the default template; one thread" "$out" "$scratch/first"
+run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --template "a photo"
+code "a template without a place: exit code" 1
+says "a template without a place" "--template 'a photo': there is no {} in it"
+run classify $vit $images/png_rgb.png tests/data/goldens/preprocess/broken/text.jpg $images/jpg_gray.jpg --labels-file "$scratch/labels" --top 1 --json
+code "classify goes on after a bad image, and fails: exit code" 1
+holds "classify goes on after a bad image" sh -c "tr '{' '\n' <'$out' | grep -c '\"image\":' | grep -qx 3 && grep -q '\"error\":' '$out'"
+run classify $vit "$scratch/folder/b/c" --labels ,
+code "no labels: exit code" 1
+says "no labels" "--labels: there are no labels"
+mkdir "$scratch/empty"
+run classify $vit "$scratch/empty" --labels a
+code "a folder without images: exit code" 1
+says "a folder without images" "$scratch/empty: the folder holds no image"
+
+# ---- inherit
+config='{"embed_dim":20,"vision_cfg":{"image_size":32,"layers":1,"width":12,"patch_size":8,"head_width":4,"mlp_ratio":2},
+"text_cfg":{"context_length":24,"vocab_size":321,"width":8,"heads":1,"layers":1}}'
+printf '%s' "$config" >"$scratch/student.json"
+run inherit $gelu/safetensors --config "$scratch/student.json" -o "$scratch/student"
+code "inherit: exit code" 0
+run inherit $gelu/safetensors --config "$scratch/student.json" -o "$scratch/student.safetensors"
+code "inherit into a file: exit code" 0
+run embed "$scratch/student" --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/a.npy"
+run embed "$scratch/student.safetensors" --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/b.npy"
+same "a folder and a file of one model give the same" "$scratch/a.npy" "$scratch/b.npy"
+run info "$scratch/student.safetensors" --json
+holds "the file carries a card" grep -q '"method": "manual weight inheritance' "$out"
+run inherit $gelu/safetensors --config ViT-B-32 -o "$scratch/larger"
+code "inherit a larger student: exit code" 1
+holds "inherit a larger student writes nothing" test ! -e "$scratch/larger"
+
+# ---- bench
+run bench "$scratch/student" --batch 2 --seconds 0.01 --threads 1 --json
+code "bench: exit code" 0
+for key in images_per_second texts_per_second pairs_per_second image_latency_ms peak_gmacs peak_fraction batch threads cpu_level; do
+    holds "bench --json has $key" grep -q "\"$key\":" "$out"
+done
+run bench "$scratch/student" --teacher $gelu/safetensors --batch 2 --steps 1 --threads 1 --json
+code "bench of a step: exit code" 0
+holds "bench of a step" grep -q '"distill_step_ms":' "$out"
+finish

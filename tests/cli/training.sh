@@ -1,0 +1,102 @@
+#!/bin/sh
+# training.sh BUILD - train, inherit, distill, eval on a few small pictures made here; stop and resume.
+. tests/cli/tap.inc
+
+# A picture of 2x2 pixels of one colour, BMP. picture FILE BLUE GREEN RED (octal)
+picture() {
+    printf 'BM\106\0\0\0\0\0\0\0\066\0\0\0\050\0\0\0\002\0\0\0\002\0\0\0\001\0\030\0\0\0\0\0\020\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$1"
+    printf "\\$2\\$3\\$4\\$2\\$3\\$4\\0\\0\\$2\\$3\\$4\\$2\\$3\\$4\\0\\0" >>"$1"
+}
+mkdir -p "$scratch/pairs"
+i=0
+while [ $i -lt 12 ]; do
+    case $((i % 3)) in
+    0) picture "$scratch/pairs/$i.bmp" 000 000 3$((i % 8))7 && echo "something red" >"$scratch/pairs/$i.txt" ;;
+    1) picture "$scratch/pairs/$i.bmp" 000 3$((i % 8))7 000 && echo "a green thing" >"$scratch/pairs/$i.txt" ;;
+    2) picture "$scratch/pairs/$i.bmp" 3$((i % 8))7 000 000 && echo "this is blue" >"$scratch/pairs/$i.txt" ;;
+    esac
+    i=$((i + 1))
+done
+echo "no picture" >"$scratch/pairs/broken.bmp" && echo "a broken picture" >"$scratch/pairs/broken.txt"
+tower() { # tower LAYERS WIDTH TEXT_LAYERS TEXT_WIDTH
+    printf '{"embed_dim":16,"vision_cfg":{"image_size":8,"layers":%d,"width":%d,"patch_size":4,"head_width":8},' "$1" "$2"
+    printf '"text_cfg":{"context_length":8,"vocab_size":49408,"width":%d,"heads":%d,"layers":%d}}\n' "$4" $(($4 / 8)) "$3"
+}
+tower 2 32 2 16 >"$scratch/teacher.json"
+tower 1 16 1 8 >"$scratch/student.json"
+
+common="--data $scratch/pairs --batch 6 --threads 1 --lr 1e-3"
+run train --config "$scratch/teacher.json" $common --out "$scratch/run" --steps 8
+code "train: exit code" 0
+for f in model/config.json model/model.safetensors model/preprocessor_config.json log.jsonl; do
+    holds "train leaves $f" test -s "$scratch/run/$f"
+done
+holds "log.jsonl has a line a step" sh -c "[ \$(grep -c '\"step\":' '$scratch/run/log.jsonl') -eq 8 ]"
+says "the data is told before the first step" "13 pairs of image and caption"
+says "three examples are named" "example: "
+says "the memory is told" "memory: "
+run train --config "$scratch/teacher.json" $common --out "$scratch/run" --steps 8
+code "train into the folder of another run: exit code" 1
+says "train into the folder of another run" "there are checkpoints of another run in it"
+
+run train --config "$scratch/teacher.json" $common --out "$scratch/again" --steps 8 --stop-after 3 --json
+code "train --stop-after: exit code" 0
+holds "train --json" grep -q '"steps": 3,' "$out"
+holds "a run that was stopped leaves no model" test ! -e "$scratch/again/model"
+run train --config "$scratch/teacher.json" $common --out "$scratch/again" --steps 8 --resume
+code "train --resume: exit code" 0
+same "stopped and resumed is never stopped" "$scratch/run/model/model.safetensors" "$scratch/again/model/model.safetensors"
+run train --config "$scratch/teacher.json" $common --out "$scratch/again" --steps 9 --resume
+code "resume with other settings: exit code" 1
+
+run train --init "$scratch/run/model" --config "$scratch/student.json" $common --out "$scratch/other" --steps 1
+code "--init of another size than --config: exit code" 1
+says "--init of another size than --config" "tensor 'vision_model.embeddings.class_embedding' is [32], expected [16]"
+run train --init "$scratch/run/model" $common --out "$scratch/more" --epochs 0.5
+code "train --init --epochs: exit code" 0
+
+# A signal finishes the step, saves, and ends well.
+"$tinyclip" train --config "$scratch/teacher.json" $common --out "$scratch/stopped" --steps 1000000 >"$out" 2>"$err" </dev/null &
+pid=$!
+tries=0
+while ! grep -q '^step ' "$err" && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+kill -TERM $pid
+wait $pid
+code=$?
+code "SIGTERM: exit code" 0
+says "SIGTERM: it is said how to go on" "go on with resume"
+holds "SIGTERM: a checkpoint is there" sh -c "ls '$scratch/stopped'/checkpoint-*"
+
+run distill --teacher "$scratch/run/model" --student "$scratch/student.json" --inherit $common --out "$scratch/distilled" --steps 4
+code "distill --inherit: exit code" 0
+run inherit "$scratch/run/model" --config "$scratch/student.json" -o "$scratch/inherited"
+run distill --teacher "$scratch/run/model" --student "$scratch/inherited" $common --out "$scratch/distilled2" --steps 4
+same "distill --inherit is inherit, then distill" "$scratch/distilled/model/model.safetensors" "$scratch/distilled2/model/model.safetensors"
+run distill --teacher "$scratch/run/model" --student "$scratch/inherited" --inherit $common --out "$scratch/x" --steps 4
+code "--inherit with a model as the student: exit code" 1
+says "--inherit with a model as the student" "--inherit needs a configuration as the student; this is a model"
+
+run eval "$scratch/run/model" retrieval --data "$scratch/pairs" --json
+code "eval retrieval: exit code" 0
+holds "eval retrieval: the bad picture is counted" grep -q '"pairs": 12, "skipped": 1,' "$out"
+for key in R@1 R@5 R@10 mean_rank median_rank; do
+    holds "eval retrieval has $key both ways" sh -c "grep -q '\"image_to_text_$key\":' '$out' && grep -q '\"text_to_image_$key\":' '$out'"
+done
+run eval "$scratch/run/model" zeroshot --data "$scratch/pairs"
+code "zero-shot without labels: exit code" 1
+says "zero-shot without labels" "zero-shot classification needs labelled data"
+
+# Labelled pictures: two IDX files and a list of classes; class 0 is black, class 1 white.
+printf '\0\0\010\003\0\0\0\004\0\0\0\001\0\0\0\001\0\377\0\377' >"$scratch/images.idx"
+printf '\0\0\010\001\0\0\0\004\0\001\0\001' >"$scratch/labels.idx"
+printf 'black\nwhite\n' >"$scratch/classes"
+printf '{}\na picture of {}\n' >"$scratch/templates"
+run eval "$scratch/run/model" zeroshot --data "idx:$scratch/images.idx,$scratch/labels.idx,$scratch/classes" --templates "$scratch/templates" --json
+code "eval zeroshot: exit code" 0
+holds "eval zeroshot: top-5 of two classes is all" grep -q '"images": 4, "skipped": 0, "top1": [0-9.]*, "top5": 1.0' "$out"
+holds "eval zeroshot: each class is counted" sh -c "tr '{' '\n' <'$out' | grep -q '\"name\": \"white\", \"images\": 2'"
+run train --config "$scratch/student.json" --data "idx:$scratch/images.idx,$scratch/labels.idx,$scratch/classes" --eval-data "idx:$scratch/images.idx,$scratch/labels.idx,$scratch/classes" \
+    --eval-every 2 --out "$scratch/labelled" --steps 4 --batch 4 --threads 1 --flip --crop-scale-min 0.9 --json
+code "train on labelled pictures: exit code" 0
+holds "train on labelled pictures gives the accuracy" grep -q '"top1": [01]\.' "$out"
+finish

@@ -1,0 +1,88 @@
+#!/bin/sh
+# usage.sh BUILD - help, version, and wrong usage: exit code 2, nothing on standard output, one line that tells what is wrong.
+. tests/cli/tap.inc
+
+run --version
+prints "--version" <<'END'
+tinyclip 0.1.0
+END
+code "--version: exit code" 0
+
+run
+code "no verb: exit code" 2
+holds "no verb: nothing on standard output" test ! -s "$out"
+run --help
+code "--help: exit code" 0
+for verb in classify score embed tokenize preprocess info train inherit distill eval bench verify demo; do
+    holds "--help names $verb" grep -q "^  $verb " "$out"
+done
+cp "$out" "$scratch/overview"
+for verb in $(sed -n 's/^  \([a-z]*\)  *.*/\1/p' "$scratch/overview"); do
+    run "$verb" --help
+    code "$verb --help: exit code" 0
+    holds "$verb --help: usage, options, examples" sh -c "grep -q '^usage: tinyclip $verb ' '$out' && grep -q '^options:' '$out' && grep -q '^  tinyclip\|^  find' '$out'"
+    holds "$verb --help: at most 100 columns" sh -c "! sed '/^examples:/,\$d' '$out' | grep -v '^usage:\|^       tinyclip' | grep -q '.\{101\}'"
+    run "$verb" --no-such-option
+    code "$verb with an unknown option: exit code" 2
+    printf "tinyclip %s: unknown option '--no-such-option'\nTry 'tinyclip %s --help'.\n" "$verb" "$verb" | complains "$verb with an unknown option"
+done
+
+run frobnicate
+code "unknown verb: exit code" 2
+complains "unknown verb" <<'END'
+tinyclip: 'frobnicate' is not a verb
+Try 'tinyclip --help'.
+END
+run help frobnicate
+code "help for an unknown verb: exit code" 2
+
+wrong() { # wrong MESSAGE ARG...
+    message=$1
+    shift
+    run "$@"
+    if [ "$code" -eq 2 ] && [ ! -s "$out" ] && [ "$(head -n 1 "$err")" = "tinyclip $message" ]; then result "wrong usage: $message" 1; else result "wrong usage: $message" 0 "$err"; fi
+}
+wrong "classify: an argument is missing; usage: tinyclip classify MODEL IMAGE... --labels \"a cat,a dog\" [options]" classify model
+wrong "classify: give the labels with --labels or with --labels-file" classify model image
+wrong "classify: give the labels with --labels or with --labels-file" classify model image --labels a --labels-file b
+wrong "classify: --top: '0' is not a whole number from 1 to 1000000000" classify model image --top 0
+wrong "classify: --top: '3x' is not a whole number from 1 to 1000000000" classify model image --top 3x
+wrong "classify: --top: '99999999999999999999' is not a whole number from 1 to 1000000000" classify model image --top 99999999999999999999
+wrong "classify: --labels needs a value" classify model image --labels
+wrong "classify: --json takes no value" classify model image --json=1
+wrong "classify: --tokenizer: 'bert' is none of openclip|hf" classify model image --tokenizer bert
+wrong "classify: --preprocess: 'h' is none of hf|openclip" classify model image --preprocess=h
+wrong "score: give at least one --image and one --text" score model --image x
+wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model -o x.npy
+wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model --images a b --texts-file t -o x.npy
+wrong "embed: name the file to write with -o" embed model --images a
+wrong "tokenize: give the texts with --text or with --texts-file" tokenize
+wrong "tokenize: unexpected argument 'b'" tokenize a b --text c
+wrong "preprocess: name the file to write with -o" preprocess image
+wrong "inherit: name the student's configuration with --config" inherit teacher -o student
+wrong "inherit: --names openclip writes a file: student must end in .safetensors" inherit teacher --config c --names openclip -o student
+wrong "inherit: --names hf writes a folder: s.safetensors must not end in .safetensors" inherit teacher --config c --names hf -o s.safetensors
+wrong "train: name a configuration with --config, or a model to start from with --init" train --data d --out o --steps 1
+wrong "train: give one of --steps and --epochs" train --config c --data d --out o
+wrong "train: give one of --steps and --epochs" train --config c --data d --out o --steps 1 --epochs 1
+wrong "train: name the data with --data" train --config c --out o --steps 1
+wrong "train: name the folder for the result with --out" train --config c --data d --steps 1
+wrong "train: --beta1 and --beta2 must be below 1" train --config c --data d --out o --steps 1 --beta2 1
+wrong "train: --lr: 'nan' is not a number from 0 to 1000" train --config c --data d --out o --steps 1 --lr nan
+wrong "train: name the data to evaluate on with --eval-data" train --config c --data d --out o --steps 1 --eval-every 5
+wrong "distill: name the models with --teacher and --student" distill --data d --out o --steps 1 --teacher t
+wrong "eval: 'both' is none of zeroshot, retrieval" eval model both --data d
+wrong "eval: name the data with --data" eval model zeroshot
+wrong "verify: an argument is missing; usage: tinyclip verify MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]" verify model
+
+# The manual page is printed from the same tables: docs/tinyclip.1 is renewed with `tinyclip --manual >docs/tinyclip.1`.
+run --manual
+same "docs/tinyclip.1 is what the program says" docs/tinyclip.1 "$out"
+
+if [ -w /dev/full ]; then
+    "$tinyclip" info >/dev/full 2>"$err"
+    code=$?
+    code "standard output cannot be written: exit code" 1
+    says "standard output cannot be written" "standard output"
+fi
+finish
