@@ -56,6 +56,7 @@ run train --init "$scratch/run/model" $common --out "$scratch/more" --epochs 0.5
 code "train --init --epochs: exit code" 0
 
 # A signal finishes the step, saves, and ends well.
+: >"$err"
 "$tinyclip" train --config "$scratch/teacher.json" $common --out "$scratch/stopped" --steps 1000000 >"$out" 2>"$err" </dev/null &
 pid=$!
 tries=0
