@@ -76,10 +76,11 @@ static tc_status bind_all(tc_model *m, bool hf, tc_error *err) {
 
 /* ---- preprocessing */
 
-static int side(const json_t *v) {
+/* A number, or an object: {"shortest_edge": n} for the resize (height and width would change the picture's proportions), {"height": n, "width": n} for the crop. */
+static int side(const json_t *v, bool crop) {
     if (json_is_integer(v)) return (int)json_integer_value(v);
     const json_t *edge = json_object_get(v, "shortest_edge"), *h = json_object_get(v, "height"), *w = json_object_get(v, "width");
-    if (json_is_integer(edge)) return (int)json_integer_value(edge);
+    if (!crop) return json_is_integer(edge) ? (int)json_integer_value(edge) : -1;
     return json_is_integer(h) && json_is_integer(w) && json_integer_value(h) == json_integer_value(w) ? (int)json_integer_value(h) : -1;
 }
 
@@ -102,8 +103,8 @@ tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char
     if (json_is_object(inner)) json = inner;
     tc_preprocess p = tc_preprocess_default(image_size);
     p.order = TC_IMAGE_HF;
-    if ((v = json_object_get(json, "size"))) p.resize = side(v);
-    if ((v = json_object_get(json, "crop_size"))) p.crop = side(v);
+    if ((v = json_object_get(json, "size"))) p.resize = side(v, false);
+    if ((v = json_object_get(json, "crop_size"))) p.crop = side(v, true);
     if (p.resize < 1 || p.resize > 1 << 14 || p.crop < 1 || p.crop > 1 << 14)
         return tc_fail(err, TC_EFORMAT, "%s: size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", name);
     if (!on(json, "do_resize")) p.resize = 0;

@@ -8,7 +8,8 @@ static bool matches(const tc_model *m, size_t i, const tc_tensor *t, tc_real *go
     bool same = t->ndim == p->ndim && tc_tensor_numel(t) == p->numel;
     for (int k = 0; k < p->ndim && same; k++) same = t->shape[k] == p->shape[k];
     /* The files hold F16, which widens exactly: equal bits there are equal bits here. */
-    return same && tc_tensor_read(t, 0, p->numel, wanted) && tc_model_read(m, i, got, NULL) == TC_OK && memcmp(got, wanted, (size_t)p->numel * sizeof *got) == 0;
+    return same && tc_tensor_read(t, 0, p->numel, wanted) && tc_model_read(m, i, got, NULL) == TC_OK &&
+           memcmp(got, wanted, (size_t)p->numel * sizeof *got) == 0;
 }
 
 /* The student's tensors against the file's: the same set but for logit_scale, the same shapes, the same values. */
@@ -27,8 +28,8 @@ static void compare_student(const tc_model *m, const tc_store *s, const char *la
         free(got);
         free(wanted);
     }
-    golden_report(wrong == 0 && found == tc_store_count(s), label, "%zu of %zu tensors differ, the first is %s; the file has %zu", wrong, m->params.count - 1, first,
-                  tc_store_count(s));
+    golden_report(wrong == 0 && found == tc_store_count(s), label, "%zu of %zu tensors differ, the first is %s; the file has %zu", wrong,
+                  m->params.count - 1, first, tc_store_count(s));
 }
 
 /* logit_scale is not inherited: ln(1/0.07). */
@@ -58,7 +59,8 @@ static void compare_blocks(const tc_model *student, const tc_model *teacher, con
             free(x);
             free(y);
         }
-        if (matched != json_integer_value(index)) snprintf(wrong, sizeof wrong, "block %zu comes from %d, expected %d", i, matched, (int)json_integer_value(index));
+        if (matched != json_integer_value(index))
+            snprintf(wrong, sizeof wrong, "block %zu comes from %d, expected %d", i, matched, (int)json_integer_value(index));
     }
     snprintf(name, sizeof name, "%s %s blocks", label, prefix[0] ? "visual" : "text");
     golden_report(!wrong[0] && json_array_size(list) > 0, name, "%s", wrong);
@@ -116,8 +118,10 @@ void golden_inherit(const char *dir) {
         snprintf(label, sizeof label, "inherit %.60s", name ? name : "?");
         if (json_is_array(json_object_get(json_object_get(json_object_get(c, "teacher_config"), "vision_cfg"), "layers")))
             golden_skip(label, "ResNet towers are not implemented");
-        else if (name) run_case(dir, scratch, c);
-        else golden_report(false, label, "the case has no name");
+        else if (name)
+            run_case(dir, scratch, c);
+        else
+            golden_report(false, label, "the case has no name");
     }
     scratch_remove(scratch);
     json_decref(json);

@@ -1,7 +1,7 @@
 /* golden_models.c - whole models: embeddings, logits, probabilities and hidden states of every model folder, in each layout that it is stored in.
  *
- * What there is to test is found by looking: a folder with expected.json and config.json is a model, one with expected.json and subfolders that have a
- * config.json is a model in several layouts. Inputs are input.safetensors, or images and strings that expected.json names. */
+ * What there is to test is found by looking: a folder with expected.json and config.json is a model, one with expected.json and subfolders that have
+ * a config.json is a model in several layouts. Inputs are input.safetensors, or images and strings that expected.json names. */
 #include "golden/golden.h"
 #include "net/model.h"
 
@@ -11,8 +11,8 @@
 #include <string.h>
 
 typedef struct fixture {
-    const char *dir;      /* with expected.json */
-    char label[128];      /* "models/NAME" */
+    const char *dir; /* with expected.json */
+    char label[128]; /* "models/NAME" */
     json_t *json;
     const json_t *tolerances, *e2e;
     tc_store *expected, *hidden, *input;
@@ -72,7 +72,8 @@ static bool read_input(const fixture *f, results *r) {
     return r->pixels && read_input_ids(f, r);
 }
 
-/* Mean and sample standard deviation over all values of each image, as listed. A float32 value below 4 is off by at most 2.4e-7 in each of the two programs. */
+/* Mean and sample standard deviation over all values of each image, as listed. A float32 value below 4 is off by at most 2.4e-7 in each of the two
+ * programs. */
 static void check_pixel_statistics(const fixture *f, const results *r) {
     int64_t n = 3 * (int64_t)r->model->config.image_size * r->model->config.image_size;
     double worst = 0;
@@ -103,7 +104,8 @@ static bool read_images(const fixture *f, results *r) {
     for (size_t i = 0; i < json_array_size(images) && ok; i++) {
         tc_error err;
         char *path = tc_path_join(folder, json_string_value(json_array_get(images, i)));
-        ok = path && r->pixels && golden_ok(tc_preprocess_file(&p, path, r->pixels + (int64_t)i * n, NULL, &err), &err, name_of(name, f->label, "images"));
+        ok = path && r->pixels &&
+             golden_ok(tc_preprocess_file(&p, path, r->pixels + (int64_t)i * n, NULL, &err), &err, name_of(name, f->label, "images"));
         free(path);
     }
     r->images = (int)json_array_size(images);
@@ -134,8 +136,9 @@ static bool tokenize(const fixture *f, results *r) {
     r->ids = tc_new((size_t)r->texts * (size_t)r->context, sizeof *r->ids);
     bool ok = r->ids && golden_ok(tc_model_tokenizer(r->model, &t, &err), &err, name_of(name, f->label, "tokenizer"));
     for (int i = 0; i < r->texts && ok; i++)
-        ok = golden_ok(tc_tokenizer_encode(t, json_string_value(json_array_get(strings, (size_t)i)), r->context, r->ids + i * r->context, NULL, NULL, &err), &err,
-                       name_of(name, f->label, "strings"));
+        ok = golden_ok(
+            tc_tokenizer_encode(t, json_string_value(json_array_get(strings, (size_t)i)), r->context, r->ids + i * r->context, NULL, NULL, &err),
+            &err, name_of(name, f->label, "strings"));
     tc_tokenizer_close(&t);
     if (ok) check_ids(f, r);
     return ok;
@@ -214,8 +217,10 @@ static void check_outputs(const fixture *f, const results *r, const char *label)
             continue;
         }
         float *expected = golden_tensor(f->expected, key, &wanted), *got = output(r, key, &n);
-        if (expected && got && n == wanted) golden_close(name, got, expected, n, golden_number(value, "atol"));
-        else if (expected) golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
+        if (expected && got && n == wanted)
+            golden_close(name, got, expected, n, golden_number(value, "atol"));
+        else if (expected)
+            golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
         free(expected);
         free(got);
     }
@@ -348,8 +353,10 @@ static void check_hidden_values(const fixture *f, const inside *s, const results
         char name[256];
         int tower = tc_starts_with(key, "text");
         if (strcmp(key, "text_pooled") == 0 || strcmp(key, "text_last") == 0) continue;
-        if (!tower && !r->images) golden_skip(name_of(name, label, key), "the images are not there");
-        else report_hidden(f, label, key, hidden_distance(f, s, tower, key, key));
+        if (!tower && !r->images)
+            golden_skip(name_of(name, label, key), "the images are not there");
+        else
+            report_hidden(f, label, key, hidden_distance(f, s, tower, key, key));
     }
 }
 
@@ -399,8 +406,10 @@ static void run_layouts(const fixture *f) {
         const char *sub = entries[i]->d_name;
         char name[256];
         bool model = sub[0] != '.' && has(f->dir, sub, "config.json");
-        if (model && has(f->dir, sub, "pytorch_model.bin")) golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
-        else if (model) run_layout(f, sub);
+        if (model && has(f->dir, sub, "pytorch_model.bin"))
+            golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
+        else if (model)
+            run_layout(f, sub);
         free(entries[i]);
     }
     if (n >= 0) free(entries);
@@ -447,8 +456,10 @@ void golden_models(const char *dir) {
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
         char name[256];
-        if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
-        else if (file[0] != '.' && is_model(dir, file)) run_folder(dir, file);
+        if (tc_ends_with(file, ".pt"))
+            golden_skip(name_of(name, "models", file), ".pt files are not read");
+        else if (file[0] != '.' && is_model(dir, file))
+            run_folder(dir, file);
         free(entries[i]);
     }
     if (n >= 0) free(entries);

@@ -342,7 +342,8 @@ static void case_act_beside_add(void) {
     for (int side = 0; side < 2; side++) {
         rig t;
         set_up(&t, equal, 5);
-        int x = leaf(&t, "x", 4), y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {linear(&t, x, "w", 4, true)}, .act = TC_ACT_GELU}, -1, -1);
+        int x = leaf(&t, "x", 4),
+            y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {linear(&t, x, "w", 4, true)}, .act = TC_ACT_GELU}, -1, -1);
         finish(&t, side ? add(&t, y, x) : add(&t, x, y), "act added to its own input");
     }
 }
@@ -466,8 +467,14 @@ typedef struct clip {
 } clip;
 
 static tc_config clip_config(tc_activation act) {
-    tc_config c = {.embed_dim = 5, .image_size = 8, .patch_size = 4, .context_length = 7, .vocab_size = 13, .eos_id = -1,
-                   .vision = {.width = 8, .layers = 3, .head_dim = 4, .activation = act}, .text = {.width = 6, .layers = 2, .head_dim = 3, .activation = act}};
+    tc_config c = {.embed_dim = 5,
+                   .image_size = 8,
+                   .patch_size = 4,
+                   .context_length = 7,
+                   .vocab_size = 13,
+                   .eos_id = -1,
+                   .vision = {.width = 8, .layers = 3, .head_dim = 4, .activation = act},
+                   .text = {.width = 6, .layers = 2, .head_dim = 3, .activation = act}};
     for (int i = 0; i < 3; i++) c.vision.block[i].heads = 2, c.vision.block[i].ffn = 9;
     for (int i = 0; i < 2; i++) c.text.block[i].heads = 2, c.text.block[i].ffn = 11;
     /* As after pruning: other counts in each block, one without heads. */

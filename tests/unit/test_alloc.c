@@ -70,8 +70,14 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
 enum { BATCH = 6, CONTEXT = 20 };
 
 static tc_model *make_model(int layers) {
-    tc_config c = {.embed_dim = 16, .image_size = 32, .patch_size = 8, .context_length = CONTEXT, .vocab_size = 100, .eos_id = -1,
-                   .vision = {.width = 32, .layers = layers, .head_dim = 16}, .text = {.width = 32, .layers = layers, .head_dim = 16}};
+    tc_config c = {.embed_dim = 16,
+                   .image_size = 32,
+                   .patch_size = 8,
+                   .context_length = CONTEXT,
+                   .vocab_size = 100,
+                   .eos_id = -1,
+                   .vision = {.width = 32, .layers = layers, .head_dim = 16},
+                   .text = {.width = 32, .layers = layers, .head_dim = 16}};
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
         c.vision.block[i].ffn = c.text.block[i].ffn = 64;
@@ -120,8 +126,15 @@ static void training(void **state) {
     (void)state;
     tc_model *student = make_model(2), *teacher = make_model(3);
     tc_trainer *t = NULL;
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 100}, .weight_decay = 0.2, .beta1 = 0.9, .beta2 = 0.98,
-                  .eps = 1e-6, .clip = 5, .alpha = 0.5, .weight = 1, .logit_scale = 50};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 100},
+                  .weight_decay = 0.2,
+                  .beta1 = 0.9,
+                  .beta2 = 0.98,
+                  .eps = 1e-6,
+                  .clip = 5,
+                  .alpha = 0.5,
+                  .weight = 1,
+                  .logit_scale = 50};
     tc_step_log log;
     make_batch(pixels, ids);
     assert_int_equal(tc_trainer_create(&t, &student, teacher, &h, NULL), TC_OK);

@@ -1,8 +1,8 @@
 /* test_graph.c - what must not change a result: where the plan puts things, fusion, rows that nobody reads, padding, the rest of the batch, threads.
  *
- * Bit-equality is asked for where the same kernels run on the same rows. Where a matrix product has another number of rows or another epilogue, sums may be
- * taken in another order: then the difference must be at most CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums of at most a
- * hundred terms in each of some ten layers, most of whose errors cancel. */
+ * Bit-equality is asked for where the same kernels run on the same rows. Where a matrix product has another number of rows or another epilogue, sums
+ * may be taken in another order: then the difference must be at most CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums
+ * of at most a hundred terms in each of some ten layers, most of whose errors cancel. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,13 +24,30 @@ enum { CONFIGS = 3, MAX_BATCH = 9 };
 /* ---- a model, a batch, and what comes out */
 
 static tc_config config(int kind) {
-    static const tc_config base[CONFIGS] = {
-        {.embed_dim = 12, .image_size = 16, .patch_size = 4, .context_length = 20, .vocab_size = 50, .eos_id = -1,
-         .vision = {.width = 24, .layers = 3, .head_dim = 8}, .text = {.width = 20, .layers = 2, .head_dim = 10}},
-        {.embed_dim = 7, .image_size = 9, .patch_size = 4, .context_length = 5, .vocab_size = 11, .eos_id = 10,
-         .vision = {.width = 15, .layers = 1, .head_dim = 5}, .text = {.width = 9, .layers = 1, .head_dim = 3}},
-        {.embed_dim = 16, .image_size = 32, .patch_size = 8, .context_length = 33, .vocab_size = 300, .eos_id = -1,
-         .vision = {.width = 64, .layers = 4, .head_dim = 16}, .text = {.width = 32, .layers = 5, .head_dim = 16}}};
+    static const tc_config base[CONFIGS] = {{.embed_dim = 12,
+                                             .image_size = 16,
+                                             .patch_size = 4,
+                                             .context_length = 20,
+                                             .vocab_size = 50,
+                                             .eos_id = -1,
+                                             .vision = {.width = 24, .layers = 3, .head_dim = 8},
+                                             .text = {.width = 20, .layers = 2, .head_dim = 10}},
+                                            {.embed_dim = 7,
+                                             .image_size = 9,
+                                             .patch_size = 4,
+                                             .context_length = 5,
+                                             .vocab_size = 11,
+                                             .eos_id = 10,
+                                             .vision = {.width = 15, .layers = 1, .head_dim = 5},
+                                             .text = {.width = 9, .layers = 1, .head_dim = 3}},
+                                            {.embed_dim = 16,
+                                             .image_size = 32,
+                                             .patch_size = 8,
+                                             .context_length = 33,
+                                             .vocab_size = 300,
+                                             .eos_id = -1,
+                                             .vision = {.width = 64, .layers = 4, .head_dim = 16},
+                                             .text = {.width = 32, .layers = 5, .head_dim = 16}}};
     tc_config c = base[kind];
     tc_tower_config *towers[] = {&c.vision, &c.text};
     for (int t = 0; t < 2; t++)
@@ -139,7 +156,8 @@ static float *backward(net *n, tc_runner *r) {
 
 static void expect_bits(const char *what, const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
-        if (memcmp(&a[i], &b[i], sizeof *a) != 0 || isnan(a[i])) fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0 || isnan(a[i]))
+            fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
 }
 
 static void expect_close(const char *what, const float *a, const float *b, int64_t n) {
@@ -209,7 +227,8 @@ static void compare_fused(net *n, bool text) {
         tc_graph_fuse(fused);
         assert_true(fused->node_count < before);
         if (tc_prepare(&packed, fused, n->value, 4, &err) != TC_OK) fail_msg("%s", err.message);
-        tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false), *c = runner_of(n, fused, false, &packed, true);
+        tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false),
+                  *c = runner_of(n, fused, false, &packed, true);
         for (int batch = 1; batch <= MAX_BATCH; batch += 4) {
             tc_feed feed = feed_of(n, text, batch, 9);
             int64_t count = batch * n->model->config.embed_dim;
@@ -359,7 +378,8 @@ static void *work(void *arg) {
     tc_session *s = NULL;
     j->ok = tc_session_create(&s, j->model, NULL) == TC_OK;
     for (int i = 0; i < 20 && j->ok; i++) {
-        j->ok = tc_session_encode_image(s, j->pixels, IMAGES, j->image, NULL) == TC_OK && tc_session_encode_text(s, j->ids, TEXTS, j->context, j->text, NULL) == TC_OK;
+        j->ok = tc_session_encode_image(s, j->pixels, IMAGES, j->image, NULL) == TC_OK &&
+                tc_session_encode_text(s, j->ids, TEXTS, j->context, j->text, NULL) == TC_OK;
     }
     tc_session_close(&s);
     return NULL;
@@ -487,11 +507,15 @@ static void shapes_that_do_not_fit(void **state) {
     } bad[] = {{{.op = &tc_op_linear, .nin = 1, .param = {w, -1}}, 5, "w does not fit an input of width 5"},
                {{.op = &tc_op_linear, .nin = 1, .param = {w, -1}, .row0 = 2, .rows = 3}, 6, "w does not fit an input of width 6"},
                {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 2, .dim = 2}, 6, "attention: 2 heads of 2 do not fit the input"},
-               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_FIRST}, 6, "attention: 1 heads of 2 do not fit the input"},
+               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_FIRST},
+                6,
+                "attention: 1 heads of 2 do not fit the input"},
                {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 5}, 48, "patchify: image of 4 in patches of 5"},
                {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 2}, 47, "patchify: image of 4 in patches of 2"},
                {{.op = &tc_op_select, .nin = 1, .param = {-1, -1}, .pick = TC_PICK_FIRST}, 6, "select: there is no space of one row a sequence"},
-               {{.op = &tc_op_attention, .nin = 2, .in = {0, 0}, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_LAST}, 4, "attention: 1 heads of 2 do not fit the input"},
+               {{.op = &tc_op_attention, .nin = 2, .in = {0, 0}, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_LAST},
+                4,
+                "attention: 1 heads of 2 do not fit the input"},
                {{.op = &tc_op_layernorm, .nin = 1, .param = {w, w}}, 6, "w does not fit an input of width 6"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tc_graph *g = tc_graph_create(&params);
@@ -506,9 +530,16 @@ static void shapes_that_do_not_fit(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),   cmocka_unit_test(fusion),        cmocka_unit_test(no_fusion), cmocka_unit_test(last_row_only),
-                                       cmocka_unit_test(batch_composition), cmocka_unit_test(cut_captions), cmocka_unit_test(two_threads),
-                                       cmocka_unit_test(padding),       cmocka_unit_test(large_batches), cmocka_unit_test(wrong_input),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),
+                                       cmocka_unit_test(fusion),
+                                       cmocka_unit_test(no_fusion),
+                                       cmocka_unit_test(last_row_only),
+                                       cmocka_unit_test(batch_composition),
+                                       cmocka_unit_test(cut_captions),
+                                       cmocka_unit_test(two_threads),
+                                       cmocka_unit_test(padding),
+                                       cmocka_unit_test(large_batches),
+                                       cmocka_unit_test(wrong_input),
                                        cmocka_unit_test(shapes_that_do_not_fit)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
