@@ -54,6 +54,18 @@ $(B)/tinyclip.pc: Makefile
 	printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: tinyclip\nDescription: Small CLIP models: distillation, inference and evaluation\nVersion: %s\nRequires.private: %s\nLibs: -L$${libdir} -ltinyclip\nLibs.private: -lgif -ldnnl -lgomp -lm -lpthread\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' >$@
 
 include tests/tests.mk
+include tests/parity.mk
+
+help:
+	@echo 'make            build/tinyclip, libtinyclip.a, libtinyclip.so, tinyclip.pc'
+	@echo 'make check      all tests; the last line is "N passed, N failed, N skipped"'
+	@echo 'make golden     golden tests at every CPU level, GOLDENS=DIR for another set'
+	@echo 'make asan       all tests with the address and undefined-behaviour sanitizers'
+	@echo 'make fuzz       new inputs for the readers of files, FUZZ_SECONDS=60 each'
+	@echo 'make bench      speed of the kernels and of a model'
+	@echo 'make parity     the same work in transformers and open_clip (PyPI), side by side'
+	@echo 'make peers      speed beside ONNX Runtime, OpenVINO and PyTorch (PyPI)'
+	@echo 'make install    PREFIX=/usr/local DESTDIR='
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1
@@ -68,5 +80,5 @@ install: all
 clean:
 	rm -rf $(B)/obj $(B)/tests $(B)/f64 $(B)/tinyclip $(B)/libtinyclip.* $(B)/tinyclip.pc $(B)/embedded.S
 
-.PHONY: all install clean
+.PHONY: all install clean help
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)

@@ -33,10 +33,40 @@ $(B)/tests/golden-run: $(GOLDEN_OBJ) $(B)/libtinyclip.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-check: all $(UNIT) $(F64) $(B)/tests/golden-run
+# A fuzz target linked with replay.c runs over the files of its corpus; with libFuzzer (make fuzz) it looks for new ones.
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAY := $(FUZZ:%=$(B)/tests/fuzz/replay_%)
+$(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinyclip.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(LDLIBS)
+
+check: all $(UNIT) $(F64) $(REPLAY) $(B)/tests/golden-run
 	sh tests/run.sh $(B) check
 golden: all $(B)/tests/golden-run
 	sh tests/run.sh $(B) golden $(GOLDENS)
 
-.PHONY: check golden
+# Everything again with the address and undefined-behaviour sanitizers, in a build folder of its own.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+asan:
+	$(MAKE) B=$(B)/asan OPT='-O1 -g $(SANITIZE)' LDFLAGS='-fopenmp $(SANITIZE)' check
+
+# New inputs for every target, FUZZ_SECONDS each; needs clang and its compiler-rt.
+FUZZ_SECONDS ?= 60
+FUZZ_LIB_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c
+fuzz: all
+	@mkdir -p $(B)/fuzz
+	for t in $(FUZZ); do \
+	    clang $(CPPFLAGS) -Itests -std=c11 -O1 -g -fopenmp=libgomp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	        -o $(B)/fuzz/$$t tests/fuzz/fuzz_$$t.c $(FUZZ_LIB_SRC) $(DATA_OBJ) $(filter-out -ldnnl,$(LDLIBS)) -lgomp && \
+	    mkdir -p $(B)/fuzz/new-$$t && \
+	    $(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=0 $(B)/fuzz/new-$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
+bench: all $(B)/bench_kern
+	$(B)/bench_kern
+	$(B)/tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32
+$(B)/bench_kern: bench/bench_kern.c $(B)/libtinyclip.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtinyclip.a $(LDLIBS)
+
+.PHONY: check golden asan fuzz bench
 -include $(F64_OBJ:.o=.d) $(GOLDEN_OBJ:.o=.d)

@@ -203,6 +203,12 @@ static tc_status one_step(training *t, tc_error *err) {
     const tc_batch *b;
     tc_step_log log;
     tc_status status = tc_loader_next(t->loader, &b, err);
+    if (status == TC_OK && b->n == 0) {
+        t->trainer->step++;
+        t->trainer->skipped++;
+        tc_log_line(&t->log, 2, "step %lld: no sample of the batch could be read; the step is left out", (long long)t->trainer->step);
+        return TC_OK;
+    }
     if (status == TC_OK) status = tc_trainer_step(t->trainer, b->pixel_values, b->ids, b->n, t->trainer->student->config.context_length, &log, err);
     if (status != TC_OK) return status;
     t->pairs += b->n;

@@ -61,7 +61,7 @@ typedef struct tc_trainer {
     tc_hyper hyper;
     tc_model *student; /* flat; the weights being trained */
     const tc_model *teacher;
-    int64_t step, skipped, skipped_in_a_row;
+    int64_t step, skipped, skipped_in_a_row; /* skipped: steps without an update; they do not count for the moments */
     tc_real *grad, *m, *v; /* flat, as student->flat */
     /* private */
     const tc_kern *kern;
