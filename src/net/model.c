@@ -58,6 +58,8 @@ void tc_model_close(tc_model **out) {
     free(m->path);
     free(m->source);
     free(m->tokenizer_dir);
+    free(m->vocab);
+    free(m->merges);
     free(m->card);
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -203,6 +205,7 @@ tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *e
     to->preprocess = from->preprocess;
     to->tokenizer_kind = from->tokenizer_kind;
     if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir))) return tc_fail_memory(err, 1);
+    if (from->vocab && (!(to->vocab = tc_strdup(from->vocab)) || !(to->merges = tc_strdup(from->merges)))) return tc_fail_memory(err, 1);
     return TC_OK;
 }
 

@@ -20,7 +20,8 @@ struct tc_model {
     tc_origin *origin;   /* [params], with store */
     tc_real *flat;       /* [params.total] values in memory, or NULL */
     char *path, *source; /* where it came from, and the layout */
-    char *tokenizer_dir; /* vocab.json and merges.txt lie here, or NULL: the built-in vocabulary */
+    char *tokenizer_dir;  /* vocab.json and merges.txt lie here, or NULL */
+    char *vocab, *merges; /* their texts, from a single file; or NULL: the built-in vocabulary */
     tc_tokenizer_kind tokenizer_kind;
     tc_preprocess preprocess;
     char *card;          /* JSON text, or NULL */

@@ -1,5 +1,6 @@
 /* model_info.c - what a model is: counts and costs from the one definition of its graphs. */
 #include "net/model.h"
+#include "text/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,7 @@ tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m) { return m->tokeniz
 
 tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err) {
     if (m->tokenizer_dir) return tc_tokenizer_open(out, m->tokenizer_dir, m->tokenizer_kind, err);
+    if (m->vocab) return tc_tokenizer_parse(out, m->vocab, m->merges, m->tokenizer_kind, m->path ? m->path : m->source, err);
     return tc_tokenizer_create(out, m->tokenizer_kind, err);
 }
 

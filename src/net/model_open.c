@@ -182,9 +182,12 @@ static tc_status open_folder(tc_model **out, const char *path, const tc_open_opt
     if (status == TC_OK) status = load_card(*out, path, err);
     if (status != TC_OK) return status;
     (*out)->tokenizer_kind = TC_TOKENIZER_HF;
-    char *vocab = tc_path_join(path, "vocab.json");
-    if (vocab && tc_path_exists(vocab)) (*out)->tokenizer_dir = tc_strdup(path);
-    free(vocab);
+    static const char *const files[] = {"vocab.json", "tokenizer.json"};
+    for (int i = 0; i < 2 && !(*out)->tokenizer_dir; i++) {
+        char *file = tc_path_join(path, files[i]);
+        if (file && tc_path_exists(file)) (*out)->tokenizer_dir = tc_strdup(path);
+        free(file);
+    }
     return TC_OK;
 }
 
@@ -194,7 +197,7 @@ static tc_status parse_metadata(const tc_store *s, const char *key, json_t **out
     return text ? tc_json_parse(out, text, strlen(text), key, err) : TC_OK;
 }
 
-/* The project's own file: metadata tinyclip.config, .preprocess, .tokenizer, .card. */
+/* The project's own file: metadata tinyclip.config, .preprocess, .tokenizer, .image_order, .card, and .vocab and .merges if they are not CLIP's. */
 static tc_status open_single(tc_model **out, const char *path, tc_store **store, tc_error *err) {
     tc_config c;
     json_t *config = NULL, *preprocess = NULL;
@@ -209,10 +212,12 @@ static tc_status open_single(tc_model **out, const char *path, tc_store **store,
     if (status != TC_OK) return status;
     tc_model *m = *out;
     const char *tokenizer = tc_store_metadata(m->store, "tinyclip.tokenizer"), *order = tc_store_metadata(m->store, "tinyclip.image_order");
-    const char *card = tc_store_metadata(m->store, "tinyclip.card");
+    const char *card = tc_store_metadata(m->store, "tinyclip.card"), *vocab = tc_store_metadata(m->store, "tinyclip.vocab");
+    const char *merges = tc_store_metadata(m->store, "tinyclip.merges");
     m->tokenizer_kind = tokenizer && strcmp(tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
     m->preprocess.order = order && strcmp(order, "hf") == 0 ? TC_IMAGE_HF : TC_IMAGE_OPENCLIP;
     if (card && !(m->card = tc_strdup(card))) return tc_fail_memory(err, strlen(card));
+    if (vocab && merges && (!(m->vocab = tc_strdup(vocab)) || !(m->merges = tc_strdup(merges)))) return tc_fail_memory(err, strlen(vocab));
     return TC_OK;
 }
 

@@ -82,12 +82,30 @@ static tc_status add_json(tc_st_writer *w, const char *key, json_t *json, tc_err
     return status;
 }
 
+/* A vocabulary that is not the library's goes with the model. */
+static tc_status add_vocabulary(tc_st_writer *w, const tc_model *m, tc_error *err) {
+    tc_tokenizer *t = NULL;
+    tc_buf vocab = {0}, merges = {0};
+    if (!m->tokenizer_dir && !m->vocab) return TC_OK;
+    tc_status status = tc_model_tokenizer(m, &t, err);
+    if (status == TC_OK && !tc_tokenizer_is_builtin(t)) {
+        status = tc_tokenizer_texts(t, &vocab, &merges, err);
+        if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.vocab", vocab.data, err);
+        if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.merges", merges.data, err);
+    }
+    tc_buf_free(&vocab);
+    tc_buf_free(&merges);
+    tc_tokenizer_close(&t);
+    return status;
+}
+
 static tc_status add_own_metadata(tc_st_writer *w, const tc_model *m, tc_error *err) {
     bool own_config_is_hf = m->config.eos_id >= 0 || m->config.vision.activation != m->config.text.activation;
     tc_status status = add_json(w, "tinyclip.config", own_config_is_hf ? tc_config_hf_json(&m->config) : tc_config_openclip_json(&m->config), err);
     if (status == TC_OK) status = add_json(w, "tinyclip.preprocess", tc_preprocess_json(&m->preprocess), err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.tokenizer", m->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.image_order", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", err);
+    if (status == TC_OK) status = add_vocabulary(w, m, err);
     if (status == TC_OK && m->card) status = tc_st_writer_metadata(w, "tinyclip.card", m->card, err);
     return status;
 }
@@ -120,7 +138,7 @@ static tc_status write_tokenizer(const tc_model *m, const char *dir, tc_error *e
     tc_status status = tc_model_tokenizer(m, &t, err);
     if (status != TC_OK) return status;
     /* A model of a smaller vocabulary than its tokenizer's has no tokenizer of its own to write. */
-    if (tc_tokenizer_size(t) <= m->config.vocab_size) status = tc_tokenizer_write_hf(t, dir, err);
+    if (tc_tokenizer_size(t) <= m->config.vocab_size) status = tc_tokenizer_write_hf(t, dir, m->config.context_length, err);
     tc_tokenizer_close(&t);
     return status;
 }

@@ -38,6 +38,24 @@ tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_ki
     return status == TC_OK ? finish(out, kind, vocab, err) : status;
 }
 
+tc_status tc_tokenizer_parse(tc_tokenizer **out, const char *vocab, const char *merges, tc_tokenizer_kind kind, const char *name, tc_error *err) {
+    tc_vocab *v;
+    *out = NULL;
+    tc_status status = tc_vocab_parse(&v, vocab, strlen(vocab), merges, strlen(merges), name, err);
+    return status == TC_OK ? finish(out, kind, v, err) : status;
+}
+
+bool tc_tokenizer_is_builtin(const tc_tokenizer *t) {
+    tc_vocab *own = NULL;
+    const tc_vocab *v = t->vocab;
+    if (tc_vocab_create(&own, NULL) != TC_OK) return false;
+    bool same = v->size == own->size && v->start == own->start && v->end == own->end && v->merge_count == own->merge_count &&
+                memcmp(v->byte, own->byte, sizeof v->byte) == 0 && memcmp(v->last_byte, own->last_byte, sizeof v->last_byte) == 0 &&
+                memcmp(v->merges, own->merges, v->merge_count * sizeof *v->merges) == 0;
+    tc_vocab_close(&own);
+    return same;
+}
+
 void tc_tokenizer_close(tc_tokenizer **t) {
     if (!*t) return;
     tc_vocab_close(&(*t)->vocab);

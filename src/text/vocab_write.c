@@ -46,26 +46,31 @@ static tc_status write_file(const char *dir, const char *name, const tc_buf *b, 
     return status;
 }
 
-tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, tc_error *err) {
-    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
-    static const char settings[] = ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": 77,\n"
-                                   "  \"tokenizer_class\": \"CLIPTokenizer\"";
-    const tc_vocab *v = t->vocab;
-    tc_buf files[4] = {{0}};
+tc_status tc_tokenizer_texts(const tc_tokenizer *t, tc_buf *vocab, tc_buf *merges, tc_error *err) {
     char **texts = NULL;
-    char *block = tc_vocab_texts(v, &texts);
-    tc_status status = block ? TC_OK : tc_fail_memory(err, (size_t)v->size);
+    char *block = tc_vocab_texts(t->vocab, &texts);
     if (block) {
-        add_vocab(&files[0], v, texts);
-        add_merges(&files[1], v, texts);
-        add_specials(&files[2], v, settings);
-        add_specials(&files[3], v, "");
+        add_vocab(vocab, t->vocab, texts);
+        add_merges(merges, t->vocab, texts);
     }
+    bool ok = block && !vocab->failed && !merges->failed;
+    free(texts);
+    free(block);
+    return ok ? TC_OK : tc_fail_memory(err, (size_t)t->vocab->size);
+}
+
+tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, int context, tc_error *err) {
+    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
+    char settings[160];
+    tc_buf files[4] = {{0}};
+    snprintf(settings, sizeof settings, ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": %d,\n"
+                                        "  \"tokenizer_class\": \"CLIPTokenizer\"", context);
+    tc_status status = tc_tokenizer_texts(t, &files[0], &files[1], err);
+    add_specials(&files[2], t->vocab, settings);
+    add_specials(&files[3], t->vocab, "");
     for (size_t k = 0; k < 4; k++) {
         if (status == TC_OK) status = write_file(dir, names[k], &files[k], err);
         tc_buf_free(&files[k]);
     }
-    free(texts);
-    free(block);
     return status;
 }

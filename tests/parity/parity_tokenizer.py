@@ -41,7 +41,7 @@ class Library:
 
     def write_hf(self, t, folder):
         error = ctypes.create_string_buffer(2048)
-        if self.lib.tc_tokenizer_write_hf(t, folder.encode(), error) != 0:
+        if self.lib.tc_tokenizer_write_hf(t, folder.encode(), 77, error) != 0:
             sys.exit(error.raw[4:].split(b"\0")[0].decode())
 
     def encode(self, t, text, context=CONTEXT):

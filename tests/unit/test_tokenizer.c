@@ -346,7 +346,7 @@ static void written_folder_opens_again(void **state) {
     fixture *f = *state;
     static const char *const texts[] = {"a photo of a cat", "Ünïcödé 日本語 😀 it's 12", "x\"\\y", "aaaa bbbb zzzz"};
     tc_tokenizer *t;
-    assert_int_equal(tc_tokenizer_write_hf(f->openclip, f->dir, NULL), TC_OK);
+    assert_int_equal(tc_tokenizer_write_hf(f->openclip, f->dir, 77, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_size(t), 49408);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -359,7 +359,7 @@ static void written_folder_opens_again(void **state) {
     char *path = tc_path_join(f->dir, "vocab.json"), *before, *after;
     size_t before_size, after_size;
     assert_int_equal(tc_file_read(path, MEGABYTE * 2, &before, &before_size, NULL), TC_OK);
-    assert_int_equal(tc_tokenizer_write_hf(t, f->dir, NULL), TC_OK);
+    assert_int_equal(tc_tokenizer_write_hf(t, f->dir, 77, NULL), TC_OK);
     assert_int_equal(tc_file_read(path, MEGABYTE * 2, &after, &after_size, NULL), TC_OK);
     assert_int_equal(before_size, after_size);
     assert_memory_equal(before, after, before_size);
