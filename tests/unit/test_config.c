@@ -13,7 +13,7 @@
 #include <math.h>
 
 static tc_config parse(const char *text) {
-    tc_config c;
+    tc_config c = {0};
     tc_error err;
     json_t *json = NULL;
     if (tc_json_parse(&json, text, strlen(text), "test", &err) != TC_OK || tc_config_parse(&c, json, "test", &err) != TC_OK)

@@ -18,7 +18,7 @@ static const char *const SMALL = "{\"embed_dim\": 6, \"quick_gelu\": true, \"vis
                                  " \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, \"heads\": 2, \"layers\": 2}}";
 
 static tc_config parse(const char *text) {
-    tc_config c;
+    tc_config c = {0};
     tc_error err;
     json_t *json = NULL;
     if (tc_json_parse(&json, text, strlen(text), "test", &err) != TC_OK || tc_config_parse(&c, json, "test", &err) != TC_OK)
