@@ -7,6 +7,8 @@
 #ifndef TC_SIMD_LINEAR_H
 #define TC_SIMD_LINEAR_H
 
+enum { LINE = 16 }; /* floats of a cache line */
+
 static tc_linear *linear_prepare(const float *w, int64_t ldw, bool transposed, const float *bias, int64_t n, int64_t k, int act, bool add,
                                  int64_t rows_hint)
 {
@@ -80,9 +82,16 @@ static void linear_chunk_run(const tc_linear *l, int64_t first, int64_t last, in
         for (int64_t p = 0; p == 0 || p < l->k; p += BLOCK) {
             int64_t step = l->k - p < BLOCK ? l->k - p : BLOCK;
             const float *a = scratch + p / BLOCK * m * A_STRIDE, *b = (const float *)l->packed + panel * COLS * l->k + p * COLS;
+            /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its share. */
+            int64_t share = step * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
-                tile_any((int)(end - row), a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0);
+                if (p + step == l->k)
+                    for (int64_t i = row; i < end; i++)
+                        for (int64_t j = 0; j < COLS && panel * COLS + j < l->n; j += LINE)
+                            __builtin_prefetch(y + i * ldy + panel * COLS + j);
+                ahead next = {(const char *)(b + step * COLS) + t * share, share / BLOCK};
+                tile_any((int)(end - row), a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
                 if (p + step == l->k)
                     linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }

@@ -13,8 +13,14 @@
 
 enum { COLS = TILE_VECS * VL, BLOCK = 256, A_STRIDE = BLOCK + 16 };
 
+/* What the next product will read from memory: the tile asks for `step` bytes on each of its steps of k. */
+typedef struct ahead {
+    const char *from;
+    int64_t step;
+} ahead;
+
 /* k <= BLOCK */
-INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add)
+INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next)
 {
     if (rows > TILE_ROWS)
         return;
@@ -27,6 +33,7 @@ INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t 
         vf right[TILE_VECS];
         for (int j = 0; j < TILE_VECS; j++)
             right[j] = v_load(b + p * ldb + j * VL);
+        __builtin_prefetch(next.from + p * next.step, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             vf left = v_set1(a[i * A_STRIDE + p]);
@@ -42,23 +49,23 @@ INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t 
         }
 }
 
-static void tile_any(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add)
+static void tile_any(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next)
 {
     switch (rows) {
-    case 1: tile(1, a, b, ldb, k, c, ldc, add); break;
-    case 2: tile(2, a, b, ldb, k, c, ldc, add); break;
-    case 3: tile(3, a, b, ldb, k, c, ldc, add); break;
-    case 4: tile(4, a, b, ldb, k, c, ldc, add); break;
-    case 5: tile(5, a, b, ldb, k, c, ldc, add); break;
-    case 6: tile(6, a, b, ldb, k, c, ldc, add); break;
-    case 7: tile(7, a, b, ldb, k, c, ldc, add); break;
-    case 8: tile(8, a, b, ldb, k, c, ldc, add); break;
-    case 9: tile(9, a, b, ldb, k, c, ldc, add); break;
-    case 10: tile(10, a, b, ldb, k, c, ldc, add); break;
-    case 11: tile(11, a, b, ldb, k, c, ldc, add); break;
-    case 12: tile(12, a, b, ldb, k, c, ldc, add); break;
-    case 13: tile(13, a, b, ldb, k, c, ldc, add); break;
-    case 14: tile(14, a, b, ldb, k, c, ldc, add); break;
+    case 1: tile(1, a, b, ldb, k, c, ldc, add, next); break;
+    case 2: tile(2, a, b, ldb, k, c, ldc, add, next); break;
+    case 3: tile(3, a, b, ldb, k, c, ldc, add, next); break;
+    case 4: tile(4, a, b, ldb, k, c, ldc, add, next); break;
+    case 5: tile(5, a, b, ldb, k, c, ldc, add, next); break;
+    case 6: tile(6, a, b, ldb, k, c, ldc, add, next); break;
+    case 7: tile(7, a, b, ldb, k, c, ldc, add, next); break;
+    case 8: tile(8, a, b, ldb, k, c, ldc, add, next); break;
+    case 9: tile(9, a, b, ldb, k, c, ldc, add, next); break;
+    case 10: tile(10, a, b, ldb, k, c, ldc, add, next); break;
+    case 11: tile(11, a, b, ldb, k, c, ldc, add, next); break;
+    case 12: tile(12, a, b, ldb, k, c, ldc, add, next); break;
+    case 13: tile(13, a, b, ldb, k, c, ldc, add, next); break;
+    case 14: tile(14, a, b, ldb, k, c, ldc, add, next); break;
     default: break;
     }
 }
@@ -91,7 +98,7 @@ static void left_multiply(const left_blocks *l, int64_t row, int rows, const flo
     int64_t p = 0;
     do {
         int64_t step = l->k - p < BLOCK ? l->k - p : BLOCK;
-        tile_any(rows, a, b, ldb, step, c, ldc, add || p);
+        tile_any(rows, a, b, ldb, step, c, ldc, add || p, (ahead){(const char *)b, 0});
         a += l->rows * A_STRIDE;
         b += step * ldb;
         p += BLOCK;

@@ -85,12 +85,11 @@ static inline vf v_scale2(vf x, vf n)
 {
     return _mm512_scalef_ps(x, n);
 }
-/* 1 / x to about 1 ulp for normal x with a normal reciprocal: a division of 16 lanes would block the multiplier for longer than one
- * approximation and two corrections */
+/* 1 / x to about 1 ulp for normal x with a normal reciprocal: a division of 16 lanes would block the multiplier for longer than an
+ * approximation (to 2^-14) and a correction, which squares its error */
 static inline vf v_reciprocal(vf x)
 {
     vf r = _mm512_rcp14_ps(x);
-    r = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(x, r, _mm512_set1_ps(1)), r);
     return _mm512_fmadd_ps(r, _mm512_fnmadd_ps(x, r, _mm512_set1_ps(1)), r);
 }
 static inline float v_sum(vf x)
