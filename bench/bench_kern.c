@@ -1,7 +1,7 @@
 /* bench_kern.c - the speed of every kernel at every level: bench_kern [THREADS [SECONDS]].
  *
- * Shapes are those of ViT-B/32-like towers of width 512: 32 images of 50 tokens or 32 captions of 10. Each figure is the best of the calls that fit in
- * SECONDS (0.2). GFLOP/s counts a multiply-add as two, against the peak of a loop of multiply-adds in registers; G/s counts elements. */
+ * Shapes are those of ViT-B/32-like towers of width 512: 32 images of 50 tokens or 32 captions of 10. Each figure is the best of the calls that fit
+ * in SECONDS (0.2). GFLOP/s counts a multiply-add as two, against the peak of a loop of multiply-adds in registers; G/s counts elements. */
 #include "kern/kern.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* kern.h - the kernels: one table of function pointers, one contract each.
  *
- * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F, BW, DQ, VL). tc_kern() gives the
- * table of the best level that the CPU has and TINYCLIP_CPU allows. Matrix products are oneDNN's at avx2 and avx512 and
- * plain C at ref. In the double build (TC_REAL=double) only ref exists.
+ * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F, BW, DQ, VL). tc_kern_get() gives the
+ * table of the best level that the CPU has and TINYCLIP_CPU allows. gemm is oneDNN's at avx2 and avx512 and plain C at ref; the prepared linear layer
+ * is our own at every level (docs/PERF.md has the figures). In the double build (TC_REAL=double) only ref exists.
  *
  * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no alignment beyond the
  * element's, but aligned ones are faster. Outputs never overlap inputs unless the comment says so. Kernels are thread-safe, never
@@ -41,18 +41,22 @@ typedef struct tc_kern {
      * number of threads. m, n or k may be 0. */
     void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
                  tc_real beta, tc_real *c, int64_t ldc);
-    /* Packs W [n,k] (rows ldw apart; stored [k,n] if `transposed`); bias [n] or NULL is copied. rows_hint: the row count that it will mostly run with.
-     * NULL if memory ran out. */
-    tc_linear *(*linear_prepare)(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add, int64_t rows_hint);
-    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b) + y. */
+    /* Packs W [n,k] (rows ldw apart; stored [k,n] if `transposed`); bias [n] or NULL is copied. rows_hint: the row count that it will mostly run
+     * with (no level needs it yet). NULL if memory ran out. */
+    tc_linear *(*linear_prepare)(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
+                                 int64_t rows_hint);
+    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b) + y. A row's bits depend neither on the other rows nor on the
+     * number of threads. */
     void (*linear_run)(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
     void (*linear_free)(tc_linear *l);
 
     /* ---- rows
      * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2] may be NULL. y may be x. */
-    void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd);
+    void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
+                      int64_t ldy, tc_real *mean_rstd);
     /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
-    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy,
+                               tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
     /* y = act(x); y may be x. n elements. */
     void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
     /* dx = dy * act'(x); dx may be dy. */
@@ -73,18 +77,21 @@ typedef struct tc_kern {
      * by the backward pass; NULL if not wanted. */
     void (*attention)(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse);
     /* dq, dk, dv (same layout and ld as q, k, v) are written, not added. With q_row, dk and dv are written for all key rows. */
-    void (*attention_backward)(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
+    void (*attention_backward)(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
+                               tc_real *dq, tc_real *dk, tc_real *dv);
 
     /* ---- losses (definitions: loss goldens; paper section 3.1)
-     * x [rows,n] holds logits and is replaced by (softmax(x) - q) * grad_scale. q: target distribution [rows,n], or NULL: one-hot, row r's target is column
-     * r + first_target. Returns the sum over rows of -sum_c q log_softmax(x). */
+     * x [rows,n] holds logits and is replaced by (softmax(x) - q) * grad_scale. q: target distribution [rows,n], or NULL: one-hot, row r's target is
+     * column r + first_target. Returns the sum over rows of -sum_c q log_softmax(x). */
     double (*softmax_xent)(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale);
     /* Sum of x*y and of x*x in double, fixed order. */
     double (*dot)(int64_t n, const tc_real *x, const tc_real *y);
 
     /* ---- optimizer (Loshchilov & Hutter 2019; form of the train goldens)
-     * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr (m/c1) / (sqrt(v/c2) + eps), c1 = 1 - b1^t, c2 = 1 - b2^t. */
-    void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2, double eps, double c1, double c2);
+     * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr (m/c1) / (sqrt(v/c2) + eps),
+     * c1 = 1 - b1^t, c2 = 1 - b2^t. */
+    void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2,
+                  double eps, double c1, double c2);
 } tc_kern;
 
 /* The table in use. Thread-safe. */

@@ -92,7 +92,8 @@ void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_r
                                  int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv)
 {
     int64_t first = a->seq[s], length = a->seq[s + 1] - first, at = (int64_t)h * a->dim;
-    backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at, .dk = dk + first * a->ldk + at, .dv = dv + first * a->ldv + at};
+    backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at};
+    b.dk = dk + first * a->ldk + at, b.dv = dv + first * a->ldv + at;
     for (int64_t j = 0; j < length; j++) {
         memset(b.dk + j * a->ldk, 0, (size_t)a->dim * sizeof *dk);
         memset(b.dv + j * a->ldv, 0, (size_t)a->dim * sizeof *dv);

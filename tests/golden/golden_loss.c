@@ -1,5 +1,5 @@
-/* golden_loss.c - the contrastive and the distillation loss with their gradients, of one rank and of several: the formulas of the goldens' README made of
- * the kernel table's gemm and softmax_xent. One process plays all ranks, one after the other. */
+/* golden_loss.c - the contrastive and the distillation loss with their gradients, of one rank and of several: the formulas of the goldens' README
+ * made of the kernel table's gemm and softmax_xent. One process plays all ranks, one after the other. */
 #include "golden/golden.h"
 
 #include "kern/kern.h"

@@ -47,7 +47,8 @@ static inline int64_t pick(run *r, int64_t low, int64_t high)
 /* Mostly sizes round the widths of vectors, tiles and blocks. */
 static inline int64_t pick_size(run *r, int64_t low, int64_t high)
 {
-    static const int edges[] = {0, 1, 2, 3, 7, 8, 9, 14, 15, 16, 17, 31, 32, 33, 50, 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513};
+    static const int edges[] = {0,  1,  2,  3,  7,   8,   9,   14,  15,  16,  17,  31,  32,  33, 50,
+                                63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513};
     for (int tries = 0; tries < 8; tries++) {
         int64_t n = edges[tc_rng_below(&r->rng, sizeof edges / sizeof *edges)];
         if (n >= low && n <= high)

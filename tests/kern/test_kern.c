@@ -247,7 +247,7 @@ typedef struct attention_case {
 static void make_attention(run *r, attention_case *c)
 {
     static const int dims[] = {64, 64, 32, 1, 5, 16, 33, 80, 300};
-    bool large = pick(r, 0, 9) == 0, same_rows = pick(r, 0, 1);
+    bool large = pick(r, 0, 14) == 0, same_rows = pick(r, 0, 1);
     int nseq = (int)pick(r, 0, large ? 2 : 5);
     *c = (attention_case){.a = {.heads = (int)pick(r, 1, 3), .dim = dims[pick(r, 0, 8)], .nseq = nseq, .causal = pick(r, 0, 1), .scale = 0.4f}};
     c->seq = tc_new((size_t)nseq + 1, sizeof *c->seq);
@@ -471,24 +471,24 @@ static const struct kernel_case {
     bool needs_simd; /* compares with ref, which would only meet itself */
     size_t covers[3];
 } cases[] = {
-    {"gemm", check_gemm, 60, false, {AT(gemm)}},
-    {"linear", check_linear, 60, false, {AT(linear_prepare), AT(linear_run), AT(linear_free)}},
+    {"gemm", check_gemm, 40, false, {AT(gemm)}},
+    {"linear", check_linear, 40, false, {AT(linear_prepare), AT(linear_run), AT(linear_free)}},
     {"linear_rows", check_linear_rows, 4, false, {AT(linear_run)}},
-    {"layernorm", check_layernorm, 60, false, {AT(layernorm)}},
-    {"layernorm_backward", check_layernorm_backward, 60, true, {AT(layernorm_backward)}},
+    {"layernorm", check_layernorm, 40, false, {AT(layernorm)}},
+    {"layernorm_backward", check_layernorm_backward, 40, true, {AT(layernorm_backward)}},
     {"act", check_act, 200, false, {AT(act)}},
     {"act_backward", check_act_backward, 100, false, {AT(act_backward)}},
-    {"bias_act", check_bias_act, 60, false, {AT(bias_act)}},
-    {"bias_backward", check_bias_backward, 60, false, {AT(bias_backward)}},
-    {"add", check_add, 60, false, {AT(add)}},
-    {"softmax", check_softmax, 60, false, {AT(softmax)}},
-    {"l2norm", check_l2norm, 60, false, {AT(l2norm)}},
-    {"l2norm_backward", check_l2norm_backward, 60, true, {AT(l2norm_backward)}},
-    {"attention", check_attention, 60, false, {AT(attention)}},
-    {"attention_backward", check_attention_backward, 60, true, {AT(attention_backward)}},
-    {"softmax_xent", check_softmax_xent, 60, false, {AT(softmax_xent)}},
-    {"dot", check_dot, 60, false, {AT(dot)}},
-    {"adamw", check_adamw, 60, false, {AT(adamw)}},
+    {"bias_act", check_bias_act, 40, false, {AT(bias_act)}},
+    {"bias_backward", check_bias_backward, 40, false, {AT(bias_backward)}},
+    {"add", check_add, 40, false, {AT(add)}},
+    {"softmax", check_softmax, 40, false, {AT(softmax)}},
+    {"l2norm", check_l2norm, 40, false, {AT(l2norm)}},
+    {"l2norm_backward", check_l2norm_backward, 40, true, {AT(l2norm_backward)}},
+    {"attention", check_attention, 40, false, {AT(attention)}},
+    {"attention_backward", check_attention_backward, 40, true, {AT(attention_backward)}},
+    {"softmax_xent", check_softmax_xent, 40, false, {AT(softmax_xent)}},
+    {"dot", check_dot, 40, false, {AT(dot)}},
+    {"adamw", check_adamw, 40, false, {AT(adamw)}},
 };
 
 static void run_level(int level)

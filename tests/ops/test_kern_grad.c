@@ -1,7 +1,7 @@
 /* test_kern_grad.c - the double build: gradients of every backward kernel of `ref` against central differences of its forward kernel.
  *
- * The function differentiated is the sum of the outputs times fixed random weights. With a step of 1e-5 times inputs of size 1 the truncation error of
- * a central difference is about 1e-10 and its rounding error 1e-11; a relative error of 1e-6 of the gradient's length leaves room for neither a
+ * The function differentiated is the sum of the outputs times fixed random weights. With a step of 1e-5 times inputs of size 1 the truncation error
+ * of a central difference is about 1e-10 and its rounding error 1e-11; a relative error of 1e-6 of the gradient's length leaves room for neither a
  * wrong term nor a wrong factor. */
 #include "kern/kern.h"
 
