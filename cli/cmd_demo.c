@@ -1,4 +1,5 @@
-/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST, then a student of half its size three ways, with the
+/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST, then a student of half its size three ways,
+ * with the
  * same number of steps: alone, with affinity mimicking, and with weight inheritance and affinity mimicking. */
 #include "demo.h"
 
@@ -18,7 +19,8 @@ typedef struct demo {
 
 static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .student_steps = 200, .batch = 256};
 static const cli_option options[] = {
-    {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for models, curves and results; an older demonstration in it is replaced", 0, 0, NULL},
+    {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for models, curves and results; an older demonstration in it is replaced", 0, 0,
+     NULL},
     {"--data", "DATA", CLI_TEXT, offsetof(demo, data), "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
     {"--teacher-steps", "N", CLI_INT, offsetof(demo, teacher_steps), "steps of the teacher", 1, 1e6, NULL},
     {"--student-steps", "N", CLI_INT, offsetof(demo, student_steps), "steps of each student", 1, 1e6, NULL},
@@ -56,7 +58,8 @@ static tc_status remove_run(const char *dir, tc_error *err) {
     return code == 0 ? TC_OK : tc_fail(err, TC_EIO, "%s: the older run could not be removed", dir);
 }
 
-static tc_status train(kitchen *k, int index, const tc_model *init, const tc_model *teacher, int64_t steps, double lr, tc_model **out, tc_error *err) {
+static tc_status train(kitchen *k, int index, const tc_model *init, const tc_model *teacher, int64_t steps, double lr, tc_model **out,
+                       tc_error *err) {
     demo_result *r = &k->results[index];
     const demo *o = k->o;
     char *dir = tc_path_join(o->out, r->name), *log = dir ? tc_path_join(dir, "log.jsonl") : NULL;
@@ -112,7 +115,8 @@ static tc_status train_all(kitchen *k, tc_model **best, tc_error *err) {
                                                       {"scratch-affinity", "half the size, affinity mimicking, from random weights"},
                                                       {"inherit-affinity", "half the size, inherited weights, affinity mimicking"}};
     const demo *o = k->o;
-    int64_t teacher_steps = o->quick ? (o->teacher_steps + 9) / 10 : o->teacher_steps, steps = o->quick ? (o->student_steps + 9) / 10 : o->student_steps;
+    int64_t teacher_steps = o->quick ? (o->teacher_steps + 9) / 10 : o->teacher_steps,
+            steps = o->quick ? (o->student_steps + 9) / 10 : o->student_steps;
     tc_model *init = NULL, *teacher = NULL, *student = NULL;
     tc_status status = tc_model_create(&init, k->teacher_config, (uint64_t)o->seed, err);
     for (int i = 0; i < DEMO_MODELS && status == TC_OK; i++) {
@@ -121,7 +125,8 @@ static tc_status train_all(kitchen *k, tc_model **best, tc_error *err) {
         if (i == 1 || i == 2) status = tc_model_create(&init, k->student_config, (uint64_t)o->seed, err);
         if (i == 3) status = tc_model_inherit(&init, teacher, k->student_config, err);
         if (status == TC_OK)
-            status = train(k, i, init, i >= 2 ? teacher : NULL, i == 0 ? teacher_steps : steps, i == 0 ? TEACHER_LR : STUDENT_LR, i == 0 ? &teacher : &student, err);
+            status = train(k, i, init, i >= 2 ? teacher : NULL, i == 0 ? teacher_steps : steps, i == 0 ? TEACHER_LR : STUDENT_LR,
+                           i == 0 ? &teacher : &student, err);
         tc_model_close(&init);
         if (i == 3 && status == TC_OK) {
             *best = student;
@@ -144,7 +149,8 @@ static void print_table(const kitchen *k) {
     printf("%-20s %12s %7s %8s %11.2f%% %9s\n", "", "(no tokens)", "", "", 100 * goal, "");
     for (int i = 0; i < DEMO_MODELS; i++) {
         int64_t reached = demo_steps_to(&r[i], goal);
-        printf("%-20s %12s %7lld %8.2f ", r[i].name, cli_grouped(r[i].params_without_tokens, params, sizeof params), (long long)r[i].steps, 100 * r[i].top1);
+        printf("%-20s %12s %7lld %8.2f ", r[i].name, cli_grouped(r[i].params_without_tokens, params, sizeof params), (long long)r[i].steps,
+               100 * r[i].top1);
         if (reached >= 0) printf("%12lld %9.1f\n", (long long)reached, r[i].seconds);
         else printf("%12s %9.1f\n", "-", r[i].seconds);
     }
@@ -178,9 +184,11 @@ static tc_status open_all(kitchen *k, tc_error *err) {
     if (status == TC_OK && tc_data_classes(k->test) < 2) status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o->data);
     if (status == TC_OK) status = tc_tokenizer_create(&k->tokenizer, TC_TOKENIZER_HF, err);
     if (status == TC_OK)
-        status = write_config(&k->teacher_config, k->o->out, "teacher.json", tc_file_examples_demo_teacher_json, tc_file_examples_demo_teacher_json_end, err);
+        status = write_config(&k->teacher_config, k->o->out, "teacher.json", tc_file_examples_demo_teacher_json,
+                              tc_file_examples_demo_teacher_json_end, err);
     if (status == TC_OK)
-        status = write_config(&k->student_config, k->o->out, "student.json", tc_file_examples_demo_student_json, tc_file_examples_demo_student_json_end, err);
+        status = write_config(&k->student_config, k->o->out, "student.json", tc_file_examples_demo_student_json,
+                              tc_file_examples_demo_student_json_end, err);
     return status;
 }
 
@@ -219,9 +227,11 @@ const cli_verb cmd_demo = {
     .name = "demo",
     .summary = "train a teacher and three students on real pictures and compare them",
     .usage = "[--out DIR] [--quick]",
-    .description = "Runs the main job of this program in small, on the pictures of clothes in Debian's package dataset-fashion-mnist: a teacher is trained on "
-                   "captioned images, then a student of half its size three ways with the same number of steps. All four are evaluated zero-shot on the 10,000 test pictures.\n"
-                   "DIR gets results.json, curves.svg, a few test pictures, and a folder for each model with its log and its weights (DIR/NAME/model).",
+    .description =
+        "Runs the main job of this program in small, on the pictures of clothes in Debian's package dataset-fashion-mnist: a teacher is trained on "
+        "captioned images, then a student of half its size three ways with the same number of steps. All four are evaluated zero-shot on the 10,000 "
+        "test pictures.\n"
+        "DIR gets results.json, curves.svg, a few test pictures, and a folder for each model with its log and its weights (DIR/NAME/model).",
     .examples = "tinyclip demo\ntinyclip classify build/demo/inherit-affinity/model build/demo/images --labels \"a bag,a sandal,a coat\"",
     .options = options,
     .common = CLI_WITH_THREADS,

@@ -34,8 +34,9 @@ tc_status demo_write_results(const char *path, const demo_result *results, int n
         const demo_result *r = &results[i];
         json_t *curve = json_array();
         for (int k = 0; k < r->points; k++) json_array_append_new(curve, json_pack("[I, f]", (json_int_t)r->curve[k].step, r->curve[k].top1));
-        json_t *m = json_pack("{s:s, s:I, s:I, s:f, s:I, s:f, s:o}", "name", r->name, "params", (json_int_t)r->params_without_tokens, "params_with_tokens",
-                              (json_int_t)r->params, "top1", r->top1, "steps", (json_int_t)r->steps, "seconds", r->seconds, "curve", curve);
+        json_t *m =
+            json_pack("{s:s, s:I, s:I, s:f, s:I, s:f, s:o}", "name", r->name, "params", (json_int_t)r->params_without_tokens, "params_with_tokens",
+                      (json_int_t)r->params, "top1", r->top1, "steps", (json_int_t)r->steps, "seconds", r->seconds, "curve", curve);
         int64_t reached = demo_steps_to(r, results[1].top1);
         json_object_set_new(m, "steps_to_scratch", reached >= 0 ? json_integer((json_int_t)reached) : json_null());
         json_array_append_new(models, m);
@@ -59,10 +60,13 @@ static double y_of(const frame *f, double top1) { return f->top + f->height * (1
 
 static void draw_axes(tc_buf *b, const frame *f) {
     for (double v = f->low; v <= f->high + 1e-9; v += 0.1)
-        tc_buf_printf(b, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.0f %%</text>\n",
-                      f->left, f->left + f->width, y_of(f, v), y_of(f, v), f->left - 8, y_of(f, v) + 4, 100 * v);
+        tc_buf_printf(
+            b,
+            "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.0f %%</text>\n",
+            f->left, f->left + f->width, y_of(f, v), y_of(f, v), f->left - 8, y_of(f, v) + 4, 100 * v);
     for (int i = 0; i <= 5; i++)
-        tc_buf_printf(b, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f</text>\n", x_of(f, f->most_steps * i / 5), f->top + f->height + 20, f->most_steps * i / 5);
+        tc_buf_printf(b, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f</text>\n", x_of(f, f->most_steps * i / 5), f->top + f->height + 20,
+                      f->most_steps * i / 5);
     tc_buf_printf(b, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">training step</text>\n", f->left + f->width / 2, f->top + f->height + 42);
 }
 
@@ -72,7 +76,8 @@ static void draw_curve(tc_buf *b, const frame *f, const demo_result *r, int i) {
     for (int k = 0; k < r->points; k++) tc_buf_printf(b, "%.1f,%.1f ", x_of(f, (double)r->curve[k].step), y_of(f, r->curve[k].top1));
     double y = f->top + f->height - 100 + 22 * i, x = f->left + f->width - 330;
     tc_buf_printf(b, "\"/>\n<line x1=\"%.0f\" x2=\"%.0f\" y1=\"%.0f\" y2=\"%.0f\" stroke=\"%s\" stroke-width=\"3\"/>", x, x + 24, y, y, colours[i]);
-    tc_buf_printf(b, "<text x=\"%.0f\" y=\"%.0f\">%s: %.1f %%, %.2f M parameters</text>\n", x + 32, y + 4, r->name, 100 * r->top1, (double)r->params_without_tokens / 1e6);
+    tc_buf_printf(b, "<text x=\"%.0f\" y=\"%.0f\">%s: %.1f %%, %.2f M parameters</text>\n", x + 32, y + 4, r->name, 100 * r->top1,
+                  (double)r->params_without_tokens / 1e6);
 }
 
 tc_status demo_draw_curves(const char *path, const demo_result *results, int n, tc_error *err) {
@@ -124,7 +129,8 @@ static tc_status make_classifier(cli_model *m, const tc_data *data, float *class
         for (int t = 0; t < templates; t++) {
             const char *pattern = tc_data_template(data, t), *hole = strstr(pattern, "{}");
             tc_buf text = {0};
-            tc_buf_printf(&text, "%.*s%s%s", hole ? (int)(hole - pattern) : (int)strlen(pattern), pattern, tc_data_class_name(data, c), hole ? hole + 2 : "");
+            tc_buf_printf(&text, "%.*s%s%s", hole ? (int)(hole - pattern) : (int)strlen(pattern), pattern, tc_data_class_name(data, c),
+                          hole ? hole + 2 : "");
             cli_list_add(&texts, text.data ? text.data : "");
             tc_buf_free(&text);
         }
@@ -144,8 +150,8 @@ static void print_row(const char *path, const tc_data *data, int64_t index, cons
     tc_softmax(p, 1, classes);
     for (int c = 1; c < classes; c++)
         if (p[c] > p[best]) best = c;
-    printf("%-34s %-14s %-14s %5.1f %% %s\n", path, tc_data_class_name(data, tc_data_label(data, index)), tc_data_class_name(data, best), 100 * (double)p[best],
-           best == tc_data_label(data, index) ? "" : "wrong");
+    printf("%-34s %-14s %-14s %5.1f %% %s\n", path, tc_data_class_name(data, tc_data_label(data, index)), tc_data_class_name(data, best),
+           100 * (double)p[best], best == tc_data_label(data, index) ? "" : "wrong");
     free(p);
 }
 

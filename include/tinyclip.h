@@ -131,7 +131,8 @@ void tc_model_close(tc_model **m);
 
 typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP } tc_format;
 /* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens; TC_FORMAT_FILE the project's single file;
- * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors, else HF. Atomic per file. */
+ * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors,
+ * else HF. Atomic per file. */
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
 typedef struct tc_model_info {

@@ -22,15 +22,12 @@ tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n < sizeof err->message) snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
     err->status = status;
     return status;
 }
 
-tc_status tc_fail_memory(tc_error *err, size_t bytes) {
-    return tc_fail(err, TC_ENOMEM, "out of memory (%zu bytes wanted)", bytes);
-}
+tc_status tc_fail_memory(tc_error *err, size_t bytes) { return tc_fail(err, TC_ENOMEM, "out of memory (%zu bytes wanted)", bytes); }
 
 bool tc_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
 

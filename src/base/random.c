@@ -59,10 +59,8 @@ double tc_now(void) {
 
 void tc_format_duration(double seconds, char *out, size_t size) {
     long s = seconds > 0 && seconds < 1e12 ? (long)(seconds + 0.5) : 0;
-    if (s >= 3600)
-        snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
+    if (s >= 3600) snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
 }
 
 uint64_t tc_checksum(uint64_t start, const void *data, size_t size) {

@@ -23,12 +23,12 @@ typedef struct tc_axis {
 enum { TC_PARAM_RANK = 4 };
 
 typedef struct tc_param {
-    char name[96]; /* canonical: OpenCLIP's */
+    char name[96];    /* canonical: OpenCLIP's */
     int tower, layer; /* layer: the block it is in, or -1 */
     int ndim;
     int64_t shape[TC_PARAM_RANK];
     tc_axis axis[TC_PARAM_RANK];
-    int64_t numel, offset; /* offset in a flat block of all parameters, elements, a multiple of 16 */
+    int64_t numel, offset;      /* offset in a flat block of all parameters, elements, a multiple of 16 */
     double init_mean, init_std; /* normal distribution of the initial values */
 } tc_param;
 
@@ -52,7 +52,7 @@ typedef struct tc_space {
 typedef struct tc_value {
     char name[32]; /* for tests that look inside; "" for most */
     int space, width;
-    int producer;      /* node, or -1: the input */
+    int producer; /* node, or -1: the input */
     bool needs_grad;
 } tc_value;
 
@@ -64,13 +64,13 @@ typedef struct tc_node {
     int nin, in[2], out;
     int param[2]; /* weight and bias, or -1 */
     /* attributes, by operation */
-    int act;                 /* act, linear (fused): TC_ACT_* */
-    bool add;                /* linear (fused): in[1] is added; the result takes its place */
-    bool transposed;         /* linear: the weight is [in, out] */
-    int row0, rows;          /* linear: rows row0 .. row0+rows-1 of the weight and the bias are used */
-    int heads, dim;          /* attention */
-    bool causal;             /* attention */
-    tc_pick pick;            /* attention: the queries; select: the rows */
+    int act;                    /* act, linear (fused): TC_ACT_* */
+    bool add;                   /* linear (fused): in[1] is added; the result takes its place */
+    bool transposed;            /* linear: the weight is [in, out] */
+    int row0, rows;             /* linear: rows row0 .. row0+rows-1 of the weight and the bias are used */
+    int heads, dim;             /* attention */
+    bool causal;                /* attention */
+    tc_pick pick;               /* attention: the queries; select: the rows */
     int image_size, patch_size; /* patchify */
 } tc_node;
 
@@ -89,10 +89,10 @@ typedef struct tc_graph {
 
 /* What a pass over the graph runs on: rows of each space follow from it. */
 typedef struct tc_feed {
-    int batch;              /* sequences */
-    const tc_real *pixels;  /* image graphs: [batch, width of the input]; else NULL */
-    const int32_t *ids;     /* text graphs: [seq[batch]] token ids, the sequences one after the other */
-    const int32_t *seq;     /* text graphs: [batch+1] offsets */
+    int batch;             /* sequences */
+    const tc_real *pixels; /* image graphs: [batch, width of the input]; else NULL */
+    const int32_t *ids;    /* text graphs: [seq[batch]] token ids, the sequences one after the other */
+    const int32_t *seq;    /* text graphs: [batch+1] offsets */
 } tc_feed;
 
 typedef struct tc_runner tc_runner;
@@ -154,27 +154,27 @@ void tc_prepared_free(tc_prepared *p);
 struct tc_runner {
     const tc_graph *graph;
     const tc_kern *kern;
-    const tc_prepared *prepared;  /* inference, or NULL */
-    const tc_real *const *param;  /* [params] */
-    tc_real *const *param_grad;   /* [params], training; else NULL */
+    const tc_prepared *prepared; /* inference, or NULL */
+    const tc_real *const *param; /* [params] */
+    tc_real *const *param_grad;  /* [params], training; else NULL */
     bool train;
-    bool keep_all;                /* every value keeps its memory: for looking inside */
+    bool keep_all; /* every value keeps its memory: for looking inside */
     /* of the last pass */
     int batch;
     const int32_t *ids;
-    int64_t rows[8];              /* rows of each space */
-    const int32_t *seq[8];        /* [batch+1] offsets of each space */
-    const int32_t *pick_row[3];   /* [batch] position of the picked row, by tc_pick */
+    int64_t rows[8];            /* rows of each space */
+    const int32_t *seq[8];      /* [batch+1] offsets of each space */
+    const int32_t *pick_row[3]; /* [batch] position of the picked row, by tc_pick */
     tc_real **value, **grad, **aux;
     /* plan */
     int batch_capacity;
     int64_t ragged_capacity;
-    int32_t *offsets[8];          /* owned seq of the spaces with a fixed number of rows */
+    int32_t *offsets[8]; /* owned seq of the spaces with a fixed number of rows */
     int32_t *last_row, *first_row;
     char *arena;
     size_t arena_bytes;
-    bool *accumulate;             /* [node][2] the gradient of that input was already written */
-    int32_t *touched;             /* rows of the token table that the last backward pass wrote */
+    bool *accumulate; /* [node][2] the gradient of that input was already written */
+    int32_t *touched; /* rows of the token table that the last backward pass wrote */
     int64_t touched_count;
 };
 

@@ -3,7 +3,8 @@
  * first, each at the lowest offset that is free during its whole interval.
  *
  * Three things share memory on purpose: a fused residual addition happens in place; an activation's gradient overwrites that of its result; and
- * both inputs of an addition get their result's gradient. The latter two only where nobody writes to the shared memory while another of its gradients
+ * both inputs of an addition get their result's gradient. The latter two only where nobody writes to the shared memory while another of its
+ * gradients
  * is still to be read (may_share); otherwise the operation copies. */
 #include "graph/plan.h"
 
@@ -11,8 +12,8 @@
 #include <string.h>
 
 typedef struct span {
-    int root;          /* the span whose memory this one uses: itself or an earlier one */
-    int first, last;   /* time; first > last: not used */
+    int root;        /* the span whose memory this one uses: itself or an earlier one */
+    int first, last; /* time; first > last: not used */
     size_t bytes;
     int64_t offset;
 } span;
@@ -64,7 +65,8 @@ static int born(const tc_graph *g, int value) {
     return last;
 }
 
-/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node born(u) down
+/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node
+ * born(u) down
  * to that of its producer; the readers of v write to v's. `writes`: node i itself writes a rather than passing it on. */
 static bool disturbs(const tc_graph *g, int i, int a, int b, bool writes) {
     int a_made = g->values[a].producer, b_made = g->values[b].producer, b_born = born(g, b);
@@ -217,8 +219,10 @@ static int64_t offset_of(const planner *p, int i) {
 bool tc_plan_make(tc_plan *plan, const tc_graph *g, bool train, bool keep_all, int batch, int64_t ragged_rows) {
     int count = (int)(2 * g->value_count + g->node_count);
     planner p = {.g = g, .train = train, .keep_all = keep_all, .batch = batch, .ragged = ragged_rows, .ok = true};
-    *plan = (tc_plan){.value = tc_new(g->value_count, sizeof(int64_t)), .grad = tc_new(g->value_count, sizeof(int64_t)),
-                      .aux = tc_new(g->node_count, sizeof(int64_t)), .accumulate = tc_new(2 * g->node_count, 1)};
+    *plan = (tc_plan){.value = tc_new(g->value_count, sizeof(int64_t)),
+                      .grad = tc_new(g->value_count, sizeof(int64_t)),
+                      .aux = tc_new(g->node_count, sizeof(int64_t)),
+                      .accumulate = tc_new(2 * g->node_count, 1)};
     p.spans = tc_new((size_t)count, sizeof *p.spans);
     p.order = tc_new((size_t)count, sizeof *p.order);
     p.ok = plan->value && plan->grad && plan->aux && plan->accumulate && p.spans && p.order;

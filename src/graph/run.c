@@ -13,7 +13,8 @@ tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *
         int64_t k = g->values[n->in[0]].width;
         int per_seq = g->spaces[g->values[n->out].space].per_seq;
         const tc_real *w = param[n->param[0]] + n->row0 * k, *b = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL;
-        out->linear[i] = out->kern->linear_prepare(w, n->transposed ? n->rows : k, n->transposed, b, n->rows, k, n->act, n->add, per_seq ? per_seq : rows_hint);
+        out->linear[i] =
+            out->kern->linear_prepare(w, n->transposed ? n->rows : k, n->transposed, b, n->rows, k, n->act, n->add, per_seq ? per_seq : rows_hint);
         if (!out->linear[i]) {
             tc_prepared_free(out);
             return tc_fail(err, TC_ENOMEM, "out of memory while the weights were packed");

@@ -15,7 +15,8 @@ BUILTIN(ViT_B_16_quickgelu)
 #undef BUILTIN
 
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size) {
-#define ENTRY(text, symbol) {text, tc_file_configs_##symbol##_json, tc_file_configs_##symbol##_json_end}
+#define ENTRY(text, symbol) \
+    { text, tc_file_configs_##symbol##_json, tc_file_configs_##symbol##_json_end }
     static const struct {
         const char *name, *start, *end;
     } table[] = {ENTRY("TinyCLIP-ViT-39M-16-Text-19M", TinyCLIP_ViT_39M_16_Text_19M),

@@ -1,6 +1,7 @@
 /* clip.c - the parameters of a CLIP model and the blocks that both towers are made of.
  *
- * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the last block only one row of each sequence is read, so
+ * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the last block only one row of each
+ * sequence is read, so
  * only that row's query, output and FFN are computed; keys and values need every row. */
 #include "net/net.h"
 
@@ -74,7 +75,8 @@ static void add_vision(adder *a, const tc_config *c) {
     int64_t shape[4] = {w, 3, c->patch_size, c->patch_size};
     tc_axis axis[4] = {WIDTH, FIXED, FIXED, FIXED};
     /* PyTorch's default for a convolution: uniform of standard deviation 1/sqrt(3 fan_in). */
-    if (tc_params_add(a->params, "visual.conv1.weight", a->tower, -1, 4, shape, axis, 0, pow(3.0 * 3 * c->patch_size * c->patch_size, -0.5)) < 0) a->failed = true;
+    if (tc_params_add(a->params, "visual.conv1.weight", a->tower, -1, 4, shape, axis, 0, pow(3.0 * 3 * c->patch_size * c->patch_size, -0.5)) < 0)
+        a->failed = true;
     add_norm(a, "ln_pre", w);
     for (int l = 0; l < c->vision.layers; l++) add_block(a, &c->vision, l, "visual.");
     a->prefix = "visual.";
@@ -134,7 +136,8 @@ static int add(tc_graph *g, int x, int y) { return tc_net_layer(g, (tc_node){.op
 
 /* Rows first .. first+rows-1 of the fused projection. */
 static int project_in(tc_graph *g, int x, const char *prefix, int first, int rows) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .row0 = first, .rows = rows}, prefix, "attn.in_proj_weight", "attn.in_proj_bias");
+    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .row0 = first, .rows = rows}, prefix, "attn.in_proj_weight",
+                        "attn.in_proj_bias");
 }
 
 static int attention(tc_graph *g, const tc_tower_config *t, int layer, const char *prefix, int x, bool causal, tc_pick pick) {
@@ -155,7 +158,8 @@ static int attention(tc_graph *g, const tc_tower_config *t, int layer, const cha
 static int feed_forward(tc_graph *g, const tc_tower_config *t, const char *prefix, int x) {
     int y = norm(g, x, prefix, "ln_2");
     y = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_fc.weight", "mlp.c_fc.bias");
-    y = tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {y}, .act = t->activation == TC_GELU ? TC_ACT_GELU : TC_ACT_QUICK_GELU}, "", NULL, NULL);
+    y = tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {y}, .act = t->activation == TC_GELU ? TC_ACT_GELU : TC_ACT_QUICK_GELU}, "", NULL,
+                     NULL);
     return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_proj.weight", "mlp.c_proj.bias");
 }
 

@@ -55,7 +55,8 @@ static int head_dim(reader *r, int width, int heads, const char *tower) {
 static int ratio_ffn(reader *r, const json_t *cfg, const char *where, int width) {
     const json_t *v = json_object_get(cfg, "mlp_ratio");
     double ratio = v ? json_number_value(v) : 4.0, ffn = trunc(width * ratio);
-    if (r->status == TC_OK && (!(ffn >= 1) || ffn > 1 << 20)) r->status = tc_fail(r->err, TC_EFORMAT, "%s: %smlp_ratio is out of range", r->name, where);
+    if (r->status == TC_OK && (!(ffn >= 1) || ffn > 1 << 20))
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: %smlp_ratio is out of range", r->name, where);
     return r->status == TC_OK ? (int)ffn : 1;
 }
 
@@ -64,7 +65,8 @@ static void read_openclip(reader *r, tc_config *c, const json_t *json) {
     if (r->status != TC_OK) return;
     if (json_is_array(json_object_get(v, "layers")))
         r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: vision_cfg.layers is a list: ResNet towers are not supported", r->name);
-    static const char *const other[] = {"timm_model_name", "hf_model_name", "ls_init_value", "attentional_pool", "patch_dropout", "global_average_pool", NULL};
+    static const char *const other[] = {
+        "timm_model_name", "hf_model_name", "ls_init_value", "attentional_pool", "patch_dropout", "global_average_pool", NULL};
     for (int i = 0; other[i] && r->status == TC_OK; i++) {
         const json_t *a = json_object_get(v, other[i]), *b = json_object_get(t, other[i]);
         bool off = (!a || json_is_null(a) || json_is_false(a) || (json_is_number(a) && json_number_value(a) == 0)) && (!b || json_is_null(b));
@@ -83,7 +85,8 @@ static void read_openclip(reader *r, tc_config *c, const json_t *json) {
     int heads = number(r, t, "text_cfg.", "heads", 1, 1 << 16, -1);
     if (r->status != TC_OK) return;
     if (c->vision.width % c->vision.head_dim)
-        r->status = tc_fail(r->err, TC_EFORMAT, "%s: the vision width %d is not a multiple of head_width %d", r->name, c->vision.width, c->vision.head_dim);
+        r->status =
+            tc_fail(r->err, TC_EFORMAT, "%s: the vision width %d is not a multiple of head_width %d", r->name, c->vision.width, c->vision.head_dim);
     c->text.head_dim = head_dim(r, c->text.width, heads, "text");
     uniform_blocks(&c->vision, c->vision.width / c->vision.head_dim, ratio_ffn(r, v, "vision_cfg.", c->vision.width));
     uniform_blocks(&c->text, heads, ratio_ffn(r, t, "text_cfg.", c->text.width));
@@ -145,7 +148,9 @@ tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, 
     if (json_is_object(inner)) json = inner;
     if (json_object_get(json, "vision_cfg")) read_openclip(&r, &c, json);
     else if (json_object_get(json, "vision_config")) read_hf(&r, &c, json);
-    else return tc_fail(err, TC_EFORMAT, "%s: neither an OpenCLIP configuration (vision_cfg, text_cfg) nor a Hugging Face one (vision_config, text_config)", name);
+    else
+        return tc_fail(err, TC_EFORMAT,
+                       "%s: neither an OpenCLIP configuration (vision_cfg, text_cfg) nor a Hugging Face one (vision_config, text_config)", name);
     check_vision(&r, &c);
     if (r.status == TC_OK) *out = c;
     return r.status;
@@ -188,8 +193,8 @@ json_t *tc_config_openclip_json(const tc_config *c) {
 }
 
 static json_t *hf_tower_json(const tc_tower_config *t, const char *type, int embed_dim) {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:i}", "model_type", type, "hidden_size", t->width, "intermediate_size", t->block[0].ffn,
-                     "num_attention_heads", t->block[0].heads, "num_hidden_layers", t->layers, "hidden_act",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:i}", "model_type", type, "hidden_size", t->width, "intermediate_size",
+                     t->block[0].ffn, "num_attention_heads", t->block[0].heads, "num_hidden_layers", t->layers, "hidden_act",
                      t->activation == TC_GELU ? "gelu" : "quick_gelu", "layer_norm_eps", 1e-5, "attention_dropout", 0.0, "projection_dim", embed_dim);
 }
 
@@ -211,12 +216,20 @@ bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, 
     const struct {
         const char *what;
         int x, y;
-    } item[] = {{"embed_dim", a->embed_dim, b->embed_dim}, {"image_size", a->image_size, b->image_size}, {"patch_size", a->patch_size, b->patch_size},
-                {"context_length", a->context_length, b->context_length}, {"vocab_size", a->vocab_size, b->vocab_size}, {"eos id", a->eos_id, b->eos_id},
-                {"vision width", a->vision.width, b->vision.width}, {"vision layers", a->vision.layers, b->vision.layers},
-                {"vision head width", a->vision.head_dim, b->vision.head_dim}, {"vision activation", (int)a->vision.activation, (int)b->vision.activation},
-                {"text width", a->text.width, b->text.width}, {"text layers", a->text.layers, b->text.layers},
-                {"text head width", a->text.head_dim, b->text.head_dim}, {"text activation", (int)a->text.activation, (int)b->text.activation}};
+    } item[] = {{"embed_dim", a->embed_dim, b->embed_dim},
+                {"image_size", a->image_size, b->image_size},
+                {"patch_size", a->patch_size, b->patch_size},
+                {"context_length", a->context_length, b->context_length},
+                {"vocab_size", a->vocab_size, b->vocab_size},
+                {"eos id", a->eos_id, b->eos_id},
+                {"vision width", a->vision.width, b->vision.width},
+                {"vision layers", a->vision.layers, b->vision.layers},
+                {"vision head width", a->vision.head_dim, b->vision.head_dim},
+                {"vision activation", (int)a->vision.activation, (int)b->vision.activation},
+                {"text width", a->text.width, b->text.width},
+                {"text layers", a->text.layers, b->text.layers},
+                {"text head width", a->text.head_dim, b->text.head_dim},
+                {"text activation", (int)a->text.activation, (int)b->text.activation}};
     for (size_t i = 0; i < sizeof item / sizeof *item; i++)
         if (item[i].x != item[i].y) {
             snprintf(buffer, size, "%s: %d and %d", item[i].what, item[i].x, item[i].y);

@@ -39,14 +39,17 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
         const char *what;
         int teacher, student;
     } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers}, {"text layers", t->text.layers, s->text.layers}},
-      equal[] = {{"vision head width", t->vision.head_dim, s->vision.head_dim}, {"text head width", t->text.head_dim, s->text.head_dim},
+      equal[] = {{"vision head width", t->vision.head_dim, s->vision.head_dim},
+                 {"text head width", t->text.head_dim, s->text.head_dim},
                  {"patch_size", t->patch_size, s->patch_size}};
     for (size_t i = 0; i < 2; i++)
         if (at_most[i].student > at_most[i].teacher)
-            return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d", at_most[i].student, at_most[i].what, at_most[i].teacher);
+            return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d", at_most[i].student, at_most[i].what,
+                           at_most[i].teacher);
     for (size_t i = 0; i < 3; i++)
         if (equal[i].student != equal[i].teacher)
-            return tc_fail(err, TC_EARG, "inherit: %s is %d in the student and %d in the teacher; they must be equal", equal[i].what, equal[i].student, equal[i].teacher);
+            return tc_fail(err, TC_EARG, "inherit: %s is %d in the student and %d in the teacher; they must be equal", equal[i].what,
+                           equal[i].student, equal[i].teacher);
     return TC_OK;
 }
 
@@ -59,8 +62,8 @@ static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teac
     bool fits = s->ndim == t->ndim;
     for (int k = 0; k < s->ndim && fits; k++) fits = s->shape[k] <= t->shape[k];
     if (!fits)
-        return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name, tc_shape_text(s->ndim, s->shape, a, sizeof a),
-                       tc_shape_text(t->ndim, t->shape, b, sizeof b));
+        return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name,
+                       tc_shape_text(s->ndim, s->shape, a, sizeof a), tc_shape_text(t->ndim, t->shape, b, sizeof b));
     tc_real *values = tc_new_aligned((size_t)t->numel, sizeof *values);
     if (!values) return tc_fail_memory(err, (size_t)t->numel * sizeof *values);
     tc_status status = tc_model_read(teacher, (size_t)from, values, err);

@@ -15,7 +15,8 @@ tc_status tc_model_new(tc_model **out, const tc_config *c, tc_error *err) {
     m->config = *c;
     m->preprocess = tc_preprocess_default(c->image_size);
     tc_status status = tc_net_params(&m->params, c, err);
-    if (status == TC_OK && !(m->origin = tc_new(m->params.count, sizeof *m->origin))) status = tc_fail_memory(err, m->params.count * sizeof *m->origin);
+    if (status == TC_OK && !(m->origin = tc_new(m->params.count, sizeof *m->origin)))
+        status = tc_fail_memory(err, m->params.count * sizeof *m->origin);
     if (status != TC_OK) {
         tc_model_close(&m);
         return status;
@@ -99,7 +100,9 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
             out += n;
         }
     }
-    return ok ? TC_OK : tc_fail(err, TC_EUNSUPPORTED, "%s: tensor '%s' of dtype %s cannot be read as numbers", m->path, o->part[0]->name, tc_dtype_name(o->part[0]->dtype));
+    return ok ? TC_OK
+              : tc_fail(err, TC_EUNSUPPORTED, "%s: tensor '%s' of dtype %s cannot be read as numbers", m->path, o->part[0]->name,
+                        tc_dtype_name(o->part[0]->dtype));
 }
 
 /* The values where they lie, if they can be used as they are; else NULL. */
@@ -138,7 +141,8 @@ static tc_status gather(tc_model *m, int tower, bool *copied, tc_error *err) {
 static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
     bool *copied = tc_new(m->params.count, 1);
     if (!copied) return tc_fail_memory(err, m->params.count);
-    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err) : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
+    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
+                                                : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
     if (status == TC_OK) {
         tc_graph_fuse(*graph);
         status = gather(m, tower, copied, err);
@@ -178,6 +182,7 @@ tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed
     tc_status status = tc_model_new_flat(out, config, err);
     if (status != TC_OK) return status;
     tc_model *m = *out;
+#pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
         tc_rng rng = tc_rng_make(seed, 0x696e6974, i);

@@ -16,15 +16,15 @@ typedef struct tc_origin {
 struct tc_model {
     tc_config config;
     tc_params params;
-    tc_store *store;     /* mapped files, or NULL */
-    tc_origin *origin;   /* [params], with store */
-    tc_real *flat;       /* [params.total] values in memory, or NULL */
-    char *path, *source; /* where it came from, and the layout */
+    tc_store *store;      /* mapped files, or NULL */
+    tc_origin *origin;    /* [params], with store */
+    tc_real *flat;        /* [params.total] values in memory, or NULL */
+    char *path, *source;  /* where it came from, and the layout */
     char *tokenizer_dir;  /* vocab.json and merges.txt lie here, or NULL */
     char *vocab, *merges; /* their texts, from a single file; or NULL: the built-in vocabulary */
     tc_tokenizer_kind tokenizer_kind;
     tc_preprocess preprocess;
-    char *card;          /* JSON text, or NULL */
+    char *card; /* JSON text, or NULL */
     float logit_scale;
     tc_model_info info;
     /* made when a session first needs them, under the lock; then constant */

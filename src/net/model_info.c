@@ -34,11 +34,23 @@ tc_status tc_model_finish(tc_model *m, tc_error *err) {
     tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
-    *i = (tc_model_info){.architecture = "ViT", .source = m->source, .embed_dim = c->embed_dim, .image_size = c->image_size, .patch_size = c->patch_size,
-                         .vision_layers = c->vision.layers, .vision_width = c->vision.width, .vision_heads = c->vision.block[0].heads,
-                         .context_length = c->context_length, .vocab_size = c->vocab_size, .text_layers = c->text.layers, .text_width = c->text.width,
-                         .text_heads = c->text.block[0].heads, .vision_activation = c->vision.activation, .text_activation = c->text.activation,
-                         .logit_scale = m->logit_scale, .card = m->card};
+    *i = (tc_model_info){.architecture = "ViT",
+                         .source = m->source,
+                         .embed_dim = c->embed_dim,
+                         .image_size = c->image_size,
+                         .patch_size = c->patch_size,
+                         .vision_layers = c->vision.layers,
+                         .vision_width = c->vision.width,
+                         .vision_heads = c->vision.block[0].heads,
+                         .context_length = c->context_length,
+                         .vocab_size = c->vocab_size,
+                         .text_layers = c->text.layers,
+                         .text_width = c->text.width,
+                         .text_heads = c->text.block[0].heads,
+                         .vision_activation = c->vision.activation,
+                         .text_activation = c->text.activation,
+                         .logit_scale = m->logit_scale,
+                         .card = m->card};
     for (size_t k = 0; k < m->params.count; k++) {
         const tc_param *p = &m->params.items[k];
         bool tokens = strcmp(p->name, "token_embedding.weight") == 0;

@@ -24,7 +24,8 @@ static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, c
     if (!same)
         return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is %s, expected %s", m->path, t->name, tc_shape_text(t->ndim, t->shape, a, sizeof a),
                        tc_shape_text(ndim, shape, b, sizeof b));
-    if (!numeric(t->dtype)) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' has dtype %s, expected a floating-point one", m->path, t->name, tc_dtype_name(t->dtype));
+    if (!numeric(t->dtype))
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' has dtype %s, expected a floating-point one", m->path, t->name, tc_dtype_name(t->dtype));
     return TC_OK;
 }
 
@@ -76,7 +77,8 @@ static tc_status bind_all(tc_model *m, bool hf, tc_error *err) {
 
 /* ---- preprocessing */
 
-/* A number, or an object: {"shortest_edge": n} for the resize (height and width would change the picture's proportions), {"height": n, "width": n} for the crop. */
+/* A number, or an object: {"shortest_edge": n} for the resize (height and width would change the picture's proportions), {"height": n, "width":
+ * n} for the crop. */
 static int side(const json_t *v, bool crop) {
     if (json_is_integer(v)) return (int)json_integer_value(v);
     const json_t *edge = json_object_get(v, "shortest_edge"), *h = json_object_get(v, "height"), *w = json_object_get(v, "width");
@@ -113,7 +115,8 @@ tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char
         return tc_fail(err, TC_EUNSUPPORTED, "%s: resample %d is not supported, only 3 (bicubic)", name, (int)json_integer_value(v));
     if ((v = json_object_get(json, "rescale_factor"))) p.rescale = (float)json_number_value(v);
     if (!on(json, "do_rescale")) p.rescale = 1;
-    if ((v = json_object_get(json, "image_mean")) && !triple(v, p.mean)) return tc_fail(err, TC_EFORMAT, "%s: image_mean must be three numbers", name);
+    if ((v = json_object_get(json, "image_mean")) && !triple(v, p.mean))
+        return tc_fail(err, TC_EFORMAT, "%s: image_mean must be three numbers", name);
     if ((v = json_object_get(json, "image_std")) && !triple(v, p.std)) return tc_fail(err, TC_EFORMAT, "%s: image_std must be three numbers", name);
     if (!on(json, "do_normalize"))
         for (int i = 0; i < 3; i++) p.mean[i] = 0, p.std[i] = 1;
@@ -125,11 +128,11 @@ tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char
 }
 
 json_t *tc_preprocess_json(const tc_preprocess *p) {
-    return json_pack("{s:s, s:b, s:{s:i}, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type", "CLIPImageProcessor",
-                     "do_resize", p->resize > 0, "size", "shortest_edge", p->resize > 0 ? p->resize : p->crop, "resample", 3, "do_center_crop", 1,
-                     "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", (double)p->rescale, "do_normalize", 1, "image_mean",
-                     (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], "image_std", (double)p->std[0], (double)p->std[1], (double)p->std[2],
-                     "do_convert_rgb", 1);
+    return json_pack("{s:s, s:b, s:{s:i}, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type",
+                     "CLIPImageProcessor", "do_resize", p->resize > 0, "size", "shortest_edge", p->resize > 0 ? p->resize : p->crop, "resample", 3,
+                     "do_center_crop", 1, "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", (double)p->rescale,
+                     "do_normalize", 1, "image_mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], "image_std", (double)p->std[0],
+                     (double)p->std[1], (double)p->std[2], "do_convert_rgb", 1);
 }
 
 /* preprocessor_config.json, or what transformers 5 puts into processor_config.json; neither: CLIP's settings. */

@@ -39,7 +39,8 @@ static tc_status read_floats(const tc_model *m, size_t i, float *out, tc_error *
 }
 
 /* One part of a parameter under its name in the other layout. */
-static tc_status add_hf(tc_st_writer *w, shelf *s, const tc_param *p, const float *values, const char *name, int part, int parts, bool transposed, tc_error *err) {
+static tc_status add_hf(tc_st_writer *w, shelf *s, const tc_param *p, const float *values, const char *name, int part, int parts, bool transposed,
+                        tc_error *err) {
     int64_t shape[TC_PARAM_RANK], n = p->numel / parts;
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[transposed ? 1 - k : k];
     if (parts > 1) shape[0] /= parts;
@@ -162,7 +163,8 @@ static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) 
 
 static tc_status save_openclip(const tc_model *m, const char *path, tc_error *err) {
     if (m->config.vision.activation != m->config.text.activation || m->config.eos_id >= 0)
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: an OpenCLIP configuration has one activation for both towers and takes the largest id; this model does not", path);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: an OpenCLIP configuration has one activation for both towers and takes the largest id; this model does not", path);
     tc_buf name = {0};
     tc_buf_printf(&name, "%.*s.json", (int)(strlen(path) - (tc_ends_with(path, ".safetensors") ? strlen(".safetensors") : 0)), path);
     char *config = tc_buf_take(&name);

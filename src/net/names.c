@@ -27,11 +27,16 @@ static const pair whole[] = {
 
 /* Within a block; the projections of query, key and value are three tensors there. */
 static const pair block[] = {
-    {"ln_1.weight", "layer_norm1.weight", false},   {"ln_1.bias", "layer_norm1.bias", false},
-    {"ln_2.weight", "layer_norm2.weight", false},   {"ln_2.bias", "layer_norm2.bias", false},
-    {"mlp.c_fc.weight", "mlp.fc1.weight", false},   {"mlp.c_fc.bias", "mlp.fc1.bias", false},
-    {"mlp.c_proj.weight", "mlp.fc2.weight", false}, {"mlp.c_proj.bias", "mlp.fc2.bias", false},
-    {"attn.out_proj.weight", "self_attn.out_proj.weight", false}, {"attn.out_proj.bias", "self_attn.out_proj.bias", false},
+    {"ln_1.weight", "layer_norm1.weight", false},
+    {"ln_1.bias", "layer_norm1.bias", false},
+    {"ln_2.weight", "layer_norm2.weight", false},
+    {"ln_2.bias", "layer_norm2.bias", false},
+    {"mlp.c_fc.weight", "mlp.fc1.weight", false},
+    {"mlp.c_fc.bias", "mlp.fc1.bias", false},
+    {"mlp.c_proj.weight", "mlp.fc2.weight", false},
+    {"mlp.c_proj.bias", "mlp.fc2.bias", false},
+    {"attn.out_proj.weight", "self_attn.out_proj.weight", false},
+    {"attn.out_proj.bias", "self_attn.out_proj.bias", false},
 };
 static const char *const fused[2][4] = {
     {"attn.in_proj_weight", "self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"},

@@ -58,7 +58,8 @@ typedef struct tc_captions {
     size_t ids_capacity, seq_capacity;
 } tc_captions;
 /* Takes captions of input_ids [n,context] until there are `most` rows or none is left; *batch gets their number. Checks every id. */
-tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context, int64_t most, int *batch, tc_error *err);
+tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context, int64_t most, int *batch,
+                             tc_error *err);
 void tc_captions_free(tc_captions *t);
 
 /* Hugging Face's name for a parameter. A fused query-key-value parameter has three, part 0 to 2; others one. False past the last

@@ -1,5 +1,5 @@
-/* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to their end-of-text token, a large batch in pieces
- * that fit the caches. */
+/* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to their end-of-text token, a large batch
+ * in pieces that fit the caches. */
 #include "net/model.h"
 
 #include <math.h>

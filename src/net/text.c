@@ -1,4 +1,5 @@
-/* text.c - the text tower: tokens, positions, causal blocks, LayerNorm and projection of the end-of-text token. A sequence ends with that token: with the
+/* text.c - the text tower: tokens, positions, causal blocks, LayerNorm and projection of the end-of-text token. A sequence ends with that token:
+ * with the
  * causal mask nothing behind it can change the result. */
 #include "net/net.h"
 
@@ -42,10 +43,12 @@ static tc_status check_ids(const tc_config *c, const int32_t *ids, int caption, 
     return TC_OK;
 }
 
-tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context, int64_t most, int *batch, tc_error *err) {
+tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context, int64_t most, int *batch,
+                             tc_error *err) {
     int64_t rows = 0;
     *batch = 0;
-    if (context > c->context_length) return tc_fail(err, TC_EARG, "texts of %d ids are longer than the model's context of %d", context, c->context_length);
+    if (context > c->context_length)
+        return tc_fail(err, TC_EARG, "texts of %d ids are longer than the model's context of %d", context, c->context_length);
     while (*batch < n && rows < most) {
         const int32_t *ids = input_ids + (int64_t)*batch * context;
         tc_status status = check_ids(c, ids, *batch, context, err);

@@ -7,7 +7,8 @@ tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params
     *out = NULL;
     if (!g) return tc_fail_memory(err, sizeof *g);
     int space = tc_graph_space(g, 1), x = tc_graph_input(g, space, 3 * c->image_size * c->image_size);
-    x = tc_net_layer(g, (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = c->image_size, .patch_size = c->patch_size}, "", NULL, NULL);
+    x = tc_net_layer(g, (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = c->image_size, .patch_size = c->patch_size}, "", NULL,
+                     NULL);
     x = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, "visual.", "conv1.weight", NULL);
     x = tc_net_layer(g, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, "visual.", "class_embedding", "positional_embedding");
     x = tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, "visual.", "ln_pre.weight", "ln_pre.bias");

@@ -1,31 +1,45 @@
 /* checkpoint.c - the state of a training run on disk.
  *
- * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the step and a checksum over all of it.
- * It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
- * before is still there, and a file that was damaged later is found out and passed over. */
+ * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the counters and a checksum over
+ * all of it. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
+ * before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes the trainer. */
 #include "train/train.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char prefix[] = "checkpoint-", suffix[] = ".safetensors";
-enum { KEPT = 2 };
+enum { KEPT = 2, BLOCKS = 3 };
 
-static uint64_t checksum_of(const char *settings, const char *state, const void *const blocks[3], size_t bytes) {
+static const char checksum_form[] = "%016" PRIx64;
+
+static uint64_t checksum_of(const char *settings, const char *state, const void *const blocks[BLOCKS], size_t bytes) {
     uint64_t sum = tc_checksum(0, settings, strlen(settings));
     sum = tc_checksum(sum, state, strlen(state));
-    for (int i = 0; i < 3; i++) sum = tc_checksum(sum, blocks[i], bytes);
+    for (int i = 0; i < BLOCKS; i++) sum = tc_checksum(sum, blocks[i], bytes);
     return sum;
 }
 
 /* ---- files of the folder */
 
-static int is_checkpoint(const struct dirent *e) { return tc_starts_with(e->d_name, prefix) && tc_ends_with(e->d_name, suffix); }
+/* The step in the name of a checkpoint; -1 if it is no such name. */
+static int64_t step_of(const char *name) {
+    if (!tc_starts_with(name, prefix)) return -1;
+    const char *digits = name + strlen(prefix);
+    size_t n = strspn(digits, "0123456789");
+    return n >= 1 && n <= 18 && strcmp(digits + n, suffix) == 0 ? strtoll(digits, NULL, 10) : -1;
+}
 
-/* Newest first: the step in the name has a fixed number of digits. */
-static int newest_first(const struct dirent **a, const struct dirent **b) { return strcmp((*b)->d_name, (*a)->d_name); }
+static int is_checkpoint(const struct dirent *e) { return step_of(e->d_name) >= 0; }
+
+static int newest_first(const struct dirent **a, const struct dirent **b) {
+    int64_t x = step_of((*a)->d_name), y = step_of((*b)->d_name);
+    return (x < y) - (x > y);
+}
 
 static void free_names(struct dirent **names, int n) {
     for (int i = 0; i < n; i++) free(names[i]);
@@ -39,10 +53,12 @@ bool tc_checkpoint_exists(const char *dir) {
     return n > 0;
 }
 
-static void remove_old(const char *dir) {
+/* After a save at `step`: only this one and the one before are kept. Later ones were damaged, or this run would have gone on from them. */
+static void remove_others(const char *dir, int64_t step) {
     struct dirent **names;
-    int n = scandir(dir, &names, is_checkpoint, newest_first);
-    for (int i = KEPT; i < n; i++) {
+    int n = scandir(dir, &names, is_checkpoint, newest_first), kept = 0;
+    for (int i = 0; i < n; i++) {
+        if (step_of(names[i]->d_name) <= step && kept++ < KEPT) continue;
         char *path = tc_path_join(dir, names[i]->d_name);
         if (path) unlink(path);
         free(path);
@@ -51,6 +67,8 @@ static void remove_old(const char *dir) {
 }
 
 /* ---- saving */
+
+static const char state_form[] = "{\"step\":%" PRId64 ",\"skipped\":%" PRId64 ",\"skipped_in_a_row\":%" PRId64 ",\"bad_samples\":%" PRId64 "}";
 
 static tc_status add_blocks(tc_st_writer *w, const tc_trainer *t, tc_error *err) {
     tc_dtype dtype = sizeof(tc_real) == 4 ? TC_F32 : TC_F64;
@@ -63,11 +81,10 @@ static tc_status add_blocks(tc_st_writer *w, const tc_trainer *t, tc_error *err)
 
 static tc_status write_checkpoint(const tc_trainer *t, const char *path, const char *settings, tc_error *err) {
     tc_st_writer *w = NULL;
-    char state[128], sum[32];
-    const void *blocks[3] = {t->student->flat, t->m, t->v};
-    snprintf(state, sizeof state, "{\"step\":%lld,\"skipped\":%lld,\"skipped_in_a_row\":%lld}", (long long)t->step, (long long)t->skipped,
-             (long long)t->skipped_in_a_row);
-    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)checksum_of(settings, state, blocks, (size_t)t->student->params.total * sizeof(tc_real)));
+    char state[256], sum[32];
+    const void *blocks[BLOCKS] = {t->student->flat, t->m, t->v};
+    snprintf(state, sizeof state, state_form, t->step, t->skipped, t->skipped_in_a_row, t->bad_samples);
+    snprintf(sum, sizeof sum, checksum_form, checksum_of(settings, state, blocks, (size_t)t->student->params.total * sizeof(tc_real)));
     tc_status status = tc_st_writer_create(&w, err);
     if (status == TC_OK) status = add_blocks(w, t, err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "settings", settings, err);
@@ -84,75 +101,107 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
     char *name = tc_buf_take(&path);
     tc_status status = name ? write_checkpoint(t, name, settings, err) : tc_fail_memory(err, 1);
     free(name);
-    if (status == TC_OK) remove_old(dir);
+    if (status == TC_OK) remove_others(dir, t->step);
     return status;
 }
 
 /* ---- loading */
 
-/* The first setting that differs, as an error. */
-static tc_status compare_settings(const char *stored, const char *now, tc_error *err) {
-    json_t *a = NULL, *b = NULL;
-    tc_status status = tc_json_parse(&a, stored, strlen(stored), "settings of the checkpoint", err);
-    if (status == TC_OK) status = tc_json_parse(&b, now, strlen(now), "settings", err);
-    const char *key;
+typedef struct counters {
+    int64_t step, skipped, skipped_in_a_row, bad_samples;
+} counters;
+
+/* What a file holds, once its checksum was found right. */
+typedef struct content {
+    const char *settings;
+    counters counters;
+    const void *block[BLOCKS];
+    size_t bytes; /* of each block */
+} content;
+
+/* Finds the first setting that differs: "KEY was A and is now B", KEY with the names of the objects around it. */
+static bool find_difference(const char *key, json_t *old, json_t *now, tc_buf *out) {
+    if (old && now && json_equal(old, now)) return false;
+    const char *inner;
     json_t *value;
-    json_object_foreach(b, key, value) {
-        const json_t *old = json_object_get(a, key);
-        if (status != TC_OK || json_equal(old, value)) continue;
-        char *x = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL, *y = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        status = tc_fail(err, TC_EARG, "cannot resume with other settings: %s was %.200s and is now %.200s", key, x ? x : "absent", y ? y : "?");
-        free(x);
-        free(y);
+    char name[256];
+    if (json_is_object(old) && json_is_object(now)) {
+        json_object_foreach(now, inner, value) {
+            snprintf(name, sizeof name, "%s%s%s", key, *key ? "." : "", inner);
+            if (find_difference(name, json_object_get(old, inner), value, out)) return true;
+        }
+        json_object_foreach(old, inner, value) {
+            snprintf(name, sizeof name, "%s%s%s", key, *key ? "." : "", inner);
+            if (!json_object_get(now, inner) && find_difference(name, value, NULL, out)) return true;
+        }
     }
-    json_decref(a);
-    json_decref(b);
-    return status;
-}
-
-static const tc_tensor *block(const tc_store *s, const char *name, int64_t n) {
-    const tc_tensor *t = tc_store_find(s, name);
-    return t && t->dtype == (sizeof(tc_real) == 4 ? TC_F32 : TC_F64) && t->ndim == 1 && t->shape[0] == n ? t : NULL;
-}
-
-static bool read_state(tc_trainer *t, const char *text) {
-    long long step, skipped, row;
-    int end = 0;
-    if (sscanf(text, "{\"step\":%lld,\"skipped\":%lld,\"skipped_in_a_row\":%lld}%n", &step, &skipped, &row, &end) != 3 || text[end] || step < 0 || skipped < 0)
-        return false;
-    t->step = step;
-    t->skipped = skipped;
-    t->skipped_in_a_row = row;
+    char *a = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL, *b = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    tc_buf_printf(out, "%s was %.200s and is now %.200s", key, a ? a : "absent", b ? b : "absent");
+    free(a);
+    free(b);
     return true;
 }
 
-/* Settings are compared before sizes, so that another configuration is named as such. */
-static tc_status load_one(tc_trainer *t, const char *path, const char *settings, bool *other_settings, tc_error *err) {
+static tc_status compare_settings(const char *path, const char *stored, const char *wanted, tc_error *err) {
+    json_t *old = NULL, *now = NULL;
+    tc_buf difference = {0};
+    tc_status status = tc_json_parse(&old, stored, strlen(stored), "settings of the checkpoint", err);
+    if (status == TC_OK) status = tc_json_parse(&now, wanted, strlen(wanted), "settings", err);
+    if (status == TC_OK && find_difference("", old, now, &difference))
+        status = tc_fail(err, TC_EARG, "%s: cannot resume with other settings: %s", path, difference.data ? difference.data : "memory ran out");
+    tc_buf_free(&difference);
+    json_decref(old);
+    json_decref(now);
+    return status;
+}
+
+static bool read_counters(const char *text, counters *c) {
+    char again[256];
+    static const char form[] = "{\"step\":%" SCNd64 ",\"skipped\":%" SCNd64 ",\"skipped_in_a_row\":%" SCNd64 ",\"bad_samples\":%" SCNd64 "}";
+    if (sscanf(text, form, &c->step, &c->skipped, &c->skipped_in_a_row, &c->bad_samples) != 4) return false;
+    snprintf(again, sizeof again, state_form, c->step, c->skipped, c->skipped_in_a_row, c->bad_samples);
+    return strcmp(again, text) == 0 && c->step >= 0 && c->skipped >= 0 && c->skipped <= c->step && c->skipped_in_a_row >= 0 && c->bad_samples >= 0;
+}
+
+/* False if the file is no complete checkpoint or its checksum is wrong. */
+static bool read_content(const tc_store *s, content *c) {
+    static const char *const names[BLOCKS] = {"weights", "moment1", "moment2"};
+    const char *state = tc_store_metadata(s, "state"), *sum = tc_store_metadata(s, "checksum");
+    char right[32];
+    c->settings = tc_store_metadata(s, "settings");
+    if (!c->settings || !state || !sum) return false;
+    for (int i = 0; i < BLOCKS; i++) {
+        const tc_tensor *t = tc_store_find(s, names[i]);
+        if (!t || t->ndim != 1 || t->dtype != (sizeof(tc_real) == 4 ? TC_F32 : TC_F64) || (i > 0 && t->bytes != c->bytes)) return false;
+        c->block[i] = t->data;
+        c->bytes = t->bytes;
+    }
+    if (tc_store_check(s, NULL) != TC_OK) return false;
+    snprintf(right, sizeof right, checksum_form, checksum_of(c->settings, state, c->block, c->bytes));
+    return strcmp(sum, right) == 0 && read_counters(state, &c->counters);
+}
+
+static void take_content(tc_trainer *t, const content *c) {
+    tc_real *to[BLOCKS] = {t->student->flat, t->m, t->v};
+    for (int i = 0; i < BLOCKS; i++) memcpy(to[i], c->block[i], c->bytes);
+    t->step = c->counters.step;
+    t->skipped = c->counters.skipped;
+    t->skipped_in_a_row = c->counters.skipped_in_a_row;
+    t->bad_samples = c->counters.bad_samples;
+    tc_trainer_weights_changed(t);
+}
+
+/* TC_EARG: it was made with other settings. Settings are compared before sizes, so that another configuration is named as such. */
+static tc_status load_one(tc_trainer *t, const char *path, const char *settings, tc_error *err) {
     tc_store *s = NULL;
+    content c = {0};
     tc_status status = tc_store_open(&s, path, err);
     if (status != TC_OK) return status;
-    int64_t n = t->student->params.total;
-    const char *stored = tc_store_metadata(s, "settings"), *state = tc_store_metadata(s, "state"), *sum = tc_store_metadata(s, "checksum");
-    static const char *const names[3] = {"weights", "moment1", "moment2"};
-    tc_real *to[3] = {t->student->flat, t->m, t->v};
-    const void *from[3];
-    size_t bytes = 0;
-    bool ok = stored && state && sum;
-    for (int i = 0; i < 3 && ok; i++) {
-        const tc_tensor *any = tc_store_find(s, names[i]);
-        ok = any && any->ndim == 1 && (i == 0 || any->bytes == bytes);
-        if (ok) from[i] = any->data, bytes = any->bytes;
-    }
-    ok = ok && tc_store_check(s, NULL) == TC_OK && strtoull(sum, NULL, 16) == checksum_of(stored, state, from, bytes);
-    if (!ok) status = tc_fail(err, TC_EFORMAT, "%s: the checkpoint is damaged", path);
-    if (status == TC_OK) {
-        status = compare_settings(stored, settings, err);
-        *other_settings = status != TC_OK;
-    }
-    for (int i = 0; i < 3 && status == TC_OK; i++)
-        if (!block(s, names[i], n)) status = tc_fail(err, TC_EFORMAT, "%s: '%s' does not have the size of the model", path, names[i]);
-    for (int i = 0; i < 3 && status == TC_OK; i++) memcpy(to[i], from[i], bytes);
-    if (status == TC_OK && !read_state(t, state)) status = tc_fail(err, TC_EFORMAT, "%s: the state of the checkpoint cannot be read", path);
+    if (!read_content(s, &c)) status = tc_fail(err, TC_EFORMAT, "%s: the checkpoint is damaged", path);
+    if (status == TC_OK) status = compare_settings(path, c.settings, settings, err);
+    if (status == TC_OK && c.bytes != (size_t)t->student->params.total * sizeof(tc_real))
+        status = tc_fail(err, TC_EFORMAT, "%s: the checkpoint does not have the size of the model", path);
+    if (status == TC_OK) take_content(t, &c);
     tc_store_close(&s);
     return status;
 }
@@ -160,22 +209,19 @@ static tc_status load_one(tc_trainer *t, const char *path, const char *settings,
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err) {
     struct dirent **names;
     int n = scandir(dir, &names, is_checkpoint, newest_first);
-    if (n < 1) {
-        free_names(names, n);
-        return tc_fail(err, TC_ESTATE, "%s: there is no checkpoint to resume from", dir);
-    }
+    if (n < 0) return tc_fail(err, TC_EIO, "%s: cannot list the folder: %s", dir, strerror(errno));
     tc_error why = {0};
-    tc_status status = TC_ESTATE;
-    bool other = false;
-    for (int i = 0; i < n && status != TC_OK && !other; i++) {
+    tc_status status = TC_EFORMAT;
+    /* Only a file that is no valid checkpoint makes way for the one before. */
+    for (int i = 0; i < n && (status == TC_EFORMAT || status == TC_EIO || status == TC_EUNSUPPORTED); i++) {
         char *path = tc_path_join(dir, names[i]->d_name);
-        status = path ? load_one(t, path, settings, &other, &why) : tc_fail_memory(&why, 1);
-        if (status != TC_OK && !other) tc_log_line(log, 2, "%s; trying the one before", why.message);
+        status = path ? load_one(t, path, settings, &why) : tc_fail_memory(&why, 1);
         if (status == TC_OK) tc_log_line(log, 1, "resumed from %s", path);
+        else if (status != TC_EARG && i + 1 < n) tc_log_line(log, 2, "%s; trying the one before", why.message);
         free(path);
     }
     free_names(names, n);
-    if (status == TC_OK) return TC_OK;
-    if (other) return tc_fail(err, TC_EARG, "%s", why.message);
-    return tc_fail(err, TC_ESTATE, "%s: no checkpoint in it is valid: %s", dir, why.message);
+    if (n == 0) return tc_fail(err, TC_ESTATE, "%s: there is no checkpoint to resume from", dir);
+    if (status == TC_OK || status == TC_EARG || status == TC_ENOMEM) return status == TC_OK ? TC_OK : tc_fail(err, status, "%s", why.message);
+    return tc_fail(err, TC_ESTATE, "%s: no checkpoint in it is valid; the oldest: %s", dir, why.message);
 }

@@ -16,7 +16,8 @@ static void random_batch(const tc_config *c, int batch, int caption, float *pixe
     for (int64_t i = 0; i < batch * image; i++) pixels[i] = (float)(2 * tc_rng_uniform(&rng) - 1);
     for (int b = 0; b < batch; b++)
         for (int i = 0; i < c->context_length; i++) {
-            int32_t word = (int32_t)tc_rng_below(&rng, c->vocab_size > 2 ? (uint64_t)c->vocab_size - 2 : 1), end = c->eos_id >= 0 ? c->eos_id : c->vocab_size - 1;
+            int32_t word = (int32_t)tc_rng_below(&rng, c->vocab_size > 2 ? (uint64_t)c->vocab_size - 2 : 1),
+                    end = c->eos_id >= 0 ? c->eos_id : c->vocab_size - 1;
             ids[(int64_t)b * c->context_length + i] = i < caption - 1 ? word : i == caption - 1 ? end : 0;
         }
 }
@@ -24,9 +25,17 @@ static void random_batch(const tc_config *c, int batch, int caption, float *pixe
 tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err) {
     const tc_config *c = &student->config;
     enum { WARM_UP = 2 };
-    if (batch < 1 || steps < 1 || caption < 2 || caption > c->context_length) return tc_fail(err, TC_EARG, "a step of %d pairs with captions of %d ids makes no sense", batch, caption);
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-6, .steps = steps + WARM_UP + 1}, .weight_decay = 0.2, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6,
-                  .clip = 5, .alpha = 1, .weight = 1, .logit_scale = 50};
+    if (batch < 1 || steps < 1 || caption < 2 || caption > c->context_length)
+        return tc_fail(err, TC_EARG, "a step of %d pairs with captions of %d ids makes no sense", batch, caption);
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-6, .steps = steps + WARM_UP + 1},
+                  .weight_decay = 0.2,
+                  .beta1 = 0.9,
+                  .beta2 = 0.98,
+                  .eps = 1e-6,
+                  .clip = 5,
+                  .alpha = 1,
+                  .weight = 1,
+                  .logit_scale = 50};
     tc_trainer *t = NULL;
     tc_model *copy = NULL;
     double *times = tc_new((size_t)steps, sizeof *times);

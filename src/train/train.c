@@ -13,8 +13,17 @@
 enum { MAX_SKIPPED_IN_A_ROW = 100 };
 
 tc_train_options tc_train_options_default(void) {
-    return (tc_train_options){.batch = 256, .lr = 1e-4, .warmup_steps = -1, .weight_decay = 0.2, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .clip = 5,
-                              .distill_weight = 1, .logit_scale = 50, .crop_scale_min = 1};
+    return (tc_train_options){.batch = 256,
+                              .lr = 1e-4,
+                              .warmup_steps = -1,
+                              .weight_decay = 0.2,
+                              .beta1 = 0.9,
+                              .beta2 = 0.98,
+                              .eps = 1e-6,
+                              .clip = 5,
+                              .distill_weight = 1,
+                              .logit_scale = 50,
+                              .crop_scale_min = 1};
 }
 
 typedef struct training {
@@ -37,31 +46,39 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
     const struct {
         bool ok;
         const char *what;
-    } rules[] = {{o->out && o->out[0], "an output folder is needed"}, {o->init != NULL, "a model to start from is needed"}, {o->data != NULL, "data is needed"},
-                 {o->tokenizer != NULL, "a tokenizer is needed"}, {o->batch >= 1 && o->batch <= 1 << 20, "the batch must be from 1 to 1048576"},
-                 {o->steps > 0 || o->epochs > 0, "steps or epochs must be above 0"}, {o->lr >= 0 && isfinite(o->lr), "the learning rate must be 0 or more"},
+    } rules[] = {{o->out && o->out[0], "an output folder is needed"},
+                 {o->init != NULL, "a model to start from is needed"},
+                 {o->data != NULL, "data is needed"},
+                 {o->tokenizer != NULL, "a tokenizer is needed"},
+                 {o->batch >= 1 && o->batch <= 1 << 20, "the batch must be from 1 to 1048576"},
+                 {o->steps > 0 || o->epochs > 0, "steps or epochs must be above 0"},
+                 {o->lr >= 0 && isfinite(o->lr), "the learning rate must be 0 or more"},
                  {o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1, "beta1 and beta2 must be from 0 to below 1"},
-                 {o->eps > 0, "eps must be above 0"}, {o->weight_decay >= 0, "the weight decay must be 0 or more"},
+                 {o->eps > 0, "eps must be above 0"},
+                 {o->weight_decay >= 0, "the weight decay must be 0 or more"},
                  {o->distill_weight >= 0 && o->distill_weight <= 1, "the weight of the affinity loss must be from 0 to 1"},
                  {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
                  {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
     if (o->preprocess.crop != o->init->config.image_size)
-        return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop, o->init->config.image_size);
+        return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop,
+                       o->init->config.image_size);
     if (tc_tokenizer_size(o->tokenizer) > o->init->config.vocab_size)
-        return tc_fail(err, TC_EARG, "training: the tokenizer has %d ids, the model only %d", tc_tokenizer_size(o->tokenizer), o->init->config.vocab_size);
+        return tc_fail(err, TC_EARG, "training: the tokenizer has %d ids, the model only %d", tc_tokenizer_size(o->tokenizer),
+                       o->init->config.vocab_size);
     return TC_OK;
 }
 
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
-    json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:b, s:i}", "model", tc_config_hf_json(&o->init->config),
-                             "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup", t->trainer->hyper.schedule.warmup, "weight_decay",
-                             o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps", o->eps, "clip", o->clip, "alpha", o->distill_weight, "logit_scale",
-                             o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip", o->flip, "seed", (json_int_t)o->seed, "samples",
-                             (json_int_t)tc_data_count(o->data), "teacher", o->teacher != NULL, "image_order", (int)o->preprocess.order);
+    json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:b, s:i}", "model",
+                             tc_config_hf_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
+                             t->trainer->hyper.schedule.warmup, "weight_decay", o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps", o->eps,
+                             "clip", o->clip, "alpha", o->distill_weight, "logit_scale", o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip",
+                             o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "teacher", o->teacher != NULL,
+                             "image_order", (int)o->preprocess.order);
     if (json && o->teacher) json_object_set_new(json, "teacher_model", tc_config_hf_json(&o->teacher->config));
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
@@ -74,7 +91,8 @@ static tc_status lock_folder(training *t, tc_error *err) {
     if (status == TC_OK && !path) status = tc_fail_memory(err, 1);
     if (status == TC_OK) t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (status == TC_OK && t->lock < 0) status = tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
-    if (status == TC_OK && flock(t->lock, LOCK_EX | LOCK_NB) != 0) status = tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out);
+    if (status == TC_OK && flock(t->lock, LOCK_EX | LOCK_NB) != 0)
+        status = tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out);
     free(path);
     return status;
 }
@@ -87,8 +105,15 @@ static tc_status make_trainer(training *t, tc_error *err) {
     t->steps = o->steps > 0 ? o->steps : (int64_t)ceil(o->epochs / t->epochs_per_step);
     /* Unless told otherwise a tenth of the run warms up, at most the recipe's 2,000 steps. */
     double warmup = o->warmup_steps >= 0 ? o->warmup_steps : fmin(2000, (double)(t->steps / 10));
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps}, .weight_decay = o->weight_decay,
-                  .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps, .clip = o->clip, .alpha = o->distill_weight, .weight = 1, .logit_scale = o->logit_scale};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps},
+                  .weight_decay = o->weight_decay,
+                  .beta1 = o->beta1,
+                  .beta2 = o->beta2,
+                  .eps = o->eps,
+                  .clip = o->clip,
+                  .alpha = o->distill_weight,
+                  .weight = 1,
+                  .logit_scale = o->logit_scale};
     tc_model *student = NULL;
     tc_status status = tc_model_copy(&student, o->init, err);
     if (status != TC_OK) return status;
@@ -112,7 +137,8 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     if (status == TC_OK) tell_lines(&t->log, report.data);
     tc_buf_free(&report);
     if (status != TC_OK) return status;
-    size_t most = tc_trainer_memory(t->trainer, o->batch, t->trainer->student->config.context_length), usual = tc_trainer_memory(t->trainer, o->batch, 12);
+    size_t most = tc_trainer_memory(t->trainer, o->batch, t->trainer->student->config.context_length),
+           usual = tc_trainer_memory(t->trainer, o->batch, 12);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of 12 tokens, at most %zu MB; %d threads", usual >> 20, most >> 20, tc_threads());
@@ -148,9 +174,11 @@ static tc_status open_log(training *t, tc_error *err) {
 static void log_step(training *t, const tc_step_log *s, int pairs) {
     double now = tc_now(), spent = now - t->started, rate = spent > 0 ? (double)t->pairs / spent : 0;
     int64_t done = t->trainer->step;
-    fprintf(t->log_file, "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
-            (long long)done, (double)done * t->epochs_per_step, isfinite(s->loss.loss) ? s->loss.loss : -1, s->lr, isfinite(s->grad_norm) ? s->grad_norm : -1,
-            s->scale_used, pairs, s->skipped ? ",\"skipped\":true" : "", rate);
+    fprintf(
+        t->log_file,
+        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
+        (long long)done, (double)done * t->epochs_per_step, isfinite(s->loss.loss) ? s->loss.loss : -1, s->lr,
+        isfinite(s->grad_norm) ? s->grad_norm : -1, s->scale_used, pairs, s->skipped ? ",\"skipped\":true" : "", rate);
     bool last = done == t->steps;
     if (!last && now - t->last_line < 0.5) return;
     t->last_line = now;
@@ -171,7 +199,8 @@ static tc_status evaluate(training *t, tc_error *err) {
     tc_model_close(&now);
     if (status != TC_OK) return status;
     t->top1 = r.top1;
-    fprintf(t->log_file, "{\"step\":%lld,\"top1\":%.6f,\"top5\":%.6f,\"images\":%lld}\n", (long long)t->trainer->step, r.top1, r.top5, (long long)r.images);
+    fprintf(t->log_file, "{\"step\":%lld,\"top1\":%.6f,\"top5\":%.6f,\"images\":%lld}\n", (long long)t->trainer->step, r.top1, r.top5,
+            (long long)r.images);
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
     return TC_OK;
@@ -181,12 +210,16 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
     const tc_train_options *o = t->o;
     const tc_model_info *i = &m->info;
     json_t *parents = json_array();
-    if (o->teacher) json_array_append_new(parents, json_pack("{s:s, s:s, s:I}", "role", "teacher", "source", o->teacher->path ? o->teacher->path : o->teacher->source, "params", (json_int_t)o->teacher->info.params));
+    if (o->teacher)
+        json_array_append_new(parents,
+                              json_pack("{s:s, s:s, s:I}", "role", "teacher", "source", o->teacher->path ? o->teacher->path : o->teacher->source,
+                                        "params", (json_int_t)o->teacher->info.params));
     json_array_append_new(parents, json_pack("{s:s, s:s}", "role", "start", "source", o->init->path ? o->init->path : o->init->source));
-    json_t *json = json_pack("{s:{s:s, s:s, s:I}, s:o, s:I, s:I, s:f, s:f, s:I, s:i, s:s}", "training_data", "source", tc_data_spec(o->data), "kind", tc_data_kind(o->data), "samples",
-                             (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params, "params_without_tokens",
-                             (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
-                             (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
+    json_t *json =
+        json_pack("{s:{s:s, s:s, s:I}, s:o, s:I, s:I, s:f, s:f, s:I, s:i, s:s}", "training_data", "source", tc_data_spec(o->data), "kind",
+                  tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
+                  "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
+                  (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
     tc_status status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
@@ -216,7 +249,8 @@ static tc_status one_step(training *t, tc_error *err) {
     log_step(t, &log, b->n);
     if (log.skipped) tc_log_line(&t->log, 2, "step %lld: the loss or its gradient is not finite; the step is left out", (long long)t->trainer->step);
     if (t->trainer->skipped_in_a_row > MAX_SKIPPED_IN_A_ROW)
-        return tc_fail(err, TC_ESTATE, "the loss was not finite in more than %d steps in a row; lower the learning rate or look at the data", MAX_SKIPPED_IN_A_ROW);
+        return tc_fail(err, TC_ESTATE, "the loss was not finite in more than %d steps in a row; lower the learning rate or look at the data",
+                       MAX_SKIPPED_IN_A_ROW);
     return TC_OK;
 }
 
@@ -228,9 +262,11 @@ static tc_status run_steps(training *t, tc_error *err) {
         int64_t done = t->trainer->step;
         bool last = done == t->steps;
         if (status == TC_OK && o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
-        if (status == TC_OK && !last && o->checkpoint_every > 0 && done % o->checkpoint_every == 0) status = tc_checkpoint_save(t->trainer, o->out, t->settings, err);
+        if (status == TC_OK && !last && o->checkpoint_every > 0 && done % o->checkpoint_every == 0)
+            status = tc_checkpoint_save(t->trainer, o->out, t->settings, err);
     }
-    if (t->log_file && fflush(t->log_file) != 0 && status == TC_OK) status = tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", o->out, strerror(errno));
+    if (t->log_file && fflush(t->log_file) != 0 && status == TC_OK)
+        status = tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", o->out, strerror(errno));
     if (status == TC_OK) status = tc_checkpoint_save(t->trainer, o->out, t->settings, err);
     return status;
 }
@@ -246,8 +282,16 @@ static tc_status start(training *t, tc_error *err) {
     if (status == TC_OK) status = tell_beginning(t, err);
     if (status != TC_OK) return status;
     t->first = t->trainer->step;
-    tc_loader_options l = {.data = o->data, .tokenizer = o->tokenizer, .preprocess = o->preprocess, .context = t->trainer->student->config.context_length,
-                           .batch = o->batch, .workers = o->workers, .seed = o->seed, .crop_scale_min = o->crop_scale_min, .flip = o->flip, .first_step = t->first};
+    tc_loader_options l = {.data = o->data,
+                           .tokenizer = o->tokenizer,
+                           .preprocess = o->preprocess,
+                           .context = t->trainer->student->config.context_length,
+                           .batch = o->batch,
+                           .workers = o->workers,
+                           .seed = o->seed,
+                           .crop_scale_min = o->crop_scale_min,
+                           .flip = o->flip,
+                           .first_step = t->first};
     if (t->first < t->steps) status = tc_loader_create(&t->loader, &l, err);
     if (status == TC_OK) status = open_log(t, err);
     t->started = t->last_line = tc_now();
@@ -270,8 +314,13 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     }
     free(path);
     if (status == TC_OK && result)
-        *result = (tc_train_result){.steps = t->trainer->step, .skipped_samples = bad, .skipped_steps = t->trainer->skipped, .final_loss = t->last_loss,
-                                    .seconds = spent, .pairs_per_second = spent > 0 ? (double)t->pairs / spent : 0, .top1 = t->top1};
+        *result = (tc_train_result){.steps = t->trainer->step,
+                                    .skipped_samples = bad,
+                                    .skipped_steps = t->trainer->skipped,
+                                    .final_loss = t->last_loss,
+                                    .seconds = spent,
+                                    .pairs_per_second = spent > 0 ? (double)t->pairs / spent : 0,
+                                    .top1 = t->top1};
     if (status == TC_OK && out) {
         *out = m;
         t->trainer->student = NULL;

@@ -62,7 +62,8 @@ typedef struct tc_trainer {
     tc_model *student; /* flat; the weights being trained */
     const tc_model *teacher;
     int64_t step, skipped, skipped_in_a_row; /* skipped: steps without an update; they do not count for the moments */
-    tc_real *grad, *m, *v; /* flat, as student->flat */
+    int64_t bad_samples;                     /* counted by the caller; kept in checkpoints */
+    tc_real *grad, *m, *v;                   /* flat, as student->flat */
     /* private */
     const tc_kern *kern;
     tc_graph *graph[2];
@@ -84,7 +85,10 @@ void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
 tc_status tc_trainer_step(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log, tc_error *err);
 /* The first half of a step: features, loss and all gradients; nothing is updated. */
-tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log, tc_error *err);
+tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log,
+                               tc_error *err);
+/* To be called when something else has written student->flat. */
+void tc_trainer_weights_changed(tc_trainer *t);
 /* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the weights of the teacher. */
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 
@@ -93,7 +97,7 @@ size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 /* `settings`: JSON text of everything that must be the same on resuming; compared key by key. */
 tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *settings, tc_error *err);
 /* Loads the newest valid checkpoint of the folder into the trainer. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
- * TC_EARG if the settings differ, naming the first difference. */
+ * TC_EARG if the settings differ, naming the first difference. On failure the trainer is what it was. */
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
 /* Whether the folder has any checkpoint file, valid or not. */
 bool tc_checkpoint_exists(const char *dir);

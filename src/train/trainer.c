@@ -1,4 +1,5 @@
-/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all of them,
+/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all
+ * of them,
  * AdamW. Order and formulas are those of the train goldens. */
 #include "train/train.h"
 
@@ -21,8 +22,7 @@ static tc_status make_graphs(tc_trainer *t, tc_error *err) {
     const tc_model *s = t->student;
     tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
     if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
-    for (int i = 0; i < 2 && status == TC_OK; i++)
-        status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+    for (int i = 0; i < 2 && status == TC_OK; i++) status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
     return status;
 }
 
@@ -58,7 +58,8 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
     tc_status status = allocate(t, err);
     if (status == TC_OK) status = make_graphs(t, err);
     if (status == TC_OK && teacher && teacher->config.image_size != t->student->config.image_size)
-        status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size, t->student->config.image_size);
+        status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
+                         t->student->config.image_size);
     if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
     if (status != TC_OK) {
         tc_trainer_free(&t);
@@ -158,17 +159,18 @@ static tc_status student_features(tc_trainer *t, const float *pixels, const int3
     tc_feed feed[2] = {{.batch = n, .pixels = as_real(t, pixels, n)}, {.batch = n, .ids = t->captions.ids, .seq = t->captions.seq}};
     for (int i = 0; i < 2 && status == TC_OK; i++) {
         status = tc_runner_forward(t->runner[i], &feed[i], err);
-        if (status == TC_OK)
-            t->kern->l2norm(n, t->student->config.embed_dim, tc_runner_output(t->runner[i]), t->features[i], t->inv_norm[i]);
+        if (status == TC_OK) t->kern->l2norm(n, t->student->config.embed_dim, tc_runner_output(t->runner[i]), t->features[i], t->inv_norm[i]);
     }
     return status;
 }
 
 static double log_scale(const tc_trainer *t) { return (double)t->student->flat[t->student->params.items[t->student->params.count - 1].offset]; }
 
+void tc_trainer_weights_changed(tc_trainer *t) { t->student->logit_scale = t->student->info.logit_scale = (float)log_scale(t); }
+
 static void set_log_scale(tc_trainer *t, double value) {
     t->student->flat[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)value;
-    t->student->logit_scale = t->student->info.logit_scale = (float)value;
+    tc_trainer_weights_changed(t);
 }
 
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
@@ -182,10 +184,20 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
     if (status != TC_OK) return status;
     log->scale_used = exp(log_scale(t));
     double alpha = t->teacher ? h->alpha : 0;
-    tc_loss_input in = {.n = n, .dim = dim, .teacher_dim = t->teacher ? t->teacher->config.embed_dim : 0, .image = t->features[IMAGE], .text = t->features[TEXT],
-                        .teacher_image = t->teacher ? t->teacher_features[IMAGE] : NULL, .teacher_text = t->teacher ? t->teacher_features[TEXT] : NULL,
-                        .scale = log->scale_used, .teacher_scale = h->logit_scale > 0 ? h->logit_scale : t->teacher ? exp((double)t->teacher->logit_scale) : 1,
-                        .soft_weight = alpha * h->weight, .hard_weight = (1 - alpha) * h->weight, .work = t->work};
+    tc_loss_input in = {.n = n,
+                        .dim = dim,
+                        .teacher_dim = t->teacher ? t->teacher->config.embed_dim : 0,
+                        .image = t->features[IMAGE],
+                        .text = t->features[TEXT],
+                        .teacher_image = t->teacher ? t->teacher_features[IMAGE] : NULL,
+                        .teacher_text = t->teacher ? t->teacher_features[TEXT] : NULL,
+                        .scale = log->scale_used,
+                        .teacher_scale = h->logit_scale > 0 ? h->logit_scale
+                                         : t->teacher       ? exp((double)t->teacher->logit_scale)
+                                                            : 1,
+                        .soft_weight = alpha * h->weight,
+                        .hard_weight = (1 - alpha) * h->weight,
+                        .work = t->work};
     tc_loss(t->kern, &in, t->feature_grad[IMAGE], t->feature_grad[TEXT], &log->loss);
     for (int i = 0; i < 2; i++) {
         t->kern->l2norm_backward(n, dim, t->features[i], t->inv_norm[i], t->feature_grad[i], tc_runner_output_grad(t->runner[i]));
@@ -206,8 +218,8 @@ static void update(tc_trainer *t, const tc_step_log *log) {
     if (h->clip <= 0) scale = 1;
     for (size_t i = 0; i < p->count; i++) {
         int64_t at = p->items[i].offset;
-        t->kern->adamw(p->items[i].numel, t->student->flat + at, t->grad + at, t->m + at, t->v + at, scale, log->lr, t->decay[i] ? h->weight_decay : 0,
-                       h->beta1, h->beta2, h->eps, c1, c2);
+        t->kern->adamw(p->items[i].numel, t->student->flat + at, t->grad + at, t->m + at, t->v + at, scale, log->lr,
+                       t->decay[i] ? h->weight_decay : 0, h->beta1, h->beta2, h->eps, c1, c2);
     }
 }
 

@@ -23,7 +23,8 @@ bool golden_ok(tc_status status, const tc_error *err, const char *name);
 /* dir/name as JSON or store; NULL (and a failure reported) if it cannot be read. */
 json_t *golden_json(const char *dir, const char *name);
 tc_store *golden_store(const char *dir, const char *name);
-/* Tensor `name` as numbers of the program, newly allocated; *n gets its element count (n may be NULL). NULL (and a failure reported) if it is missing. */
+/* Tensor `name` as numbers of the program, newly allocated; *n gets its element count (n may be NULL). NULL (and a failure reported) if it is
+ * missing. */
 tc_real *golden_tensor(const tc_store *s, const char *name, int64_t *n);
 /* Largest |got - expected| over n values; infinite if any difference is not a number. */
 double golden_distance(const tc_real *got, const tc_real *expected, int64_t n);

@@ -18,8 +18,12 @@ static double or_zero(const json_t *o, const char *key) {
 static void check_table(const json_t *table, double relative) {
     static const char *const kinds[] = {"cosine_lr", "cosine_lr_start", "cosine_lr_start_nowarmup", "step_lr", "exponential_lr"};
     const char *kind = json_string_value(json_object_get(table, "schedule"));
-    tc_schedule s = {.base = or_zero(table, "base_lr"), .warmup = or_zero(table, "warmup_length"), .steps = or_zero(table, "steps"),
-                     .start = or_zero(table, "start_steps"), .gamma = or_zero(table, "gamma"), .w = or_zero(table, "w")};
+    tc_schedule s = {.base = or_zero(table, "base_lr"),
+                     .warmup = or_zero(table, "warmup_length"),
+                     .steps = or_zero(table, "steps"),
+                     .start = or_zero(table, "start_steps"),
+                     .gamma = or_zero(table, "gamma"),
+                     .w = or_zero(table, "w")};
     int k = 0;
     while (k < 5 && (!kind || strcmp(kind, kinds[k]) != 0)) k++;
     s.kind = (tc_schedule_kind)k;
@@ -67,12 +71,18 @@ static tc_status load_model(tc_model **out, const run *r, const char *prefix, co
 static tc_status start(run *r, tc_model **teacher, tc_error *err) {
     const json_t *h = json_object_get(r->json, "hyper");
     tc_hyper hyper = {.schedule = {TC_SCHEDULE_COSINE, golden_number(h, "lr"), golden_number(h, "warmup"), golden_number(h, "total_steps"), 0, 0, 0},
-                      .weight_decay = golden_number(h, "wd"), .beta1 = golden_number(h, "beta1"), .beta2 = golden_number(h, "beta2"),
-                      .eps = golden_number(h, "eps"), .clip = golden_number(h, "clip"), .alpha = golden_number(h, "alpha"),
-                      .weight = golden_number(h, "weight"), .logit_scale = or_zero(h, "logit_scale")};
+                      .weight_decay = golden_number(h, "wd"),
+                      .beta1 = golden_number(h, "beta1"),
+                      .beta2 = golden_number(h, "beta2"),
+                      .eps = golden_number(h, "eps"),
+                      .clip = golden_number(h, "clip"),
+                      .alpha = golden_number(h, "alpha"),
+                      .weight = golden_number(h, "weight"),
+                      .logit_scale = or_zero(h, "logit_scale")};
     tc_model *student = NULL;
     tc_status status = load_model(&student, r, "student.", "student_config", err);
-    if (status == TC_OK) student->flat[student->params.items[student->params.count - 1].offset] = (tc_real)golden_number(r->json, "student_log_scale_init");
+    if (status == TC_OK)
+        student->flat[student->params.items[student->params.count - 1].offset] = (tc_real)golden_number(r->json, "student_log_scale_init");
     if (status == TC_OK) status = load_model(teacher, r, "teacher.", "teacher_config", err);
     if (status != TC_OK) {
         tc_model_close(&student);
@@ -110,7 +120,8 @@ static void compare(const run *r, const char *prefix, const tc_real *flat, const
         const tc_real *got = flat + p->items[i].offset;
         zero_slice(r->json, p->items[i].name, &from, &to);
         double bound = golden_number(tolerance, p->items[i].name), part = golden_distance(got, want, from) / bound;
-        double slice = golden_distance(got + from, want + from, to - from) / slice_tolerance, rest = golden_distance(got + to, want + to, n - to) / bound;
+        double slice = golden_distance(got + from, want + from, to - from) / slice_tolerance,
+               rest = golden_distance(got + to, want + to, n - to) / bound;
         double ratio = fmax(part, fmax(slice, rest));
         if (!(ratio <= worst)) worst = isnan(ratio) ? INFINITY : ratio, worst_name = p->items[i].name;
         compared++;
@@ -126,9 +137,14 @@ static void compare_log(const run *r, const tc_step_log *log, const json_t *want
     const struct {
         const char *key;
         double got;
-    } items[] = {{"loss", log->loss.loss}, {"grad_norm", log->grad_norm}, {"student_scale_used", log->scale_used},
-                 {"logit_scale_before_clamp", log->log_scale_before_clamp}, {"logit_scale_after", log->log_scale_after},
-                 {"soft_img2text", log->loss.soft_img2text}, {"soft_text2img", log->loss.soft_text2img}, {"hard", log->loss.hard}};
+    } items[] = {{"loss", log->loss.loss},
+                 {"grad_norm", log->grad_norm},
+                 {"student_scale_used", log->scale_used},
+                 {"logit_scale_before_clamp", log->log_scale_before_clamp},
+                 {"logit_scale_after", log->log_scale_after},
+                 {"soft_img2text", log->loss.soft_img2text},
+                 {"soft_text2img", log->loss.soft_text2img},
+                 {"hard", log->loss.hard}};
     double worst = fabs(log->lr / golden_number(want, "lr") - 1) / 1e-12;
     const char *worst_key = "lr";
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
@@ -163,8 +179,7 @@ static void one_step(run *r, int step, const tc_tensor *pixels, const tc_tensor 
     snprintf(name, sizeof name, "train/%s step %d", r->name, step);
     if (golden_ok(tc_trainer_step(r->trainer, px, id, (int)batch, (int)(text / batch), &log, err), err, name)) {
         compare_log(r, &log, json_array_get(json_object_get(r->json, "log"), (size_t)step), step);
-        if (step == 0 && has_grad1(r->expected))
-            compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
+        if (step == 0 && has_grad1(r->expected)) compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
         snprintf(name, sizeof name, "step%d", step);
         const json_t *tolerance = json_object_get(json_object_get(r->json, "param_tolerance_after_step"), name);
         const json_t *slices = json_array_get(json_object_get(r->json, "zero_gradient_slice_tolerance_after_step"), (size_t)step);

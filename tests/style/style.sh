@@ -28,7 +28,7 @@ done
 report "folders include only folders to their left" "$bad"
 
 report "no file over 800 lines" "$(find src cli tests include -name '*.[ch]' -exec wc -l {} + | awk '$2 != "total" && $1 > 800 {print $2": "$1}')"
-report "no line over 160 characters" "$(find src cli tests include -name '*.[ch]' -exec awk 'length($0) > 160 {print FILENAME":"FNR": "length($0)}' {} +)"
+report "no line over 150 characters" "$(find src cli tests include -name '*.[ch]' -exec awk 'length($0) > 150 {print FILENAME":"FNR": "length($0)}' {} +)"
 report "file names are unique" "$(find src cli tests -name '*.c' -exec basename {} \; | sort | uniq -d)"
 report "the library does not print, exit or abort" "$(grep -nE '(^|[^a-z_])(printf|puts|perror|exit|abort|assert) *\(' -r src --include='*.c' | grep -vE '\* |//' )"
 report "every file says what it does" "$(for f in $(find src cli tests include -name '*.[ch]'); do head -n 1 "$f" | grep -q '^/\*' || echo "$f"; done)"

@@ -119,7 +119,8 @@ static bool embed_image(fixture *f, const tc_data *d, int64_t i, float *out) {
 
 static void test_template(void **state) {
     (void)state;
-    const char *cases[][3] = {{"a {}.", "cat", "a cat."}, {"{}", "x", "x"}, {"{}{}", "ab", "abab"}, {"none", "x", "none"}, {"{ {} }", "{}", "{ {} }"}, {"", "x", ""}};
+    const char *cases[][3] = {{"a {}.", "cat", "a cat."}, {"{}", "x", "x"}, {"{}{}", "ab", "abab"}, {"none", "x", "none"},
+                               {"{ {} }", "{}", "{ {} }"}, {"", "x", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = tc_template_fill(cases[i][0], cases[i][1]);
         assert_string_equal(text, cases[i][2]);

@@ -11,7 +11,8 @@ static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
     int width = n->heads * n->dim;
     bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == 2 * width;
     if (!fits || (n->nin == 2) != (n->pick != TC_PICK_ALL)) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
-    if (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[n->nin - 1]].space].per_seq) tc_graph_fail(g, "attention: only captions have a last row");
+    if (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[n->nin - 1]].space].per_seq)
+        tc_graph_fail(g, "attention: only captions have a last row");
     out->space = q->space;
     out->width = width;
 }
@@ -20,9 +21,19 @@ static tc_attention describe(const tc_runner *r, const tc_node *n) {
     int64_t width = n->heads * n->dim;
     int kv = n->in[n->nin - 1];
     const tc_real *k = r->value[kv] + (n->nin == 1 ? width : 0);
-    return (tc_attention){.heads = n->heads, .dim = n->dim, .nseq = r->batch, .seq = r->seq[r->graph->values[kv].space], .q_row = r->pick_row[n->pick],
-                          .causal = n->causal, .scale = (tc_real)(1 / sqrt((double)n->dim)), .q = r->value[n->in[0]], .k = k, .v = k + width,
-                          .ldq = tc_width_of(r, n->in[0]), .ldk = tc_width_of(r, kv), .ldv = tc_width_of(r, kv)};
+    return (tc_attention){.heads = n->heads,
+                          .dim = n->dim,
+                          .nseq = r->batch,
+                          .seq = r->seq[r->graph->values[kv].space],
+                          .q_row = r->pick_row[n->pick],
+                          .causal = n->causal,
+                          .scale = (tc_real)(1 / sqrt((double)n->dim)),
+                          .q = r->value[n->in[0]],
+                          .k = k,
+                          .v = k + width,
+                          .ldq = tc_width_of(r, n->in[0]),
+                          .ldk = tc_width_of(r, kv),
+                          .ldv = tc_width_of(r, kv)};
 }
 
 static int attention_aux(const tc_graph *g, const tc_node *n) {
@@ -47,5 +58,13 @@ static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_i
     return 2 * pairs * n->heads * n->dim;
 }
 
-const tc_op tc_op_attention = {"attention", attention_shape, attention_forward, attention_backward, attention_macs, attention_aux,
-                               TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_OUT, false, false, false};
+const tc_op tc_op_attention = {"attention",
+                               attention_shape,
+                               attention_forward,
+                               attention_backward,
+                               attention_macs,
+                               attention_aux,
+                               TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_OUT,
+                               false,
+                               false,
+                               false};

@@ -12,7 +12,8 @@ static void patchify_shape(tc_graph *g, tc_node *n, tc_value *out) {
     int grid = n->patch_size > 0 ? n->image_size / n->patch_size : 0;
     out->space = tc_graph_space(g, grid * grid);
     out->width = 3 * n->patch_size * n->patch_size;
-    if (grid < 1 || g->values[n->in[0]].width != 3 * n->image_size * n->image_size) tc_graph_fail(g, "patchify: image of %d in patches of %d", n->image_size, n->patch_size);
+    if (grid < 1 || g->values[n->in[0]].width != 3 * n->image_size * n->image_size)
+        tc_graph_fail(g, "patchify: image of %d in patches of %d", n->image_size, n->patch_size);
 }
 
 static void patchify_forward(const tc_runner *r, const tc_node *n) {
@@ -39,7 +40,8 @@ static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_param *positions = &g->params->items[n->param[1]];
     out->space = tc_graph_space(g, g->spaces[in->space].per_seq + 1);
     out->width = in->width;
-    if (positions->shape[0] != g->spaces[in->space].per_seq + 1 || positions->shape[1] != in->width) tc_graph_fail(g, "%s does not fit the patches", positions->name);
+    if (positions->shape[0] != g->spaces[in->space].per_seq + 1 || positions->shape[1] != in->width)
+        tc_graph_fail(g, "%s does not fit the patches", positions->name);
 }
 
 static void tokens_forward(const tc_runner *r, const tc_node *n) {

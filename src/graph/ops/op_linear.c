@@ -19,7 +19,9 @@ static void linear_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->width = n->rows;
 }
 
-static const tc_real *weight_data(const tc_runner *r, const tc_node *n) { return r->param[n->param[0]] + (int64_t)n->row0 * tc_width_of(r, n->in[0]); }
+static const tc_real *weight_data(const tc_runner *r, const tc_node *n) {
+    return r->param[n->param[0]] + (int64_t)n->row0 * tc_width_of(r, n->in[0]);
+}
 
 static void linear_forward(const tc_runner *r, const tc_node *n) {
     int64_t m = tc_rows_of(r, n->out), k = tc_width_of(r, n->in[0]), w = n->rows;

@@ -6,7 +6,8 @@
 static void same_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]];
     for (int i = 1; i < n->nin; i++)
-        if (g->values[n->in[i]].space != x->space || g->values[n->in[i]].width != x->width) tc_graph_fail(g, "%s: the inputs differ in shape", n->op->name);
+        if (g->values[n->in[i]].space != x->space || g->values[n->in[i]].width != x->width)
+            tc_graph_fail(g, "%s: the inputs differ in shape", n->op->name);
     out->space = x->space;
     out->width = x->width;
 }
@@ -21,9 +22,7 @@ static void act_backward(const tc_runner *r, const tc_node *n) {
 
 const tc_op tc_op_act = {"act", same_shape, act_forward, act_backward, NULL, NULL, TC_KEEP_IN0, true, false, false};
 
-static void add_forward(const tc_runner *r, const tc_node *n) {
-    r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]);
-}
+static void add_forward(const tc_runner *r, const tc_node *n) { r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]); }
 
 /* Both inputs' gradients are the result's; the plan gives them the same memory where it can. */
 static void add_backward(const tc_runner *r, const tc_node *n) {

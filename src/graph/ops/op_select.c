@@ -11,7 +11,8 @@ static void select_shape(tc_graph *g, tc_node *n, tc_value *out) {
         tc_graph_fail(g, "select: there is no space of one row a sequence");
         out->space = 0;
     }
-    if (n->pick == TC_PICK_ALL || (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[0]].space].per_seq)) tc_graph_fail(g, "select: only captions have a last row");
+    if (n->pick == TC_PICK_ALL || (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[0]].space].per_seq))
+        tc_graph_fail(g, "select: only captions have a last row");
     out->width = g->values[n->in[0]].width;
 }
 
