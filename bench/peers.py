@@ -110,11 +110,12 @@ def onnx_path(folder, task):
 
 # ---- the measuring processes --------------------------------------------------------------------------------------------------
 
-def median_time(call, seconds, least=3):
-    """Median duration of a call over `seconds`, after a warm-up of a fifth of that."""
+def median_time(call, seconds, least=3, warm_up=True):
+    """Median duration of a call over `seconds`, after a warm-up of one call and a fifth of that time."""
     start = time.perf_counter()
-    call()
-    while time.perf_counter() - start < seconds / 5:
+    if warm_up:
+        call()
+    while warm_up and time.perf_counter() - start < seconds / 5:
         call()
     times, start = [], time.perf_counter()
     while len(times) < least or time.perf_counter() - start < seconds:
@@ -187,10 +188,10 @@ class PyTorch:
         if task != "distill_step":
             self.model.set_attn_implementation(variant)
             return median_time(lambda: self.run(task), seconds)
-        if not self.distillation:
-            self.distillation = Distillation(self.torch, self.args, self.inputs)
+        first = not self.distillation
+        self.distillation = self.distillation or Distillation(self.torch, self.args, self.inputs)
         self.distillation.set_variant(variant)
-        return median_time(self.distillation.step, seconds, least=2)
+        return median_time(self.distillation.step, seconds, warm_up=first)  # a step is long enough to warm up within itself
 
 
 class Distillation:
@@ -294,7 +295,7 @@ class Ours:
 
     def measure(self, task, round_number):
         if task == "distill_step":
-            return self.bench(["--teacher", self.args.teacher, "--batch", "32"], round_number)["distill_step_ms"]
+            return self.bench(["--teacher", self.args.teacher, "--batch", "32", "--steps", "3"], round_number)["distill_step_ms"]
         result = self.bench(["--batch", str(BATCH[task])], round_number)
         if task == "images_batch32":
             self.peak.append({k: v for k, v in result.items() if "peak" in k})
@@ -429,6 +430,7 @@ def main():
         return
     if args.tinyclip and not os.path.exists(args.tinyclip):
         sys.exit(f"peers.py: {args.tinyclip}: not there; run make first")
+    load = os.getloadavg()[0]
     python = find_python()
     found = versions(python)
     args.folder = cache_folder(args.model, found)
@@ -441,10 +443,12 @@ def main():
     peers = [Peer(name, python, args) for name in args.peers]
     differences = check_outputs(peers) if "pytorch" in args.peers else {}
     ours = Ours(args) if args.tinyclip else None
+    if load > 0.5:
+        print(f"peers.py: other work loads this machine ({load:.1f} processes on average); the figures will be unfair", file=sys.stderr)
     samples = run_rounds(args, ours, peers)
     for peer in peers:
         peer.close()
-    report(args, samples, {"versions": found, "output_differences": differences, "peak": ours.peak if ours else []})
+    report(args, samples, {"load_average_before": load, "versions": found, "output_differences": differences, "peak": ours.peak if ours else []})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST, then a student of half its size three ways,
- * with the
- * same number of steps: alone, with affinity mimicking, and with weight inheritance and affinity mimicking. */
+/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST, then a student of half its size three ways, with
+ * the same number of steps: alone, with affinity mimicking, and with weight inheritance and affinity mimicking. */
 #include "demo.h"
 
 #include <signal.h>

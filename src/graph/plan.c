@@ -1,11 +1,10 @@
-/* plan.c - memory by lifetimes. Time runs 0 .. N-1 through the nodes forwards and, in training, N .. 2N-1 backwards (node i at 2N-1-i).
- * Every value, gradient and kept aside is an interval of time with a size; intervals that do not overlap may share memory. They are placed largest
- * first, each at the lowest offset that is free during its whole interval.
+/* plan.c - memory by lifetimes. Time runs 0 .. N-1 through the nodes forwards and, in training, N .. 2N-1 backwards (node i at 2N-1-i). Every
+ * value, gradient and kept aside is an interval of time with a size; intervals that do not overlap may share memory. They are placed largest first,
+ * each at the lowest offset that is free during its whole interval.
  *
  * Three things share memory on purpose: a fused residual addition happens in place; an activation's gradient overwrites that of its result; and
  * both inputs of an addition get their result's gradient. The latter two only where nobody writes to the shared memory while another of its
- * gradients
- * is still to be read (may_share); otherwise the operation copies. */
+ * gradients is still to be read (may_share); otherwise the operation copies. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -65,9 +64,8 @@ static int born(const tc_graph *g, int value) {
     return last;
 }
 
-/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node
- * born(u) down
- * to that of its producer; the readers of v write to v's. `writes`: node i itself writes a rather than passing it on. */
+/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node born(u)
+ * down to that of its producer; the readers of v write to v's. `writes`: node i itself writes a rather than passing it on. */
 static bool disturbs(const tc_graph *g, int i, int a, int b, bool writes) {
     int a_made = g->values[a].producer, b_made = g->values[b].producer, b_born = born(g, b);
     for (int t = a_made < 0 ? 0 : a_made; t < i; t++)

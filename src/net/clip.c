@@ -1,8 +1,7 @@
 /* clip.c - the parameters of a CLIP model and the blocks that both towers are made of.
  *
  * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the last block only one row of each
- * sequence is read, so
- * only that row's query, output and FFN are computed; keys and values need every row. */
+ * sequence is read, so only that row's query, output and FFN are computed; keys and values need every row. */
 #include "net/net.h"
 
 #include <math.h>

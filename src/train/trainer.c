@@ -1,6 +1,5 @@
-/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all
- * of them,
- * AdamW. Order and formulas are those of the train goldens. */
+/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all of
+ * them, AdamW. Order and formulas are those of the train goldens. */
 #include "train/train.h"
 
 #include <math.h>

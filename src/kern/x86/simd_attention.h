@@ -96,7 +96,8 @@ static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row,
     if (seen > 0) {
         float most = row_largest(seen, scores) * (float)a->scale, old = r->most[row];
         most = most > old ? most : old;
-        float keep = old == most ? 1 : expf(old - most);
+        /* Nothing has gathered yet if the old maximum is -infinity. */
+        float keep = old == most || old == -INFINITY ? 1 : expf(old - most);
         r->sum[row] = r->sum[row] * keep + row_exp(seen, scores, (float)a->scale, most, scores);
         r->most[row] = most;
         if (keep != 1)

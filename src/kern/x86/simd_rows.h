@@ -9,21 +9,36 @@ enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
 
 /* ---- sums over one row */
 
-/* sum of (x - mean)^power, power 1 or 2 */
-INLINE float row_sum(int64_t n, const float *x, float mean, int power)
+static float row_sum(int64_t n, const float *x)
 {
-    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, m = v_set1(mean);
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     int64_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int j = 0; j < 4; j++) {
-            vf d = v_load(x + i + j * VL) - m;
-            s[j] = power == 1 ? (vf)(s[j] + d) : v_fma(d, d, s[j]);
+        for (int j = 0; j < 4; j++)
+            s[j] = s[j] + v_load(x + i + j * VL);
+    for (; i < n; i += VL)
+        s[0] = s[0] + v_load_part(x + i, n - i);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
+}
+
+/* Sums of x - center and of its square. */
+static void row_moments(int64_t n, const float *x, float center, float *first, float *second)
+{
+    vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, c = v_set1(center);
+    int64_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL)
+        for (int j = 0; j < 2; j++) {
+            vf d = v_load(x + i + j * VL) - c;
+            s[j] = s[j] + d;
+            s[j + 2] = v_fma(d, d, s[j + 2]);
         }
     for (; i < n; i += VL) {
-        vf d = v_keep(v_load_part(x + i, n - i) - m, v_zero(), n - i);
-        s[0] = power == 1 ? (vf)(s[0] + d) : v_fma(d, d, s[0]);
+        vf d = v_keep(v_load_part(x + i, n - i) - c, v_zero(), n - i);
+        s[0] = s[0] + d;
+        s[2] = v_fma(d, d, s[2]);
     }
-    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
+    *first = v_sum(s[0] + s[1]);
+    *second = v_sum(s[2] + s[3]);
 }
 
 static float row_dot(int64_t n, const float *x, const float *y)
@@ -53,13 +68,16 @@ static float row_largest(int64_t n, const float *x)
 
 static void layernorm_row(int64_t n, const float *x, const float *w, const float *b, float eps, float *y, float *mean_rstd)
 {
-    float mean = n ? row_sum(n, x, 0, 1) / (float)n : 0;
-    /* The rounding of the mean is corrected once, for rows whose mean is large beside their spread. */
-    mean += n ? row_sum(n, x, mean, 1) / (float)n : 0;
-    float variance = n ? row_sum(n, x, mean, 2) / (float)n : 0;
-    float rstd = 1 / sqrtf(variance + eps);
+    /* The squares are taken about a first, rounded mean; what that mean lacks corrects both it and the variance. */
+    float center = n ? row_sum(n, x) / (float)n : 0, first = 0, second = 0;
+    row_moments(n, x, center, &first, &second);
+    float rest = n ? first / (float)n : 0, variance = n ? second / (float)n - rest * rest : 0;
+    float mean = center + rest, rstd = 1 / sqrtf((variance > 0 ? variance : 0) + eps);
     vf m = v_set1(mean), r = v_set1(rstd);
-    for (int64_t i = 0; i < n; i += VL) {
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)));
+    if (i < n) {
         vf h = (v_load_part(x + i, n - i) - m) * r;
         v_store_part(y + i, v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), n - i);
     }
