@@ -51,7 +51,8 @@ def check_openclip(tally, program, name, weights, config, images):
     settings = settings.get("model_cfg", settings)
     model = open_clip.CLIP(**{k: v for k, v in settings.items() if k in ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu")}).eval()
     missing, unexpected = model.load_state_dict(load_file(weights), strict=False)
-    tally.check(not missing and not unexpected, f"{name} opens in open_clip", f"missing {missing}, unexpected {unexpected}" if missing or unexpected else "")
+    wrong = {"missing": missing, "unexpected": unexpected} if missing or unexpected else ""
+    tally.check(not wrong, f"{name} opens in open_clip", str(wrong))
     pixel_values = openclip_side.open_image_list(settings["vision_cfg"]["image_size"], images)
     ours = score(program, weights, images, TEXTS, "--model-config", config)
     judge(tally, f"{name} open_clip", ours, *openclip_side.both_precisions(model, pixel_values, open_clip.tokenize(TEXTS)))
