@@ -262,7 +262,11 @@ typedef struct tc_train_result {
     double top1; /* of eval_data, or -1 */
 } tc_train_result;
 
-/* Trains and writes OUT/model (a Hugging Face folder), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model. */
+/* Trains and writes OUT/model (a Hugging Face folder), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+ * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
+ * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
+ * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
+ * call. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
 
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:

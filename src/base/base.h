@@ -88,6 +88,8 @@ void tc_writer_add(tc_writer *w, const void *data, size_t size);
 /* Closes and frees *w in every case. */
 tc_status tc_writer_commit(tc_writer **w, tc_error *err);
 void tc_writer_abort(tc_writer **w);
+/* Removes what writers in programs that were killed have left in a folder. Only where nobody is writing. */
+void tc_remove_temporaries(const char *dir);
 tc_status tc_file_write(const char *path, const void *data, size_t size, tc_error *err);
 
 /* ---- random numbers: pure functions, so that order and augmentation depend on (seed, epoch, index) alone */

@@ -4,6 +4,7 @@
  * bytes are read. The writer never touches the old file: what is under the final name is always complete. */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -121,6 +122,9 @@ tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size
 
 /* ---- atomic writer */
 
+/* Between the final name and the number of the process. */
+static const char temporary_mark[] = ".tmp-";
+
 struct tc_writer {
     char *path, *temporary;
     FILE *file;
@@ -137,7 +141,7 @@ static void writer_free(tc_writer **w) {
 tc_status tc_writer_open(tc_writer **out, const char *path, tc_error *err) {
     tc_writer *w = tc_new(1, sizeof *w);
     tc_buf name = {0};
-    tc_buf_printf(&name, "%s.tmp-%ld", path, (long)getpid());
+    tc_buf_printf(&name, "%s%s%ld", path, temporary_mark, (long)getpid());
     char *temporary = tc_buf_take(&name);
     if (!w || !temporary || !(w->path = tc_strdup(path))) {
         free(w);
@@ -196,6 +200,22 @@ void tc_writer_abort(tc_writer **w) {
     fclose((*w)->file);
     unlink((*w)->temporary);
     writer_free(w);
+}
+
+static bool is_temporary(const char *name) {
+    const char *mark = NULL;
+    for (const char *p = name; (p = strstr(p, temporary_mark)); p++) mark = p;
+    if (!mark || mark == name) return false;
+    const char *digits = mark + strlen(temporary_mark);
+    return *digits && digits[strspn(digits, "0123456789")] == 0;
+}
+
+void tc_remove_temporaries(const char *dir) {
+    DIR *d = opendir(dir);
+    if (!d) return;
+    for (const struct dirent *e; (e = readdir(d));)
+        if (is_temporary(e->d_name)) unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
 }
 
 tc_status tc_file_write(const char *path, const void *data, size_t size, tc_error *err) {

@@ -52,6 +52,8 @@ typedef struct tc_loader tc_loader;
 tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err);
 /* The next batch; valid until the next call. An error only if a whole epoch's worth of samples in a row was bad. */
 tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err);
+/* Bytes that the buffers of batches take; SIZE_MAX if that is more than there can be. */
+size_t tc_loader_memory(const tc_loader_options *o);
 /* Samples skipped so far, and one line that counts them by kind and tells the last reason ("" if none). */
 int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size);
 void tc_loader_close(tc_loader **l);

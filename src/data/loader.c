@@ -27,8 +27,8 @@ typedef struct slot {
 
 struct tc_loader {
     tc_loader_options o;
-    int64_t n;               /* samples of the source */
-    size_t pixels;           /* of one sample: 3*S*S */
+    int64_t n;     /* samples of the source */
+    size_t pixels; /* of one sample: 3*S*S */
     slot slots[SLOTS];
 
     /* Order: position within the epoch whose permutation is in `order`. Only the trainer's thread uses it. */
@@ -40,11 +40,11 @@ struct tc_loader {
     int64_t scheduled, taken;
     bool stop;
 
-    int64_t given;           /* batches that the trainer has had */
+    int64_t given; /* batches that the trainer has had */
     int64_t skipped[KINDS], bad_in_a_row;
     char reason[sizeof((tc_error *)0)->message];
 
-    int32_t *tokens;         /* [classes,templates,context] of labelled data, or NULL */
+    int32_t *tokens; /* [classes,templates,context] of labelled data, or NULL */
     pthread_t threads[MAX_WORKERS];
     int nthreads;
 };
@@ -102,8 +102,8 @@ static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *ca
 
 static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, tc_error *err) {
     int64_t i = s->batch.index[j], epoch = s->epoch[j];
-    tc_augment a = {.seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min,
-                    .flip = l->o.flip};
+    tc_augment a = {
+        .seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min, .flip = l->o.flip};
     tc_status status = make_ids(l, epoch, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, err);
     if (status != TC_OK) return status;
     return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL,
@@ -169,6 +169,11 @@ static bool make_slot(const tc_loader *l, slot *s) {
     s->epoch = tc_new(b, sizeof *s->epoch);
     s->status = tc_new(b, sizeof *s->status);
     return s->batch.pixel_values && s->batch.ids && s->batch.index && s->epoch && s->status;
+}
+
+size_t tc_loader_memory(const tc_loader_options *o) {
+    size_t side = (size_t)o->preprocess.crop, sample = 3 * side * side * sizeof(float) + (size_t)o->context * sizeof(int32_t), all;
+    return tc_mul((size_t)o->batch * SLOTS, sample, &all) ? all : SIZE_MAX;
 }
 
 /* Every caption of labelled data is encoded once, unless there are very many. */
@@ -296,8 +301,7 @@ tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err) {
     pthread_mutex_unlock(&l->lock);
     l->given++;
     close_holes(l, s);
-    if (l->bad_in_a_row >= l->n)
-        return tc_fail(err, TC_ESTATE, "none of the %lld samples could be read; the last: %s", (long long)l->n, l->reason);
+    if (l->bad_in_a_row >= l->n) return tc_fail(err, TC_ESTATE, "none of the %lld samples could be read; the last: %s", (long long)l->n, l->reason);
     *batch = &s->batch;
     return TC_OK;
 }

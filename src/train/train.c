@@ -1,4 +1,7 @@
-/* train.c - a whole training run: check of the data, steps, log, evaluation, checkpoints, the finished model. */
+/* train.c - a whole training run: check of the data, steps, log, evaluation, checkpoints, the finished model.
+ *
+ * What a run depends on is in its settings, its checkpoint (weights, moments, counters) and the number of the next batch, from which the loader makes
+ * order and augmentation anew. So a run that was stopped or killed goes on to the same weights, bit for bit, as one that never was. */
 #include "train/train.h"
 #include "data/data.h"
 
@@ -37,7 +40,9 @@ typedef struct training {
     FILE *log_file;
     int lock;
     double started, last_line, last_loss, top1;
-    int64_t pairs; /* of this call */
+    int64_t pairs;      /* of this call */
+    int64_t bad_before; /* samples that calls before this one left out */
+    int64_t saved;      /* step of the newest checkpoint; -1: none */
 } training;
 
 /* ---- preparation */
@@ -51,34 +56,43 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
                  {o->data != NULL, "data is needed"},
                  {o->tokenizer != NULL, "a tokenizer is needed"},
                  {o->batch >= 1 && o->batch <= 1 << 20, "the batch must be from 1 to 1048576"},
-                 {o->steps > 0 || o->epochs > 0, "steps or epochs must be above 0"},
+                 {o->steps > 0 || (o->epochs > 0 && isfinite(o->epochs)), "steps or epochs must be above 0"},
                  {o->lr >= 0 && isfinite(o->lr), "the learning rate must be 0 or more"},
                  {o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1, "beta1 and beta2 must be from 0 to below 1"},
-                 {o->eps > 0, "eps must be above 0"},
-                 {o->weight_decay >= 0, "the weight decay must be 0 or more"},
+                 {o->eps > 0 && isfinite(o->eps), "eps must be above 0"},
+                 {o->weight_decay >= 0 && isfinite(o->weight_decay), "the weight decay must be 0 or more"},
+                 {isfinite(o->warmup_steps), "the number of warm-up steps must be finite"},
+                 {isfinite(o->clip), "the largest norm of the gradient must be finite"},
                  {o->distill_weight >= 0 && o->distill_weight <= 1, "the weight of the affinity loss must be from 0 to 1"},
                  {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
-                 {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"}};
+                 {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"},
+                 {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
     if (o->preprocess.crop != o->init->config.image_size)
         return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop,
                        o->init->config.image_size);
-    if (tc_tokenizer_size(o->tokenizer) > o->init->config.vocab_size)
-        return tc_fail(err, TC_EARG, "training: the tokenizer has %d ids, the model only %d", tc_tokenizer_size(o->tokenizer),
-                       o->init->config.vocab_size);
+    const tc_model *both[] = {o->init, o->teacher};
+    for (int i = 0; i < 2 && both[i]; i++)
+        if (tc_tokenizer_size(o->tokenizer) > both[i]->config.vocab_size)
+            return tc_fail(err, TC_EARG, "training: the tokenizer has %d ids, the %s only %d", tc_tokenizer_size(o->tokenizer),
+                           i ? "teacher" : "model", both[i]->config.vocab_size);
+    if (o->teacher && o->teacher->config.context_length < o->init->config.context_length)
+        return tc_fail(err, TC_EARG, "training: the teacher's context_length is %d, less than the student's %d", o->teacher->config.context_length,
+                       o->init->config.context_length);
     return TC_OK;
 }
 
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
-    json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:b, s:i}", "model",
-                             tc_config_hf_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
+    json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:i, s:i, s:b, s:o, s:i, s:b}",
+                             "model", tc_config_hf_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
                              t->trainer->hyper.schedule.warmup, "weight_decay", o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps", o->eps,
                              "clip", o->clip, "alpha", o->distill_weight, "logit_scale", o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip",
-                             o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "teacher", o->teacher != NULL,
-                             "image_order", (int)o->preprocess.order);
+                             o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
+                             "templates", tc_data_templates(o->data), "teacher", o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
+                             "image_order", (int)o->preprocess.order, "exif", o->preprocess.exif);
     if (json && o->teacher) json_object_set_new(json, "teacher_model", tc_config_hf_json(&o->teacher->config));
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
@@ -92,9 +106,24 @@ static tc_status lock_folder(training *t, tc_error *err) {
     if (status == TC_OK) t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (status == TC_OK && t->lock < 0) status = tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
     if (status == TC_OK && flock(t->lock, LOCK_EX | LOCK_NB) != 0)
-        status = tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out);
+        status = errno == EWOULDBLOCK ? tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out)
+                                      : tc_fail(err, TC_EIO, "%s: cannot lock: %s", path, strerror(errno));
     free(path);
     return status;
+}
+
+/* What a run that was killed while it wrote has left behind; the lock says that nobody is writing now. */
+static void remove_temporaries(const char *out) {
+    char *model = tc_path_join(out, "model");
+    tc_remove_temporaries(out);
+    if (model) tc_remove_temporaries(model);
+    free(model);
+}
+
+/* Steps for so many epochs, rounded up, but not for the rounding of epochs in binary (0.1 of 30 samples are 3). */
+static int64_t steps_of(double epochs, int64_t samples, int batch) {
+    double steps = ceil(epochs * (double)samples / batch * (1 - 1e-12));
+    return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
 }
 
 static tc_status make_trainer(training *t, tc_error *err) {
@@ -102,7 +131,7 @@ static tc_status make_trainer(training *t, tc_error *err) {
     int64_t samples = tc_data_count(o->data);
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
-    t->steps = o->steps > 0 ? o->steps : (int64_t)ceil(o->epochs / t->epochs_per_step);
+    t->steps = o->steps > 0 ? o->steps : steps_of(o->epochs, samples, o->batch);
     /* Unless told otherwise a tenth of the run warms up, at most the recipe's 2,000 steps. */
     double warmup = o->warmup_steps >= 0 ? o->warmup_steps : fmin(2000, (double)(t->steps / 10));
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps},
@@ -129,6 +158,20 @@ static void tell_lines(const tc_log *log, const char *text) {
     }
 }
 
+static tc_loader_options loader_options(const training *t) {
+    const tc_train_options *o = t->o;
+    return (tc_loader_options){.data = o->data,
+                               .tokenizer = o->tokenizer,
+                               .preprocess = o->preprocess,
+                               .context = t->trainer->student->config.context_length,
+                               .batch = o->batch,
+                               .workers = o->workers,
+                               .seed = o->seed,
+                               .crop_scale_min = o->crop_scale_min,
+                               .flip = o->flip,
+                               .first_step = t->trainer->step};
+}
+
 static tc_status tell_beginning(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     const tc_model_info *m = &t->trainer->student->info;
@@ -137,18 +180,34 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     if (status == TC_OK) tell_lines(&t->log, report.data);
     tc_buf_free(&report);
     if (status != TC_OK) return status;
-    size_t most = tc_trainer_memory(t->trainer, o->batch, t->trainer->student->config.context_length),
-           usual = tc_trainer_memory(t->trainer, o->batch, 12);
+    tc_loader_options l = loader_options(t);
+    int context = l.context, caption = context < 12 ? context : 12;
+    size_t loader = tc_loader_memory(&l), most = tc_trainer_memory(t->trainer, o->batch, context),
+           usual = tc_trainer_memory(t->trainer, o->batch, caption);
+    if (!tc_add(most, loader, &most)) most = SIZE_MAX;
+    if (!tc_add(usual, loader, &usual)) usual = SIZE_MAX;
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
-    tc_log_line(&t->log, 1, "memory: %zu MB with captions of 12 tokens, at most %zu MB; %d threads", usual >> 20, most >> 20, tc_threads());
+    tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,
+                tc_threads());
     tc_log_line(&t->log, 1, "%lld steps of %d pairs (%.1f epochs)", (long long)t->steps, o->batch, (double)t->steps * t->epochs_per_step);
     return TC_OK;
 }
 
-/* ---- log.jsonl */
+/* ---- log.jsonl: what stands in it is described at tc_train */
 
-/* A run that was killed may have logged steps after its last checkpoint: they will be logged again. */
+/* A complete line of a step up to the one that is resumed from. The last loss and the last accuracy are those of the run so far. */
+static bool keep_line(training *t, const char *line) {
+    long long step;
+    double x;
+    if (sscanf(line, "{\"step\":%lld,", &step) != 1 || step > t->first) return false;
+    if (sscanf(line, "{\"step\":%*d,\"epoch\":%*f,\"loss\":%lf", &x) == 1) t->last_loss = x;
+    if (sscanf(line, "{\"step\":%*d,\"top1\":%lf", &x) == 1) t->top1 = x;
+    return true;
+}
+
+/* A run that was killed may have logged steps after its last checkpoint: they will be logged again. Lines are written one by one, so that
+ * no killed run lacks any that its checkpoint has gone past. */
 static tc_status open_log(training *t, tc_error *err) {
     char *path = tc_path_join(t->o->out, "log.jsonl"), *old = NULL;
     size_t size = 0;
@@ -156,36 +215,50 @@ static tc_status open_log(training *t, tc_error *err) {
     tc_status status = TC_OK;
     tc_buf kept = {0};
     if (t->first > 0 && tc_path_exists(path)) status = tc_file_read(path, SIZE_MAX >> 1, &old, &size, err);
-    for (char *line = old; status == TC_OK && line && *line;) {
-        size_t n = strcspn(line, "\n");
-        long long step;
-        if (line[n] == '\n' && sscanf(line, "{\"step\":%lld,", &step) == 1 && step <= t->first) tc_buf_add(&kept, line, n + 1);
-        line += n + (line[n] == '\n');
+    for (char *line = old, *end; status == TC_OK && line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        if (keep_line(t, line)) tc_buf_printf(&kept, "%s\n", line);
     }
     if (kept.failed && status == TC_OK) status = tc_fail_memory(err, size);
     if (status == TC_OK) status = tc_file_write(path, kept.data ? kept.data : "", kept.size, err);
     if (status == TC_OK && !(t->log_file = fopen(path, "ae"))) status = tc_fail(err, TC_EIO, "%s: cannot write: %s", path, strerror(errno));
+    if (status == TC_OK) setvbuf(t->log_file, NULL, _IOLBF, BUFSIZ);
     tc_buf_free(&kept);
     free(old);
     free(path);
     return status;
 }
 
-static void log_step(training *t, const tc_step_log *s, int pairs) {
+static tc_status write_line(training *t, const char *line, tc_error *err) {
+    errno = 0;
+    if (fputs(line, t->log_file) >= 0 && !ferror(t->log_file)) return TC_OK;
+    return tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", t->o->out, strerror(errno ? errno : EIO));
+}
+
+/* JSON has no number for what is not finite. */
+static const char *number(double x, char out[32]) {
+    if (isfinite(x)) snprintf(out, 32, "%.9g", x);
+    else snprintf(out, 32, "null");
+    return out;
+}
+
+static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error *err) {
     double now = tc_now(), spent = now - t->started, rate = spent > 0 ? (double)t->pairs / spent : 0;
     int64_t done = t->trainer->step;
-    fprintf(
-        t->log_file,
-        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
-        (long long)done, (double)done * t->epochs_per_step, isfinite(s->loss.loss) ? s->loss.loss : -1, s->lr,
-        isfinite(s->grad_norm) ? s->grad_norm : -1, s->scale_used, pairs, s->skipped ? ",\"skipped\":true" : "", rate);
+    char line[512], loss[32], norm[32], left[32];
+    snprintf(
+        line, sizeof line,
+        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
+        (long long)done, (double)done * t->epochs_per_step, number(s->loss.loss, loss), s->lr, number(s->grad_norm, norm), s->scale_used, pairs,
+        s->skipped ? ",\"skipped\":true" : "", rate);
+    tc_status status = write_line(t, line, err);
     bool last = done == t->steps;
-    if (!last && now - t->last_line < 0.5) return;
+    if (!last && now - t->last_line < 0.5) return status;
     t->last_line = now;
-    char left[32];
     tc_format_duration(spent / (double)(done - t->first) * (double)(t->steps - done), left, sizeof left);
     tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
                 (double)done * t->epochs_per_step, s->loss.loss, rate, left);
+    return status;
 }
 
 /* ---- during and after */
@@ -199,11 +272,18 @@ static tc_status evaluate(training *t, tc_error *err) {
     tc_model_close(&now);
     if (status != TC_OK) return status;
     t->top1 = r.top1;
-    fprintf(t->log_file, "{\"step\":%lld,\"top1\":%.6f,\"top5\":%.6f,\"images\":%lld}\n", (long long)t->trainer->step, r.top1, r.top5,
-            (long long)r.images);
+    char line[256];
+    snprintf(line, sizeof line, "{\"step\":%lld,\"top1\":%.6f,\"top5\":%.6f,\"images\":%lld}\n", (long long)t->trainer->step, r.top1, r.top5,
+             (long long)r.images);
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
-    return TC_OK;
+    return write_line(t, line, err);
+}
+
+/* Paths need not be UTF-8, JSON must be. */
+static json_t *text_or_null(const char *s) {
+    json_t *text = s ? json_string(s) : NULL;
+    return text ? text : json_null();
 }
 
 static tc_status write_card(training *t, tc_model *m, tc_error *err) {
@@ -211,13 +291,13 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
     const tc_model_info *i = &m->info;
     json_t *parents = json_array();
     if (o->teacher)
-        json_array_append_new(parents,
-                              json_pack("{s:s, s:s, s:I}", "role", "teacher", "source", o->teacher->path ? o->teacher->path : o->teacher->source,
-                                        "params", (json_int_t)o->teacher->info.params));
-    json_array_append_new(parents, json_pack("{s:s, s:s}", "role", "start", "source", o->init->path ? o->init->path : o->init->source));
+        json_array_append_new(parents, json_pack("{s:s, s:o, s:I}", "role", "teacher", "source",
+                                                 text_or_null(o->teacher->path ? o->teacher->path : o->teacher->source), "params",
+                                                 (json_int_t)o->teacher->info.params));
+    json_array_append_new(parents, json_pack("{s:s, s:o}", "role", "start", "source", text_or_null(o->init->path ? o->init->path : o->init->source)));
     json_t *json =
-        json_pack("{s:{s:s, s:s, s:I}, s:o, s:I, s:I, s:f, s:f, s:I, s:i, s:s}", "training_data", "source", tc_data_spec(o->data), "kind",
-                  tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
+        json_pack("{s:{s:o, s:s, s:I}, s:o, s:I, s:I, s:f, s:f, s:I, s:i, s:s}", "training_data", "source", text_or_null(tc_data_spec(o->data)),
+                  "kind", tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
                   "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
                   (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
@@ -232,66 +312,87 @@ static bool should_stop(const training *t) {
     return (o->stop && *o->stop) || (o->stop_after > 0 && t->trainer->step - t->first >= o->stop_after);
 }
 
-static tc_status one_step(training *t, tc_error *err) {
+/* A batch of which no sample could be read: the step is left out, but it is a step. */
+static void leave_out(training *t, tc_step_log *log) {
+    tc_trainer *r = t->trainer;
+    *log = (tc_step_log){.lr = tc_schedule_lr(&r->hyper.schedule, (double)r->step, r->hyper.schedule.base),
+                         .grad_norm = NAN,
+                         .scale_used = exp((double)r->student->logit_scale),
+                         .loss.loss = NAN,
+                         .skipped = true};
+    r->step++;
+    r->skipped++;
+}
+
+/* *done: the step was made, whatever went wrong with the log. */
+static tc_status one_step(training *t, bool *done, tc_error *err) {
     const tc_batch *b;
     tc_step_log log;
+    tc_trainer *r = t->trainer;
+    *done = false;
     tc_status status = tc_loader_next(t->loader, &b, err);
-    if (status == TC_OK && b->n == 0) {
-        t->trainer->step++;
-        t->trainer->skipped++;
-        tc_log_line(&t->log, 2, "step %lld: no sample of the batch could be read; the step is left out", (long long)t->trainer->step);
-        return TC_OK;
-    }
-    if (status == TC_OK) status = tc_trainer_step(t->trainer, b->pixel_values, b->ids, b->n, t->trainer->student->config.context_length, &log, err);
+    if (status == TC_OK && b->n > 0) status = tc_trainer_step(r, b->pixel_values, b->ids, b->n, r->student->config.context_length, &log, err);
     if (status != TC_OK) return status;
+    if (b->n == 0) leave_out(t, &log);
     t->pairs += b->n;
-    t->last_loss = log.loss.loss;
-    log_step(t, &log, b->n);
-    if (log.skipped) tc_log_line(&t->log, 2, "step %lld: the loss or its gradient is not finite; the step is left out", (long long)t->trainer->step);
-    if (t->trainer->skipped_in_a_row > MAX_SKIPPED_IN_A_ROW)
+    r->bad_samples = t->bad_before + tc_loader_skipped(t->loader, NULL, 0);
+    if (log.skipped)
+        tc_log_line(&t->log, 2, "step %lld: %s; the step is left out", (long long)r->step,
+                    b->n > 0 ? "the loss or its gradient is not finite" : "no sample of the batch could be read");
+    else t->last_loss = log.loss.loss;
+    status = log_step(t, &log, b->n, err);
+    if (r->skipped_in_a_row > MAX_SKIPPED_IN_A_ROW)
         return tc_fail(err, TC_ESTATE, "the loss was not finite in more than %d steps in a row; lower the learning rate or look at the data",
                        MAX_SKIPPED_IN_A_ROW);
-    return TC_OK;
+    *done = true;
+    return status;
+}
+
+static tc_status save(training *t, tc_error *err) {
+    if (t->saved == t->trainer->step) return TC_OK;
+    tc_status status = tc_checkpoint_save(t->trainer, t->o->out, t->settings, err);
+    if (status == TC_OK) t->saved = t->trainer->step;
+    return status;
+}
+
+static tc_status after_step(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    int64_t done = t->trainer->step;
+    bool last = done == t->steps;
+    tc_status status = TC_OK;
+    if (o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
+    if (status == TC_OK && o->checkpoint_every > 0 && done % o->checkpoint_every == 0) status = save(t, err);
+    return status;
 }
 
 static tc_status run_steps(training *t, tc_error *err) {
-    const tc_train_options *o = t->o;
     tc_status status = TC_OK;
+    bool done = true;
     while (status == TC_OK && t->trainer->step < t->steps && !should_stop(t)) {
-        status = one_step(t, err);
-        int64_t done = t->trainer->step;
-        bool last = done == t->steps;
-        if (status == TC_OK && o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
-        if (status == TC_OK && !last && o->checkpoint_every > 0 && done % o->checkpoint_every == 0)
-            status = tc_checkpoint_save(t->trainer, o->out, t->settings, err);
+        status = one_step(t, &done, err);
+        if (status == TC_OK) status = after_step(t, err);
     }
-    if (t->log_file && fflush(t->log_file) != 0 && status == TC_OK)
-        status = tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", o->out, strerror(errno));
-    if (status == TC_OK) status = tc_checkpoint_save(t->trainer, o->out, t->settings, err);
-    return status;
+    /* If only the log, an evaluation or a checkpoint failed, what was trained is still worth keeping. */
+    tc_status saved = done ? save(t, status == TC_OK ? err : NULL) : TC_OK;
+    return status == TC_OK ? saved : status;
 }
 
 static tc_status start(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     tc_status status = lock_folder(t, err);
+    if (status == TC_OK) remove_temporaries(o->out);
     if (status == TC_OK) status = make_trainer(t, err);
     if (status == TC_OK) status = describe_settings(t, err);
     if (status == TC_OK && !o->resume && tc_checkpoint_exists(o->out))
         status = tc_fail(err, TC_EARG, "%s: there are checkpoints of another run in it; resume that run or choose another folder", o->out);
     if (status == TC_OK && o->resume) status = tc_checkpoint_load(t->trainer, o->out, t->settings, &t->log, err);
-    if (status == TC_OK) status = tell_beginning(t, err);
     if (status != TC_OK) return status;
     t->first = t->trainer->step;
-    tc_loader_options l = {.data = o->data,
-                           .tokenizer = o->tokenizer,
-                           .preprocess = o->preprocess,
-                           .context = t->trainer->student->config.context_length,
-                           .batch = o->batch,
-                           .workers = o->workers,
-                           .seed = o->seed,
-                           .crop_scale_min = o->crop_scale_min,
-                           .flip = o->flip,
-                           .first_step = t->first};
+    t->saved = o->resume ? t->first : -1;
+    t->bad_before = t->trainer->bad_samples;
+    status = tell_beginning(t, err);
+    if (status != TC_OK) return status;
+    tc_loader_options l = loader_options(t);
     if (t->first < t->steps) status = tc_loader_create(&t->loader, &l, err);
     if (status == TC_OK) status = open_log(t, err);
     t->started = t->last_line = tc_now();
@@ -315,7 +416,7 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     free(path);
     if (status == TC_OK && result)
         *result = (tc_train_result){.steps = t->trainer->step,
-                                    .skipped_samples = bad,
+                                    .skipped_samples = t->trainer->bad_samples,
                                     .skipped_steps = t->trainer->skipped,
                                     .final_loss = t->last_loss,
                                     .seconds = spent,

@@ -242,14 +242,19 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids
     return TC_OK;
 }
 
+/* Sums of sizes stop at the largest. */
+static size_t plus(size_t a, size_t b) { return tc_add(a, b, &a) ? a : SIZE_MAX; }
+
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
-    size_t total = (size_t)t->student->params.total * 4 * sizeof(tc_real), rows = (size_t)n;
-    total += tc_runner_memory(t->graph[IMAGE], true, n, 0) + tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption);
-    total += (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)t->student->config.embed_dim * 4 * sizeof(tc_real);
-    if (t->teacher) {
-        /* Packed weights without the token table, and the activations of one pass. */
-        total += (size_t)t->teacher->info.params_without_tokens * sizeof(tc_real);
-        total += tc_runner_memory(t->teacher->image, false, n < 64 ? n : 64, 0) + tc_runner_memory(t->teacher->text, false, n, (int64_t)n * caption);
-    }
-    return total;
+    const tc_model *s = t->student, *teacher = t->teacher;
+    size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block; /* weights, gradients, moments */
+    total = plus(total, tc_runner_memory(t->graph[IMAGE], true, n, 0));
+    total = plus(total, tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption));
+    total = plus(total, (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)s->config.embed_dim * 4 * sizeof(tc_real));
+    if (!teacher) return total;
+    /* Packed weights without the token table, and the activations of one pass. */
+    total =
+        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 3 * sizeof(tc_real));
+    total = plus(total, tc_runner_memory(teacher->image, false, n < 64 ? n : 64, 0));
+    return plus(total, tc_runner_memory(teacher->text, false, n, (int64_t)n * caption));
 }
