@@ -496,8 +496,6 @@ static void run_level(int level)
     const char *text = getenv("TINYCLIP_TEST_SEED");
     uint64_t seed = text ? strtoull(text, NULL, 10) : (uint64_t)(tc_now() * 1e6);
     const tc_kern *k = tc_kern_level(level);
-    if (!k)
-        skip();
     printf("# level %s, TINYCLIP_TEST_SEED=%llu\n", k->name, (unsigned long long)seed);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run *r = tc_new(1, sizeof *r);
@@ -568,12 +566,15 @@ static void test_level_names(void **state)
     assert_true(tc_kern_measure_peak(0.01) > 0);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
+int main(void) {
+    const struct CMUnitTest all[] = {
         cmocka_unit_test(test_table_complete), cmocka_unit_test(test_level_names), cmocka_unit_test(test_ref),
         cmocka_unit_test(test_avx2),           cmocka_unit_test(test_avx512),
     };
+    struct CMUnitTest tests[5];
+    size_t count = 0;
+    for (int i = 0; i < 5; i++)
+        if (i < 3 || tc_kern_level(i - 2)) tests[count++] = all[i];
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return _cmocka_run_group_tests("kernels", tests, count, NULL, NULL);
 }
