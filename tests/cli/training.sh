@@ -2,28 +2,7 @@
 # training.sh BUILD - train, inherit, distill, eval on a few small pictures made here; stop and resume.
 . tests/cli/tap.inc
 
-# A picture of 2x2 pixels of one colour, BMP. picture FILE BLUE GREEN RED (octal)
-picture() {
-    printf 'BM\106\0\0\0\0\0\0\0\066\0\0\0\050\0\0\0\002\0\0\0\002\0\0\0\001\0\030\0\0\0\0\0\020\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$1"
-    printf "\\$2\\$3\\$4\\$2\\$3\\$4\\0\\0\\$2\\$3\\$4\\$2\\$3\\$4\\0\\0" >>"$1"
-}
-mkdir -p "$scratch/pairs"
-i=0
-while [ $i -lt 12 ]; do
-    case $((i % 3)) in
-    0) picture "$scratch/pairs/$i.bmp" 000 000 3$((i % 8))7 && echo "something red" >"$scratch/pairs/$i.txt" ;;
-    1) picture "$scratch/pairs/$i.bmp" 000 3$((i % 8))7 000 && echo "a green thing" >"$scratch/pairs/$i.txt" ;;
-    2) picture "$scratch/pairs/$i.bmp" 3$((i % 8))7 000 000 && echo "this is blue" >"$scratch/pairs/$i.txt" ;;
-    esac
-    i=$((i + 1))
-done
-echo "no picture" >"$scratch/pairs/broken.bmp" && echo "a broken picture" >"$scratch/pairs/broken.txt"
-tower() { # tower LAYERS WIDTH TEXT_LAYERS TEXT_WIDTH
-    printf '{"embed_dim":16,"vision_cfg":{"image_size":8,"layers":%d,"width":%d,"patch_size":4,"head_width":8},' "$1" "$2"
-    printf '"text_cfg":{"context_length":8,"vocab_size":49408,"width":%d,"heads":%d,"layers":%d}}\n' "$4" $(($4 / 8)) "$3"
-}
-tower 2 32 2 16 >"$scratch/teacher.json"
-tower 1 16 1 8 >"$scratch/student.json"
+. tests/cli/pairs.inc
 
 common="--data $scratch/pairs --batch 6 --threads 1 --lr 1e-3"
 run train --config "$scratch/teacher.json" $common --out "$scratch/run" --steps 8
