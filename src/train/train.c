@@ -172,6 +172,15 @@ static tc_loader_options loader_options(const training *t) {
                                .first_step = t->trainer->step};
 }
 
+/* Bytes that the run will take with captions of this length: steps, batches read ahead, and the copies of the model that it starts from and that are
+ * made for evaluating and saving it. */
+static size_t memory(const training *t, int caption) {
+    tc_loader_options l = loader_options(t);
+    size_t model = (size_t)t->trainer->student->params.total * sizeof(tc_real), all = tc_trainer_memory(t->trainer, t->o->batch, caption);
+    if (!tc_add(all, tc_loader_memory(&l), &all) || !tc_add(all, (t->o->init->flat ? 2 : 1) * model, &all)) return SIZE_MAX;
+    return all;
+}
+
 static tc_status tell_beginning(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     const tc_model_info *m = &t->trainer->student->info;
@@ -180,12 +189,8 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     if (status == TC_OK) tell_lines(&t->log, report.data);
     tc_buf_free(&report);
     if (status != TC_OK) return status;
-    tc_loader_options l = loader_options(t);
-    int context = l.context, caption = context < 12 ? context : 12;
-    size_t loader = tc_loader_memory(&l), most = tc_trainer_memory(t->trainer, o->batch, context),
-           usual = tc_trainer_memory(t->trainer, o->batch, caption);
-    if (!tc_add(most, loader, &most)) most = SIZE_MAX;
-    if (!tc_add(usual, loader, &usual)) usual = SIZE_MAX;
+    int context = t->trainer->student->config.context_length, caption = context < 12 ? context : 12;
+    size_t usual = memory(t, caption), most = memory(t, context);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,

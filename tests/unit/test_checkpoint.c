@@ -1,5 +1,5 @@
-/* test_checkpoint.c - no checkpoint is lost: writes, syncs and renames that fail or never return, truncated and changed files, two runs on one folder,
- * another configuration.
+/* test_checkpoint.c - no checkpoint is lost: writes, syncs and renames that fail or never return, truncated and changed files, two runs on one
+ * folder, another configuration.
  *
  * The program is linked with --wrap for the calls by which files are written (see tests.mk): each call of a run that is armed has a number, and the
  * one that is chosen fails, or kills the process. Files are not really synced, since only a loss of power would show the difference. Everything
@@ -30,8 +30,8 @@ static const char *const fault_names[] = {"none", "EIO", "ENOSPC", "short write"
 static struct {
     bool armed;
     fault_kind kind;
-    int at, count; /* of the calls since arming, from 0 */
-    char last[4096]; /* the last checkpoint that was renamed to its name */
+    int at, count;     /* of the calls since arming, from 0 */
+    char last[4096];   /* the last checkpoint that was renamed to its name */
     FILE *writing[16]; /* files opened for writing: others are not looked at */
 } fault;
 static pthread_mutex_t fault_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -337,7 +337,7 @@ static void log_that_cannot_be_written(void **state) {
 typedef struct damage {
     rig r;
     char *newest, *before, *older_name;
-    tc_buf bytes;      /* of the newest */
+    tc_buf bytes;          /* of the newest */
     tc_trainer *t, *fresh; /* fresh: what was never loaded into */
     const char *settings;
 } damage;
@@ -565,8 +565,8 @@ static void old_ones_are_removed(void **state) {
 typedef struct intruder {
     const tc_train_options *o;
     int tried;
-    tc_status inside;   /* the same process */
-    int outside;        /* another one */
+    tc_status inside; /* the same process */
+    int outside;      /* another one */
     tc_error err;
 } intruder;
 
@@ -650,18 +650,11 @@ static void folders_with_other_runs(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_call_may_fail),
-                                       cmocka_unit_test(killed_at_every_call),
-                                       cmocka_unit_test(killed_at_random),
-                                       cmocka_unit_test(log_that_cannot_be_written),
-                                       cmocka_unit_test(whole_checkpoints_load),
-                                       cmocka_unit_test(truncated_anywhere),
-                                       cmocka_unit_test(changed_anywhere),
-                                       cmocka_unit_test(none_valid_is_an_error),
-                                       cmocka_unit_test(other_settings_are_named),
-                                       cmocka_unit_test(old_ones_are_removed),
-                                       cmocka_unit_test(one_run_a_folder),
-                                       cmocka_unit_test(folders_with_other_runs)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_call_may_fail),        cmocka_unit_test(killed_at_every_call),   cmocka_unit_test(killed_at_random),
+        cmocka_unit_test(log_that_cannot_be_written), cmocka_unit_test(whole_checkpoints_load), cmocka_unit_test(truncated_anywhere),
+        cmocka_unit_test(changed_anywhere),           cmocka_unit_test(none_valid_is_an_error), cmocka_unit_test(other_settings_are_named),
+        cmocka_unit_test(old_ones_are_removed),       cmocka_unit_test(one_run_a_folder),       cmocka_unit_test(folders_with_other_runs)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

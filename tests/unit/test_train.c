@@ -1,5 +1,5 @@
-/* test_train.c - whole training runs: stopped and resumed is never stopped, bit for bit; what is skipped and counted; the log; the model that comes out.
- * Damage, failing writes and kills are in test_checkpoint.c. */
+/* test_train.c - whole training runs: stopped and resumed is never stopped, bit for bit; what is skipped and counted; the log; the model that comes
+ * out. Damage, failing writes and kills are in test_checkpoint.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -173,9 +173,9 @@ static void options_that_make_no_sense(void **state) {
     tc_tokenizer *many_ids = NULL;
     assert_int_equal(tc_tokenizer_create(&many_ids, TC_TOKENIZER_HF, NULL), TC_OK);
     tc_train_options o;
-#define REFUSED(change, says)                                                                                                                        \
-    o = good;                                                                                                                                        \
-    change;                                                                                                                                          \
+#define REFUSED(change, says) \
+    o = good;                 \
+    change;                   \
     refused(&o, TC_EARG, says)
     REFUSED(o.out = NULL, "output folder");
     REFUSED(o.out = "", "output folder");
@@ -223,7 +223,8 @@ static void epochs_make_steps(void **state) {
     static const struct {
         double epochs;
         int batch, steps;
-    } cases[] = {{1, 12, 1}, {1, 5, 3}, {2, 5, 5}, {1, 1, 12}, {0.5, 6, 1}, {0.01, 5, 1}, {1.75, 7, 3}, {3, 40, 1}, {7, 40, 3}, {0.3, 1, 4}, {2.25, 3, 9}};
+    } cases[] = {{1, 12, 1},   {1, 5, 3},  {2, 5, 5},  {1, 1, 12},  {0.5, 6, 1}, {0.01, 5, 1},
+                 {1.75, 7, 3}, {3, 40, 1}, {7, 40, 3}, {0.3, 1, 4}, {2.25, 3, 9}};
     rig r;
     rig_open(&r);
     char *out = rig_path(&r, "out");
@@ -325,8 +326,13 @@ static void a_bad_step_changes_nothing(void **state) {
     tc_trainer *t[2];
     float pixels[4 * 3 * RIG_SIDE * RIG_SIDE], broken[4 * 3 * RIG_SIDE * RIG_SIDE];
     int32_t ids[4 * RIG_CONTEXT] = {0};
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_STEP, .base = 1e-2, .start = 1e9}, .weight_decay = 0.1, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6,
-                  .clip = 5, .weight = 1};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_STEP, .base = 1e-2, .start = 1e9},
+                  .weight_decay = 0.1,
+                  .beta1 = 0.9,
+                  .beta2 = 0.98,
+                  .eps = 1e-6,
+                  .clip = 5,
+                  .weight = 1};
     tc_rng rng = tc_rng_make(1, 2, 3);
     for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++) broken[i] = pixels[i] = (float)tc_rng_normal(&rng);
     broken[100] = INFINITY;
