@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IMAGES_AT_ONCE = 64, TEXT_ROWS_AT_ONCE = 8192 };
+enum { IMAGES_AT_ONCE = 8, TEXT_ROWS_AT_ONCE = 8192 };
 
 struct tc_session {
     const tc_model *model;
