@@ -3,14 +3,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { LARGE_PAGE = 2 << 20 };
 
 void *tc_new(size_t n, size_t size) { return calloc(n ? n : 1, size ? size : 1); }
 
+/* Large blocks lie on large pages where the system gives them on request: matrix products walk across rows that are several small pages
+ * apart. */
 void *tc_new_aligned(size_t n, size_t size) {
-    size_t bytes;
-    if (!tc_mul(n, size, &bytes) || !tc_round_up(bytes ? bytes : 1, 64, &bytes)) return NULL;
-    void *p = aligned_alloc(64, bytes);
-    if (p) memset(p, 0, bytes);
+    size_t bytes, alignment = 64;
+    if (!tc_mul(n, size, &bytes)) return NULL;
+    if (bytes >= LARGE_PAGE) alignment = LARGE_PAGE;
+    if (!tc_round_up(bytes ? bytes : 1, 64, &bytes)) return NULL;
+    void *p = aligned_alloc(alignment, bytes);
+    if (!p) return NULL;
+    if (alignment == LARGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
+    memset(p, 0, bytes);
     return p;
 }
 
