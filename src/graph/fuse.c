@@ -1,5 +1,6 @@
 /* fuse.c - joins a linear node with what follows it: the activation, or the addition of the residual. The joined node is one call of the
- * library's matrix product with its epilogue, so that the result is touched once. Only for inference: training needs the values between. */
+ * library's matrix product with its epilogue, so that the result is touched once. In training, where the residual is
+ * still needed, only the activation is joined. */
 #include "graph/graph.h"
 
 static int consumers(const tc_graph *g, int value) {
@@ -62,11 +63,11 @@ static bool join_act(tc_graph *g, size_t index) {
     return true;
 }
 
-void tc_graph_fuse(tc_graph *g) {
+void tc_graph_fuse(tc_graph *g, bool training) {
     for (size_t i = 0; i < g->node_count;) {
         bool joined = false;
         if (g->nodes[i].op == &tc_op_act) joined = join_act(g, i);
-        else if (g->nodes[i].op == &tc_op_add) joined = join_add(g, i);
+        else if (g->nodes[i].op == &tc_op_add && !training) joined = join_add(g, i);
         if (!joined) i++;
     }
 }

@@ -134,8 +134,8 @@ void tc_graph_name(tc_graph *g, int value, const char *format, ...) __attribute_
 void tc_graph_fail(tc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 
-/* Joins linear + activation and linear + residual into one node; exact. For inference. */
-void tc_graph_fuse(tc_graph *g);
+/* Joins linear + activation and, for inference only, linear + residual into one node; exact. */
+void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);
 

@@ -129,7 +129,7 @@ static void forward_times(planner *p) {
         live(p, node->out, i);
         for (int j = 0; j < node->nin; j++)
             if (node->in[j] != g->input) live(p, node->in[j], i);
-        if (p->train && node->op->aux_width) {
+        if (p->train && p->spans[aux_span(p, i)].bytes > 0) {
             live(p, aux_span(p, i), i);
             live(p, aux_span(p, i), 2 * n - 1 - i);
         }

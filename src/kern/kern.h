@@ -59,7 +59,7 @@ typedef struct tc_kern {
                                tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
     /* y = act(x); y may be x. n elements. */
     void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
-    /* dx = dy * act'(x); dx may be dy. */
+    /* dx = dy * act'(x); dx may be dy or x. */
     void (*act_backward)(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
     /* x [rows,n] += bias [n], then y = act(x) (y may be x; x keeps the value before the activation if y differs). */
     void (*bias_act)(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);

@@ -144,7 +144,7 @@ static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prep
     tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
                                                 : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
     if (status == TC_OK) {
-        tc_graph_fuse(*graph);
+        tc_graph_fuse(*graph, false);
         status = gather(m, tower, copied, err);
     }
     if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, 8, err);

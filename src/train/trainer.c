@@ -21,7 +21,10 @@ static tc_status make_graphs(tc_trainer *t, tc_error *err) {
     const tc_model *s = t->student;
     tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
     if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
-    for (int i = 0; i < 2 && status == TC_OK; i++) status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+    for (int i = 0; i < 2 && status == TC_OK; i++) {
+        tc_graph_fuse(t->graph[i], true);
+        status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+    }
     return status;
 }
 

@@ -224,7 +224,7 @@ static void compare_fused(net *n, bool text) {
         tc_prepared packed = {0};
         tc_error err;
         size_t before = fused->node_count;
-        tc_graph_fuse(fused);
+        tc_graph_fuse(fused, false);
         assert_true(fused->node_count < before);
         if (tc_prepare(&packed, fused, n->value, 4, &err) != TC_OK) fail_msg("%s", err.message);
         tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false),
@@ -272,7 +272,7 @@ static void no_fusion(void **state) {
             if (kind == 2) g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, a}}, "", NULL, NULL);
             size_t nodes = g->node_count;
             tc_prepared packed = {0};
-            if (fused) tc_graph_fuse(g);
+            if (fused) tc_graph_fuse(g, false);
             assert_int_equal(g->node_count, nodes);
             assert_int_equal(tc_prepare(&packed, g, n.value, 4, NULL), TC_OK);
             tc_runner *run = runner_of(&n, g, false, &packed, false);

@@ -1,5 +1,7 @@
 /* op_linear.c - y = x W^T + b, W [out, in] (or x W with W stored [in, out]).
- * dx = dy W, dW = dy^T x, db = sum of the rows of dy. */
+ * dx = dy W, dW = dy^T x, db = sum of the rows of dy.
+ *
+ * Joined with an activation, y = act(h), h = x W^T + b. Training keeps h aside; on the way back the gradient of h takes its place. */
 #include "graph/graph.h"
 
 #include <string.h>
@@ -33,14 +35,26 @@ static void linear_forward(const tc_runner *r, const tc_node *n) {
         r->kern->linear_run(r->prepared->linear[tc_node_index(r, n)], m, x, k, y, w);
         return;
     }
-    r->kern->gemm(false, !n->transposed, m, w, k, 1, x, k, weight_data(r, n), n->transposed ? w : k, 0, y, w);
-    if (n->param[1] >= 0) r->kern->bias_act(TC_ACT_NONE, m, w, y, r->param[n->param[1]] + n->row0, y);
+    tc_real *h = n->act ? r->aux[tc_node_index(r, n)] : y;
+    r->kern->gemm(false, !n->transposed, m, w, k, 1, x, k, weight_data(r, n), n->transposed ? w : k, 0, h, w);
+    if (n->param[1] >= 0) r->kern->bias_act(n->act, m, w, h, r->param[n->param[1]] + n->row0, y);
+    else if (n->act) r->kern->act(n->act, m * w, h, y);
+}
+
+static int linear_aux(const tc_graph *g, const tc_node *n) {
+    (void)g;
+    return n->act ? n->rows : 0;
 }
 
 static void linear_backward(const tc_runner *r, const tc_node *n) {
     int64_t m = tc_rows_of(r, n->out), k = tc_width_of(r, n->in[0]), w = n->rows;
     const tc_kern *kern = r->kern;
     const tc_real *x = r->value[n->in[0]], *dy = r->grad[n->out];
+    if (n->act) {
+        tc_real *h = r->aux[tc_node_index(r, n)];
+        kern->act_backward(n->act, m * w, h, dy, h);
+        dy = h;
+    }
     tc_real *dw = r->param_grad[n->param[0]] + (int64_t)n->row0 * k, *dx = r->grad[n->in[0]];
     if (n->transposed) kern->gemm(true, false, k, w, m, 1, x, k, dy, w, 0, dw, w);
     else kern->gemm(true, false, w, k, m, 1, dy, w, x, k, 0, dw, k);
@@ -53,4 +67,4 @@ static double linear_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, 
     return (double)rows_out * n->rows * g->values[n->in[0]].width;
 }
 
-const tc_op tc_op_linear = {"linear", linear_shape, linear_forward, linear_backward, linear_macs, NULL, TC_KEEP_IN0, false, true, false};
+const tc_op tc_op_linear = {"linear", linear_shape, linear_forward, linear_backward, linear_macs, linear_aux, TC_KEEP_IN0, false, true, false};
