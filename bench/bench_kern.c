@@ -27,94 +27,39 @@ typedef struct bench {
     bool flops;
 } bench;
 
-static void run_linear(const bench *b)
-{
-    k->linear_run(linear, b->m, x, b->k, y, b->n);
-}
-static void run_gemm_nt(const bench *b)
-{
-    k->gemm(false, true, b->m, b->n, b->k, 1, x, b->k, w, b->k, 0, y, b->n);
-}
-static void run_gemm_nn(const bench *b)
-{
-    k->gemm(false, false, b->m, b->n, b->k, 1, x, b->k, w, b->n, 0, y, b->n);
-}
-static void run_gemm_tn(const bench *b)
-{
-    k->gemm(true, false, b->m, b->n, b->k, 1, x, b->m, w, b->n, 1, y, b->n);
-}
-static void run_layernorm(const bench *b)
-{
-    k->layernorm(b->m, b->n, x, b->n, w, w, 1e-5f, y, b->n, stats);
-}
-static void run_layernorm_backward(const bench *b)
-{
-    k->layernorm_backward(b->m, b->n, x, w, stats, z, y, false, g, g + b->n);
-}
-static void run_act(const bench *b)
-{
-    k->act(b->act, b->m * b->n, x, y);
-}
-static void run_act_backward(const bench *b)
-{
-    k->act_backward(b->act, b->m * b->n, x, z, y);
-}
-static void run_bias_act(const bench *b)
-{
-    k->bias_act(b->act, b->m, b->n, y, stats, z);
-}
-static void run_bias_backward(const bench *b)
-{
-    k->bias_backward(b->m, b->n, x, g);
-}
-static void run_add(const bench *b)
-{
-    k->add(b->m * b->n, x, z, y);
-}
-static void run_softmax(const bench *b)
-{
-    k->softmax(b->m, b->n, y, b->n);
-}
-static void run_l2norm(const bench *b)
-{
-    k->l2norm(b->m, b->n, x, y, stats);
-}
-static void run_l2norm_backward(const bench *b)
-{
-    k->l2norm_backward(b->m, b->n, x, stats, z, y);
-}
-static void run_images(const bench *b)
-{
+static void run_linear(const bench *b) { k->linear_run(linear, b->m, x, b->k, y, b->n); }
+static void run_gemm_nt(const bench *b) { k->gemm(false, true, b->m, b->n, b->k, 1, x, b->k, w, b->k, 0, y, b->n); }
+static void run_gemm_nn(const bench *b) { k->gemm(false, false, b->m, b->n, b->k, 1, x, b->k, w, b->n, 0, y, b->n); }
+static void run_gemm_tn(const bench *b) { k->gemm(true, false, b->m, b->n, b->k, 1, x, b->m, w, b->n, 1, y, b->n); }
+static void run_layernorm(const bench *b) { k->layernorm(b->m, b->n, x, b->n, w, w, 1e-5f, y, b->n, stats); }
+static void run_layernorm_backward(const bench *b) { k->layernorm_backward(b->m, b->n, x, w, stats, z, y, false, g, g + b->n); }
+static void run_act(const bench *b) { k->act(b->act, b->m * b->n, x, y); }
+static void run_act_backward(const bench *b) { k->act_backward(b->act, b->m * b->n, x, z, y); }
+static void run_bias_act(const bench *b) { k->bias_act(b->act, b->m, b->n, y, stats, z); }
+static void run_bias_backward(const bench *b) { k->bias_backward(b->m, b->n, x, g); }
+static void run_add(const bench *b) { k->add(b->m * b->n, x, z, y); }
+static void run_softmax(const bench *b) { k->softmax(b->m, b->n, y, b->n); }
+static void run_l2norm(const bench *b) { k->l2norm(b->m, b->n, x, y, stats); }
+static void run_l2norm_backward(const bench *b) { k->l2norm_backward(b->m, b->n, x, stats, z, y); }
+static void run_images(const bench *b) {
     (void)b;
     k->attention(&images, y, WIDTH, stats);
 }
-static void run_images_backward(const bench *b)
-{
+static void run_images_backward(const bench *b) {
     (void)b;
     k->attention_backward(&images, y, WIDTH, stats, z, WIDTH, w, w + WIDTH, w + 2 * WIDTH);
 }
-static void run_captions(const bench *b)
-{
+static void run_captions(const bench *b) {
     (void)b;
     k->attention(&captions, y, WIDTH, stats);
 }
-static void run_captions_backward(const bench *b)
-{
+static void run_captions_backward(const bench *b) {
     (void)b;
     k->attention_backward(&captions, y, WIDTH, stats, z, WIDTH, w, w + WIDTH, w + 2 * WIDTH);
 }
-static void run_xent(const bench *b)
-{
-    k->softmax_xent(b->m, b->n, y, b->n, NULL, 0, 0, 1e-3f);
-}
-static void run_dot(const bench *b)
-{
-    stats[0] = (float)k->dot(b->m * b->n, x, z);
-}
-static void run_adamw(const bench *b)
-{
-    k->adamw(b->m * b->n, y, x, g, z, 1, 1e-3, 0.1, 0.9, 0.98, 1e-6, 0.5, 0.5);
-}
+static void run_xent(const bench *b) { k->softmax_xent(b->m, b->n, y, b->n, NULL, 0, 0, 1e-3f); }
+static void run_dot(const bench *b) { stats[0] = (float)k->dot(b->m * b->n, x, z); }
+static void run_adamw(const bench *b) { k->adamw(b->m * b->n, y, x, g, z, 1, 1e-3, 0.1, 0.9, 0.98, 1e-6, 0.5, 0.5); }
 
 #define GELU .act = TC_ACT_GELU
 #define QUICK .act = TC_ACT_QUICK_GELU
@@ -164,8 +109,7 @@ static const bench benches[] = {
     {"adamw", run_adamw, ROWS, 2048, .act = TC_ACT_NONE},
 };
 
-static double best_time(const bench *b, double seconds)
-{
+static double best_time(const bench *b, double seconds) {
     double best = 1e9, start = tc_now();
     for (int i = 0; i < 3 || tc_now() - start < seconds; i++) {
         double t = tc_now();
@@ -176,60 +120,47 @@ static double best_time(const bench *b, double seconds)
     return best;
 }
 
-static void fill(float *to, int64_t n, double spread)
-{
+static void fill(float *to, int64_t n, double spread) {
     tc_rng rng = tc_rng_make(1, 2, 3);
-    for (int64_t i = 0; i < n; i++)
-        to[i] = (float)((tc_rng_uniform(&rng) - 0.5) * spread);
+    for (int64_t i = 0; i < n; i++) to[i] = (float)((tc_rng_uniform(&rng) - 0.5) * spread);
 }
 
-static bool prepare(const bench *b)
-{
+static bool prepare(const bench *b) {
     fill(x, ROOM, 2);
     fill(y, ROOM, 2);
     fill(z, ROOM, 2);
     fill(w, ROOM, 0.1);
     memset(g, 0, ROOM * sizeof *g);
     memset(stats, 0, ROOM * sizeof *stats);
-    for (int i = 0; b->run == run_adamw && i < ROOM; i++)
-        z[i] *= z[i];
+    for (int i = 0; b->run == run_adamw && i < ROOM; i++) z[i] *= z[i];
     linear = b->run == run_linear ? k->linear_prepare(w, b->k, false, w, b->n, b->k, b->act, b->add, b->m) : NULL;
     return b->run != run_linear || linear;
 }
 
-static void report(const bench *b, double seconds, double peak)
-{
+static void report(const bench *b, double seconds, double peak) {
     double time[3] = {0}, work = b->work;
     char shape[64];
-    if (work <= 0)
-        work = (double)b->m * (double)b->n * (b->flops ? (double)b->k : 1);
+    if (work <= 0) work = (double)b->m * (double)b->n * (b->flops ? (double)b->k : 1);
     snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)b->m, (long long)b->n, (long long)b->k);
     printf("%-17s %-14s", b->name, b->m ? shape : "");
     for (int level = 0; level < 3; level++) {
         k = tc_kern_level(level);
-        if (!k || !prepare(b))
-            continue;
+        if (!k || !prepare(b)) continue;
         time[level] = best_time(b, level ? seconds : 0);
         printf(" %9.1f us", time[level] * 1e6);
-        if (level && b->flops)
-            printf(" %6.1f GFLOP/s", 2e-9 * work / time[level]);
-        else if (level)
-            printf(" %6.2f G/s    ", 1e-9 * work / time[level]);
-        if (level)
-            printf(" %5.1fx", time[0] / time[level]);
-        if (linear)
-            k->linear_free(linear);
+        if (level && b->flops) printf(" %6.1f GFLOP/s", 2e-9 * work / time[level]);
+        else if (level) printf(" %6.2f G/s    ", 1e-9 * work / time[level]);
+        if (level) printf(" %5.1fx", time[0] / time[level]);
+        if (linear) k->linear_free(linear);
         linear = NULL;
     }
     double fast = time[2] > 0 ? time[2] : time[1];
-    if (b->flops && fast > 0)
-        printf("  %5.1f %% of peak", 100 * work / fast / peak);
+    if (b->flops && fast > 0) printf("  %5.1f %% of peak", 100 * work / fast / peak);
     printf("\n");
     fflush(stdout);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     double peak = 0, seconds = argc > 2 ? atof(argv[2]) : 0.2;
     float **all[] = {&x, &y, &z, &w, &g, &stats};
     tc_set_threads(argc > 1 ? atoi(argv[1]) : 0);
@@ -238,21 +169,25 @@ int main(int argc, char **argv)
             fprintf(stderr, "bench_kern: memory ran out\n");
             return 1;
         }
-    for (int i = 0; i <= IMAGES; i++)
-        image_seq[i] = i * TOKENS;
-    for (int i = 0; i <= CAPTIONS; i++)
-        caption_seq[i] = i * WORDS;
-    images = (tc_attention){.heads = HEADS, .dim = DIM, .nseq = IMAGES, .seq = image_seq, .scale = 0.125f, .q = x, .k = x + WIDTH, .v = x + 2 * WIDTH,
-                            .ldq = 3 * WIDTH, .ldk = 3 * WIDTH, .ldv = 3 * WIDTH};
+    for (int i = 0; i <= IMAGES; i++) image_seq[i] = i * TOKENS;
+    for (int i = 0; i <= CAPTIONS; i++) caption_seq[i] = i * WORDS;
+    images = (tc_attention){.heads = HEADS,
+                            .dim = DIM,
+                            .nseq = IMAGES,
+                            .seq = image_seq,
+                            .scale = 0.125f,
+                            .q = x,
+                            .k = x + WIDTH,
+                            .v = x + 2 * WIDTH,
+                            .ldq = 3 * WIDTH,
+                            .ldk = 3 * WIDTH,
+                            .ldv = 3 * WIDTH};
     captions = images;
     captions.nseq = CAPTIONS, captions.seq = caption_seq, captions.causal = true;
-    for (int i = 0; i < 5; i++)
-        peak = fmax(peak, tc_kern_measure_peak(0.1));
+    for (int i = 0; i < 5; i++) peak = fmax(peak, tc_kern_measure_peak(0.1));
     printf("level %s, %d threads, peak %.1f GFLOP/s\n%-32s %12s %s\n", tc_cpu_level(), tc_threads(), 2e-9 * peak, "", "ref",
            "  then each level: time, speed, ratio to ref");
-    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
-        report(&benches[i], seconds, peak);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(*all[i]);
+    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) report(&benches[i], seconds, peak);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(*all[i]);
     return 0;
 }

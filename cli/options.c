@@ -88,16 +88,23 @@ static int set_number(const cli_verb *verb, const cli_option *o, const char *val
 static int set_value(const cli_verb *verb, const cli_option *o, const char *value, char *values) {
     void *into = values + o->at;
     switch (o->kind) {
-    case CLI_FLAG: *(bool *)into = true; return CLI_DONE;
+    case CLI_FLAG:
+        *(bool *)into = true;
+        return CLI_DONE;
     case CLI_CHOICE:
         if (!is_choice(o->choices, value)) return cli_usage(verb, "%s: '%s' is none of %s", o->name, value, o->choices);
         *(const char **)into = value;
         return CLI_DONE;
-    case CLI_TEXT: *(const char **)into = value; return CLI_DONE;
+    case CLI_TEXT:
+        *(const char **)into = value;
+        return CLI_DONE;
     case CLI_LIST:
-    case CLI_MANY: cli_list_add(into, value); return CLI_DONE;
+    case CLI_MANY:
+        cli_list_add(into, value);
+        return CLI_DONE;
     case CLI_INT:
-    case CLI_REAL: return set_number(verb, o, value, into);
+    case CLI_REAL:
+        return set_number(verb, o, value, into);
     }
     return CLI_USAGE;
 }

@@ -108,8 +108,7 @@ static inline void png_rows(tc_buf *b, const uint8_t *rows, size_t width, size_t
 }
 
 /* A whole PNG. `extra` (may be NULL): chunks between IHDR and IDAT. */
-static inline void png_file(tc_buf *b, const uint8_t *rows, size_t width, size_t height, int depth, int type, int interlace,
-                            const tc_buf *extra) {
+static inline void png_file(tc_buf *b, const uint8_t *rows, size_t width, size_t height, int depth, int type, int interlace, const tc_buf *extra) {
     static const size_t channels[] = {1, 0, 3, 1, 2, 0, 4};
     tc_buf data = {0};
     png_start(b, (uint32_t)width, (uint32_t)height, depth, type, interlace);
@@ -147,8 +146,7 @@ static inline void jpeg_setup(struct jpeg_compress_struct *c, const jpeg_kind *k
     c->restart_interval = (unsigned)k->restart;
     c->arith_code = k->arithmetic;
     if (k->progressive) jpeg_simple_progression(c);
-    for (int i = 0; k->separate_scans && i < k->components; i++)
-        scans[i] = (jpeg_scan_info){.comps_in_scan = 1, .component_index = {i}, .Se = 63};
+    for (int i = 0; k->separate_scans && i < k->components; i++) scans[i] = (jpeg_scan_info){.comps_in_scan = 1, .component_index = {i}, .Se = 63};
     if (k->separate_scans) {
         c->scan_info = scans;
         c->num_scans = k->components;

@@ -9,7 +9,7 @@ enum { TC_CSV_FIELDS = 1024, TC_CSV_RECORD_LIMIT = 1 << 20 };
 typedef struct tc_csv {
     char *at, *end; /* *end is a NUL that may be written to */
     char separator;
-    size_t line;    /* of `at`, from 1 */
+    size_t line; /* of `at`, from 1 */
     const char *name;
 } tc_csv;
 

@@ -179,8 +179,7 @@ static tc_status set_split(tc_data *d, const char *split, tc_error *err) {
 /* Labelled data gets the caller's templates, else its own, else one that suits most things. */
 static tc_status set_templates(tc_data *d, const char *path, tc_error *err) {
     static const char usual[] = "a photo of a {}.";
-    if (d->nclasses == 0)
-        return path ? tc_fail(err, TC_EARG, "%s: the data has captions of its own, templates are for classes", path) : TC_OK;
+    if (d->nclasses == 0) return path ? tc_fail(err, TC_EARG, "%s: the data has captions of its own, templates are for classes", path) : TC_OK;
     if (path) {
         tc_lines_free(d->templates, d->ntemplates);
         d->templates = NULL;

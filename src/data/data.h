@@ -38,11 +38,11 @@ typedef struct tc_loader_options {
     const tc_tokenizer *tokenizer;
     tc_preprocess preprocess;
     int context, batch;
-    int workers;           /* 0: chosen */
+    int workers; /* 0: chosen */
     uint64_t seed;
     double crop_scale_min; /* 1: none */
     bool flip;
-    int64_t first_step;    /* where to go on: batch number since the beginning of training */
+    int64_t first_step; /* where to go on: batch number since the beginning of training */
 } tc_loader_options;
 
 /* Batches in a fixed order: step t of a source of n samples holds positions t*B .. t*B+B-1 of the endless sequence of epochs, each epoch a

@@ -17,7 +17,7 @@ typedef struct idx {
     uint8_t *pixels; /* [all,h,w] */
     uint8_t *labels; /* [all] */
     int64_t all, h, w;
-    int64_t *kept;   /* [count] numbers of the samples in the split, or NULL: all */
+    int64_t *kept; /* [count] numbers of the samples in the split, or NULL: all */
 } idx;
 
 /* ---- files */
@@ -107,16 +107,16 @@ static tc_status add_part(const tc_data *d, idx *x, const tc_idx_part *part, tc_
     if (status != TC_OK) goto out;
     int64_t n = image_sizes[0], h = image_sizes[1], w = image_sizes[2];
     if (n != label_sizes[0])
-        status = tc_fail(err, TC_EFORMAT, "%s: %lld labels for the %lld pictures of %s", part->labels, (long long)label_sizes[0],
-                         (long long)n, part->images);
+        status = tc_fail(err, TC_EFORMAT, "%s: %lld labels for the %lld pictures of %s", part->labels, (long long)label_sizes[0], (long long)n,
+                         part->images);
     else if (h > SIDE_LIMIT || w > SIDE_LIMIT || (d->options.pixel_limit > 0 && h * w > d->options.pixel_limit))
         status = tc_fail(err, TC_EFORMAT, "%s: pictures of %lldx%lld pixels are too large", part->images, (long long)w, (long long)h);
     else if (x->all && (h != x->h || w != x->w))
         status = tc_fail(err, TC_EFORMAT, "%s: pictures of another size than the part before it", part->images);
     for (int64_t i = 0; i < n && status == TC_OK; i++)
         if (labels[i] >= d->nclasses)
-            status = tc_fail(err, TC_EFORMAT, "%s: label %d of sample %lld, but there are %d class names", part->labels, labels[i],
-                             (long long)i, d->nclasses);
+            status = tc_fail(err, TC_EFORMAT, "%s: label %d of sample %lld, but there are %d class names", part->labels, labels[i], (long long)i,
+                             d->nclasses);
     if (status != TC_OK) goto out;
     size_t picture = (size_t)(h * w), capacity_pixels = 0, capacity_labels = 0;
     if (!tc_grow(&x->pixels, &capacity_pixels, (size_t)(x->all + n) * picture, 1) ||

@@ -10,12 +10,12 @@ typedef enum tc_split { TC_SPLIT_WHOLE, TC_SPLIT_TRAIN, TC_SPLIT_TEST } tc_split
 
 struct tc_data {
     const tc_source *source;
-    void *state;           /* the source's own */
-    char *spec;            /* for messages */
+    void *state; /* the source's own */
+    char *spec;  /* for messages */
     tc_data_options options;
     tc_split split;
     int64_t count;
-    char **classes;        /* labelled data: names and prompt templates; else none */
+    char **classes; /* labelled data: names and prompt templates; else none */
     char **templates;
     int nclasses, ntemplates;
     tc_buf skipped;

@@ -62,7 +62,7 @@ void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates
 typedef struct ranking {
     const float *image, *text; /* [n,dim] */
     int n, dim;
-    double *diagonal;          /* [n] dot products of the true matches */
+    double *diagonal; /* [n] dot products of the true matches */
     double *image_length, *text_length;
     int64_t *by_row, *by_column;
 } ranking;

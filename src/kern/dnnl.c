@@ -4,8 +4,8 @@
  * beforehand (training). Weights that stay the same have their own packed kernel, see x86/simd_linear.h. The functions used are the same in oneDNN
  * 2.x and 3.x.
  *
- * Each thread does its own share of the result with a product of its own: dnnl_sgemm with threads inside loses up to a quarter on some shapes, since its
- * threads share a packed operand and wait for each other (docs/PERF.md). */
+ * Each thread does its own share of the result with a product of its own: dnnl_sgemm with threads inside loses up to a quarter on some
+ * shapes, since its threads share a packed operand and wait for each other (docs/PERF.md). */
 #include "kern/x86/x86.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -15,10 +15,8 @@ enum {
     GRAIN = 16   /* shares are multiples of this many rows or columns */
 };
 
-void tc_dnnl_cap(int level)
-{
-    if (level == 1)
-        dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+void tc_dnnl_cap(int level) {
+    if (level == 1) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
 }
 
 typedef struct product {
@@ -30,8 +28,7 @@ typedef struct product {
     int64_t lda, ldb, ldc;
 } product;
 
-static void one_thread(const product *p)
-{
+static void one_thread(const product *p) {
     int64_t pieces = p->ta ? (p->k + PIECE - 1) / PIECE : 1;
     for (int64_t i = 0; i < pieces; i++) {
         int64_t first = p->k * i / pieces, count = p->k * (i + 1) / pieces - first;
@@ -41,8 +38,7 @@ static void one_thread(const product *p)
 }
 
 /* Share i of `parts` of the rows or of the columns of c. */
-static product share(const product *whole, bool rows, int64_t i, int64_t parts)
-{
+static product share(const product *whole, bool rows, int64_t i, int64_t parts) {
     product p = *whole;
     int64_t grains = ((rows ? p.m : p.n) + GRAIN - 1) / GRAIN, first = grains * i / parts * GRAIN, end = grains * (i + 1) / parts * GRAIN;
     int64_t size = rows ? p.m : p.n;
@@ -60,10 +56,8 @@ static product share(const product *whole, bool rows, int64_t i, int64_t parts)
 }
 
 void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-                  tc_real beta, tc_real *c, int64_t ldc)
-{
-    if (m < 1 || n < 1)
-        return;
+                  tc_real beta, tc_real *c, int64_t ldc) {
+    if (m < 1 || n < 1) return;
     if (k < 1) {
         tc_kern_ref.gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
@@ -76,7 +70,6 @@ void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alp
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
     for (int64_t i = 0; i < threads; i++) {
         product mine = share(&p, rows, i, threads);
-        if (mine.m > 0 && mine.n > 0)
-            one_thread(&mine);
+        if (mine.m > 0 && mine.n > 0) one_thread(&mine);
     }
 }

@@ -23,12 +23,12 @@ typedef struct tc_linear tc_linear;
  * one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then q, out, dq, dout have nseq rows.
  * The scores are scale * q . k; with `causal`, key j is seen by query i only if j <= i (positions within the sequence). */
 typedef struct tc_attention {
-    int heads, dim;        /* dim: of one head, any size >= 1 */
+    int heads, dim; /* dim: of one head, any size >= 1 */
     int nseq;
-    const int32_t *seq;    /* [nseq+1], offsets of key rows */
-    const int32_t *q_row;  /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
+    const int32_t *seq;   /* [nseq+1], offsets of key rows */
+    const int32_t *q_row; /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
     bool causal;
-    tc_real scale; /* > 0 */
+    tc_real scale;            /* > 0 */
     const tc_real *q, *k, *v; /* rows ldq, ldk, ldv apart */
     int64_t ldq, ldk, ldv;
 } tc_attention;
@@ -55,8 +55,8 @@ typedef struct tc_kern {
     void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
                       int64_t ldy, tc_real *mean_rstd);
     /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
-    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy,
-                               tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
+                               bool add_dx, tc_real *dw, tc_real *db);
     /* y = act(x); y may be x. n elements. */
     void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
     /* dx = dy * act'(x); dx may be dy or x. */

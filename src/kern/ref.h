@@ -11,10 +11,10 @@ tc_linear *ref_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, co
 void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
 void ref_linear_free(tc_linear *l);
 
-void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
-                   int64_t ldy, tc_real *mean_rstd);
-void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy,
-                            tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,
+                   tc_real *mean_rstd);
+void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
+                            bool add_dx, tc_real *dw, tc_real *db);
 void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y);
 void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
 void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);
@@ -33,10 +33,9 @@ void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64
 void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
                                  int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
 
-double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target,
-                        tc_real grad_scale);
+double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale);
 double ref_dot(int64_t n, const tc_real *x, const tc_real *y);
-void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2,
-               double eps, double c1, double c2);
+void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2, double eps,
+               double c1, double c2);
 
 #endif

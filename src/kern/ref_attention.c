@@ -8,46 +8,34 @@
 #include <string.h>
 
 /* Query row i of sequence s: its row in q and out, and how many keys it sees. */
-static int64_t query_row(const tc_attention *a, int64_t s, int64_t i, int64_t *keys)
-{
+static int64_t query_row(const tc_attention *a, int64_t s, int64_t i, int64_t *keys) {
     int64_t length = a->seq[s + 1] - a->seq[s];
     int64_t position = a->q_row ? a->q_row[s] : i;
     *keys = a->causal && position + 1 < length ? position + 1 : length;
     return a->q_row ? s : a->seq[s] + i;
 }
 
-static int64_t queries(const tc_attention *a, int64_t s)
-{
-    return a->q_row ? 1 : a->seq[s + 1] - a->seq[s];
-}
+static int64_t queries(const tc_attention *a, int64_t s) { return a->q_row ? 1 : a->seq[s + 1] - a->seq[s]; }
 
-static double inner(int64_t n, const tc_real *x, const tc_real *y)
-{
+static double inner(int64_t n, const tc_real *x, const tc_real *y) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * (double)y[i];
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)y[i];
     return sum;
 }
 
-static void forward_row(const tc_attention *a, const tc_real *q, const tc_real *k, const tc_real *v, int64_t keys, tc_real *out, tc_real *lse)
-{
+static void forward_row(const tc_attention *a, const tc_real *q, const tc_real *k, const tc_real *v, int64_t keys, tc_real *out, tc_real *lse) {
     double most = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < keys; j++)
-        most = fmax(most, (double)a->scale * inner(a->dim, q, k + j * a->ldk));
-    for (int64_t j = 0; j < keys; j++)
-        sum += exp((double)a->scale * inner(a->dim, q, k + j * a->ldk) - most);
+    for (int64_t j = 0; j < keys; j++) most = fmax(most, (double)a->scale * inner(a->dim, q, k + j * a->ldk));
+    for (int64_t j = 0; j < keys; j++) sum += exp((double)a->scale * inner(a->dim, q, k + j * a->ldk) - most);
     memset(out, 0, (size_t)a->dim * sizeof *out);
     for (int64_t j = 0; j < keys; j++) {
         tc_real p = (tc_real)(exp((double)a->scale * inner(a->dim, q, k + j * a->ldk) - most) / sum);
-        for (int i = 0; i < a->dim; i++)
-            out[i] += p * v[j * a->ldv + i];
+        for (int i = 0; i < a->dim; i++) out[i] += p * v[j * a->ldv + i];
     }
-    if (lse)
-        *lse = (tc_real)(most + log(sum));
+    if (lse) *lse = (tc_real)(most + log(sum));
 }
 
-void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64_t ldo, tc_real *lse)
-{
+void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64_t ldo, tc_real *lse) {
     int64_t first = a->seq[s], at = (int64_t)h * a->dim;
     for (int64_t i = 0; i < queries(a, s); i++) {
         int64_t keys, r = query_row(a, s, i, &keys);
@@ -56,13 +44,11 @@ void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64
     }
 }
 
-void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse)
-{
+void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse) {
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++)
-            ref_attention_head(a, s, h, out, ldo, lse);
+        for (int h = 0; h < a->heads; h++) ref_attention_head(a, s, h, out, ldo, lse);
 }
 
 typedef struct backward_row {
@@ -71,8 +57,7 @@ typedef struct backward_row {
     double lse;
 } backward_row;
 
-static void run_backward_row(const tc_attention *a, const backward_row *b, int64_t keys)
-{
+static void run_backward_row(const tc_attention *a, const backward_row *b, int64_t keys) {
     double total = inner(a->dim, b->dout, b->out);
     memset(b->dq, 0, (size_t)a->dim * sizeof *b->dq);
     for (int64_t j = 0; j < keys; j++) {
@@ -89,8 +74,7 @@ static void run_backward_row(const tc_attention *a, const backward_row *b, int64
 }
 
 void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
-                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv)
-{
+                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv) {
     int64_t first = a->seq[s], length = a->seq[s + 1] - first, at = (int64_t)h * a->dim;
     backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at};
     b.dk = dk + first * a->ldk + at, b.dv = dv + first * a->ldv + at;
@@ -108,11 +92,9 @@ void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_r
 }
 
 void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
-                            tc_real *dq, tc_real *dk, tc_real *dv)
-{
+                            tc_real *dq, tc_real *dk, tc_real *dv) {
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++)
-            ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
+        for (int h = 0; h < a->heads; h++) ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
 }

@@ -14,45 +14,34 @@ typedef struct tile {
     tc_real a[BK][BM], b[BK][BN], sum[BM][BN];
 } tile;
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static void load_b(tile *t, bool tb, const tc_real *b, int64_t ldb, int64_t k0, int64_t kn, int64_t j0, int64_t jn)
-{
+static void load_b(tile *t, bool tb, const tc_real *b, int64_t ldb, int64_t k0, int64_t kn, int64_t j0, int64_t jn) {
     for (int64_t p = 0; p < kn; p++) {
-        for (int64_t j = 0; j < jn; j++)
-            t->b[p][j] = tb ? b[(j0 + j) * ldb + k0 + p] : b[(k0 + p) * ldb + j0 + j];
-        for (int64_t j = jn; j < BN; j++)
-            t->b[p][j] = 0;
+        for (int64_t j = 0; j < jn; j++) t->b[p][j] = tb ? b[(j0 + j) * ldb + k0 + p] : b[(k0 + p) * ldb + j0 + j];
+        for (int64_t j = jn; j < BN; j++) t->b[p][j] = 0;
     }
 }
 
-static void load_a(tile *t, bool ta, const tc_real *a, int64_t lda, int64_t k0, int64_t kn, int64_t i0, int64_t in)
-{
+static void load_a(tile *t, bool ta, const tc_real *a, int64_t lda, int64_t k0, int64_t kn, int64_t i0, int64_t in) {
     for (int64_t p = 0; p < kn; p++)
-        for (int64_t i = 0; i < BM; i++)
-            t->a[p][i] = i >= in ? 0 : ta ? a[(k0 + p) * lda + i0 + i] : a[(i0 + i) * lda + k0 + p];
+        for (int64_t i = 0; i < BM; i++) t->a[p][i] = i >= in ? 0 : ta ? a[(k0 + p) * lda + i0 + i] : a[(i0 + i) * lda + k0 + p];
 }
 
 /* sum = the product of the loaded blocks */
-static void multiply(tile *t, int64_t kn)
-{
+static void multiply(tile *t, int64_t kn) {
     memset(t->sum, 0, sizeof t->sum);
     for (int64_t p = 0; p < kn; p++) {
         const tc_real *b = t->b[p];
         for (int i = 0; i < BM; i++) {
             tc_real x = t->a[p][i], *sum = t->sum[i];
-            for (int j = 0; j < BN; j++)
-                sum[j] += x * b[j];
+            for (int j = 0; j < BN; j++) sum[j] += x * b[j];
         }
     }
 }
 
 /* The first block of k meets the old c with beta, the others add to it. */
-static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real beta, tc_real *c, int64_t ldc)
-{
+static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real beta, tc_real *c, int64_t ldc) {
     for (int64_t i = 0; i < in; i++)
         for (int64_t j = 0; j < jn; j++) {
             tc_real *y = &c[i * ldc + j];
@@ -62,8 +51,7 @@ static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real 
 
 /* Columns j0 .. j0+jn of the product, all rows, written from c on. */
 static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-                         tc_real beta, tc_real *c, int64_t ldc, int64_t j0, int64_t jn)
-{
+                         tc_real beta, tc_real *c, int64_t ldc, int64_t j0, int64_t jn) {
     tile t;
     int64_t k0 = 0;
     do { /* once even if k is 0: c = beta c */
@@ -80,8 +68,7 @@ static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, 
 }
 
 void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-              tc_real beta, tc_real *c, int64_t ldc)
-{
+              tc_real beta, tc_real *c, int64_t ldc) {
     int64_t blocks = (n + BN - 1) / BN;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (m * n * k > TC_PARALLEL_WORK)
     for (int64_t block = 0; block < blocks; block++) {
@@ -91,23 +78,17 @@ void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, 
 }
 
 tc_linear *ref_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
-                              int64_t rows_hint)
-{
+                              int64_t rows_hint) {
     (void)rows_hint;
     size_t count;
     tc_linear *l = tc_new(1, sizeof *l);
-    if (!l)
-        return NULL;
+    if (!l) return NULL;
     l->n = n, l->k = k, l->act = act, l->add = add;
-    if (!tc_mul((size_t)n, (size_t)k, &count) || !(l->w = tc_new_aligned(count, sizeof(tc_real))))
-        goto fail;
-    if (bias && !(l->bias = tc_new_aligned((size_t)n, sizeof(tc_real))))
-        goto fail;
+    if (!tc_mul((size_t)n, (size_t)k, &count) || !(l->w = tc_new_aligned(count, sizeof(tc_real)))) goto fail;
+    if (bias && !(l->bias = tc_new_aligned((size_t)n, sizeof(tc_real)))) goto fail;
     for (int64_t i = 0; i < n; i++)
-        for (int64_t p = 0; p < k; p++)
-            l->w[i * k + p] = transposed ? w[p * ldw + i] : w[i * ldw + p];
-    if (bias)
-        memcpy(l->bias, bias, (size_t)n * sizeof(tc_real));
+        for (int64_t p = 0; p < k; p++) l->w[i * k + p] = transposed ? w[p * ldw + i] : w[i * ldw + p];
+    if (bias) memcpy(l->bias, bias, (size_t)n * sizeof(tc_real));
     return l;
 fail:
     ref_linear_free(l);
@@ -115,17 +96,13 @@ fail:
 }
 
 /* y = act(sum + bias) + y for one row of sums. With `add` the old y must not pass through the activation. */
-static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum, tc_real *y)
-{
-    for (int64_t j = 0; l->bias && j < jn; j++)
-        sum[j] += l->bias[j0 + j];
+static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum, tc_real *y) {
+    for (int64_t j = 0; l->bias && j < jn; j++) sum[j] += l->bias[j0 + j];
     ref_act(l->act, jn, sum, sum);
-    for (int64_t j = 0; j < jn; j++)
-        y[j] = l->add ? sum[j] + y[j] : sum[j];
+    for (int64_t j = 0; j < jn; j++) y[j] = l->add ? sum[j] + y[j] : sum[j];
 }
 
-void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy)
-{
+void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {
     int64_t row_blocks = (m + BM - 1) / BM, column_blocks = (l->n + BN - 1) / BN;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (m * l->n * l->k > TC_PARALLEL_WORK)
     for (int64_t row_block = 0; row_block < row_blocks; row_block++)
@@ -134,15 +111,12 @@ void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx
             int64_t i0 = row_block * BM, j0 = column * BN;
             int64_t in = smaller(BM, m - i0), jn = smaller(BN, l->n - j0);
             column_block(false, true, in, l->k, 1, x + i0 * ldx, ldx, l->w, l->k, 0, sum[0], BN, j0, jn);
-            for (int64_t i = 0; i < in; i++)
-                finish_row(l, j0, jn, sum[i], y + (i0 + i) * ldy + j0);
+            for (int64_t i = 0; i < in; i++) finish_row(l, j0, jn, sum[i], y + (i0 + i) * ldy + j0);
         }
 }
 
-void ref_linear_free(tc_linear *l)
-{
-    if (!l)
-        return;
+void ref_linear_free(tc_linear *l) {
+    if (!l) return;
     free(l->w);
     free(l->bias);
     free(l);

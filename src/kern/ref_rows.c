@@ -8,21 +8,17 @@
 
 static const double SQRT_HALF = 0.70710678118654752440, INV_SQRT_2PI = 0.39894228040143267794, QUICK = 1.702;
 
-void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
-                   int64_t ldy, tc_real *mean_rstd)
-{
+void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,
+                   tc_real *mean_rstd) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         const tc_real *xr = x + r * ldx;
         double sum = 0, squares = 0;
-        for (int64_t i = 0; i < n; i++)
-            sum += (double)xr[i];
+        for (int64_t i = 0; i < n; i++) sum += (double)xr[i];
         double mean = n ? sum / (double)n : 0;
-        for (int64_t i = 0; i < n; i++)
-            squares += ((double)xr[i] - mean) * ((double)xr[i] - mean);
+        for (int64_t i = 0; i < n; i++) squares += ((double)xr[i] - mean) * ((double)xr[i] - mean);
         double rstd = 1 / sqrt((n ? squares / (double)n : 0) + (double)eps);
-        for (int64_t i = 0; i < n; i++)
-            y[r * ldy + i] = (tc_real)(((double)xr[i] - mean) * rstd * (double)w[i] + (double)b[i]);
+        for (int64_t i = 0; i < n; i++) y[r * ldy + i] = (tc_real)(((double)xr[i] - mean) * rstd * (double)w[i] + (double)b[i]);
         if (mean_rstd) {
             mean_rstd[2 * r] = (tc_real)mean;
             mean_rstd[2 * r + 1] = (tc_real)rstd;
@@ -32,8 +28,7 @@ void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
 static void layernorm_backward_row(int64_t n, const tc_real *x, const tc_real *w, double mean, double rstd, const tc_real *dy, tc_real *dx,
-                                   bool add_dx)
-{
+                                   bool add_dx) {
     double sum_g = 0, sum_gh = 0;
     for (int64_t i = 0; i < n; i++) {
         double g = (double)dy[i] * (double)w[i];
@@ -47,9 +42,8 @@ static void layernorm_backward_row(int64_t n, const tc_real *x, const tc_real *w
     }
 }
 
-void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy,
-                            tc_real *dx, bool add_dx, tc_real *dw, tc_real *db)
-{
+void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
+                            bool add_dx, tc_real *dw, tc_real *db) {
     /* dw and db first: dx may be dy's own place in a caller's plan only if they are done. */
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
@@ -67,19 +61,14 @@ void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_
         layernorm_backward_row(n, x + r * n, w, (double)mean_rstd[2 * r], (double)mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
 }
 
-static double act_value(int kind, double x)
-{
-    if (kind == TC_ACT_GELU)
-        return 0.5 * x * erfc(-x * SQRT_HALF);
-    if (kind == TC_ACT_QUICK_GELU)
-        return x / (1 + exp(-QUICK * x));
+static double act_value(int kind, double x) {
+    if (kind == TC_ACT_GELU) return 0.5 * x * erfc(-x * SQRT_HALF);
+    if (kind == TC_ACT_QUICK_GELU) return x / (1 + exp(-QUICK * x));
     return x;
 }
 
-static double act_slope(int kind, double x)
-{
-    if (kind == TC_ACT_GELU)
-        return 0.5 * erfc(-x * SQRT_HALF) + x * exp(-0.5 * x * x) * INV_SQRT_2PI;
+static double act_slope(int kind, double x) {
+    if (kind == TC_ACT_GELU) return 0.5 * erfc(-x * SQRT_HALF) + x * exp(-0.5 * x * x) * INV_SQRT_2PI;
     if (kind == TC_ACT_QUICK_GELU) {
         double s = 1 / (1 + exp(-QUICK * x));
         return s * (1 + QUICK * x * (1 - s));
@@ -87,22 +76,17 @@ static double act_slope(int kind, double x)
     return 1;
 }
 
-void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y)
-{
+void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 32 > TC_PARALLEL_WORK)
-    for (int64_t i = 0; i < n; i++)
-        y[i] = (tc_real)act_value(kind, (double)x[i]);
+    for (int64_t i = 0; i < n; i++) y[i] = (tc_real)act_value(kind, (double)x[i]);
 }
 
-void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx)
-{
+void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 32 > TC_PARALLEL_WORK)
-    for (int64_t i = 0; i < n; i++)
-        dx[i] = (tc_real)((double)dy[i] * act_slope(kind, (double)x[i]));
+    for (int64_t i = 0; i < n; i++) dx[i] = (tc_real)((double)dy[i] * act_slope(kind, (double)x[i]));
 }
 
-void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y)
-{
+void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 32 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++) {
@@ -112,59 +96,44 @@ void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *
         }
 }
 
-void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db)
-{
+void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
-        for (int64_t r = 0; r < rows; r++)
-            sum += (double)dy[r * n + i];
+        for (int64_t r = 0; r < rows; r++) sum += (double)dy[r * n + i];
         db[i] = (tc_real)((double)db[i] + sum);
     }
 }
 
-void ref_add(int64_t n, const tc_real *a, const tc_real *b, tc_real *y)
-{
-    for (int64_t i = 0; i < n; i++)
-        y[i] = a[i] + b[i];
+void ref_add(int64_t n, const tc_real *a, const tc_real *b, tc_real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx)
-{
+void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 16 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         tc_real *xr = x + r * ldx, most = -INFINITY;
         double sum = 0;
-        for (int64_t i = 0; i < n; i++)
-            most = xr[i] > most ? xr[i] : most;
-        for (int64_t i = 0; i < n; i++)
-            sum += exp((double)(xr[i] - most));
-        for (int64_t i = 0; i < n; i++)
-            xr[i] = (tc_real)(exp((double)(xr[i] - most)) / sum);
+        for (int64_t i = 0; i < n; i++) most = xr[i] > most ? xr[i] : most;
+        for (int64_t i = 0; i < n; i++) sum += exp((double)(xr[i] - most));
+        for (int64_t i = 0; i < n; i++) xr[i] = (tc_real)(exp((double)(xr[i] - most)) / sum);
     }
 }
 
-void ref_l2norm(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm)
-{
+void ref_l2norm(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm) {
     for (int64_t r = 0; r < rows; r++) {
         double sum = 0;
-        for (int64_t i = 0; i < n; i++)
-            sum += (double)x[r * n + i] * (double)x[r * n + i];
+        for (int64_t i = 0; i < n; i++) sum += (double)x[r * n + i] * (double)x[r * n + i];
         double inverse = 1 / fmax(sqrt(sum), 1e-12);
-        for (int64_t i = 0; i < n; i++)
-            y[r * n + i] = (tc_real)((double)x[r * n + i] * inverse);
-        if (inv_norm)
-            inv_norm[r] = (tc_real)inverse;
+        for (int64_t i = 0; i < n; i++) y[r * n + i] = (tc_real)((double)x[r * n + i] * inverse);
+        if (inv_norm) inv_norm[r] = (tc_real)inverse;
     }
 }
 
-void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx)
-{
+void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx) {
     for (int64_t r = 0; r < rows; r++) {
         double along = 0;
-        for (int64_t i = 0; i < n; i++)
-            along += (double)y[r * n + i] * (double)dy[r * n + i];
-        for (int64_t i = 0; i < n; i++)
-            dx[r * n + i] = (tc_real)(((double)dy[r * n + i] - (double)y[r * n + i] * along) * (double)inv_norm[r]);
+        for (int64_t i = 0; i < n; i++) along += (double)y[r * n + i] * (double)dy[r * n + i];
+        for (int64_t i = 0; i < n; i++) dx[r * n + i] = (tc_real)(((double)dy[r * n + i] - (double)y[r * n + i] * along) * (double)inv_norm[r]);
     }
 }

@@ -13,23 +13,17 @@ static pthread_key_t key;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static bool key_valid;
 
-static void release(void *p)
-{
+static void release(void *p) {
     scratch *s = p;
     free(s->data);
     free(s);
 }
 
-static void make_key(void)
-{
-    key_valid = pthread_key_create(&key, release) == 0;
-}
+static void make_key(void) { key_valid = pthread_key_create(&key, release) == 0; }
 
-void *tc_scratch(size_t bytes)
-{
+void *tc_scratch(size_t bytes) {
     pthread_once(&key_once, make_key);
-    if (!key_valid)
-        return NULL;
+    if (!key_valid) return NULL;
     scratch *s = pthread_getspecific(key);
     if (!s) {
         s = tc_new(1, sizeof *s);

@@ -42,13 +42,27 @@ static void gray16_to_rgb(const uint8_t *px, size_t n, uint8_t *rgb) {
 void tc_pixels_to_rgb(const tc_image *im, const uint8_t *px, size_t n, uint8_t *rgb) {
     switch (im->mode) {
     case TC_MODE_1:
-    case TC_MODE_L: gray_to_rgb(px, n, 1, rgb); break;
-    case TC_MODE_LA: gray_to_rgb(px, n, 2, rgb); break;
-    case TC_MODE_P: palette_to_rgb(im, px, n, rgb); break;
-    case TC_MODE_RGB: memcpy(rgb, px, 3 * n); break;
-    case TC_MODE_RGBA: rgba_to_rgb(px, n, rgb); break;
-    case TC_MODE_CMYK: cmyk_to_rgb(px, n, rgb); break;
-    case TC_MODE_I16: gray16_to_rgb(px, n, rgb); break;
+    case TC_MODE_L:
+        gray_to_rgb(px, n, 1, rgb);
+        break;
+    case TC_MODE_LA:
+        gray_to_rgb(px, n, 2, rgb);
+        break;
+    case TC_MODE_P:
+        palette_to_rgb(im, px, n, rgb);
+        break;
+    case TC_MODE_RGB:
+        memcpy(rgb, px, 3 * n);
+        break;
+    case TC_MODE_RGBA:
+        rgba_to_rgb(px, n, rgb);
+        break;
+    case TC_MODE_CMYK:
+        cmyk_to_rgb(px, n, rgb);
+        break;
+    case TC_MODE_I16:
+        gray16_to_rgb(px, n, rgb);
+        break;
     }
 }
 

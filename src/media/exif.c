@@ -54,14 +54,22 @@ int tc_exif_orientation(const uint8_t *data, size_t size) {
 /* Pixel (x, y) of the upright image is this pixel of the stored one, which is w wide and h high. */
 static size_t source_index(int orientation, size_t x, size_t y, size_t w, size_t h) {
     switch (orientation) {
-    case 2: return y * w + (w - 1 - x);
-    case 3: return (h - 1 - y) * w + (w - 1 - x);
-    case 4: return (h - 1 - y) * w + x;
-    case 5: return x * w + y;
-    case 6: return (h - 1 - x) * w + y;
-    case 7: return (h - 1 - x) * w + (w - 1 - y);
-    case 8: return x * w + (w - 1 - y);
-    default: return y * w + x;
+    case 2:
+        return y * w + (w - 1 - x);
+    case 3:
+        return (h - 1 - y) * w + (w - 1 - x);
+    case 4:
+        return (h - 1 - y) * w + x;
+    case 5:
+        return x * w + y;
+    case 6:
+        return (h - 1 - x) * w + y;
+    case 7:
+        return (h - 1 - x) * w + (w - 1 - y);
+    case 8:
+        return x * w + (w - 1 - y);
+    default:
+        return y * w + x;
     }
 }
 

@@ -55,19 +55,23 @@ tc_status tc_check_size(const tc_encoded *in, int64_t width, int64_t height, tc_
         return tc_fail(err, TC_EFORMAT, "%s: the header says %lldx%lld pixels", in->name, (long long)width, (long long)height);
     size_t pixels;
     if (width > INT_MAX || height > INT_MAX || !tc_mul((size_t)width, (size_t)height, &pixels) || pixels > (uint64_t)in->pixel_limit)
-        return tc_fail(err, TC_ENOMEM, "%s: %lldx%lld pixels, more than the limit of %lld pixels", in->name, (long long)width,
-                       (long long)height, (long long)in->pixel_limit);
+        return tc_fail(err, TC_ENOMEM, "%s: %lldx%lld pixels, more than the limit of %lld pixels", in->name, (long long)width, (long long)height,
+                       (long long)in->pixel_limit);
     return TC_OK;
 }
 
 size_t tc_mode_bytes(tc_mode mode) {
     switch (mode) {
     case TC_MODE_LA:
-    case TC_MODE_I16: return 2;
-    case TC_MODE_RGB: return 3;
+    case TC_MODE_I16:
+        return 2;
+    case TC_MODE_RGB:
+        return 3;
     case TC_MODE_RGBA:
-    case TC_MODE_CMYK: return 4;
-    default: return 1;
+    case TC_MODE_CMYK:
+        return 4;
+    default:
+        return 1;
     }
 }
 

@@ -56,8 +56,7 @@ static tc_status read_header(bmp_header *h, const tc_encoded *in, tc_error *err)
 }
 
 static tc_status check_kind(const bmp_header *h, const tc_encoded *in, tc_error *err) {
-    if (h->compression == RLE8 || h->compression == RLE4)
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: run-length coded BMP is not supported", in->name);
+    if (h->compression == RLE8 || h->compression == RLE4) return tc_fail(err, TC_EUNSUPPORTED, "%s: run-length coded BMP is not supported", in->name);
     if (h->compression != RAW && h->compression != BITFIELDS)
         return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP compression %u is not supported", in->name, h->compression);
     bool masked = h->compression == BITFIELDS;
@@ -111,9 +110,15 @@ typedef struct layout {
 
 /* The layouts that are known, alpha 0 where there is none; the last but one stands for all masks 0. */
 static const layout layouts[] = {
-    {32, {0xff0000, 0xff00, 0xff, 0}},         {32, {0xff000000, 0xff0000, 0xff00, 0}}, {32, {0xff000000, 0xff00, 0xff, 0}},
-    {32, {0xff000000, 0xff0000, 0xff00, 0xff}}, {32, {0xff, 0xff00, 0xff0000, 0xff000000}}, {32, {0xff0000, 0xff00, 0xff, 0xff000000}},
-    {32, {0xff000000, 0xff00, 0xff, 0xff0000}}, {24, {0xff0000, 0xff00, 0xff, 0}},       {16, {0xf800, 0x7e0, 0x1f, 0}},
+    {32, {0xff0000, 0xff00, 0xff, 0}},
+    {32, {0xff000000, 0xff0000, 0xff00, 0}},
+    {32, {0xff000000, 0xff00, 0xff, 0}},
+    {32, {0xff000000, 0xff0000, 0xff00, 0xff}},
+    {32, {0xff, 0xff00, 0xff0000, 0xff000000}},
+    {32, {0xff0000, 0xff00, 0xff, 0xff000000}},
+    {32, {0xff000000, 0xff00, 0xff, 0xff0000}},
+    {24, {0xff0000, 0xff00, 0xff, 0}},
+    {16, {0xf800, 0x7e0, 0x1f, 0}},
     {16, {0x7c00, 0x3e0, 0x1f, 0}},
 };
 
@@ -151,8 +156,7 @@ static void unpack_colors(uint8_t *to, const uint8_t *row, size_t width, const l
 
 static tc_status read_rows(tc_image *out, const bmp_header *h, const layout *l, const tc_encoded *in, tc_error *err) {
     size_t width = (size_t)out->width, height = (size_t)out->height, stride = (width * h->bits + 31) / 32 * 4, all;
-    if (!tc_mul(stride, height - 1, &all) || !tc_add(all, (width * h->bits + 7) / 8, &all) || h->offset > in->size ||
-        all > in->size - h->offset)
+    if (!tc_mul(stride, height - 1, &all) || !tc_add(all, (width * h->bits + 7) / 8, &all) || h->offset > in->size || all > in->size - h->offset)
         return cut_short(in, err);
     size_t bytes = tc_mode_bytes(out->mode);
     for (size_t y = 0; y < height; y++) {

@@ -24,8 +24,7 @@ static int on_read(GifFileType *gif, GifByteType *to, int n) {
 
 static tc_status gif_error(const tc_encoded *in, int code, tc_error *err) {
     if (code == D_GIF_ERR_NOT_ENOUGH_MEM) return tc_fail(err, TC_ENOMEM, "%s: out of memory while decoding GIF", in->name);
-    if (code == D_GIF_ERR_READ_FAILED || code == D_GIF_ERR_EOF_TOO_SOON)
-        return tc_fail(err, TC_EFORMAT, "%s: the GIF data ends too early", in->name);
+    if (code == D_GIF_ERR_READ_FAILED || code == D_GIF_ERR_EOF_TOO_SOON) return tc_fail(err, TC_EFORMAT, "%s: the GIF data ends too early", in->name);
     const char *text = GifErrorString(code);
     return tc_fail(err, TC_EFORMAT, "%s: bad GIF data: %s", in->name, text ? text : "damaged");
 }
@@ -47,8 +46,7 @@ static tc_status find_frame(GifFileType *gif, const tc_encoded *in, int *transpa
         GifRecordType type;
         if (DGifGetRecordType(gif, &type) != GIF_OK) return gif_error(in, gif->Error, err);
         if (type == TERMINATE_RECORD_TYPE) return tc_fail(err, TC_EFORMAT, "%s: the GIF holds no image", in->name);
-        if (type == IMAGE_DESC_RECORD_TYPE)
-            return DGifGetImageDesc(gif) == GIF_OK ? TC_OK : gif_error(in, gif->Error, err);
+        if (type == IMAGE_DESC_RECORD_TYPE) return DGifGetImageDesc(gif) == GIF_OK ? TC_OK : gif_error(in, gif->Error, err);
         if (type == EXTENSION_RECORD_TYPE && !read_extension(gif, transparent)) return gif_error(in, gif->Error, err);
     }
 }

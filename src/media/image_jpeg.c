@@ -35,15 +35,18 @@ _Noreturn static void refuse(jpeg_reader *r, tc_status status, const char *why) 
 static tc_status status_of(int code) {
     switch (code) {
     case JERR_IMAGE_TOO_BIG:
-    case JERR_OUT_OF_MEMORY: return TC_ENOMEM;
+    case JERR_OUT_OF_MEMORY:
+        return TC_ENOMEM;
     case JERR_ARITH_NOTIMPL:
     case JERR_BAD_PRECISION:
     case JERR_CCIR601_NOTIMPL:
     case JERR_CONVERSION_NOTIMPL:
     case JERR_FRACT_SAMPLE_NOTIMPL:
     case JERR_NOTIMPL:
-    case JERR_SOF_UNSUPPORTED: return TC_EUNSUPPORTED;
-    default: return TC_EFORMAT;
+    case JERR_SOF_UNSUPPORTED:
+        return TC_EUNSUPPORTED;
+    default:
+        return TC_EFORMAT;
     }
 }
 
@@ -60,8 +63,10 @@ static void on_message(j_common_ptr c, int level) {
     case JWRN_ADOBE_XFORM:
     case JWRN_EXTRANEOUS_DATA:
     case JWRN_JFIF_MAJOR:
-    case JWRN_TOO_MUCH_DATA: return;
-    default: on_error(c);
+    case JWRN_TOO_MUCH_DATA:
+        return;
+    default:
+        on_error(c);
     }
 }
 
@@ -117,10 +122,17 @@ static void find_orientation(const jpeg_reader *r, tc_image *out) {
 static tc_mode choose_mode(jpeg_reader *r) {
     if (r->c.arith_code) refuse(r, TC_EUNSUPPORTED, "JPEG with arithmetic coding is not supported");
     switch (r->c.num_components) {
-    case 1: r->c.out_color_space = JCS_GRAYSCALE; return TC_MODE_L;
-    case 3: r->c.out_color_space = JCS_RGB; return TC_MODE_RGB;
-    case 4: r->c.out_color_space = JCS_CMYK; return TC_MODE_CMYK;
-    default: refuse(r, TC_EUNSUPPORTED, "JPEG of 1, 3 or 4 components expected");
+    case 1:
+        r->c.out_color_space = JCS_GRAYSCALE;
+        return TC_MODE_L;
+    case 3:
+        r->c.out_color_space = JCS_RGB;
+        return TC_MODE_RGB;
+    case 4:
+        r->c.out_color_space = JCS_CMYK;
+        return TC_MODE_CMYK;
+    default:
+        refuse(r, TC_EUNSUPPORTED, "JPEG of 1, 3 or 4 components expected");
     }
 }
 

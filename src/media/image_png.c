@@ -49,8 +49,7 @@ static tc_status next_chunk(chunk_walk *w, chunk *c, tc_error *err) {
     const uint8_t *p = in->data + w->position;
     *c = (chunk){.type = p + 4, .data = p + 8, .size = read32(p), .offset = w->position};
     if (c->size > left - 12)
-        return tc_fail(err, TC_EFORMAT, "%s: the PNG chunk at offset %zu needs %zu bytes, the file has %zu", in->name, c->offset, c->size,
-                       left - 12);
+        return tc_fail(err, TC_EFORMAT, "%s: the PNG chunk at offset %zu needs %zu bytes, the file has %zu", in->name, c->offset, c->size, left - 12);
     w->position += 12 + c->size;
     return TC_OK;
 }
@@ -78,7 +77,7 @@ static size_t compressed_text(const chunk *c) {
     if (!end) return c->size;
     size_t at = (size_t)(end - c->data) + 1;
     if (is(c, "zTXt")) return at < c->size ? at + 1 : c->size; /* after the method byte */
-    if (c->size - at < 2 || c->data[at] == 0) return c->size;    /* not compressed */
+    if (c->size - at < 2 || c->data[at] == 0) return c->size;  /* not compressed */
     at += 2;
     for (int i = 0; i < 2; i++) { /* language tag, translated keyword */
         end = memchr(c->data + at, 0, c->size - at);
@@ -213,8 +212,7 @@ static tc_status decode(png_reader *r, tc_image *out) {
     tc_mode mode = set_mode(r);
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
-    tc_status status =
-        tc_image_allocate(out, r->in, mode, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), r->err);
+    tc_status status = tc_image_allocate(out, r->in, mode, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), r->err);
     if (status != TC_OK) return status;
     size_t row = (size_t)out->width * tc_mode_bytes(mode);
     if (png_get_rowbytes(r->png, r->info) != row) refuse(r, TC_EFORMAT, "sizes disagree");

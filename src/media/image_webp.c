@@ -8,10 +8,14 @@
 
 static tc_status code_error(const tc_encoded *in, VP8StatusCode code, tc_error *err) {
     switch (code) {
-    case VP8_STATUS_OUT_OF_MEMORY: return tc_fail(err, TC_ENOMEM, "%s: out of memory while decoding WebP", in->name);
-    case VP8_STATUS_UNSUPPORTED_FEATURE: return tc_fail(err, TC_EUNSUPPORTED, "%s: WebP with an unsupported feature", in->name);
-    case VP8_STATUS_NOT_ENOUGH_DATA: return tc_fail(err, TC_EFORMAT, "%s: the WebP data ends too early", in->name);
-    default: return tc_fail(err, TC_EFORMAT, "%s: bad WebP data", in->name);
+    case VP8_STATUS_OUT_OF_MEMORY:
+        return tc_fail(err, TC_ENOMEM, "%s: out of memory while decoding WebP", in->name);
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: WebP with an unsupported feature", in->name);
+    case VP8_STATUS_NOT_ENOUGH_DATA:
+        return tc_fail(err, TC_EFORMAT, "%s: the WebP data ends too early", in->name);
+    default:
+        return tc_fail(err, TC_EFORMAT, "%s: bad WebP data", in->name);
     }
 }
 

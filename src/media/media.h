@@ -10,12 +10,12 @@ typedef enum tc_mode { TC_MODE_1, TC_MODE_L, TC_MODE_LA, TC_MODE_P, TC_MODE_RGB,
 typedef struct tc_image {
     tc_mode mode;
     int width, height;
-    uint8_t *pixels;          /* [height,width,channels] (I;16: uint16_t [height,width]; 1: one byte a pixel, 0 or 255); owned */
-    uint8_t palette[256][4];  /* mode P: red, green, blue, alpha */
-    bool has_transparency;    /* a tRNS entry: palette alpha (P), or the key below */
-    uint16_t key[3];          /* colour key of L, I;16, RGB */
-    int orientation;          /* EXIF, 1 to 8; 1 if there is none */
-    bool borrowed;            /* pixels belong to somebody else: tc_image_free leaves them alone */
+    uint8_t *pixels;         /* [height,width,channels] (I;16: uint16_t [height,width]; 1: one byte a pixel, 0 or 255); owned */
+    uint8_t palette[256][4]; /* mode P: red, green, blue, alpha */
+    bool has_transparency;   /* a tRNS entry: palette alpha (P), or the key below */
+    uint16_t key[3];         /* colour key of L, I;16, RGB */
+    int orientation;         /* EXIF, 1 to 8; 1 if there is none */
+    bool borrowed;           /* pixels belong to somebody else: tc_image_free leaves them alone */
 } tc_image;
 
 /* Checks the header against pixel_limit first, then decodes. `name` is for messages. */

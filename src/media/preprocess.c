@@ -26,8 +26,7 @@ tc_preprocess tc_preprocess_default(int image_size) {
 
 static tc_status check_settings(const tc_preprocess *p, tc_error *err) {
     if (p->crop < 1 || p->crop > CROP_LIMIT) return tc_fail(err, TC_EARG, "preprocessing: crop is %d, expected 1 to %d", p->crop, CROP_LIMIT);
-    if (p->resize < 0 || p->resize > CROP_LIMIT)
-        return tc_fail(err, TC_EARG, "preprocessing: resize is %d, expected 0 to %d", p->resize, CROP_LIMIT);
+    if (p->resize < 0 || p->resize > CROP_LIMIT) return tc_fail(err, TC_EARG, "preprocessing: resize is %d, expected 0 to %d", p->resize, CROP_LIMIT);
     for (int c = 0; c < 3; c++)
         if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || p->std[c] == 0)
             return tc_fail(err, TC_EARG, "preprocessing: mean %g, std %g of channel %d make no sense", p->mean[c], p->std[c], c);
@@ -37,9 +36,9 @@ static tc_status check_settings(const tc_preprocess *p, tc_error *err) {
 /* ---- geometry: the box of the source that is used, its size after the resize, and where the crop lies in that */
 
 typedef struct geometry {
-    int x, y, width, height;          /* the box */
-    int64_t full_width, full_height;  /* what it is resized to */
-    int64_t left, top;                /* of the crop; negative where padding comes first */
+    int x, y, width, height;         /* the box */
+    int64_t full_width, full_height; /* what it is resized to */
+    int64_t left, top;               /* of the crop; negative where padding comes first */
 } geometry;
 
 /* floor((size - crop) / 2) for transformers; for open_clip halves go to the even number, and the smaller half of the padding comes first. */
@@ -118,8 +117,7 @@ static tc_status resize_alpha(const tc_view *view, int channels, const tc_part *
     size_t row = (size_t)view->width * (size_t)channels, bytes;
     uint8_t *copy = tc_mul(row, (size_t)view->height, &bytes) ? malloc(bytes) : NULL;
     if (!copy) return tc_fail_memory(err, bytes);
-    for (size_t y = 0; y < (size_t)view->height; y++)
-        tc_premultiply(view->pixels + y * view->stride, (size_t)view->width, channels, copy + y * row);
+    for (size_t y = 0; y < (size_t)view->height; y++) tc_premultiply(view->pixels + y * view->stride, (size_t)view->width, channels, copy + y * row);
     tc_view multiplied = {copy, row, view->width, view->height};
     tc_status status = tc_resize_part(&multiplied, channels, part, out, stride, err);
     for (size_t y = 0; status == TC_OK && y < (size_t)part->height; y++) tc_unpremultiply(out + y * stride, (size_t)part->width, channels);
@@ -134,11 +132,15 @@ static tc_status resize_mode(const tc_image *im, const tc_view *view, const tc_p
     if (same) return tc_resize_part(view, bytes, part, out, stride, err); /* a copy */
     switch (im->mode) {
     case TC_MODE_1:
-    case TC_MODE_P: return tc_resize_part_nearest(view, part, out, stride, err);
+    case TC_MODE_P:
+        return tc_resize_part_nearest(view, part, out, stride, err);
     case TC_MODE_LA:
-    case TC_MODE_RGBA: return resize_alpha(view, bytes, part, out, stride, err);
-    case TC_MODE_I16: return tc_resize_part16(view, part, out, stride, err);
-    default: return tc_resize_part(view, bytes, part, out, stride, err);
+    case TC_MODE_RGBA:
+        return resize_alpha(view, bytes, part, out, stride, err);
+    case TC_MODE_I16:
+        return tc_resize_part16(view, part, out, stride, err);
+    default:
+        return tc_resize_part(view, bytes, part, out, stride, err);
     }
 }
 

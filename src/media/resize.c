@@ -18,7 +18,7 @@ typedef struct axis {
     int count, most;
     int *first, *taps;
     int32_t *weights;
-    double *exact; /* the weights before rounding, for 16-bit samples; or NULL */
+    double *exact;  /* the weights before rounding, for 16-bit samples; or NULL */
     int begin, end; /* the inputs that are read by any output */
 } axis;
 
@@ -213,8 +213,7 @@ static void run_horizontal(const job *r, const uint8_t *in, size_t stride, int r
 }
 
 static void run_vertical(const job *r, const uint8_t *in, size_t stride, int columns, uint8_t *out, size_t out_stride) {
-    if (r->wide)
-        pass16((const uint16_t *)(const void *)in, 1, stride / 2, (size_t)columns, &r->vertical, (uint16_t *)(void *)out, 1, out_stride / 2);
+    if (r->wide) pass16((const uint16_t *)(const void *)in, 1, stride / 2, (size_t)columns, &r->vertical, (uint16_t *)(void *)out, 1, out_stride / 2);
     else pass_vertical(in, stride, (size_t)columns * r->bytes, &r->vertical, out, out_stride);
 }
 
@@ -252,8 +251,7 @@ static tc_status run(job *r, tc_error *err) {
     else if (r->need_horizontal) run_horizontal(r, start, in->stride, p->height, r->out, r->out_stride);
     else if (r->need_vertical) run_vertical(r, start, in->stride, p->width, r->out, r->out_stride);
     else
-        for (int y = 0; y < p->height; y++)
-            memcpy(r->out + (size_t)y * r->out_stride, start + (size_t)y * in->stride, (size_t)p->width * r->bytes);
+        for (int y = 0; y < p->height; y++) memcpy(r->out + (size_t)y * r->out_stride, start + (size_t)y * in->stride, (size_t)p->width * r->bytes);
 out:
     free(r->pairs);
     axis_free(&r->horizontal);

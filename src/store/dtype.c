@@ -9,9 +9,9 @@ static const struct {
     const char *name;
     uint8_t size;
 } dtypes[] = {
-    [TC_F64] = {"F64", 8}, [TC_F32] = {"F32", 4},   [TC_F16] = {"F16", 2},         [TC_BF16] = {"BF16", 2},       [TC_I64] = {"I64", 8},
-    [TC_I32] = {"I32", 4}, [TC_I16] = {"I16", 2},   [TC_I8] = {"I8", 1},           [TC_U64] = {"U64", 8},         [TC_U32] = {"U32", 4},
-    [TC_U16] = {"U16", 2}, [TC_U8] = {"U8", 1},     [TC_BOOL] = {"BOOL", 1},       [TC_F8_E4M3] = {"F8_E4M3", 1}, [TC_F8_E5M2] = {"F8_E5M2", 1},
+    [TC_F64] = {"F64", 8}, [TC_F32] = {"F32", 4}, [TC_F16] = {"F16", 2},   [TC_BF16] = {"BF16", 2},       [TC_I64] = {"I64", 8},
+    [TC_I32] = {"I32", 4}, [TC_I16] = {"I16", 2}, [TC_I8] = {"I8", 1},     [TC_U64] = {"U64", 8},         [TC_U32] = {"U32", 4},
+    [TC_U16] = {"U16", 2}, [TC_U8] = {"U8", 1},   [TC_BOOL] = {"BOOL", 1}, [TC_F8_E4M3] = {"F8_E4M3", 1}, [TC_F8_E5M2] = {"F8_E5M2", 1},
 };
 
 const char *tc_dtype_name(tc_dtype d) { return dtypes[d].name; }
@@ -73,16 +73,29 @@ static bool read_integer(tc_dtype dtype, const uint8_t *p, int64_t *out) {
     size_t size = tc_dtype_size(dtype);
     memcpy(&u, p, size);
     switch (dtype) {
-    case TC_I64: *out = (int64_t)u; return true;
-    case TC_I32: *out = (int32_t)u; return true;
-    case TC_I16: *out = (int16_t)u; return true;
-    case TC_I8: *out = (int8_t)u; return true;
+    case TC_I64:
+        *out = (int64_t)u;
+        return true;
+    case TC_I32:
+        *out = (int32_t)u;
+        return true;
+    case TC_I16:
+        *out = (int16_t)u;
+        return true;
+    case TC_I8:
+        *out = (int8_t)u;
+        return true;
     case TC_U64:
     case TC_U32:
     case TC_U16:
-    case TC_U8: *out = (int64_t)u; return u <= INT64_MAX;
-    case TC_BOOL: *out = u != 0; return true;
-    default: return false;
+    case TC_U8:
+        *out = (int64_t)u;
+        return u <= INT64_MAX;
+    case TC_BOOL:
+        *out = u != 0;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -128,11 +141,20 @@ bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) 
     size_t size = tc_dtype_size(t->dtype);
     const uint8_t *p = t->data + (size_t)start * size;
     switch (t->dtype) {
-    case TC_F64: read_f64(p, n, out); return true;
-    case TC_F32: read_f32(p, n, out); return true;
-    case TC_F16: read_16(p, n, false, out); return true;
-    case TC_BF16: read_16(p, n, true, out); return true;
-    default: break;
+    case TC_F64:
+        read_f64(p, n, out);
+        return true;
+    case TC_F32:
+        read_f32(p, n, out);
+        return true;
+    case TC_F16:
+        read_16(p, n, false, out);
+        return true;
+    case TC_BF16:
+        read_16(p, n, true, out);
+        return true;
+    default:
+        break;
     }
     for (int64_t i = 0; i < n; i++) {
         int64_t v;

@@ -15,8 +15,8 @@ tc_status tc_st_header_size(const uint8_t first[8], size_t size, const char *nam
         return tc_fail(err, TC_EFORMAT, "%s: header of %llu bytes, more than the limit of %d (is it a safetensors file?)", name,
                        (unsigned long long)n, TC_ST_HEADER_LIMIT);
     if (n > size - 8)
-        return tc_fail(err, TC_EFORMAT, "%s: header of %llu bytes at offset 8 runs past the end of the file (%zu bytes)", name,
-                       (unsigned long long)n, size);
+        return tc_fail(err, TC_EFORMAT, "%s: header of %llu bytes at offset 8 runs past the end of the file (%zu bytes)", name, (unsigned long long)n,
+                       size);
     *header = (size_t)n;
     return TC_OK;
 }
@@ -60,8 +60,8 @@ static tc_status parse_shape(tc_tensor *t, const json_t *info, const char *name,
     const json_t *shape = json_object_get(info, "shape");
     if (!json_is_array(shape)) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' has no shape", name, t->name);
     if (json_array_size(shape) > TC_MAX_RANK)
-        return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' has %zu axes, at most %d are supported", name, t->name,
-                       json_array_size(shape), TC_MAX_RANK);
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' has %zu axes, at most %d are supported", name, t->name, json_array_size(shape),
+                       TC_MAX_RANK);
     t->ndim = (int)json_array_size(shape);
     for (int i = 0; i < t->ndim; i++) {
         const json_t *n = json_array_get(shape, (size_t)i);
@@ -85,8 +85,8 @@ static tc_status parse_range(tc_tensor *t, const json_t *info, const uint8_t *da
     long long start = json_integer_value(a), end = json_integer_value(b);
     if (end < start) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' ends at %lld, before its start at %lld", name, t->name, end, start);
     if ((unsigned long long)end > data_size)
-        return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' ends at %lld, but the file holds %zu bytes of data: it is cut short or damaged",
-                       name, t->name, end, data_size);
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' ends at %lld, but the file holds %zu bytes of data: it is cut short or damaged", name,
+                       t->name, end, data_size);
     if ((unsigned long long)(end - start) != bytes) {
         char text[200];
         return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' of shape %s and dtype %s takes %zu bytes, its data_offsets give %lld", name, t->name,
@@ -122,8 +122,7 @@ static tc_status parse_tensors(tc_tensor_list *list, const json_t *root, const u
     size_t first = list->count, total;
     const char *key;
     json_t *info;
-    if (!tc_add(first, json_object_size(root) + 1, &total) ||
-        !tc_grow(&list->at, &list->capacity, total, sizeof *list->at))
+    if (!tc_add(first, json_object_size(root) + 1, &total) || !tc_grow(&list->at, &list->capacity, total, sizeof *list->at))
         return tc_fail_memory(err, total);
     json_object_foreach((json_t *)(uintptr_t)root, key, info) {
         tc_status status;

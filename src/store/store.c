@@ -74,8 +74,7 @@ static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *e
     char *header = malloc(n + 1);
     if (!header) return tc_fail_memory(err, n + 1);
     status = read_at(&sh->map, header, n, 8, err);
-    if (status == TC_OK)
-        status = tc_st_parse_header(&s->list, &sh->header, header, n, sh->map.data + 8 + n, sh->map.size - 8 - n, path, err);
+    if (status == TC_OK) status = tc_st_parse_header(&s->list, &sh->header, header, n, sh->map.data + 8 + n, sh->map.size - 8 - n, path, err);
     free(header);
     return status;
 }

@@ -9,7 +9,21 @@
 #include <jansson.h>
 
 typedef enum tc_dtype {
-    TC_F64, TC_F32, TC_F16, TC_BF16, TC_I64, TC_I32, TC_I16, TC_I8, TC_U64, TC_U32, TC_U16, TC_U8, TC_BOOL, TC_F8_E4M3, TC_F8_E5M2
+    TC_F64,
+    TC_F32,
+    TC_F16,
+    TC_BF16,
+    TC_I64,
+    TC_I32,
+    TC_I16,
+    TC_I8,
+    TC_U64,
+    TC_U32,
+    TC_U16,
+    TC_U8,
+    TC_BOOL,
+    TC_F8_E4M3,
+    TC_F8_E5M2
 } tc_dtype;
 enum { TC_MAX_RANK = 8 };
 

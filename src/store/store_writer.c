@@ -53,8 +53,8 @@ tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *va
 
 /* The reference's order of types, of those that can be written. */
 static const uint8_t type_order[] = {
-    [TC_BOOL] = 0, [TC_U8] = 1,   [TC_I8] = 2,  [TC_F8_E5M2] = 3, [TC_F8_E4M3] = 4, [TC_I16] = 5,  [TC_U16] = 6,  [TC_F16] = 7,
-    [TC_BF16] = 8, [TC_I32] = 9,  [TC_U32] = 10, [TC_F32] = 11,    [TC_F64] = 12,    [TC_I64] = 13, [TC_U64] = 14,
+    [TC_BOOL] = 0, [TC_U8] = 1,  [TC_I8] = 2,   [TC_F8_E5M2] = 3, [TC_F8_E4M3] = 4, [TC_I16] = 5,  [TC_U16] = 6,  [TC_F16] = 7,
+    [TC_BF16] = 8, [TC_I32] = 9, [TC_U32] = 10, [TC_F32] = 11,    [TC_F64] = 12,    [TC_I64] = 13, [TC_U64] = 14,
 };
 
 static int in_file_order(const void *pa, const void *pb) {

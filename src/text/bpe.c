@@ -31,9 +31,7 @@ void tc_ids_add(tc_ids *ids, int32_t id) {
     ids->at[ids->n++] = id;
 }
 
-tc_bpe *tc_bpe_create(void) {
-    return tc_new(1, sizeof(tc_bpe));
-}
+tc_bpe *tc_bpe_create(void) { return tc_new(1, sizeof(tc_bpe)); }
 
 void tc_bpe_close(tc_bpe **b) {
     if (!*b) return;

@@ -8,17 +8,17 @@
 /* Sets of bytes; a unit of a pattern is a union of them, 0 ends the pattern. */
 enum {
     SPACE = 1 << 0,
-    SUBSTITUTE = 1 << 1,    /* 1A: a byte that was lost */
-    QUESTION = 1 << 2,      /* "?": the same, done by other programs */
-    CONT = 1 << 3,          /* 80-BF */
-    CONT_SAFE = 1 << 4,     /* 80-BF without 85 and A0 */
-    HIGH_HALF = 1 << 5,     /* A0-AF: behind ED, a high surrogate */
-    LOW_HALF = 1 << 6,      /* B0-BF */
+    SUBSTITUTE = 1 << 1, /* 1A: a byte that was lost */
+    QUESTION = 1 << 2,   /* "?": the same, done by other programs */
+    CONT = 1 << 3,       /* 80-BF */
+    CONT_SAFE = 1 << 4,  /* 80-BF without 85 and A0 */
+    HIGH_HALF = 1 << 5,  /* A0-AF: behind ED, a high surrogate */
+    LOW_HALF = 1 << 6,   /* B0-BF */
     LEAD_ED = 1 << 7,
-    LEAD_2 = 1 << 8,        /* C2-DF */
+    LEAD_2 = 1 << 8, /* C2-DF */
     LEAD_C2_C3 = 1 << 9,
-    LEAD_3 = 1 << 10,       /* E0-EF */
-    LEAD_4 = 1 << 11,       /* F0-F4 */
+    LEAD_3 = 1 << 10,           /* E0-EF */
+    LEAD_4 = 1 << 11,           /* F0-F4 */
     LEAD_2_BEFORE_A0 = 1 << 12, /* C2 C3 C5 CE D0 D9: those that A0 makes a likely character with */
     LEAD_E2_E3 = 1 << 13,
     LEAD_E0_E3 = 1 << 14,
@@ -31,12 +31,8 @@ enum {
 typedef uint16_t pattern[LONGEST];
 
 static const pattern altered[] = {
-    {LEAD_2_BEFORE_A0, SPACE},
-    {LEAD_E2_E3, SPACE, CONT_SAFE},
-    {LEAD_E0_E3, CONT_SAFE, SPACE},
-    {LEAD_F0, SPACE, CONT, CONT},
-    {LEAD_F0, CONT, SPACE, CONT},
-    {LEAD_F0, CONT, CONT, SPACE},
+    {LEAD_2_BEFORE_A0, SPACE},    {LEAD_E2_E3, SPACE, CONT_SAFE}, {LEAD_E0_E3, CONT_SAFE, SPACE},
+    {LEAD_F0, SPACE, CONT, CONT}, {LEAD_F0, CONT, SPACE, CONT},   {LEAD_F0, CONT, CONT, SPACE},
 };
 
 static const pattern lossy[] = {
@@ -133,13 +129,9 @@ void tc_replace_lossy(const tc_buf *bytes, tc_buf *out) {
 /* ---- decoding */
 
 /* ftfy's patterns for the variants end in "or the end of the text", which in Python's re includes the place before a last newline. */
-static bool at_end(const uint8_t *s, size_t n) {
-    return n == 0 || (n == 1 && s[0] == '\n');
-}
+static bool at_end(const uint8_t *s, size_t n) { return n == 0 || (n == 1 && s[0] == '\n'); }
 
-static bool in(const uint8_t *s, size_t n, size_t k, uint8_t low, uint8_t high) {
-    return k < n && s[k] >= low && s[k] <= high;
-}
+static bool in(const uint8_t *s, size_t n, size_t k, uint8_t low, uint8_t high) { return k < n && s[k] >= low && s[k] <= high; }
 
 /* A sequence that only the variants have: returns its length, or 0. */
 static size_t decode_variant(const uint8_t *s, size_t n, uint32_t *c) {

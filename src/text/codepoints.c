@@ -113,15 +113,11 @@ static int32_t range_value(const tc_point_range *ranges, size_t count, uint32_t 
     return 0;
 }
 
-static int32_t properties(uint32_t c) {
-    return range_value(tc_point_ranges, tc_point_range_count, c);
-}
+static int32_t properties(uint32_t c) { return range_value(tc_point_ranges, tc_point_range_count, c); }
 
 /* ---- composition */
 
-static unsigned combining_class(uint32_t c) {
-    return (unsigned)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
-}
+static unsigned combining_class(uint32_t c) { return (unsigned)utf8proc_get_property((utf8proc_int32_t)c)->combining_class; }
 
 /* Sorts a run of combining marks by class, keeping the order within one class: by counting, because utf8proc's own exchange sort
  * takes quadratic time on the long runs that hostile text has. */

@@ -86,9 +86,7 @@ static size_t read_ascii(const uint32_t *c, size_t n, char name[NAME_MAX_LENGTH]
     return i;
 }
 
-static bool ends_name(uint32_t c) {
-    return c == '\t' || c == '\n' || c == '\f' || c == ' ' || c == '<' || c == '&' || c == '#' || c == ';';
-}
+static bool ends_name(uint32_t c) { return c == '\t' || c == '\n' || c == '\f' || c == ' ' || c == '<' || c == '&' || c == '#' || c == ';'; }
 
 /* Resolves a name behind "&"; returns how many characters of c are used up, 0 if it is no reference. */
 static size_t unescape_name(const uint32_t *c, size_t n, tc_points *out) {

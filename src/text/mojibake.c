@@ -16,9 +16,7 @@ bool tc_spend(size_t *work, size_t n) {
     return true;
 }
 
-static bool is_sloppy(int encoding) {
-    return encoding >= TC_WINDOWS_1252 && encoding <= TC_WINDOWS_1257;
-}
+static bool is_sloppy(int encoding) { return encoding >= TC_WINDOWS_1252 && encoding <= TC_WINDOWS_1257; }
 
 /* The text's bytes in the encoding; false if it has a character that the encoding has not. */
 static bool encode_legacy(const tc_points *text, int encoding, tc_buf *out) {
@@ -156,6 +154,4 @@ static void fix_encoding(tc_points *text, size_t *work, int level) {
     tc_points_free(&out);
 }
 
-void tc_fix_encoding(tc_points *text, size_t *work) {
-    fix_encoding(text, work, 0);
-}
+void tc_fix_encoding(tc_points *text, size_t *work) { fix_encoding(text, work, 0); }

@@ -7,9 +7,7 @@
 
 static const char *const contractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
 
-tc_splitter tc_splitter_make(const uint32_t *c, size_t n, tc_tokenizer_kind kind) {
-    return (tc_splitter){c, n, 0, n, kind};
-}
+tc_splitter tc_splitter_make(const uint32_t *c, size_t n, tc_tokenizer_kind kind) { return (tc_splitter){c, n, 0, n, kind}; }
 
 /* Length of the literal if it stands at the current place, else 0. *exact: without folding. */
 static size_t literal(const tc_splitter *s, const char *text, bool *exact) {

@@ -63,28 +63,18 @@ void tc_tokenizer_close(tc_tokenizer **t) {
     *t = NULL;
 }
 
-int tc_tokenizer_size(const tc_tokenizer *t) {
-    return t->vocab->size;
-}
+int tc_tokenizer_size(const tc_tokenizer *t) { return t->vocab->size; }
 
-int32_t tc_tokenizer_start(const tc_tokenizer *t) {
-    return t->vocab->start;
-}
+int32_t tc_tokenizer_start(const tc_tokenizer *t) { return t->vocab->start; }
 
-int32_t tc_tokenizer_end(const tc_tokenizer *t) {
-    return t->vocab->end;
-}
+int32_t tc_tokenizer_end(const tc_tokenizer *t) { return t->vocab->end; }
 
-int32_t tc_tokenizer_pad(const tc_tokenizer *t) {
-    return t->kind == TC_TOKENIZER_HF ? t->vocab->end : 0;
-}
+int32_t tc_tokenizer_pad(const tc_tokenizer *t) { return t->kind == TC_TOKENIZER_HF ? t->vocab->end : 0; }
 
 /* ---- cleaning */
 
 /* Python's str.split knows U+001C to U+001F as white space, which Unicode does not. */
-static bool is_python_space(uint32_t c) {
-    return tc_point_is_space(c) || (c >= 0x1C && c <= 0x1F);
-}
+static bool is_python_space(uint32_t c) { return tc_point_is_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 /* Every run of white space to one space; none at either end. */
 static void collapse_spaces(tc_points *text) {

@@ -11,9 +11,7 @@
 
 extern const uint8_t tc_file_data_clip_vocab_bin[], tc_file_data_clip_vocab_bin_end[];
 
-static bool is_printable(unsigned byte) {
-    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-}
+static bool is_printable(unsigned byte) { return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174; }
 
 /* Bytes that stand for themselves come first, the other ones behind them: the place of each in that order. */
 static void order_bytes(int32_t place[256]) {
@@ -58,9 +56,7 @@ static size_t find_slot(const tc_vocab *v, int32_t left, int32_t right) {
     return slot;
 }
 
-uint32_t tc_vocab_rank(const tc_vocab *v, int32_t left, int32_t right) {
-    return v->slots[find_slot(v, left, right)];
-}
+uint32_t tc_vocab_rank(const tc_vocab *v, int32_t left, int32_t right) { return v->slots[find_slot(v, left, right)]; }
 
 tc_status tc_vocab_index(tc_vocab *v, const char *name, tc_error *err) {
     size_t count = 16;

@@ -11,15 +11,15 @@ typedef struct tc_merge {
 } tc_merge;
 
 typedef struct tc_vocab {
-    int32_t size;              /* ids are 0 .. size - 1 */
-    int32_t start, end;        /* ids that open and close every text */
-    int32_t byte[256];         /* id of each byte as a symbol; `end` (the unknown token) if there is none */
-    int32_t last_byte[256];    /* the same for the last byte of a word */
-    tc_merge *merges;          /* [merge_count], by rank */
+    int32_t size;           /* ids are 0 .. size - 1 */
+    int32_t start, end;     /* ids that open and close every text */
+    int32_t byte[256];      /* id of each byte as a symbol; `end` (the unknown token) if there is none */
+    int32_t last_byte[256]; /* the same for the last byte of a word */
+    tc_merge *merges;       /* [merge_count], by rank */
     size_t merge_count;
-    uint32_t *slots;           /* hash table of ranks by (left, right), open addressing; UINT32_MAX: empty */
+    uint32_t *slots; /* hash table of ranks by (left, right), open addressing; UINT32_MAX: empty */
     size_t slot_mask;
-    char **symbols, *texts;    /* [size] text of each id, in the block `texts`; NULL for the built-in vocabulary */
+    char **symbols, *texts;            /* [size] text of each id, in the block `texts`; NULL for the built-in vocabulary */
     const char *start_text, *end_text; /* the special ids' symbols */
 } tc_vocab;
 

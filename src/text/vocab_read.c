@@ -21,9 +21,7 @@ typedef struct reader {
     tc_error *err;
 } reader;
 
-static tc_status fail(reader *r, const char *what) {
-    return tc_fail(r->err, TC_EFORMAT, "%s/%s: %s", r->name, r->vocab_file, what);
-}
+static tc_status fail(reader *r, const char *what) { return tc_fail(r->err, TC_EFORMAT, "%s/%s: %s", r->name, r->vocab_file, what); }
 
 /* ---- ids */
 
@@ -69,8 +67,8 @@ static tc_status take_symbols(reader *r) {
     json_object_foreach(r->ids, text, value) {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || (size_t)id >= n || symbols[id]) {
-            return tc_fail(r->err, TC_EFORMAT, "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name, r->vocab_file,
-                           text, n - 1);
+            return tc_fail(r->err, TC_EFORMAT, "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name, r->vocab_file, text,
+                           n - 1);
         }
         size_t size = strlen(text) + 1;
         memcpy(next, text, size);
@@ -133,7 +131,9 @@ static tc_status add_merge(reader *r, const char *left, size_t left_size, const 
     if (m.left < 0 || m.right < 0 || m.product < 0) {
         return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu, '%.*s' with '%.*s': %s has no id", r->name, r->merges_file, where,
                        (int)(left_size < 40 ? left_size : 40), left, (int)(right_size < 40 ? right_size : 40), right,
-                       m.left < 0 ? "the left part" : m.right < 0 ? "the right part" : "the product");
+                       m.left < 0    ? "the left part"
+                       : m.right < 0 ? "the right part"
+                                     : "the product");
     }
     v->merges[v->merge_count++] = m;
     return TC_OK;

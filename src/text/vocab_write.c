@@ -63,8 +63,10 @@ tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, int cont
     static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
     char settings[160];
     tc_buf files[4] = {{0}};
-    snprintf(settings, sizeof settings, ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": %d,\n"
-                                        "  \"tokenizer_class\": \"CLIPTokenizer\"", context);
+    snprintf(settings, sizeof settings,
+             ",\n  \"do_lower_case\": true,\n  \"errors\": \"replace\",\n  \"model_max_length\": %d,\n"
+             "  \"tokenizer_class\": \"CLIPTokenizer\"",
+             context);
     tc_status status = tc_tokenizer_texts(t, &files[0], &files[1], err);
     add_specials(&files[2], t->vocab, settings);
     add_specials(&files[3], t->vocab, "");

@@ -53,8 +53,8 @@ static void retrieval_case(const tc_store *s, const json_t *c) {
     tc_retrieval_result result;
     tc_error err;
     if (image && text && row && column && n > 0 && image_size == text_size && image_size % n == 0) {
-        tc_status status = tc_retrieval_ranks(image, text, n, (int)(image_size / n), (float)golden_number(c, "logit_scale"), row, column,
-                                              &result, &err);
+        tc_status status =
+            tc_retrieval_ranks(image, text, n, (int)(image_size / n), (float)golden_number(c, "logit_scale"), row, column, &result, &err);
         if (golden_ok(status, &err, label)) {
             compare_ranks(c, "rank0_image_to_text", row, n, label);
             compare_ranks(c, "rank0_text_to_image", column, n, label);

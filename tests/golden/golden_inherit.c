@@ -118,10 +118,8 @@ void golden_inherit(const char *dir) {
         snprintf(label, sizeof label, "inherit %.60s", name ? name : "?");
         if (json_is_array(json_object_get(json_object_get(json_object_get(c, "teacher_config"), "vision_cfg"), "layers")))
             golden_skip(label, "ResNet towers are not implemented");
-        else if (name)
-            run_case(dir, scratch, c);
-        else
-            golden_report(false, label, "the case has no name");
+        else if (name) run_case(dir, scratch, c);
+        else golden_report(false, label, "the case has no name");
     }
     scratch_remove(scratch);
     json_decref(json);

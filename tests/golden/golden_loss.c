@@ -16,16 +16,11 @@ typedef struct loss_case {
     double *image, *text, *slope; /* [ranks] loss of each direction, d loss / d log_scale */
 } loss_case;
 
-static tc_real *reals(int64_t n)
-{
-    return tc_new_aligned((size_t)n, sizeof(tc_real));
-}
+static tc_real *reals(int64_t n) { return tc_new_aligned((size_t)n, sizeof(tc_real)); }
 
-static void free_case(loss_case *c)
-{
+static void free_case(loss_case *c) {
     tc_real *blocks[] = {c->si, c->st, c->ti, c->tt, c->grad[0], c->grad[1]};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        free(blocks[i]);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     free(c->image);
     free(c->text);
     free(c->slope);
@@ -34,8 +29,7 @@ static void free_case(loss_case *c)
 /* One direction of one rank: rows of `left` against all of `right`. Returns the sum over rows of the losses; the gradients times
  * 0.5 / rows are added. *slope gets the derivative by the logarithm of the scale. */
 static double direction(const loss_case *c, int64_t rank, const tc_real *left, const tc_real *right, const tc_real *teacher_left,
-                        const tc_real *teacher_right, bool soft, bool gather_grad, tc_real *grad_left, tc_real *grad_right, double *slope)
-{
+                        const tc_real *teacher_right, bool soft, bool gather_grad, tc_real *grad_left, tc_real *grad_right, double *slope) {
     const tc_kern *k = tc_kern_get();
     int64_t n = c->batch / c->ranks, b = c->batch, first = rank * n;
     tc_real s = (tc_real)c->student_scale, *x = reals(n * b), *logits = reals(n * b), *q = reals(n * b);
@@ -48,8 +42,7 @@ static double direction(const loss_case *c, int64_t rank, const tc_real *left, c
         loss = k->softmax_xent(n, b, x, b, soft ? q : NULL, b, first, (tc_real)(0.5 / (double)n));
         *slope += k->dot(n * b, x, logits);
         k->gemm(false, false, n, c->ds, b, s, x, b, right, c->ds, 1, grad_left + first * c->ds, c->ds);
-        if (gather_grad)
-            k->gemm(true, false, b, c->ds, n, s, x, b, left + first * c->ds, c->ds, 1, grad_right, c->ds);
+        if (gather_grad) k->gemm(true, false, b, c->ds, n, s, x, b, left + first * c->ds, c->ds, 1, grad_right, c->ds);
     }
     free(x);
     free(logits);
@@ -57,10 +50,8 @@ static double direction(const loss_case *c, int64_t rank, const tc_real *left, c
     return loss / (double)n;
 }
 
-static void evaluate(loss_case *c, bool soft, bool gather_grad)
-{
-    for (int side = 0; side < 2; side++)
-        memset(c->grad[side], 0, (size_t)(c->batch * c->ds) * sizeof(tc_real));
+static void evaluate(loss_case *c, bool soft, bool gather_grad) {
+    for (int side = 0; side < 2; side++) memset(c->grad[side], 0, (size_t)(c->batch * c->ds) * sizeof(tc_real));
     for (int64_t r = 0; r < c->ranks; r++) {
         c->slope[r] = 0;
         c->image[r] = direction(c, r, c->si, c->st, c->ti, c->tt, soft, gather_grad, c->grad[0], c->grad[1], &c->slope[r]);
@@ -68,8 +59,7 @@ static void evaluate(loss_case *c, bool soft, bool gather_grad)
     }
 }
 
-static bool load_case(loss_case *c, const tc_store *s, const char *name)
-{
+static bool load_case(loss_case *c, const tc_store *s, const char *name) {
     static const char *const inputs[] = {"student_image", "student_text", "teacher_image", "teacher_text"};
     tc_real **to[] = {&c->si, &c->st, &c->ti, &c->tt};
     for (int i = 0; i < 4; i++) {
@@ -77,28 +67,24 @@ static bool load_case(loss_case *c, const tc_store *s, const char *name)
         int64_t n;
         snprintf(key, sizeof key, "%s.%s", name, inputs[i]);
         *to[i] = golden_tensor(s, key, &n);
-        if (!*to[i] || c->batch < 1)
-            return false;
+        if (!*to[i] || c->batch < 1) return false;
         *(i < 2 ? &c->ds : &c->dt) = n / c->batch;
     }
-    for (int i = 0; i < 2; i++)
-        c->grad[i] = reals(c->batch * c->ds);
+    for (int i = 0; i < 2; i++) c->grad[i] = reals(c->batch * c->ds);
     c->image = tc_new((size_t)c->ranks, sizeof(double));
     c->text = tc_new((size_t)c->ranks, sizeof(double));
     c->slope = tc_new((size_t)c->ranks, sizeof(double));
     return c->grad[0] && c->grad[1] && c->image && c->text && c->slope;
 }
 
-static void report(const char *name, const char *what, double got, double want, double tolerance)
-{
+static void report(const char *name, const char *what, double got, double want, double tolerance) {
     char line[300];
     snprintf(line, sizeof line, "loss/%s %s", name, what);
     golden_report(fabs(got - want) <= tolerance, line, "got %.9g, expected %.9g, tolerance %.3g", got, want, tolerance);
 }
 
 /* grad_image and grad_text against the tensors NAME.grad_*. */
-static void report_grads(loss_case *c, const tc_store *s, const char *name, const json_t *tolerance)
-{
+static void report_grads(loss_case *c, const tc_store *s, const char *name, const json_t *tolerance) {
     static const char *const sides[] = {"grad_image", "grad_text"};
     for (int i = 0; i < 2; i++) {
         char key[256], line[300];
@@ -106,18 +92,17 @@ static void report_grads(loss_case *c, const tc_store *s, const char *name, cons
         snprintf(key, sizeof key, "%s.%s", name, sides[i]);
         snprintf(line, sizeof line, "loss/%s", key);
         tc_real *want = golden_tensor(s, key, &n);
-        if (want && n == c->batch * c->ds)
-            golden_close(line, c->grad[i], want, n, golden_number(tolerance, sides[i]));
-        else if (want)
-            golden_report(false, line, "has %lld elements", (long long)n);
+        if (want && n == c->batch * c->ds) golden_close(line, c->grad[i], want, n, golden_number(tolerance, sides[i]));
+        else if (want) golden_report(false, line, "has %lld elements", (long long)n);
         free(want);
     }
 }
 
-static void single(const json_t *entry, const tc_store *s)
-{
+static void single(const json_t *entry, const tc_store *s) {
     const char *name = json_string_value(json_object_get(entry, "name")), *kinds[] = {"soft", "hard"};
-    loss_case c = {.ranks = 1, .batch = (int64_t)golden_number(entry, "batch"), .student_scale = golden_number(entry, "student_scale"),
+    loss_case c = {.ranks = 1,
+                   .batch = (int64_t)golden_number(entry, "batch"),
+                   .student_scale = golden_number(entry, "student_scale"),
                    .teacher_scale = golden_number(entry, "teacher_scale")};
     if (name && load_case(&c, s, name))
         for (int soft = 1; soft >= 0; soft--) {
@@ -139,19 +124,16 @@ static void single(const json_t *entry, const tc_store *s)
                 report(label, values[i].what, values[i].got, golden_number(want, values[i].what), golden_number(tolerance, values[i].what));
             report_grads(&c, s, label, tolerance);
         }
-    else
-        golden_report(false, "loss", "a single case is incomplete");
+    else golden_report(false, "loss", "a single case is incomplete");
     free_case(&c);
 }
 
-static double rank_number(const json_t *object, const char *key, int64_t rank)
-{
+static double rank_number(const json_t *object, const char *key, int64_t rank) {
     const json_t *value = json_array_get(json_object_get(object, key), (size_t)rank);
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static void distributed_ranks(const loss_case *c, const char *label, const json_t *want, bool soft)
-{
+static void distributed_ranks(const loss_case *c, const char *label, const json_t *want, bool soft) {
     const json_t *tolerance = json_object_get(want, "tolerance");
     double loss = golden_number(tolerance, "loss"), slope = golden_number(tolerance, "grad_log_scale");
     for (int64_t r = 0; r < c->ranks; r++) {
@@ -164,17 +146,16 @@ static void distributed_ranks(const loss_case *c, const char *label, const json_
     }
 }
 
-static void distributed(const json_t *entry, const tc_store *s)
-{
+static void distributed(const json_t *entry, const tc_store *s) {
     const char *name = json_string_value(json_object_get(entry, "name")), *kind;
-    loss_case c = {.ranks = (int64_t)golden_number(entry, "world_size"), .batch = (int64_t)golden_number(entry, "global_batch"),
-                   .student_scale = exp(golden_number(entry, "student_log_scale")), .teacher_scale = golden_number(entry, "teacher_scale")};
+    loss_case c = {.ranks = (int64_t)golden_number(entry, "world_size"),
+                   .batch = (int64_t)golden_number(entry, "global_batch"),
+                   .student_scale = exp(golden_number(entry, "student_log_scale")),
+                   .teacher_scale = golden_number(entry, "teacher_scale")};
     json_t *want;
     bool ready = name && c.ranks > 0 && c.batch % c.ranks == 0 && load_case(&c, s, name);
-    if (!ready)
-        golden_report(false, "loss", "a distributed case is incomplete");
-    else
-        json_object_foreach(json_object_get(entry, "expected"), kind, want) {
+    if (!ready) golden_report(false, "loss", "a distributed case is incomplete");
+    else json_object_foreach(json_object_get(entry, "expected"), kind, want) {
             bool soft = strstr(kind, ".soft") != NULL, with_grad = strstr(kind, "gather_with_grad") != NULL;
             char label[256];
             double mean = 0;
@@ -182,8 +163,7 @@ static void distributed(const json_t *entry, const tc_store *s)
             evaluate(&c, soft, with_grad);
             distributed_ranks(&c, label, want, soft);
             report_grads(&c, s, label, json_object_get(want, "tolerance"));
-            for (int64_t r = 0; r < c.ranks; r++)
-                mean += (c.image[r] + c.text[r]) / 2 / (double)c.ranks;
+            for (int64_t r = 0; r < c.ranks; r++) mean += (c.image[r] + c.text[r]) / 2 / (double)c.ranks;
             if (soft)
                 report(label, "mean over ranks", mean, golden_number(entry, "full_batch_soft_loss"),
                        golden_number(json_object_get(want, "tolerance"), "loss"));
@@ -191,8 +171,7 @@ static void distributed(const json_t *entry, const tc_store *s)
     free_case(&c);
 }
 
-void golden_loss(const char *dir)
-{
+void golden_loss(const char *dir) {
     json_t *json = golden_json(dir, "expected.json");
     tc_store *store = golden_store(dir, "loss.safetensors");
     const json_t *entry;

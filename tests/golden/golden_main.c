@@ -84,8 +84,14 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(const char *dir);
-    } folders[] = {{"models", golden_models}, {"tokenizer", golden_tokenizer}, {"preprocess", golden_preprocess}, {"inherit", golden_inherit},
-                   {"loss", golden_loss},     {"train", golden_train},         {"eval", golden_eval},             {"l0", golden_l0}};
+    } folders[] = {{"models", golden_models},
+                   {"tokenizer", golden_tokenizer},
+                   {"preprocess", golden_preprocess},
+                   {"inherit", golden_inherit},
+                   {"loss", golden_loss},
+                   {"train", golden_train},
+                   {"eval", golden_eval},
+                   {"l0", golden_l0}};
     if (argc < 2) {
         fprintf(stderr, "usage: golden-run DIR [FOLDER...]\n");
         return 2;

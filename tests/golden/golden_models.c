@@ -217,10 +217,8 @@ static void check_outputs(const fixture *f, const results *r, const char *label)
             continue;
         }
         float *expected = golden_tensor(f->expected, key, &wanted), *got = output(r, key, &n);
-        if (expected && got && n == wanted)
-            golden_close(name, got, expected, n, golden_number(value, "atol"));
-        else if (expected)
-            golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
+        if (expected && got && n == wanted) golden_close(name, got, expected, n, golden_number(value, "atol"));
+        else if (expected) golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
         free(expected);
         free(got);
     }
@@ -353,10 +351,8 @@ static void check_hidden_values(const fixture *f, const inside *s, const results
         char name[256];
         int tower = tc_starts_with(key, "text");
         if (strcmp(key, "text_pooled") == 0 || strcmp(key, "text_last") == 0) continue;
-        if (!tower && !r->images)
-            golden_skip(name_of(name, label, key), "the images are not there");
-        else
-            report_hidden(f, label, key, hidden_distance(f, s, tower, key, key));
+        if (!tower && !r->images) golden_skip(name_of(name, label, key), "the images are not there");
+        else report_hidden(f, label, key, hidden_distance(f, s, tower, key, key));
     }
 }
 
@@ -406,10 +402,8 @@ static void run_layouts(const fixture *f) {
         const char *sub = entries[i]->d_name;
         char name[256];
         bool model = sub[0] != '.' && has(f->dir, sub, "config.json");
-        if (model && has(f->dir, sub, "pytorch_model.bin"))
-            golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
-        else if (model)
-            run_layout(f, sub);
+        if (model && has(f->dir, sub, "pytorch_model.bin")) golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
+        else if (model) run_layout(f, sub);
         free(entries[i]);
     }
     if (n >= 0) free(entries);
@@ -456,10 +450,8 @@ void golden_models(const char *dir) {
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
         char name[256];
-        if (tc_ends_with(file, ".pt"))
-            golden_skip(name_of(name, "models", file), ".pt files are not read");
-        else if (file[0] != '.' && is_model(dir, file))
-            run_folder(dir, file);
+        if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
+        else if (file[0] != '.' && is_model(dir, file)) run_folder(dir, file);
         free(entries[i]);
     }
     if (n >= 0) free(entries);

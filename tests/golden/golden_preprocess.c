@@ -48,8 +48,8 @@ static void check_decoded(const json_t *entry, const tc_image *im) {
     char name[256];
     const char *file = text(entry, "file"), *mode = text(entry, "pillow_mode");
     snprintf(name, sizeof name, "preprocess %s: mode and size", file);
-    bool ok = strcmp(mode, modes[im->mode]) == 0 && im->width == (int)golden_number(entry, "width") &&
-              im->height == (int)golden_number(entry, "height");
+    bool ok =
+        strcmp(mode, modes[im->mode]) == 0 && im->width == (int)golden_number(entry, "width") && im->height == (int)golden_number(entry, "height");
     golden_report(ok, name, "%s %dx%d, expected %s %gx%g", modes[im->mode], im->width, im->height, mode, golden_number(entry, "width"),
                   golden_number(entry, "height"));
     size_t bytes = (size_t)im->width * (size_t)im->height * 3;

@@ -39,27 +39,21 @@ typedef struct run {
     double worst; /* largest error over its bound */
 } run;
 
-static inline int64_t pick(run *r, int64_t low, int64_t high)
-{
-    return low + (int64_t)tc_rng_below(&r->rng, (uint64_t)(high - low + 1));
-}
+static inline int64_t pick(run *r, int64_t low, int64_t high) { return low + (int64_t)tc_rng_below(&r->rng, (uint64_t)(high - low + 1)); }
 
 /* Mostly sizes round the widths of vectors, tiles and blocks. */
-static inline int64_t pick_size(run *r, int64_t low, int64_t high)
-{
-    static const int edges[] = {0,  1,  2,  3,  7,   8,   9,   14,  15,  16,  17,  31,  32,  33, 50,
+static inline int64_t pick_size(run *r, int64_t low, int64_t high) {
+    static const int edges[] = {0,  1,  2,  3,   7,   8,   9,   14,  15,  16,  17,  31,  32,  33, 50,
                                 63, 64, 65, 100, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513};
     for (int tries = 0; tries < 8; tries++) {
         int64_t n = edges[tc_rng_below(&r->rng, sizeof edges / sizeof *edges)];
-        if (n >= low && n <= high)
-            return n;
+        if (n >= low && n <= high) return n;
     }
     return pick(r, low, high);
 }
 
 /* rows x width, rows ld apart, all canaries. */
-static inline float *matrix(run *r, int64_t rows, int64_t width, int64_t ld)
-{
+static inline float *matrix(run *r, int64_t rows, int64_t width, int64_t ld) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), count = rows > 0 ? (size_t)((rows - 1) * ld + width) : 0;
     size_t bytes = (count + CANARIES) * sizeof(float), whole = (bytes + page - 1) / page * page;
     buffer *b = &r->buffers[r->buffer_count++];
@@ -70,57 +64,43 @@ static inline float *matrix(run *r, int64_t rows, int64_t width, int64_t ld)
     assert_int_equal(mprotect((char *)b->map + whole, page, PROT_NONE), 0);
     b->data = (float *)((char *)b->map + whole) - count;
     b->rows = rows, b->width = width, b->ld = ld;
-    for (float *p = b->data - CANARIES; p < b->data + count; p++)
-        *p = CANARY;
+    for (float *p = b->data - CANARIES; p < b->data + count; p++) *p = CANARY;
     return b->data;
 }
 
-static inline float *vector(run *r, int64_t n)
-{
-    return matrix(r, 1, n, n);
-}
+static inline float *vector(run *r, int64_t n) { return matrix(r, 1, n, n); }
 
 /* Normal numbers times `spread` in every element of the last buffer made (not in the canaries). */
-static inline float *filled(run *r, float *data, double spread)
-{
+static inline float *filled(run *r, float *data, double spread) {
     buffer *b = &r->buffers[r->buffer_count - 1];
     for (int64_t i = 0; i < b->rows; i++)
-        for (int64_t j = 0; j < b->width; j++)
-            data[i * b->ld + j] = (float)(tc_rng_normal(&r->rng) * spread);
+        for (int64_t j = 0; j < b->width; j++) data[i * b->ld + j] = (float)(tc_rng_normal(&r->rng) * spread);
     return data;
 }
 
-static inline float *same(run *r, const float *x, int64_t rows, int64_t width, int64_t ld)
-{
+static inline float *same(run *r, const float *x, int64_t rows, int64_t width, int64_t ld) {
     float *copy = matrix(r, rows, width, ld);
-    for (int64_t i = 0; i < rows; i++)
-        memcpy(copy + i * ld, x + i * ld, (size_t)width * sizeof *x);
+    for (int64_t i = 0; i < rows; i++) memcpy(copy + i * ld, x + i * ld, (size_t)width * sizeof *x);
     return copy;
 }
 
-static inline void release_all(run *r)
-{
+static inline void release_all(run *r) {
     for (int n = 0; n < r->buffer_count; n++) {
         buffer *b = &r->buffers[n];
         for (int i = 1; i <= CANARIES; i++)
-            if (b->data[-i] != CANARY)
-                fail_msg("%s: wrote before a buffer", r->name);
+            if (b->data[-i] != CANARY) fail_msg("%s: wrote before a buffer", r->name);
         for (int64_t i = 0; i + 1 < b->rows; i++)
             for (int64_t j = b->width; j < b->ld; j++)
-                if (b->data[i * b->ld + j] != CANARY)
-                    fail_msg("%s: wrote between rows", r->name);
+                if (b->data[i * b->ld + j] != CANARY) fail_msg("%s: wrote between rows", r->name);
         munmap(b->map, b->size);
     }
     r->buffer_count = 0;
 }
 
-static inline void near(run *r, double got, double want, double bound)
-{
+static inline void near(run *r, double got, double want, double bound) {
     double error = fabs(got - want);
-    if (!(error <= bound))
-        fail_msg("%s at level %s: got %.9g, expected %.9g, error %.3g, bound %.3g", r->name, r->k->name, got, want, error, bound);
-    if (bound > 0 && error / bound > r->worst)
-        r->worst = error / bound;
+    if (!(error <= bound)) fail_msg("%s at level %s: got %.9g, expected %.9g, error %.3g, bound %.3g", r->name, r->k->name, got, want, error, bound);
+    if (bound > 0 && error / bound > r->worst) r->worst = error / bound;
 }
 
 #endif

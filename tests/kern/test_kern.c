@@ -5,21 +5,16 @@
  * of magnitudes. TINYCLIP_TEST_SEED repeats a run. */
 #include "kern/kern_check.h"
 
-static double act_double(int kind, double x)
-{
+static double act_double(int kind, double x) {
     return kind == TC_ACT_GELU ? 0.5 * x * erfc(-x * sqrt(0.5)) : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x)) : x;
 }
 
 /* Roundings on the way of one element through a blocked sum of k products. */
-static double sum_bound(int64_t k)
-{
-    return ((k < 256 ? (double)k : 256 + (double)k / 256) + 8) * EPS;
-}
+static double sum_bound(int64_t k) { return ((k < 256 ? (double)k : 256 + (double)k / 256) + 8) * EPS; }
 
 /* ---- matrix products */
 
-static void check_gemm(run *r)
-{
+static void check_gemm(run *r) {
     static const float factors[] = {0, 1, -0.5f};
     bool ta = pick(r, 0, 1), tb = pick(r, 0, 1);
     int64_t m = pick_size(r, 0, 130), n = pick_size(r, 0, 130), k = pick_size(r, 0, 513);
@@ -28,8 +23,7 @@ static void check_gemm(run *r)
     float *a = filled(r, matrix(r, ta ? k : m, ta ? m : k, lda), 1), *b = filled(r, matrix(r, tb ? n : k, tb ? k : n, ldb), 1);
     float *c = filled(r, matrix(r, m, n, ldc), 1), *old = same(r, c, m, n, ldc);
     if (beta == 0)
-        for (int64_t i = 0; i < m * n; i++)
-            c[i / n * ldc + i % n] = NAN; /* is not read */
+        for (int64_t i = 0; i < m * n; i++) c[i / n * ldc + i % n] = NAN; /* is not read */
     r->k->gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -44,8 +38,7 @@ static void check_gemm(run *r)
         }
 }
 
-static void check_linear(run *r)
-{
+static void check_linear(run *r) {
     int64_t m = pick_size(r, 0, 300), n = pick_size(r, 1, 130), k = pick_size(r, 0, 600), ldw, ldx = k + pick(r, 1, 3), ldy = n + pick(r, 1, 3);
     bool transposed = pick(r, 0, 1), add = pick(r, 0, 1), with_bias = pick(r, 0, 1);
     int act = (int)pick(r, 0, 2);
@@ -70,8 +63,7 @@ static void check_linear(run *r)
 }
 
 /* The same rows give the same bits whatever rows stand beside them and however many threads run. */
-static void check_linear_rows(run *r)
-{
+static void check_linear_rows(run *r) {
     int64_t m = pick(r, 100, 400), n = 96, k = 320;
     float *w = filled(r, matrix(r, n, k, k), 1), *x = filled(r, matrix(r, m, k, k), 1), *y = matrix(r, m, n, n), *z = matrix(r, m, n, n);
     tc_linear *l = r->k->linear_prepare(w, k, false, NULL, n, k, TC_ACT_GELU, false, m);
@@ -91,17 +83,14 @@ static void check_linear_rows(run *r)
 
 /* ---- rows */
 
-static void check_layernorm(run *r)
-{
+static void check_layernorm(run *r) {
     int64_t rows = pick_size(r, 0, 70), n = pick_size(r, 1, 600), ldx = n + pick(r, 0, 3), ldy = n + pick(r, 0, 3);
     bool in_place = pick(r, 0, 1), with_stats = pick(r, 0, 1);
-    if (in_place)
-        ldy = ldx;
+    if (in_place) ldy = ldx;
     float shift = pick(r, 0, 1) ? 100 : 0, eps = 1e-5f;
     float *x = filled(r, matrix(r, rows, n, ldx), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < n; j++)
-            x[i * ldx + j] += shift;
+        for (int64_t j = 0; j < n; j++) x[i * ldx + j] += shift;
     float *from = same(r, x, rows, n, ldx), *y = in_place ? x : matrix(r, rows, n, ldy), *stats = matrix(r, rows, 2, 2);
     r->k->layernorm(rows, n, x, ldx, w, b, eps, y, ldy, with_stats ? stats : NULL);
     for (int64_t i = 0; i < rows; i++) {
@@ -110,8 +99,7 @@ static void check_layernorm(run *r)
             mean += (double)from[i * ldx + j] / (double)n;
             size = fmax(size, fabs((double)from[i * ldx + j]));
         }
-        for (int64_t j = 0; j < n; j++)
-            square += pow((double)from[i * ldx + j] - mean, 2) / (double)n;
+        for (int64_t j = 0; j < n; j++) square += pow((double)from[i * ldx + j] - mean, 2) / (double)n;
         double rstd = 1 / sqrt(square + (double)eps);
         for (int64_t j = 0; j < n; j++) {
             double h = ((double)from[i * ldx + j] - mean) * rstd, want = h * (double)w[j] + (double)b[j];
@@ -126,8 +114,7 @@ static void check_layernorm(run *r)
     }
 }
 
-static void check_act(run *r)
-{
+static void check_act(run *r) {
     int kind = (int)pick(r, 0, 2);
     int64_t n = pick_size(r, 0, 600);
     double spread = pick(r, 0, 1) ? 1 : 12;
@@ -139,8 +126,7 @@ static void check_act(run *r)
     }
 }
 
-static void check_act_backward(run *r)
-{
+static void check_act_backward(run *r) {
     int kind = (int)pick(r, 0, 2);
     int64_t n = pick_size(r, 0, 600);
     float *x = filled(r, vector(r, n), pick(r, 0, 1) ? 1 : 12), *dy = filled(r, vector(r, n), 1), *from = same(r, dy, 1, n, n);
@@ -153,8 +139,7 @@ static void check_act_backward(run *r)
     }
 }
 
-static void check_bias_act(run *r)
-{
+static void check_bias_act(run *r) {
     int kind = (int)pick(r, 0, 2);
     int64_t rows = pick_size(r, 0, 50), n = pick_size(r, 1, 300);
     float *x = filled(r, matrix(r, rows, n, n), 2), *bias = filled(r, vector(r, n), 1), *from = same(r, x, rows, n, n);
@@ -164,13 +149,11 @@ static void check_bias_act(run *r)
         float sum = from[i] + bias[i % n];
         double want = act_double(kind, (double)sum);
         near(r, (double)y[i], want, 12 * EPS * fabs(want));
-        if (y != x)
-            near(r, (double)x[i], (double)sum, 0);
+        if (y != x) near(r, (double)x[i], (double)sum, 0);
     }
 }
 
-static void check_bias_backward(run *r)
-{
+static void check_bias_backward(run *r) {
     int64_t rows = pick_size(r, 0, 300), n = pick_size(r, 1, 300);
     float *dy = filled(r, matrix(r, rows, n, n), 1), *db = filled(r, vector(r, n), 1), *from = same(r, db, 1, n, n);
     r->k->bias_backward(rows, n, dy, db);
@@ -184,28 +167,23 @@ static void check_bias_backward(run *r)
     }
 }
 
-static void check_add(run *r)
-{
+static void check_add(run *r) {
     int64_t n = pick_size(r, 0, 600);
     float *a = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1), *from = same(r, a, 1, n, n), *from_b = same(r, b, 1, n, n);
     int64_t where = pick(r, 0, 2);
     float *y = where == 0 ? a : where == 1 ? b : vector(r, n);
     r->k->add(n, a, b, y);
-    for (int64_t i = 0; i < n; i++)
-        near(r, (double)y[i], (double)(from[i] + from_b[i]), 0);
+    for (int64_t i = 0; i < n; i++) near(r, (double)y[i], (double)(from[i] + from_b[i]), 0);
 }
 
-static void check_softmax(run *r)
-{
+static void check_softmax(run *r) {
     int64_t rows = pick_size(r, 0, 40), n = pick_size(r, 1, 600), ld = n + pick(r, 0, 3);
     float *x = filled(r, matrix(r, rows, n, ld), pick(r, 0, 1) ? 1 : 30), *from = same(r, x, rows, n, ld);
     r->k->softmax(rows, n, x, ld);
     for (int64_t i = 0; i < rows; i++) {
         double most = -INFINITY, sum = 0;
-        for (int64_t j = 0; j < n; j++)
-            most = fmax(most, (double)from[i * ld + j]);
-        for (int64_t j = 0; j < n; j++)
-            sum += exp((double)from[i * ld + j] - most);
+        for (int64_t j = 0; j < n; j++) most = fmax(most, (double)from[i * ld + j]);
+        for (int64_t j = 0; j < n; j++) sum += exp((double)from[i * ld + j] - most);
         for (int64_t j = 0; j < n; j++) {
             /* the difference from the maximum is rounded before the exponential, which multiplies the error by it */
             double z = (double)from[i * ld + j] - most, want = exp(z) / sum;
@@ -214,24 +192,19 @@ static void check_softmax(run *r)
     }
 }
 
-static void check_l2norm(run *r)
-{
+static void check_l2norm(run *r) {
     static const double spreads[] = {1, 1e-22, 1e18};
     int64_t rows = pick_size(r, 0, 40), n = pick_size(r, 1, 600);
     float *x = filled(r, matrix(r, rows, n, n), spreads[pick(r, 0, 2)]), *y = matrix(r, rows, n, n), *inverse = vector(r, rows);
     bool with_inverse = pick(r, 0, 1);
-    if (rows > 1)
-        memset(x, 0, (size_t)n * sizeof *x);
+    if (rows > 1) memset(x, 0, (size_t)n * sizeof *x);
     r->k->l2norm(rows, n, x, y, with_inverse ? inverse : NULL);
     for (int64_t i = 0; i < rows; i++) {
         double sum = 0;
-        for (int64_t j = 0; j < n; j++)
-            sum += (double)x[i * n + j] * (double)x[i * n + j];
+        for (int64_t j = 0; j < n; j++) sum += (double)x[i * n + j] * (double)x[i * n + j];
         double norm = fmax(sqrt(sum), 1e-12);
-        for (int64_t j = 0; j < n; j++)
-            near(r, (double)y[i * n + j], (double)x[i * n + j] / norm, 3 * EPS * fabs((double)x[i * n + j]) / norm);
-        if (with_inverse)
-            near(r, (double)inverse[i], 1 / norm, 2 * EPS / norm);
+        for (int64_t j = 0; j < n; j++) near(r, (double)y[i * n + j], (double)x[i * n + j] / norm, 3 * EPS * fabs((double)x[i * n + j]) / norm);
+        if (with_inverse) near(r, (double)inverse[i], 1 / norm, 2 * EPS / norm);
     }
 }
 
@@ -244,8 +217,7 @@ typedef struct attention_case {
     int64_t rows, keys, width;
 } attention_case;
 
-static void make_attention(run *r, attention_case *c)
-{
+static void make_attention(run *r, attention_case *c) {
     static const int dims[] = {64, 64, 32, 1, 5, 16, 33, 80, 300};
     bool large = pick(r, 0, 14) == 0, same_rows = pick(r, 0, 1);
     int nseq = (int)pick(r, 0, large ? 2 : 5);
@@ -270,19 +242,16 @@ static void make_attention(run *r, attention_case *c)
     c->lse = matrix(r, c->rows, c->a.heads, c->a.heads);
 }
 
-static void free_attention(attention_case *c)
-{
+static void free_attention(attention_case *c) {
     free(c->seq);
     free(c->q_row);
 }
 
 /* One query of one head in double. */
-static void attention_row(run *r, const attention_case *c, int s, int h, int64_t i)
-{
+static void attention_row(run *r, const attention_case *c, int s, int h, int64_t i) {
     const tc_attention *a = &c->a;
     int64_t row = a->q_row ? s : a->seq[s] + i, position = a->q_row ? a->q_row[s] : i, count = a->seq[s + 1] - a->seq[s];
-    if (a->causal && position + 1 < count)
-        count = position + 1;
+    if (a->causal && position + 1 < count) count = position + 1;
     double score[1024], most = -INFINITY, sum = 0, size = 0;
     for (int64_t j = 0; j < count; j++) {
         double dot = 0, terms = 0;
@@ -295,8 +264,7 @@ static void attention_row(run *r, const attention_case *c, int s, int h, int64_t
         most = fmax(most, score[j]);
         size = fmax(size, terms * (double)a->scale);
     }
-    for (int64_t j = 0; j < count; j++)
-        sum += exp(score[j] - most);
+    for (int64_t j = 0; j < count; j++) sum += exp(score[j] - most);
     /* a score's error is that of its sum; every probability errs relatively by it */
     double bound = 2 * sum_bound(a->dim) * size + sum_bound(count) + 16 * EPS;
     for (int d = 0; d < a->dim; d++) {
@@ -308,40 +276,32 @@ static void attention_row(run *r, const attention_case *c, int s, int h, int64_t
         }
         near(r, (double)c->out[row * (c->width + 1) + h * a->dim + d], want, bound * terms);
     }
-    if (count > 0)
-        near(r, (double)c->lse[row * a->heads + h], most + log(sum), bound + 4 * EPS * fabs(most + log(sum)));
+    if (count > 0) near(r, (double)c->lse[row * a->heads + h], most + log(sum), bound + 4 * EPS * fabs(most + log(sum)));
 }
 
-static void check_attention(run *r)
-{
+static void check_attention(run *r) {
     attention_case c;
     make_attention(r, &c);
     r->k->attention(&c.a, c.out, c.width + 1, c.lse);
     for (int s = 0; s < c.a.nseq; s++)
         for (int h = 0; h < c.a.heads; h++)
-            for (int64_t i = 0; i < (c.a.q_row ? 1 : c.seq[s + 1] - c.seq[s]); i++)
-                attention_row(r, &c, s, h, i);
+            for (int64_t i = 0; i < (c.a.q_row ? 1 : c.seq[s + 1] - c.seq[s]); i++) attention_row(r, &c, s, h, i);
     float *again = matrix(r, c.rows, c.width, c.width + 1);
     r->k->attention(&c.a, again, c.width + 1, NULL);
-    for (int64_t i = 0; i < c.rows; i++)
-        assert_memory_equal(again + i * (c.width + 1), c.out + i * (c.width + 1), (size_t)c.width * sizeof *again);
+    for (int64_t i = 0; i < c.rows; i++) assert_memory_equal(again + i * (c.width + 1), c.out + i * (c.width + 1), (size_t)c.width * sizeof *again);
     free_attention(&c);
 }
 
 /* Largest |got - want| against the largest |want|, at least 1, the size of the terms: sums mix terms of all sizes and may cancel. */
-static void near_block(run *r, const float *got, const float *want, int64_t rows, int64_t width, int64_t ld, double relative)
-{
+static void near_block(run *r, const float *got, const float *want, int64_t rows, int64_t width, int64_t ld, double relative) {
     double most = 1;
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < width; j++)
-            most = fmax(most, fabs((double)want[i * ld + j]));
+        for (int64_t j = 0; j < width; j++) most = fmax(most, fabs((double)want[i * ld + j]));
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < width; j++)
-            near(r, (double)got[i * ld + j], (double)want[i * ld + j], relative * most);
+        for (int64_t j = 0; j < width; j++) near(r, (double)got[i * ld + j], (double)want[i * ld + j], relative * most);
 }
 
-static void check_attention_backward(run *r)
-{
+static void check_attention_backward(run *r) {
     attention_case c;
     const tc_kern *ref = tc_kern_level(0);
     make_attention(r, &c);
@@ -363,8 +323,7 @@ static void check_attention_backward(run *r)
 
 /* ---- gradients of rows, against ref */
 
-static void check_layernorm_backward(run *r)
-{
+static void check_layernorm_backward(run *r) {
     int64_t rows = pick_size(r, 0, 200), n = pick_size(r, 1, 300);
     bool add_dx = pick(r, 0, 1);
     float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *dy = filled(r, matrix(r, rows, n, n), 1);
@@ -377,17 +336,14 @@ static void check_layernorm_backward(run *r)
     for (int64_t i = 0; i < rows; i++) {
         /* terms g, its mean and h mean(g h), each of up to about 3 sizes, times rstd */
         double size = 0;
-        for (int64_t j = 0; j < n; j++)
-            size = fmax(size, fabs((double)dy[i * n + j] * (double)w[j]) * (double)stats[2 * i + 1]);
-        for (int64_t j = 0; j < n; j++)
-            near(r, (double)dx[i * n + j], (double)wx[i * n + j], (40 + (double)n / 8) * EPS * (4 * size + 1));
+        for (int64_t j = 0; j < n; j++) size = fmax(size, fabs((double)dy[i * n + j] * (double)w[j]) * (double)stats[2 * i + 1]);
+        for (int64_t j = 0; j < n; j++) near(r, (double)dx[i * n + j], (double)wx[i * n + j], (40 + (double)n / 8) * EPS * (4 * size + 1));
     }
     near_block(r, dw, ww, 1, n, n, (double)(64 + rows / 64 + 8) * EPS * 4);
     near_block(r, db, wb, 1, n, n, (double)(64 + rows / 64 + 8) * EPS * 4);
 }
 
-static void check_l2norm_backward(run *r)
-{
+static void check_l2norm_backward(run *r) {
     int64_t rows = pick_size(r, 0, 40), n = pick_size(r, 1, 300);
     float *x = filled(r, matrix(r, rows, n, n), 1), *y = matrix(r, rows, n, n), *inverse = vector(r, rows);
     float *dy = filled(r, matrix(r, rows, n, n), 1), *dx = matrix(r, rows, n, n), *want = matrix(r, rows, n, n);
@@ -396,8 +352,7 @@ static void check_l2norm_backward(run *r)
     r->k->l2norm_backward(rows, n, y, inverse, dy, dx);
     for (int64_t i = 0; i < rows; i++) {
         double size = 0; /* of dy and of y (y . dy), |y| = 1 */
-        for (int64_t j = 0; j < n; j++)
-            size += fabs((double)dy[i * n + j]);
+        for (int64_t j = 0; j < n; j++) size += fabs((double)dy[i * n + j]);
         for (int64_t j = 0; j < n; j++)
             near(r, (double)dx[i * n + j], (double)want[i * n + j], (24 + (double)n / 8) * EPS * size * (double)inverse[i]);
     }
@@ -405,8 +360,7 @@ static void check_l2norm_backward(run *r)
 
 /* ---- losses, optimizer */
 
-static void check_softmax_xent(run *r)
-{
+static void check_softmax_xent(run *r) {
     int64_t rows = pick_size(r, 0, 100), n = pick_size(r, 1, 300), ldx = n + pick(r, 0, 3), ldq = n + pick(r, 0, 3), first;
     bool soft = pick(r, 0, 1) || rows > n;
     float *x = filled(r, matrix(r, rows, n, ldx), 10), *from = same(r, x, rows, n, ldx), *q = filled(r, matrix(r, rows, n, ldq), 3), scale = 0.25f;
@@ -415,10 +369,8 @@ static void check_softmax_xent(run *r)
     double got = r->k->softmax_xent(rows, n, x, ldx, soft ? q : NULL, ldq, first, scale), want = 0, size = 0;
     for (int64_t i = 0; i < rows; i++) {
         double most = -INFINITY, sum = 0;
-        for (int64_t j = 0; j < n; j++)
-            most = fmax(most, (double)from[i * ldx + j]);
-        for (int64_t j = 0; j < n; j++)
-            sum += exp((double)from[i * ldx + j] - most);
+        for (int64_t j = 0; j < n; j++) most = fmax(most, (double)from[i * ldx + j]);
+        for (int64_t j = 0; j < n; j++) sum += exp((double)from[i * ldx + j] - most);
         for (int64_t j = 0; j < n; j++) {
             double target = soft ? (double)q[i * ldq + j] : j == i + first ? 1 : 0, z = (double)from[i * ldx + j] - most, p = exp(z) / sum;
             want -= target * (z - log(sum));
@@ -429,8 +381,7 @@ static void check_softmax_xent(run *r)
     near(r, got, want, 8 * EPS * size);
 }
 
-static void check_dot(run *r)
-{
+static void check_dot(run *r) {
     int64_t n = pick(r, 0, 7) ? pick_size(r, 0, 600) : pick(r, 60000, 200000);
     float *x = filled(r, vector(r, n), 1), *y = filled(r, vector(r, n), 1);
     double want = 0, size = 0;
@@ -441,13 +392,11 @@ static void check_dot(run *r)
     near(r, r->k->dot(n, x, y), want, 1e-15 * (double)(n + 1) * size);
 }
 
-static void check_adamw(run *r)
-{
+static void check_adamw(run *r) {
     int64_t n = pick_size(r, 0, 600);
     double gscale = 0.7, lr = 1e-3, wd = 0.2, b1 = 0.9, b2 = 0.98, eps = 1e-6, c1 = 1 - pow(b1, 3), c2 = 1 - pow(b2, 3);
     float *p = filled(r, vector(r, n), 1), *g = filled(r, vector(r, n), 0.01), *m = filled(r, vector(r, n), 0.01), *v = filled(r, vector(r, n), 0.01);
-    for (int64_t i = 0; i < n; i++)
-        v[i] *= v[i];
+    for (int64_t i = 0; i < n; i++) v[i] *= v[i];
     float *p0 = same(r, p, 1, n, n), *m0 = same(r, m, 1, n, n), *v0 = same(r, v, 1, n, n);
     r->k->adamw(n, p, g, m, v, gscale, lr, wd, b1, b2, eps, c1, c2);
     for (int64_t i = 0; i < n; i++) {
@@ -491,8 +440,7 @@ static const struct kernel_case {
     {"adamw", check_adamw, 40, false, {AT(adamw)}},
 };
 
-static void run_level(int level)
-{
+static void run_level(int level) {
     const char *text = getenv("TINYCLIP_TEST_SEED");
     uint64_t seed = text ? strtoull(text, NULL, 10) : (uint64_t)(tc_now() * 1e6);
     const tc_kern *k = tc_kern_level(level);
@@ -512,55 +460,44 @@ static void run_level(int level)
     }
 }
 
-static void test_ref(void **state)
-{
+static void test_ref(void **state) {
     (void)state;
     run_level(0);
 }
 
-static void test_avx2(void **state)
-{
+static void test_avx2(void **state) {
     (void)state;
     run_level(1);
 }
 
-static void test_avx512(void **state)
-{
+static void test_avx512(void **state) {
     (void)state;
     run_level(2);
 }
 
 /* Every function pointer of the table, at every level: filled in, and covered by a case. */
-static void test_table_complete(void **state)
-{
+static void test_table_complete(void **state) {
     (void)state;
     for (size_t at = AT(gemm); at < sizeof(tc_kern); at += sizeof(void (*)(void))) {
         bool covered = false;
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-            for (int j = 0; j < 3; j++)
-                covered = covered || cases[i].covers[j] == at;
-        if (!covered)
-            fail_msg("the entry %zu bytes into tc_kern has no case", at);
+            for (int j = 0; j < 3; j++) covered = covered || cases[i].covers[j] == at;
+        if (!covered) fail_msg("the entry %zu bytes into tc_kern has no case", at);
         for (int level = 0; level < 3; level++) {
             void (*entry)(void) = NULL;
-            if (tc_kern_level(level))
-                memcpy(&entry, (const char *)tc_kern_level(level) + at, sizeof entry);
-            if (tc_kern_level(level) && !entry)
-                fail_msg("level %d has no entry %zu bytes into tc_kern", level, at);
+            if (tc_kern_level(level)) memcpy(&entry, (const char *)tc_kern_level(level) + at, sizeof entry);
+            if (tc_kern_level(level) && !entry) fail_msg("level %d has no entry %zu bytes into tc_kern", level, at);
         }
     }
 }
 
-static void test_level_names(void **state)
-{
+static void test_level_names(void **state) {
     (void)state;
     const char *cap = getenv("TINYCLIP_CPU");
     assert_string_equal(tc_kern_get()->name, tc_cpu_level());
     assert_string_equal(tc_kern_level(0)->name, "ref");
-    if (cap && strcmp(cap, "ref") == 0)
-        assert_null(tc_kern_level(1));
-    if (cap && strcmp(cap, "avx2") == 0)
-        assert_null(tc_kern_level(2));
+    if (cap && strcmp(cap, "ref") == 0) assert_null(tc_kern_level(1));
+    if (cap && strcmp(cap, "avx2") == 0) assert_null(tc_kern_level(2));
     assert_null(tc_kern_level(-1));
     assert_null(tc_kern_level(3));
     assert_true(tc_kern_measure_peak(0.01) > 0);

@@ -33,17 +33,14 @@ struct problem {
 
 static tc_rng rng;
 
-static double *random_numbers(int64_t n)
-{
+static double *random_numbers(int64_t n) {
     double *x = tc_new((size_t)n, sizeof *x);
     assert_non_null(x);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = tc_rng_normal(&rng);
+    for (int64_t i = 0; i < n; i++) x[i] = tc_rng_normal(&rng);
     return x;
 }
 
-static problem *make(double (*value)(const problem *), int inputs, const int64_t *counts, int64_t outputs)
-{
+static problem *make(double (*value)(const problem *), int inputs, const int64_t *counts, int64_t outputs) {
     problem *p = tc_new(1, sizeof *p);
     assert_non_null(p);
     assert_true(outputs <= MOST);
@@ -54,22 +51,18 @@ static problem *make(double (*value)(const problem *), int inputs, const int64_t
         p->grad[i] = tc_new((size_t)counts[i], sizeof(double));
         assert_non_null(p->grad[i]);
     }
-    for (int64_t i = 0; i < outputs; i++)
-        p->weight[i] = tc_rng_normal(&rng);
+    for (int64_t i = 0; i < outputs; i++) p->weight[i] = tc_rng_normal(&rng);
     return p;
 }
 
-static double weighted(const double *out, const double *weight, int64_t n)
-{
+static double weighted(const double *out, const double *weight, int64_t n) {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += out[i] * weight[i];
+    for (int64_t i = 0; i < n; i++) sum += out[i] * weight[i];
     return sum;
 }
 
 /* The length of the difference over the length of the numeric gradient. */
-static void compare(problem *p, const char *name)
-{
+static void compare(problem *p, const char *name) {
     for (int i = 0; i < 4; i++) {
         double error = 0, size = 0;
         for (int64_t j = 0; j < p->count[i]; j++) {
@@ -82,8 +75,7 @@ static void compare(problem *p, const char *name)
             error += (slope - p->grad[i][j]) * (slope - p->grad[i][j]);
             size += slope * slope;
         }
-        if (!(sqrt(error) <= 1e-6 * sqrt(size)))
-            fail_msg("%s: gradient of input %d has relative error %.3g", name, i, sqrt(error / size));
+        if (!(sqrt(error) <= 1e-6 * sqrt(size))) fail_msg("%s: gradient of input %d has relative error %.3g", name, i, sqrt(error / size));
     }
     for (int i = 0; i < 4; i++) {
         free(p->in[i]);
@@ -92,15 +84,13 @@ static void compare(problem *p, const char *name)
     free(p);
 }
 
-static double layernorm_value(const problem *p)
-{
+static double layernorm_value(const problem *p) {
     double out[MOST];
     tc_kern_get()->layernorm(p->rows, p->n, p->in[0], p->n, p->in[1], p->in[2], 1e-5, out, p->n, NULL);
     return weighted(out, p->weight, p->rows * p->n);
 }
 
-static void test_layernorm(void **state)
-{
+static void test_layernorm(void **state) {
     (void)state;
     for (int64_t n = 3; n <= 21; n += 6) {
         int64_t rows = 70, counts[] = {rows * n, n, n};
@@ -113,37 +103,29 @@ static void test_layernorm(void **state)
 }
 
 /* dw and db are added to what is there, dx if asked for. */
-static void test_layernorm_adds(void **state)
-{
+static void test_layernorm_adds(void **state) {
     (void)state;
     enum { ROWS = 5, N = 7 };
     double *x = random_numbers(ROWS * N), *w = random_numbers(N), *dy = random_numbers(ROWS * N), y[ROWS * N], stats[2 * ROWS];
     double dx[2][ROWS * N] = {{0}}, dw[2][N] = {{0}}, db[2][N] = {{0}};
     tc_kern_get()->layernorm(ROWS, N, x, N, w, w, 1e-5, y, N, stats);
-    for (int i = 0; i < ROWS * N; i++)
-        dx[1][i] = 3;
-    for (int i = 0; i < N; i++)
-        dw[1][i] = db[1][i] = 2;
-    for (int a = 0; a < 2; a++)
-        tc_kern_get()->layernorm_backward(ROWS, N, x, w, stats, dy, dx[a], a == 1, dw[a], db[a]);
-    for (int i = 0; i < ROWS * N; i++)
-        assert_true(fabs(dx[1][i] - dx[0][i] - 3) < 1e-12);
-    for (int i = 0; i < N; i++)
-        assert_true(fabs(dw[1][i] - dw[0][i] - 2) < 1e-12 && fabs(db[1][i] - db[0][i] - 2) < 1e-12);
+    for (int i = 0; i < ROWS * N; i++) dx[1][i] = 3;
+    for (int i = 0; i < N; i++) dw[1][i] = db[1][i] = 2;
+    for (int a = 0; a < 2; a++) tc_kern_get()->layernorm_backward(ROWS, N, x, w, stats, dy, dx[a], a == 1, dw[a], db[a]);
+    for (int i = 0; i < ROWS * N; i++) assert_true(fabs(dx[1][i] - dx[0][i] - 3) < 1e-12);
+    for (int i = 0; i < N; i++) assert_true(fabs(dw[1][i] - dw[0][i] - 2) < 1e-12 && fabs(db[1][i] - db[0][i] - 2) < 1e-12);
     free(x);
     free(w);
     free(dy);
 }
 
-static double act_value(const problem *p)
-{
+static double act_value(const problem *p) {
     double out[MOST];
     tc_kern_get()->act(p->kind, p->n, p->in[0], out);
     return weighted(out, p->weight, p->n);
 }
 
-static void test_act(void **state)
-{
+static void test_act(void **state) {
     (void)state;
     for (int kind = TC_ACT_NONE; kind <= TC_ACT_QUICK_GELU; kind++) {
         int64_t n = 300;
@@ -154,16 +136,14 @@ static void test_act(void **state)
     }
 }
 
-static double bias_value(const problem *p)
-{
+static double bias_value(const problem *p) {
     double x[MOST], out[MOST];
     memcpy(x, p->in[0], (size_t)p->count[0] * sizeof *x);
     tc_kern_get()->bias_act(p->kind, p->rows, p->n, x, p->in[1], out);
     return weighted(out, p->weight, p->rows * p->n);
 }
 
-static void test_bias_act(void **state)
-{
+static void test_bias_act(void **state) {
     (void)state;
     for (int kind = TC_ACT_NONE; kind <= TC_ACT_QUICK_GELU; kind++) {
         int64_t rows = 67, n = 9, counts[] = {rows * n, n};
@@ -177,15 +157,13 @@ static void test_bias_act(void **state)
     }
 }
 
-static double l2norm_value(const problem *p)
-{
+static double l2norm_value(const problem *p) {
     double out[MOST];
     tc_kern_get()->l2norm(p->rows, p->n, p->in[0], out, NULL);
     return weighted(out, p->weight, p->rows * p->n);
 }
 
-static void test_l2norm(void **state)
-{
+static void test_l2norm(void **state) {
     (void)state;
     int64_t rows = 6, n = 11, count = rows * n;
     problem *p = make(l2norm_value, 1, &count, count);
@@ -195,8 +173,7 @@ static void test_l2norm(void **state)
     compare(p, "l2norm");
 }
 
-static double attention_value(const problem *p)
-{
+static double attention_value(const problem *p) {
     double out[MOST];
     tc_attention a = p->attention;
     a.q = p->in[0], a.k = p->in[1], a.v = p->in[2];
@@ -204,32 +181,40 @@ static double attention_value(const problem *p)
     return weighted(out, p->weight, p->count[0]);
 }
 
-static void test_attention(void **state)
-{
+static void test_attention(void **state) {
     (void)state;
     static const int32_t seq[] = {0, 4, 4, 5, 12}, q_row[] = {2, 0, 0, 3};
     for (int kind = 0; kind < 4; kind++) {
         int heads = 2, dim = 5;
         int64_t width = heads * dim, rows = kind & 1 ? 4 : 12, counts[] = {rows * width, 12 * width, 12 * width};
         problem *p = make(attention_value, 3, counts, rows * width);
-        p->attention = (tc_attention){.heads = heads, .dim = dim, .nseq = 4, .seq = seq, .q_row = kind & 1 ? q_row : NULL, .causal = kind & 2,
-                                      .scale = 0.6, .ldq = width, .ldk = width, .ldv = width, .q = p->in[0], .k = p->in[1], .v = p->in[2]};
+        p->attention = (tc_attention){.heads = heads,
+                                      .dim = dim,
+                                      .nseq = 4,
+                                      .seq = seq,
+                                      .q_row = kind & 1 ? q_row : NULL,
+                                      .causal = kind & 2,
+                                      .scale = 0.6,
+                                      .ldq = width,
+                                      .ldk = width,
+                                      .ldv = width,
+                                      .q = p->in[0],
+                                      .k = p->in[1],
+                                      .v = p->in[2]};
         tc_kern_get()->attention(&p->attention, p->out, width, p->room);
         tc_kern_get()->attention_backward(&p->attention, p->out, width, p->room, p->weight, width, p->grad[0], p->grad[1], p->grad[2]);
         compare(p, "attention");
     }
 }
 
-static double xent_value(const problem *p)
-{
+static double xent_value(const problem *p) {
     double x[MOST], q[MOST];
     memcpy(x, p->in[0], (size_t)p->count[0] * sizeof *x);
     memcpy(q, p->room, (size_t)p->count[0] * sizeof *q);
     return 0.25 * tc_kern_get()->softmax_xent(p->rows, p->n, x, p->n, p->soft ? q : NULL, p->n, 2, 1);
 }
 
-static void test_softmax_xent(void **state)
-{
+static void test_softmax_xent(void **state) {
     (void)state;
     for (int soft = 0; soft < 2; soft++) {
         int64_t rows = 5, n = 8, count = rows * n;
@@ -243,10 +228,9 @@ static void test_softmax_xent(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_layernorm_adds), cmocka_unit_test(test_act),       cmocka_unit_test(test_bias_act),
+        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_layernorm_adds), cmocka_unit_test(test_act),          cmocka_unit_test(test_bias_act),
         cmocka_unit_test(test_l2norm),    cmocka_unit_test(test_attention),      cmocka_unit_test(test_softmax_xent),
     };
     rng = tc_rng_make(7, 0, 0);

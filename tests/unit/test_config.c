@@ -32,9 +32,9 @@ static const char *const WITH_EOS =
 
 #define VISION "\"vision_cfg\": {\"image_size\": 16, \"layers\": 1, \"width\": 8, \"head_width\": 4, \"patch_size\": 4}"
 #define TEXT "\"text_cfg\": {\"width\": 8, \"heads\": 2, \"layers\": 1}"
-#define HF_VISION(extra)                                                                                                                             \
+#define HF_VISION(extra) \
     "\"vision_config\": {\"hidden_size\": 8, \"num_attention_heads\": 2, \"num_hidden_layers\": 1, \"intermediate_size\": 8" extra "}"
-#define HF_TEXT(extra)                                                                                                                               \
+#define HF_TEXT(extra) \
     "\"text_config\": {\"hidden_size\": 8, \"num_attention_heads\": 2, \"num_hidden_layers\": 1, \"intermediate_size\": 8" extra "}"
 
 static const struct {

@@ -53,7 +53,9 @@ static void test_records(void **state) {
         {"\"a\r\nb\",c", "a\r\nb|c"},
         {"a\"b\",c", "a\"b\"|c"},
         {"\"a\"x,b\nc,d", "!a|b/c|d"},
-        {"\xef\xbb\xbf" "a,b", "a|b"},
+        {"\xef\xbb\xbf"
+         "a,b",
+         "a|b"},
         {"\xef\xbb\xbf\"a\",b", "a|b"},
         {"a\tb,c\n1\t2,3", "a|b,c/1|2,3"},
         {"a,b\n1\t2,3", "a|b/1\t2|3"},
@@ -126,7 +128,9 @@ static void expect_rows(const char *text, const char *expected, const char *skip
 static void test_rows(void **state) {
     (void)state;
     expect_rows("filepath,caption\na.png,one\n\"b,c.png\",\"two, three\"\n", "a.png=one/b,c.png=two, three", "");
-    expect_rows("\xef\xbb\xbf" "Caption,Image\r\none,a.png\r\n", "a.png=one", "");
+    expect_rows("\xef\xbb\xbf"
+                "Caption,Image\r\none,a.png\r\n",
+                "a.png=one", "");
     expect_rows("filepath\ttitle\na.png\tone, two\n", "a.png=one, two", "");
     expect_rows("id,text,filename,extra\n1,one,a.png,x\n", "a.png=one", "");
     expect_rows("title,caption,path\nt,c,a.png\n", "a.png=c", "");

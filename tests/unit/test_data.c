@@ -281,9 +281,8 @@ static void test_idx_refused(void **state) {
         uint8_t value;
         const char *message;
     } changes[] = {
-        {0, 1, "not an IDX file"}, {2, 0x0d, "IDX type 0x0d"}, {3, 2, "with 2 axes"},      {7, 0, "length 0"},
-        {15, 0, "length 0"},       {7, 6, "cut short"},        {5, 0xff, "cut short"},     {8, 0xff, "more than"},
-        {12, 0xff, "more than"},   {4, 0xff, "more than"},
+        {0, 1, "not an IDX file"}, {2, 0x0d, "IDX type 0x0d"}, {3, 2, "with 2 axes"},  {7, 0, "length 0"},      {15, 0, "length 0"},
+        {7, 6, "cut short"},       {5, 0xff, "cut short"},     {8, 0xff, "more than"}, {12, 0xff, "more than"}, {4, 0xff, "more than"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         fill_images(images);

@@ -119,8 +119,8 @@ static bool embed_image(fixture *f, const tc_data *d, int64_t i, float *out) {
 
 static void test_template(void **state) {
     (void)state;
-    const char *cases[][3] = {{"a {}.", "cat", "a cat."}, {"{}", "x", "x"}, {"{}{}", "ab", "abab"}, {"none", "x", "none"},
-                               {"{ {} }", "{}", "{ {} }"}, {"", "x", ""}};
+    const char *cases[][3] = {{"a {}.", "cat", "a cat."}, {"{}", "x", "x"},           {"{}{}", "ab", "abab"},
+                              {"none", "x", "none"},      {"{ {} }", "{}", "{ {} }"}, {"", "x", ""}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = tc_template_fill(cases[i][0], cases[i][1]);
         assert_string_equal(text, cases[i][2]);
@@ -180,7 +180,7 @@ static void test_weights(void **state) {
         tc_error err;
         assert_int_equal(tc_zeroshot_weights(f->session, f->model, f->tokenizer, names, classes, forms, n, weights, &cut, &err), TC_OK);
         assert_int_equal(cut, 0);
-        for (int c = 0; c < classes; c += classes > 10 ? 33 : 1) {
+        for (int c = 0; c<classes; c += classes> 10 ? 33 : 1) {
             plain_weights(f, names[c], forms, n, want);
             /* Sums of up to 600 unit rows in another order of f32 operations: a few units in the last place of 1. */
             for (int i = 0; i < DIM; i++) assert_true(fabs((double)weights[c * DIM + i] - (double)want[i]) < 64 * 1.2e-7);
@@ -264,8 +264,8 @@ static void test_retrieval(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_template),  cmocka_unit_test(test_selection),        cmocka_unit_test(test_weights),
-                                       cmocka_unit_test(test_zeroshot),  cmocka_unit_test(test_zeroshot_refuses), cmocka_unit_test(test_retrieval)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_template), cmocka_unit_test(test_selection),        cmocka_unit_test(test_weights),
+                                       cmocka_unit_test(test_zeroshot), cmocka_unit_test(test_zeroshot_refuses), cmocka_unit_test(test_retrieval)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, setup, teardown);
 }

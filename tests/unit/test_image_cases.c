@@ -522,8 +522,8 @@ static void test_orientation_damaged(void **state) {
     for (int kind = 0; kind < 32; kind++) {
         tc_buf b = {0}, extra = {0}, exif = {0};
         put_exif(&exif, false, kind == 30 ? 0 : kind == 31 ? 9 : 6);
-        if (kind < 20) exif.size = (size_t)kind; /* cut before the value */
-        if (kind >= 20 && kind < 24) memset(exif.data + 4, 0xff, (size_t)(kind - 19)); /* the directory's offset */
+        if (kind < 20) exif.size = (size_t)kind;                                             /* cut before the value */
+        if (kind >= 20 && kind < 24) memset(exif.data + 4, 0xff, (size_t)(kind - 19));       /* the directory's offset */
         if (kind >= 24 && kind < 28) exif.data[12] = (char)(kind - 23 == 3 ? 7 : kind - 17); /* types without an integer */
         if (kind == 28) exif.data[0] = 'X';
         if (kind == 29) exif.data[10] = 0x13; /* another tag */
@@ -539,11 +539,21 @@ static void test_orientation_damaged(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_huge_headers),     cmocka_unit_test(test_empty_sides),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_thin_images),      cmocka_unit_test(test_no_image),            cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped),          cmocka_unit_test(test_jpeg_missing_parts),  cmocka_unit_test(test_jpeg_harmless),
-        cmocka_unit_test(test_jpeg_scans),       cmocka_unit_test(test_jpeg_sampling),       cmocka_unit_test(test_jpeg_cmyk),
-        cmocka_unit_test(test_jpeg_unsupported), cmocka_unit_test(test_orientation),         cmocka_unit_test(test_orientation_formats),
+        cmocka_unit_test(test_huge_headers),
+        cmocka_unit_test(test_empty_sides),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_thin_images),
+        cmocka_unit_test(test_no_image),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_flipped),
+        cmocka_unit_test(test_jpeg_missing_parts),
+        cmocka_unit_test(test_jpeg_harmless),
+        cmocka_unit_test(test_jpeg_scans),
+        cmocka_unit_test(test_jpeg_sampling),
+        cmocka_unit_test(test_jpeg_cmyk),
+        cmocka_unit_test(test_jpeg_unsupported),
+        cmocka_unit_test(test_orientation),
+        cmocka_unit_test(test_orientation_formats),
         cmocka_unit_test(test_orientation_damaged),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -68,8 +68,13 @@ static void check_png(int depth, int type, int interlace) {
     png_file(&b, rows, W, H, depth, type, interlace, &extra);
     tc_image im = accepted(what, &b);
     bool gray_alpha16 = type == 4 && depth == 16; /* becomes RGBA */
-    tc_mode mode = type == 3 ? TC_MODE_P : type == 2 ? TC_MODE_RGB : type == 6 || gray_alpha16 ? TC_MODE_RGBA : type == 4 ? TC_MODE_LA
-                 : depth == 16 ? TC_MODE_I16 : depth == 1 ? TC_MODE_1 : TC_MODE_L;
+    tc_mode mode = type == 3                   ? TC_MODE_P
+                   : type == 2                 ? TC_MODE_RGB
+                   : type == 6 || gray_alpha16 ? TC_MODE_RGBA
+                   : type == 4                 ? TC_MODE_LA
+                   : depth == 16               ? TC_MODE_I16
+                   : depth == 1                ? TC_MODE_1
+                                               : TC_MODE_L;
     assert_int_equal(im.mode, mode);
     assert_true(im.width == W && im.height == H && !im.has_transparency);
     for (size_t i = 0; i < W * H; i++)
@@ -134,8 +139,7 @@ static void check_transparency(const char *what, int depth, int type, const char
 static void test_png_transparency(void **state) {
     (void)state;
     /* (10*128 + 255*127 + 127) / 255 = 132 for alpha 128 over white */
-    check_transparency("palette", 8, 3, "\0\1\2", 3, "\x80\x00", 2, "\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20",
-                       "\x84\x85\x85\xff\xff\xff\x1e\x1f\x20");
+    check_transparency("palette", 8, 3, "\0\1\2", 3, "\x80\x00", 2, "\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20", "\x84\x85\x85\xff\xff\xff\x1e\x1f\x20");
     check_transparency("gray", 8, 0, "\5\6", 2, "\0\5", 2, "\5\5\5\6\6\6", "\xff\xff\xff\6\6\6");
     check_transparency("gray of 1 bit", 1, 0, "\x80", 2, "\0\1", 2, "\xff\xff\xff\0\0\0", "\xff\xff\xff\0\0\0");
     check_transparency("gray of 1 bit, black", 1, 0, "\x80", 2, "\0\0", 2, "\xff\xff\xff\0\0\0", "\xff\xff\xff\xff\xff\xff");
@@ -400,10 +404,10 @@ static void test_bmp_colors(void **state) {
     } kinds[] = {
         {24, 0, "", "\3\2\1", "\1\2\3"},
         {32, 0, "", "\3\2\1\x80", "\1\2\3"},
-        {16, 0, "", "\x1f\x04", "\x08\0\xff"},                                             /* 5 bits each: 1, 0, 31 */
-        {16, 3, "\0\xf8\0\0\xe0\7\0\0\x1f\0\0\0", "\xe0\xff", "\xff\xff\0"},               /* 5, 6, 5 bits */
-        {32, 3, "\0\0\xff\0\0\xff\0\0\xff\0\0\0", "\3\2\1\x80", "\1\2\3"},                 /* blue first */
-        {32, 3, "\0\0\0\xff\0\0\xff\0\0\xff\0\0", "\x80\3\2\1", "\1\2\3"},                 /* red last */
+        {16, 0, "", "\x1f\x04", "\x08\0\xff"},                               /* 5 bits each: 1, 0, 31 */
+        {16, 3, "\0\xf8\0\0\xe0\7\0\0\x1f\0\0\0", "\xe0\xff", "\xff\xff\0"}, /* 5, 6, 5 bits */
+        {32, 3, "\0\0\xff\0\0\xff\0\0\xff\0\0\0", "\3\2\1\x80", "\1\2\3"},   /* blue first */
+        {32, 3, "\0\0\0\xff\0\0\xff\0\0\xff\0\0", "\x80\3\2\1", "\1\2\3"},   /* red last */
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         for (int top_down = 0; top_down < 2; top_down++) {

@@ -33,8 +33,15 @@ static void fixture_open(fixture *f) {
     o.templates = scratch_text(f->dir, "t", "a {}\nthe {}\none {} there\n{}!\n");
     assert_int_equal(tc_data_open(&f->data, spec, &o, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_create(&f->tokenizer, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
-    f->o = (tc_loader_options){.data = f->data, .tokenizer = f->tokenizer, .preprocess = tc_preprocess_default(SIDE), .context = CONTEXT,
-                               .batch = BATCH, .workers = 1, .seed = 5, .crop_scale_min = 0.5, .flip = true};
+    f->o = (tc_loader_options){.data = f->data,
+                               .tokenizer = f->tokenizer,
+                               .preprocess = tc_preprocess_default(SIDE),
+                               .context = CONTEXT,
+                               .batch = BATCH,
+                               .workers = 1,
+                               .seed = 5,
+                               .crop_scale_min = 0.5,
+                               .flip = true};
 }
 
 static void fixture_close(fixture *f) {
@@ -188,8 +195,14 @@ static void folder_open(fixture *f, int good, int bad) {
     }
     assert_int_equal(tc_data_open(&f->data, f->dir, NULL, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_create(&f->tokenizer, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
-    f->o = (tc_loader_options){.data = f->data, .tokenizer = f->tokenizer, .preprocess = tc_preprocess_default(SIDE), .context = CONTEXT, .batch = 4,
-                               .workers = 3, .seed = 9, .crop_scale_min = 1};
+    f->o = (tc_loader_options){.data = f->data,
+                               .tokenizer = f->tokenizer,
+                               .preprocess = tc_preprocess_default(SIDE),
+                               .context = CONTEXT,
+                               .batch = 4,
+                               .workers = 3,
+                               .seed = 9,
+                               .crop_scale_min = 1};
 }
 
 static void test_bad_samples_are_skipped(void **state) {
@@ -284,10 +297,14 @@ static void test_arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_workers_do_not_matter), cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_epochs),                cmocka_unit_test(test_contents),
-        cmocka_unit_test(test_bad_samples_are_skipped), cmocka_unit_test(test_all_bad_is_an_error),
-        cmocka_unit_test(test_closing_early),         cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_workers_do_not_matter),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_bad_samples_are_skipped),
+        cmocka_unit_test(test_all_bad_is_an_error),
+        cmocka_unit_test(test_closing_early),
+        cmocka_unit_test(test_arguments),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,8 +392,7 @@ static void test_augment_plain(void **state) {
         augment_once(&im, seed, 1, true, out);
         bool flipped = memcmp(out, plain, sizeof out) != 0;
         flips += flipped;
-        for (int i = 0; flipped && i < SIDE * SIDE; i++)
-            assert_memory_equal(out + 3 * i, plain + 3 * (i / SIDE * SIDE + SIDE - 1 - i % SIDE), 3);
+        for (int i = 0; flipped && i < SIDE * SIDE; i++) assert_memory_equal(out + 3 * i, plain + 3 * (i / SIDE * SIDE + SIDE - 1 - i % SIDE), 3);
     }
     assert_true(flips > 0 && flips < 20);
 }
@@ -411,11 +410,21 @@ static void test_augment_strip(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resize_definition), cmocka_unit_test(test_resize_part),   cmocka_unit_test(test_resize_arguments),
-        cmocka_unit_test(test_crop_offsets),      cmocka_unit_test(test_crop_padding),  cmocka_unit_test(test_resize_and_crop),
-        cmocka_unit_test(test_nearest),           cmocka_unit_test(test_alpha),         cmocka_unit_test(test_gray16),
-        cmocka_unit_test(test_cmyk),              cmocka_unit_test(test_normalise),     cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_files),             cmocka_unit_test(test_augment_boxes), cmocka_unit_test(test_augment_plain),
+        cmocka_unit_test(test_resize_definition),
+        cmocka_unit_test(test_resize_part),
+        cmocka_unit_test(test_resize_arguments),
+        cmocka_unit_test(test_crop_offsets),
+        cmocka_unit_test(test_crop_padding),
+        cmocka_unit_test(test_resize_and_crop),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_alpha),
+        cmocka_unit_test(test_gray16),
+        cmocka_unit_test(test_cmyk),
+        cmocka_unit_test(test_normalise),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_augment_boxes),
+        cmocka_unit_test(test_augment_plain),
         cmocka_unit_test(test_augment_strip),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -103,9 +103,9 @@ static void invalid_bytes_become_replacement_characters(void **state) {
     fixture *f = *state;
     static const char *const same[][2] = {
         {"a\xFFz", "a\uFFFDz"},
-        {"a\xE2\x82z", "a\uFFFDz"},                         /* cut short: one character */
-        {"a\xED\xA0\x80z", "a\uFFFD\uFFFD\uFFFDz"},         /* surrogate */
-        {"a\xC0\x80z", "a\uFFFD\uFFFDz"},                   /* overlong */
+        {"a\xE2\x82z", "a\uFFFDz"},                           /* cut short: one character */
+        {"a\xED\xA0\x80z", "a\uFFFD\uFFFD\uFFFDz"},           /* surrogate */
+        {"a\xC0\x80z", "a\uFFFD\uFFFDz"},                     /* overlong */
         {"a\xF4\x90\x80\x80z", "a\uFFFD\uFFFD\uFFFD\uFFFDz"}, /* past U+10FFFF */
         {"a\xF0\x9F\x98", "a\uFFFD"},
     };
@@ -233,8 +233,7 @@ static void endless_repairs_are_cut_off(void **state) {
 
 /* ---- vocabularies */
 
-#define GOOD_VOCAB                                                                                                            \
-    "{\"a\":0,\"b\":1,\"c\":2,\"a</w>\":3,\"b</w>\":4,\"c</w>\":5,\"ab\":6,\"abc</w>\":7,\"<|startoftext|>\":8,\"<|endoftext|>\":9}"
+#define GOOD_VOCAB "{\"a\":0,\"b\":1,\"c\":2,\"a</w>\":3,\"b</w>\":4,\"c</w>\":5,\"ab\":6,\"abc</w>\":7,\"<|startoftext|>\":8,\"<|endoftext|>\":9}"
 #define GOOD_MERGES "#version: 0.2\na b\nab c</w>\n"
 
 static void write_text(const char *dir, const char *name, const char *text) {
@@ -252,8 +251,8 @@ static void small_vocabulary(void **state) {
     assert_int_equal(tc_tokenizer_size(t), 10);
     assert_ids(t, "ABC", 3, (const int32_t[]){8, 7, 9}, 9);
     assert_ids(t, "abca", 5, (const int32_t[]){8, 6, 2, 3, 9}, 9);
-    assert_ids(t, "ab", 4, (const int32_t[]){8, 0, 4, 9}, 9);      /* "a" and "b</w>" do not merge */
-    assert_ids(t, "az", 4, (const int32_t[]){8, 0, 9, 9}, 9);      /* unknown: the end id, as transformers has it */
+    assert_ids(t, "ab", 4, (const int32_t[]){8, 0, 4, 9}, 9); /* "a" and "b</w>" do not merge */
+    assert_ids(t, "az", 4, (const int32_t[]){8, 0, 9, 9}, 9); /* unknown: the end id, as transformers has it */
     tc_tokenizer_close(&t);
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
     assert_ids(t, "<start_of_text>abc", 4, (const int32_t[]){8, 8, 7, 9}, 0);

@@ -38,7 +38,4 @@ const tc_kern tc_kern_avx512 = {
     .adamw = adamw,
 };
 
-double tc_avx512_peak(int64_t count)
-{
-    return tile_peak(count);
-}
+double tc_avx512_peak(int64_t count) { return tile_peak(count); }

@@ -8,15 +8,9 @@
 
 enum { GROUP = 64 / TILE_ROWS * TILE_ROWS }; /* queries of a group */
 
-static inline int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static inline int64_t whole(int64_t n, int64_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
+static inline int64_t whole(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 /* One sequence and head. */
 typedef struct head {
@@ -25,27 +19,23 @@ typedef struct head {
     int64_t position; /* of the first query within the sequence */
 } head;
 
-static head head_of(const tc_attention *a, int s, int h)
-{
+static head head_of(const tc_attention *a, int s, int h) {
     int64_t first = a->seq[s], at = (int64_t)h * a->dim, row = a->q_row ? s : first;
     int64_t length = a->seq[s + 1] - first;
-    return (head){a->q + row * a->ldq + at, a->k + first * a->ldk + at, a->v + first * a->ldv + at, a->q_row ? 1 : length, length,
+    return (head){a->q + row * a->ldq + at,  a->k + first * a->ldk + at, a->v + first * a->ldv + at, a->q_row ? 1 : length, length,
                   a->q_row ? a->q_row[s] : 0};
 }
 
 /* How many of `count` keys from `first` on the query at `position` sees. */
-static int64_t visible(const tc_attention *a, int64_t position, int64_t first, int64_t count)
-{
+static int64_t visible(const tc_attention *a, int64_t position, int64_t first, int64_t count) {
     int64_t seen = a->causal ? position + 1 - first : count;
     return seen < 0 ? 0 : at_most(seen, count);
 }
 
 /* x itself if its rows hold whole panels, else a copy padded with zeros. *ld is its row distance. */
-static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_t dim, float *copy, int64_t *ld)
-{
+static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_t dim, float *copy, int64_t *ld) {
     *ld = ldx;
-    if (dim % COLS == 0)
-        return x;
+    if (dim % COLS == 0) return x;
     *ld = whole(dim, COLS);
     for (int64_t i = 0; i < rows; i++) {
         memcpy(copy + i * *ld, x + i * ldx, (size_t)dim * sizeof *x);
@@ -56,10 +46,8 @@ static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_
 
 /* out [rows,width] (+)= rows `row`.. of the left operand times right [k, whole panels of width] */
 static void product(const left_blocks *left, int64_t row, int rows, const float *right, int64_t ld_right, int64_t panel_step, int64_t width,
-                    float *out, int64_t ld_out, bool add_out)
-{
-    for (int64_t c = 0; c < width; c += COLS)
-        left_multiply(left, row, rows, right + c / COLS * panel_step, ld_right, out + c, ld_out, add_out);
+                    float *out, int64_t ld_out, bool add_out) {
+    for (int64_t c = 0; c < width; c += COLS) left_multiply(left, row, rows, right + c / COLS * panel_step, ld_right, out + c, ld_out, add_out);
 }
 
 typedef struct attention_room {
@@ -68,16 +56,14 @@ typedef struct attention_room {
 } attention_room;
 
 /* The next n floats of `base`, NULL if only the size is counted. */
-static float *take(float *base, int64_t *used, int64_t n)
-{
+static float *take(float *base, int64_t *used, int64_t n) {
     float *p = base ? base + *used : NULL;
     *used += whole(n, 16);
     return p;
 }
 
 /* Lays the buffers out from `base` on (NULL: only counts) and returns their size in bytes. */
-static size_t attention_layout(attention_room *r, float *base, int64_t dim)
-{
+static size_t attention_layout(attention_room *r, float *base, int64_t dim) {
     int64_t used = 0;
     r->ld_out = whole(dim, COLS);
     r->q = take(base, &used, left_size(GROUP, dim));
@@ -91,8 +77,7 @@ static size_t attention_layout(attention_room *r, float *base, int64_t dim)
 }
 
 /* Scores of one query become exponentials; the row's earlier sum and output shrink if the maximum grew. */
-static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row, int64_t seen, int64_t count, float *scores)
-{
+static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row, int64_t seen, int64_t count, float *scores) {
     if (seen > 0) {
         float most = row_largest(seen, scores) * (float)a->scale, old = r->most[row];
         most = most > old ? most : old;
@@ -100,16 +85,14 @@ static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row,
         float keep = old == most || old == -INFINITY ? 1 : expf(old - most);
         r->sum[row] = r->sum[row] * keep + row_exp(seen, scores, (float)a->scale, most, scores);
         r->most[row] = most;
-        if (keep != 1)
-            row_multiply(r->ld_out, r->out + row * r->ld_out, keep, r->out + row * r->ld_out);
+        if (keep != 1) row_multiply(r->ld_out, r->out + row * r->ld_out, keep, r->out + row * r->ld_out);
     }
     memset(scores + seen, 0, (size_t)(count - seen) * sizeof *scores);
 }
 
 /* Queries first .. first+count-1 of the head meet keys k0 .. k0+kn-1. */
 static void attention_block(const tc_attention *a, const head *h, attention_room *r, const float *v, int64_t ldv, int64_t first, int64_t count,
-                            int64_t k0, int64_t kn)
-{
+                            int64_t k0, int64_t kn) {
     left_blocks q = {r->q, count, a->dim}, p = {r->scores, TILE_ROWS, kn};
     int64_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
     for (int64_t t = 0; t < tiles; t++) {
@@ -122,8 +105,7 @@ static void attention_block(const tc_attention *a, const head *h, attention_room
 }
 
 static void attention_group(const tc_attention *a, const head *h, attention_room *r, int64_t first, int64_t count, float *out, int64_t ldo,
-                            float *lse)
-{
+                            float *lse) {
     left_blocks q;
     left_pack(&q, r->q, h->q + first * a->ldq, a->ldq, count, a->dim);
     memset(r->out, 0, (size_t)(count * r->ld_out) * sizeof *r->out);
@@ -133,26 +115,20 @@ static void attention_group(const tc_attention *a, const head *h, attention_room
     }
     for (int64_t k0 = 0; k0 < h->keys; k0 += BLOCK) {
         int64_t kn = at_most(BLOCK, h->keys - k0), ldv;
-        if (first == 0 || h->keys > BLOCK)
-            panels_pack(h->k + k0 * a->ldk, a->ldk, kn, a->dim, r->kt);
+        if (first == 0 || h->keys > BLOCK) panels_pack(h->k + k0 * a->ldk, a->ldk, kn, a->dim, r->kt);
         const float *v = h->v + k0 * a->ldv;
-        if (a->dim % COLS == 0)
-            ldv = a->ldv;
-        else if (first == 0 || h->keys > BLOCK)
-            v = right_rows(v, a->ldv, kn, a->dim, r->v, &ldv);
-        else
-            v = r->v, ldv = r->ld_out;
+        if (a->dim % COLS == 0) ldv = a->ldv;
+        else if (first == 0 || h->keys > BLOCK) v = right_rows(v, a->ldv, kn, a->dim, r->v, &ldv);
+        else v = r->v, ldv = r->ld_out;
         attention_block(a, h, r, v, ldv, first, count, k0, kn);
     }
     for (int64_t i = 0; i < count; i++) {
         row_multiply(a->dim, r->out + i * r->ld_out, r->sum[i] > 0 ? 1 / r->sum[i] : 0, out + (first + i) * ldo);
-        if (lse)
-            lse[(first + i) * a->heads] = r->most[i] + logf(r->sum[i]);
+        if (lse) lse[(first + i) * a->heads] = r->most[i] + logf(r->sum[i]);
     }
 }
 
-static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse)
-{
+static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse) {
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0, pairs = (int64_t)a->nseq * a->heads;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK && pairs > 1)
     for (int64_t pair = 0; pair < pairs; pair++) {

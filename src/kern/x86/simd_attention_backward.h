@@ -9,17 +9,16 @@
 enum { SQUARE = (GROUP + VL - 1) / VL * VL }; /* rows of a group, whole vectors */
 
 typedef struct backward_room {
-    float *q, *dout;       /* left operands of a group */
-    float *kt, *vt;        /* panels of a block */
-    float *p, *ds;         /* [SQUARE][A_STRIDE] */
-    float *turned;         /* transpose of p or ds, a left operand of BLOCK rows */
+    float *q, *dout;                    /* left operands of a group */
+    float *kt, *vt;                     /* panels of a block */
+    float *p, *ds;                      /* [SQUARE][A_STRIDE] */
+    float *turned;                      /* transpose of p or ds, a left operand of BLOCK rows */
     float *q_rows, *dout_rows, *k_rows; /* padded copies, only if dim is not whole panels */
-    float *dq, *dk, *dv;   /* [GROUP or BLOCK][ld] */
+    float *dq, *dk, *dv;                /* [GROUP or BLOCK][ld] */
     int64_t ld;
 } backward_room;
 
-static size_t backward_layout(backward_room *r, float *base, int64_t dim)
-{
+static size_t backward_layout(backward_room *r, float *base, int64_t dim) {
     int64_t used = 0, ld = r->ld = whole(dim, COLS), copies = dim % COLS ? 1 : 0;
     r->q = take(base, &used, left_size(GROUP, dim));
     r->dout = take(base, &used, left_size(GROUP, dim));
@@ -38,9 +37,8 @@ static size_t backward_layout(backward_room *r, float *base, int64_t dim)
 }
 
 /* out [left's rows, dim] (+)= left . right, tile by tile */
-static void product_rows(const left_blocks *left, const float *right, int64_t ld_right, int64_t panel_step, int64_t width, float *out,
-                         int64_t ld_out, bool add_out)
-{
+static void product_rows(const left_blocks *left, const float *right, int64_t ld_right, int64_t panel_step, int64_t width, float *out, int64_t ld_out,
+                         bool add_out) {
     int64_t tiles = (left->rows + TILE_ROWS - 1) / TILE_ROWS;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t row = left->rows * t / tiles, end = left->rows * (t + 1) / tiles;
@@ -49,8 +47,7 @@ static void product_rows(const left_blocks *left, const float *right, int64_t ld
 }
 
 /* p and ds of one query from scores and dp, which they replace */
-static void backward_scores(const tc_attention *a, int64_t seen, int64_t count, float lse, float d, float *p, float *ds)
-{
+static void backward_scores(const tc_attention *a, int64_t seen, int64_t count, float lse, float d, float *p, float *ds) {
     row_exp(seen, p, (float)a->scale, lse, p);
     memset(p + seen, 0, (size_t)(count - seen) * sizeof *p);
     for (int64_t j = 0; j < count; j += VL)
@@ -65,8 +62,7 @@ typedef struct backward_rows {
 } backward_rows;
 
 static void backward_group(const tc_attention *a, const head *h, const backward_rows *rows, backward_room *r, int64_t first, int64_t count,
-                           int64_t k0, int64_t kn)
-{
+                           int64_t k0, int64_t kn) {
     left_blocks q, dout, turned = {r->turned, kn, count}, ds = {r->ds, SQUARE, kn};
     const float *q_from = h->q + first * a->ldq, *dout_from = rows->dout + first * rows->lddo;
     float *dq = rows->dq + first * a->ldq;
@@ -97,27 +93,23 @@ static void backward_group(const tc_attention *a, const head *h, const backward_
     product_rows(&turned, right, ld, COLS, a->dim, r->dv, r->ld, first > 0);
 }
 
-static void backward_head(const tc_attention *a, const head *h, const backward_rows *rows, backward_room *r, float *dk, float *dv)
-{
+static void backward_head(const tc_attention *a, const head *h, const backward_rows *rows, backward_room *r, float *dk, float *dv) {
     for (int64_t k0 = 0; k0 < h->keys; k0 += BLOCK) {
         int64_t kn = at_most(BLOCK, h->keys - k0);
         panels_pack(h->k + k0 * a->ldk, a->ldk, kn, a->dim, r->kt);
         panels_pack(h->v + k0 * a->ldv, a->ldv, kn, a->dim, r->vt);
-        for (int64_t first = 0; first < h->queries; first += GROUP)
-            backward_group(a, h, rows, r, first, at_most(GROUP, h->queries - first), k0, kn);
+        for (int64_t first = 0; first < h->queries; first += GROUP) backward_group(a, h, rows, r, first, at_most(GROUP, h->queries - first), k0, kn);
         for (int64_t j = 0; j < kn; j++) {
             memcpy(dk + (k0 + j) * a->ldk, r->dk + j * r->ld, (size_t)a->dim * sizeof *dk);
             memcpy(dv + (k0 + j) * a->ldv, r->dv + j * r->ld, (size_t)a->dim * sizeof *dv);
         }
     }
     if (h->keys == 0)
-        for (int64_t i = 0; i < h->queries; i++)
-            memset(rows->dq + i * a->ldq, 0, (size_t)a->dim * sizeof *dk);
+        for (int64_t i = 0; i < h->queries; i++) memset(rows->dq + i * a->ldq, 0, (size_t)a->dim * sizeof *dk);
 }
 
 static void attention_backward(const tc_attention *a, const float *out, int64_t ldo, const float *lse, const float *dout, int64_t lddo, float *dq,
-                               float *dk, float *dv)
-{
+                               float *dk, float *dv) {
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0, pairs = (int64_t)a->nseq * a->heads;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK && pairs > 1)
     for (int64_t pair = 0; pair < pairs; pair++) {

@@ -10,13 +10,11 @@
 enum { LINE = 16 }; /* floats of a cache line */
 
 static tc_linear *linear_prepare(const float *w, int64_t ldw, bool transposed, const float *bias, int64_t n, int64_t k, int act, bool add,
-                                 int64_t rows_hint)
-{
+                                 int64_t rows_hint) {
     (void)rows_hint;
     size_t padded, count;
     tc_linear *l = tc_new(1, sizeof *l);
-    if (!l)
-        return NULL;
+    if (!l) return NULL;
     l->n = n, l->k = k, l->act = act, l->add = add;
     if (!tc_round_up((size_t)n, COLS, &padded) || !tc_mul(padded, (size_t)k, &count) || !(l->packed = tc_new_aligned(count, sizeof *w)) ||
         !(l->bias = tc_new_aligned(padded, sizeof *w))) {
@@ -27,44 +25,33 @@ static tc_linear *linear_prepare(const float *w, int64_t ldw, bool transposed, c
         for (int64_t i = 0; i < n; i += COLS)
             for (int64_t p = 0; p < k; p++)
                 memcpy((float *)l->packed + i * k + p * COLS, w + p * ldw + i, (size_t)(n - i < COLS ? n - i : COLS) * sizeof *w);
-    else
-        panels_pack(w, ldw, n, k, l->packed);
-    if (bias)
-        memcpy(l->bias, bias, (size_t)n * sizeof *w);
+    else panels_pack(w, ldw, n, k, l->packed);
+    if (bias) memcpy(l->bias, bias, (size_t)n * sizeof *w);
     return l;
 }
 
-INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy)
-{
+INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy) {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < COLS; j += VL) {
             float *to = y + i * ldy + j;
             vf x = v_load(sum + i * COLS + j) + v_load(bias + j);
-            if (act == TC_ACT_GELU)
-                x = gelu(x);
-            if (act == TC_ACT_QUICK_GELU)
-                x = quick_gelu(x);
-            if (add)
-                x = x + v_load_part(to, columns - j);
+            if (act == TC_ACT_GELU) x = gelu(x);
+            if (act == TC_ACT_QUICK_GELU) x = quick_gelu(x);
+            if (add) x = x + v_load_part(to, columns - j);
             v_store_part(to, x, columns - j);
         }
 }
 
-static void linear_finish(const tc_linear *l, const float *sum, int64_t column, int rows, float *y, int64_t ldy)
-{
+static void linear_finish(const tc_linear *l, const float *sum, int64_t column, int rows, float *y, int64_t ldy) {
     const float *bias = l->bias + column;
     y += column;
-    if (l->act == TC_ACT_GELU)
-        finish_rows(TC_ACT_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else if (l->act == TC_ACT_QUICK_GELU)
-        finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else
-        finish_rows(TC_ACT_NONE, l->add, sum, bias, rows, l->n - column, y, ldy);
+    if (l->act == TC_ACT_GELU) finish_rows(TC_ACT_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
+    else if (l->act == TC_ACT_QUICK_GELU) finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
+    else finish_rows(TC_ACT_NONE, l->add, sum, bias, rows, l->n - column, y, ldy);
 }
 
 /* Rows of x that are packed at once: so many that they take half of a second-level cache of 1 MB, beside the panels. */
-static int64_t linear_chunk(int64_t k)
-{
+static int64_t linear_chunk(int64_t k) {
     int64_t rows = (1 << 17) / (k > 0 ? k : 1);
     return rows < 4 * TILE_ROWS ? 4 * TILE_ROWS : rows > 512 ? 512 : rows;
 }
@@ -72,8 +59,7 @@ static int64_t linear_chunk(int64_t k)
 /* All rows of x, panels first .. last-1. A block of BLOCK x COLS weights stays in the first cache while every tile meets it; the tiles' sums wait
  * in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
 static void linear_chunk_run(const tc_linear *l, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy,
-                             float *scratch)
-{
+                             float *scratch) {
     left_blocks left;
     float *sum = scratch + left_size(m, l->k);
     int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
@@ -88,21 +74,17 @@ static void linear_chunk_run(const tc_linear *l, int64_t first, int64_t last, in
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
                 if (p + step == l->k)
                     for (int64_t i = row; i < end; i++)
-                        for (int64_t j = 0; j < COLS && panel * COLS + j < l->n; j += LINE)
-                            __builtin_prefetch(y + i * ldy + panel * COLS + j);
+                        for (int64_t j = 0; j < COLS && panel * COLS + j < l->n; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
                 ahead next = {(const char *)(b + step * COLS) + t * share, share / BLOCK};
                 tile_any((int)(end - row), a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
-                if (p + step == l->k)
-                    linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
+                if (p + step == l->k) linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }
 }
 
-static void linear_part(const tc_linear *l, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy)
-{
+static void linear_part(const tc_linear *l, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
     int64_t most = linear_chunk(l->k), chunks = (m + most - 1) / most, rows = chunks ? (m + chunks - 1) / chunks : 0;
-    if (first >= last || m < 1)
-        return;
+    if (first >= last || m < 1) return;
     float *scratch = tc_scratch((size_t)(left_size(rows, l->k) + rows * COLS) * sizeof *scratch);
     if (!scratch) {
         tc_x86_linear_slow(l, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx, y, ldy);
@@ -114,14 +96,12 @@ static void linear_part(const tc_linear *l, int64_t first, int64_t last, int64_t
     }
 }
 
-static void linear_run(const tc_linear *l, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy)
-{
+static void linear_run(const tc_linear *l, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
     int64_t panels = (l->n + COLS - 1) / COLS;
     int threads = m * l->n * l->k > TC_PARALLEL_WORK ? tc_threads() : 1;
     /* Threads share the weights if there are few rows, so that each weight is read by one; else the rows. */
     int64_t row_parts = m / 96 < threads ? m / 96 : threads;
-    while (row_parts > 1 && threads % row_parts)
-        row_parts--;
+    while (row_parts > 1 && threads % row_parts) row_parts--;
     row_parts = row_parts < 1 ? 1 : row_parts;
     int64_t panel_parts = threads / row_parts;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)

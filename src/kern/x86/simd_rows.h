@@ -9,21 +9,17 @@ enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
 
 /* ---- sums over one row */
 
-static float row_sum(int64_t n, const float *x)
-{
+static float row_sum(int64_t n, const float *x) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     int64_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int j = 0; j < 4; j++)
-            s[j] = s[j] + v_load(x + i + j * VL);
-    for (; i < n; i += VL)
-        s[0] = s[0] + v_load_part(x + i, n - i);
+        for (int j = 0; j < 4; j++) s[j] = s[j] + v_load(x + i + j * VL);
+    for (; i < n; i += VL) s[0] = s[0] + v_load_part(x + i, n - i);
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 /* Sums of x - center and of its square. */
-static void row_moments(int64_t n, const float *x, float center, float *first, float *second)
-{
+static void row_moments(int64_t n, const float *x, float center, float *first, float *second) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, c = v_set1(center);
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL)
@@ -41,33 +37,26 @@ static void row_moments(int64_t n, const float *x, float center, float *first, f
     *second = v_sum(s[2] + s[3]);
 }
 
-static float row_dot(int64_t n, const float *x, const float *y)
-{
+static float row_dot(int64_t n, const float *x, const float *y) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     int64_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int j = 0; j < 4; j++)
-            s[j] = v_fma(v_load(x + i + j * VL), v_load(y + i + j * VL), s[j]);
-    for (; i < n; i += VL)
-        s[0] = v_fma(v_load_part(x + i, n - i), v_load_part(y + i, n - i), s[0]);
+        for (int j = 0; j < 4; j++) s[j] = v_fma(v_load(x + i + j * VL), v_load(y + i + j * VL), s[j]);
+    for (; i < n; i += VL) s[0] = v_fma(v_load_part(x + i, n - i), v_load_part(y + i, n - i), s[0]);
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-static float row_largest(int64_t n, const float *x)
-{
+static float row_largest(int64_t n, const float *x) {
     vf most = v_set1(-INFINITY);
     int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        most = v_max(most, v_load(x + i));
-    if (i < n)
-        most = v_max(most, v_keep(v_load_part(x + i, n - i), v_set1(-INFINITY), n - i));
+    for (; i + VL <= n; i += VL) most = v_max(most, v_load(x + i));
+    if (i < n) most = v_max(most, v_keep(v_load_part(x + i, n - i), v_set1(-INFINITY), n - i));
     return v_largest(most);
 }
 
 /* ---- LayerNorm */
 
-static void layernorm_row(int64_t n, const float *x, const float *w, const float *b, float eps, float *y, float *mean_rstd)
-{
+static void layernorm_row(int64_t n, const float *x, const float *w, const float *b, float eps, float *y, float *mean_rstd) {
     /* The squares are taken about a first, rounded mean; what that mean lacks corrects both it and the variance. */
     float center = n ? row_sum(n, x) / (float)n : 0, first = 0, second = 0;
     row_moments(n, x, center, &first, &second);
@@ -75,8 +64,7 @@ static void layernorm_row(int64_t n, const float *x, const float *w, const float
     float mean = center + rest, rstd = 1 / sqrtf((variance > 0 ? variance : 0) + eps);
     vf m = v_set1(mean), r = v_set1(rstd);
     int64_t i = 0;
-    for (; i + VL <= n; i += VL)
-        v_store(y + i, v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)));
+    for (; i + VL <= n; i += VL) v_store(y + i, v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)));
     if (i < n) {
         vf h = (v_load_part(x + i, n - i) - m) * r;
         v_store_part(y + i, v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), n - i);
@@ -88,16 +76,13 @@ static void layernorm_row(int64_t n, const float *x, const float *w, const float
 }
 
 static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b, float eps, float *y, int64_t ldy,
-                      float *mean_rstd)
-{
+                      float *mean_rstd) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++)
-        layernorm_row(n, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
+    for (int64_t r = 0; r < rows; r++) layernorm_row(n, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
 }
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
-static void layernorm_backward_row(int64_t n, const float *x, const float *w, float mean, float rstd, const float *dy, float *dx, bool add_dx)
-{
+static void layernorm_backward_row(int64_t n, const float *x, const float *w, float mean, float rstd, const float *dy, float *dx, bool add_dx) {
     vf sum_g = v_zero(), sum_gh = v_zero(), m = v_set1(mean), r = v_set1(rstd);
     for (int64_t i = 0; i < n; i += VL) {
         vf g = v_load_part(dy + i, n - i) * v_load_part(w + i, n - i);
@@ -115,8 +100,7 @@ static void layernorm_backward_row(int64_t n, const float *x, const float *w, fl
 
 /* dw and db of columns i .. i+VL-1 over all rows */
 static void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *x, const float *mean_rstd, const float *dy, float *dw,
-                                       float *db)
-{
+                                       float *db) {
     vf all_w = v_load_part(dw + i, n - i), all_b = v_load_part(db + i, n - i);
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         vf sum_w = v_zero(), sum_b = v_zero();
@@ -134,12 +118,10 @@ static void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const
 }
 
 static void layernorm_backward(int64_t rows, int64_t n, const float *x, const float *w, const float *mean_rstd, const float *dy, float *dx,
-                               bool add_dx, float *dw, float *db)
-{
+                               bool add_dx, float *dw, float *db) {
     bool many = rows * n * 2 > TC_PARALLEL_WORK;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += VL)
-        layernorm_backward_columns(rows, n, i, x, mean_rstd, dy, dw, db);
+    for (int64_t i = 0; i < n; i += VL) layernorm_backward_columns(rows, n, i, x, mean_rstd, dy, dw, db);
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
     for (int64_t r = 0; r < rows; r++)
         layernorm_backward_row(n, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
@@ -147,34 +129,24 @@ static void layernorm_backward(int64_t rows, int64_t n, const float *x, const fl
 
 /* ---- activations and biases */
 
-INLINE vf act_value(int kind, vf x)
-{
-    return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : x;
-}
+INLINE vf act_value(int kind, vf x) { return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : x; }
 
-INLINE vf act_slope(int kind, vf x)
-{
-    return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : v_set1(1);
-}
+INLINE vf act_slope(int kind, vf x) { return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : v_set1(1); }
 
-static void act(int kind, int64_t n, const float *x, float *y)
-{
+static void act(int kind, int64_t n, const float *x, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL) v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
 }
 
-static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx)
-{
+static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
         for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
             v_store_part(dx + i, v_load_part(dy + i, n - i) * act_slope(kind, v_load_part(x + i, n - i)), n - i);
 }
 
-static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y)
-{
+static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i += VL) {
@@ -184,34 +156,29 @@ static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *b
         }
 }
 
-static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db)
-{
+static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i += VL) {
         vf all = v_load_part(db + i, n - i);
         for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
             vf sum = v_zero();
-            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++)
-                sum = sum + v_load_part(dy + r * n + i, n - i);
+            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++) sum = sum + v_load_part(dy + r * n + i, n - i);
             all = all + sum;
         }
         v_store_part(db + i, all, n - i);
     }
 }
 
-static void add(int64_t n, const float *a, const float *b, float *y)
-{
+static void add(int64_t n, const float *a, const float *b, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL) v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
 }
 
 /* ---- softmax, L2 norm */
 
 /* y = exp(x * scale - most), lanes past n are 0 in the sum; returns the sum. y may be x. */
-static float row_exp(int64_t n, const float *x, float scale, float most, float *y)
-{
+static float row_exp(int64_t n, const float *x, float scale, float most, float *y) {
     vf sum = v_zero(), k = v_set1(scale), m = v_set1(-most);
     int64_t i = 0;
     for (; i + VL <= n; i += VL) {
@@ -227,14 +194,11 @@ static float row_exp(int64_t n, const float *x, float scale, float most, float *
     return v_sum(sum);
 }
 
-static void row_multiply(int64_t n, const float *x, float factor, float *y)
-{
-    for (int64_t i = 0; i < n; i += VL)
-        v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
+static void row_multiply(int64_t n, const float *x, float factor, float *y) {
+    for (int64_t i = 0; i < n; i += VL) v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
 }
 
-static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx)
-{
+static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         float *row = x + r * ldx;
@@ -243,8 +207,7 @@ static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx)
     }
 }
 
-static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv_norm)
-{
+static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv_norm) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         /* In double: squares of numbers near 1e-20 or 1e20 leave the range of float. */
@@ -256,13 +219,11 @@ static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv
         double norm = sqrt(vd_sum(sum));
         float inverse = (float)(1 / (norm < 1e-12 ? 1e-12 : norm));
         row_multiply(n, x + r * n, inverse, y + r * n);
-        if (inv_norm)
-            inv_norm[r] = inverse;
+        if (inv_norm) inv_norm[r] = inverse;
     }
 }
 
-static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy, float *dx)
-{
+static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy, float *dx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         vf along = v_set1(row_dot(n, y + r * n, dy + r * n)), factor = v_set1(inv_norm[r]);

@@ -20,25 +20,20 @@ typedef struct ahead {
 } ahead;
 
 /* k <= BLOCK */
-INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next)
-{
-    if (rows > TILE_ROWS)
-        return;
+INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
+    if (rows > TILE_ROWS) return;
     vf sum[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < TILE_VECS; j++)
-            sum[i][j] = v_zero();
+        for (int j = 0; j < TILE_VECS; j++) sum[i][j] = v_zero();
     for (int64_t p = 0; p < k; p++) {
         vf right[TILE_VECS];
-        for (int j = 0; j < TILE_VECS; j++)
-            right[j] = v_load(b + p * ldb + j * VL);
+        for (int j = 0; j < TILE_VECS; j++) right[j] = v_load(b + p * ldb + j * VL);
         __builtin_prefetch(next.from + p * next.step, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             vf left = v_set1(a[i * A_STRIDE + p]);
-            for (int j = 0; j < TILE_VECS; j++)
-                sum[i][j] = v_fma(left, right[j], sum[i][j]);
+            for (int j = 0; j < TILE_VECS; j++) sum[i][j] = v_fma(left, right[j], sum[i][j]);
         }
     }
 #pragma GCC unroll 16
@@ -49,24 +44,52 @@ INLINE void tile(int rows, const float *a, const float *b, int64_t ldb, int64_t 
         }
 }
 
-static void tile_any(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next)
-{
+static void tile_any(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
     switch (rows) {
-    case 1: tile(1, a, b, ldb, k, c, ldc, add, next); break;
-    case 2: tile(2, a, b, ldb, k, c, ldc, add, next); break;
-    case 3: tile(3, a, b, ldb, k, c, ldc, add, next); break;
-    case 4: tile(4, a, b, ldb, k, c, ldc, add, next); break;
-    case 5: tile(5, a, b, ldb, k, c, ldc, add, next); break;
-    case 6: tile(6, a, b, ldb, k, c, ldc, add, next); break;
-    case 7: tile(7, a, b, ldb, k, c, ldc, add, next); break;
-    case 8: tile(8, a, b, ldb, k, c, ldc, add, next); break;
-    case 9: tile(9, a, b, ldb, k, c, ldc, add, next); break;
-    case 10: tile(10, a, b, ldb, k, c, ldc, add, next); break;
-    case 11: tile(11, a, b, ldb, k, c, ldc, add, next); break;
-    case 12: tile(12, a, b, ldb, k, c, ldc, add, next); break;
-    case 13: tile(13, a, b, ldb, k, c, ldc, add, next); break;
-    case 14: tile(14, a, b, ldb, k, c, ldc, add, next); break;
-    default: break;
+    case 1:
+        tile(1, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 2:
+        tile(2, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 3:
+        tile(3, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 4:
+        tile(4, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 5:
+        tile(5, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 6:
+        tile(6, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 7:
+        tile(7, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 8:
+        tile(8, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 9:
+        tile(9, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 10:
+        tile(10, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 11:
+        tile(11, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 12:
+        tile(12, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 13:
+        tile(13, a, b, ldb, k, c, ldc, add, next);
+        break;
+    case 14:
+        tile(14, a, b, ldb, k, c, ldc, add, next);
+        break;
+    default:
+        break;
     }
 }
 
@@ -76,24 +99,18 @@ typedef struct left_blocks {
     int64_t rows, k;
 } left_blocks;
 
-static inline int64_t left_size(int64_t rows, int64_t k)
-{
-    return rows * A_STRIDE * ((k + BLOCK - 1) / BLOCK);
-}
+static inline int64_t left_size(int64_t rows, int64_t k) { return rows * A_STRIDE * ((k + BLOCK - 1) / BLOCK); }
 
-static void left_pack(left_blocks *l, float *data, const float *x, int64_t ldx, int64_t rows, int64_t k)
-{
+static void left_pack(left_blocks *l, float *data, const float *x, int64_t ldx, int64_t rows, int64_t k) {
     *l = (left_blocks){data, rows, k};
     for (int64_t p = 0; p < k; p += BLOCK) {
         size_t bytes = (size_t)(k - p < BLOCK ? k - p : BLOCK) * sizeof *x;
-        for (int64_t i = 0; i < rows; i++, data += A_STRIDE)
-            memcpy(data, x + i * ldx + p, bytes);
+        for (int64_t i = 0; i < rows; i++, data += A_STRIDE) memcpy(data, x + i * ldx + p, bytes);
     }
 }
 
 /* c (+)= rows row .. row+rows of l times b [k,COLS]; c is zeroed if k is 0. */
-static void left_multiply(const left_blocks *l, int64_t row, int rows, const float *b, int64_t ldb, float *c, int64_t ldc, bool add)
-{
+static void left_multiply(const left_blocks *l, int64_t row, int rows, const float *b, int64_t ldb, float *c, int64_t ldc, bool add) {
     const float *a = l->data + row * A_STRIDE;
     int64_t p = 0;
     do {
@@ -106,59 +123,45 @@ static void left_multiply(const left_blocks *l, int64_t row, int rows, const flo
 }
 
 /* out[columns][rows] = in[rows][columns]; both have room for whole vectors of whole VL x VL squares. */
-static void transpose_padded(const float *in, int64_t ld_in, int64_t rows, int64_t columns, float *out, int64_t ld_out)
-{
+static void transpose_padded(const float *in, int64_t ld_in, int64_t rows, int64_t columns, float *out, int64_t ld_out) {
     for (int64_t i = 0; i < rows; i += VL)
         for (int64_t j = 0; j < columns; j += VL) {
             vf square[VL];
-            for (int r = 0; r < VL; r++)
-                square[r] = v_load(in + (i + r) * ld_in + j);
+            for (int r = 0; r < VL; r++) square[r] = v_load(in + (i + r) * ld_in + j);
             v_transpose(square);
-            for (int r = 0; r < VL; r++)
-                v_store(out + (j + r) * ld_out + i, square[r]);
+            for (int r = 0; r < VL; r++) v_store(out + (j + r) * ld_out + i, square[r]);
         }
 }
 
 /* Panels of the transpose: out[panel][column of x][COLS rows of x], rows past the end are 0. */
-static void panels_pack(const float *x, int64_t ldx, int64_t rows, int64_t columns, float *out)
-{
+static void panels_pack(const float *x, int64_t ldx, int64_t rows, int64_t columns, float *out) {
     for (int64_t i = 0; i < rows; i += VL) {
         float *panel = out + i / COLS * COLS * columns + i % COLS;
         for (int64_t j = 0; j < columns; j += VL) {
             vf square[VL];
-            for (int r = 0; r < VL; r++)
-                square[r] = i + r < rows ? v_load_part(x + (i + r) * ldx + j, columns - j) : v_zero();
+            for (int r = 0; r < VL; r++) square[r] = i + r < rows ? v_load_part(x + (i + r) * ldx + j, columns - j) : v_zero();
             v_transpose(square);
-            for (int r = 0; r < VL && j + r < columns; r++)
-                v_store(panel + (j + r) * COLS, square[r]);
+            for (int r = 0; r < VL && j + r < columns; r++) v_store(panel + (j + r) * COLS, square[r]);
         }
     }
     for (int64_t i = (rows + VL - 1) / VL * VL; i % COLS; i += VL)
-        for (int64_t j = 0; j < columns; j++)
-            v_store(out + i / COLS * COLS * columns + j * COLS + i % COLS, v_zero());
+        for (int64_t j = 0; j < columns; j++) v_store(out + i / COLS * COLS * columns + j * COLS + i % COLS, v_zero());
 }
 
-static inline int64_t panels_size(int64_t rows, int64_t columns)
-{
-    return (rows + COLS - 1) / COLS * COLS * columns;
-}
+static inline int64_t panels_size(int64_t rows, int64_t columns) { return (rows + COLS - 1) / COLS * COLS * columns; }
 
 /* `count` steps of as many independent multiply-adds as a tile has. */
-static double tile_peak(int64_t count)
-{
+static double tile_peak(int64_t count) {
     enum { SUMS = TILE_ROWS * TILE_VECS };
     vf sum[SUMS], a = v_set1(0.999f), b = v_set1(0.001f), all = v_zero();
 #pragma GCC unroll 32
-    for (int i = 0; i < SUMS; i++)
-        sum[i] = v_set1((float)i);
+    for (int i = 0; i < SUMS; i++) sum[i] = v_set1((float)i);
     for (int64_t c = 0; c < count; c++) {
 #pragma GCC unroll 32
-        for (int i = 0; i < SUMS; i++)
-            sum[i] = v_fma(sum[i], a, b);
+        for (int i = 0; i < SUMS; i++) sum[i] = v_fma(sum[i], a, b);
     }
 #pragma GCC unroll 32
-    for (int i = 0; i < SUMS; i++)
-        all = all + sum[i];
+    for (int i = 0; i < SUMS; i++) all = all + sum[i];
     volatile float sink = v_sum(all);
     (void)sink;
     return (double)count * SUMS * VL;

@@ -4,31 +4,25 @@
 
 /* One row: returns -sum_c q log_softmax(x), replaces x by (softmax(x) - q) * grad_scale. The sums are kept in double: a row may be as long as
  * the batch of all ranks. */
-static double xent_row(int64_t n, float *x, const float *q, int64_t target, float grad_scale)
-{
+static double xent_row(int64_t n, float *x, const float *q, int64_t target, float grad_scale) {
     vd2 sum = vd_zero(), loss = vd_zero();
     vf most = v_set1(row_largest(n, x)), one = v_set1(1);
-    for (int64_t i = 0; i < n; i += VL)
-        sum = vd_add_product(sum, v_keep(v_exp(v_load_part(x + i, n - i) - most), v_zero(), n - i), one);
+    for (int64_t i = 0; i < n; i += VL) sum = vd_add_product(sum, v_keep(v_exp(v_load_part(x + i, n - i) - most), v_zero(), n - i), one);
     double total = vd_sum(sum);
     vf log_sum = v_set1((float)log(total)), inverse = v_set1((float)(1 / total)), scale = v_set1(grad_scale);
     double hard = 0;
-    if (!q && target >= 0 && target < n)
-        hard = log(total) - ((double)x[target] - (double)v_largest(most));
+    if (!q && target >= 0 && target < n) hard = log(total) - ((double)x[target] - (double)v_largest(most));
     for (int64_t i = 0; i < n; i += VL) {
         vf shifted = v_load_part(x + i, n - i) - most, p = v_exp(shifted) * inverse;
         vf want = q ? v_load_part(q + i, n - i) : v_zero();
-        if (q)
-            loss = vd_add_product(loss, want, log_sum - shifted);
+        if (q) loss = vd_add_product(loss, want, log_sum - shifted);
         v_store_part(x + i, (p - want) * scale, n - i);
     }
-    if (!q && target >= 0 && target < n)
-        x[target] -= grad_scale;
+    if (!q && target >= 0 && target < n) x[target] -= grad_scale;
     return q ? vd_sum(loss) : hard;
 }
 
-static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const float *q, int64_t ldq, int64_t first_target, float grad_scale)
-{
+static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const float *q, int64_t ldq, int64_t first_target, float grad_scale) {
     double loss = 0;
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         double of_row[TC_REDUCE_ROWS];
@@ -38,27 +32,23 @@ static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const
             int64_t r = block + i;
             of_row[i] = xent_row(n, x + r * ldx, q ? q + r * ldq : NULL, r + first_target, grad_scale);
         }
-        for (int64_t i = 0; i < count; i++)
-            loss += of_row[i];
+        for (int64_t i = 0; i < count; i++) loss += of_row[i];
     }
     return loss;
 }
 
-static double dot_part(int64_t n, const float *x, const float *y)
-{
+static double dot_part(int64_t n, const float *x, const float *y) {
     vd2 even = vd_zero(), odd = vd_zero();
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL) {
         even = vd_add_product(even, v_load(x + i), v_load(y + i));
         odd = vd_add_product(odd, v_load(x + i + VL), v_load(y + i + VL));
     }
-    for (; i < n; i += VL)
-        even = vd_add_product(even, v_load_part(x + i, n - i), v_load_part(y + i, n - i));
+    for (; i < n; i += VL) even = vd_add_product(even, v_load_part(x + i, n - i), v_load_part(y + i, n - i));
     return vd_sum(even) + vd_sum(odd);
 }
 
-static double dot(int64_t n, const float *x, const float *y)
-{
+static double dot(int64_t n, const float *x, const float *y) {
     enum { PART = 1 << 15, PARTS = 256 };
     double sum = 0;
     for (int64_t first = 0; first < n; first += (int64_t)PART * PARTS) {
@@ -69,8 +59,7 @@ static double dot(int64_t n, const float *x, const float *y)
             int64_t at = first + i * PART;
             part[i] = dot_part(n - at < PART ? n - at : PART, x + at, y + at);
         }
-        for (int64_t i = 0; i < count; i++)
-            sum += part[i];
+        for (int64_t i = 0; i < count; i++) sum += part[i];
     }
     return sum;
 }
@@ -80,8 +69,7 @@ typedef struct adamw_step {
 } adamw_step;
 
 /* The update is lr/c1 m / (sqrt(v) / sqrt(c2) + eps). */
-static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g, float *m, float *v)
-{
+static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g, float *m, float *v) {
     for (int64_t i = 0; i < n; i += VL) {
         int64_t left = n - i;
         vf grad = v_load_part(g + i, left) * v_set1(s->gscale), param = v_load_part(p + i, left);
@@ -96,13 +84,18 @@ static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g,
 }
 
 static void adamw(int64_t n, float *p, const float *g, float *m, float *v, double gscale, double lr, double wd, double b1, double b2, double eps,
-                  double c1, double c2)
-{
-    const adamw_step s = {.gscale = (float)gscale, .b1 = (float)b1, .rest1 = (float)(1 - b1), .b2 = (float)b2, .rest2 = (float)(1 - b2),
-                          .decay = (float)(lr * wd), .rate = (float)(lr / c1), .root = (float)(1 / sqrt(c2)), .eps = (float)eps};
+                  double c1, double c2) {
+    const adamw_step s = {.gscale = (float)gscale,
+                          .b1 = (float)b1,
+                          .rest1 = (float)(1 - b1),
+                          .b2 = (float)b2,
+                          .rest2 = (float)(1 - b2),
+                          .decay = (float)(lr * wd),
+                          .rate = (float)(lr / c1),
+                          .root = (float)(1 / sqrt(c2)),
+                          .eps = (float)eps};
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK)
-        adamw_part(&s, n - c < CHUNK ? n - c : CHUNK, p + c, g + c, m + c, v + c);
+    for (int64_t c = 0; c < n; c += CHUNK) adamw_part(&s, n - c < CHUNK ? n - c : CHUNK, p + c, g + c, m + c, v + c);
 }
 
 #endif

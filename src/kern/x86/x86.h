@@ -11,8 +11,8 @@ double tc_avx512_peak(int64_t count);
 
 /* ---- dnnl.c */
 void tc_dnnl_cap(int level);
-void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b,
-                  int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
+void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
+                  tc_real beta, tc_real *c, int64_t ldc);
 
 /* ---- x86_linear.c: a weight packed in panels of `panel` outputs */
 void tc_x86_linear_free(tc_linear *l);

@@ -4,10 +4,8 @@
 
 #include <stdlib.h>
 
-void tc_x86_linear_free(tc_linear *l)
-{
-    if (!l)
-        return;
+void tc_x86_linear_free(tc_linear *l) {
+    if (!l) return;
     free(l->packed);
     free(l->bias);
     free(l);
@@ -15,14 +13,12 @@ void tc_x86_linear_free(tc_linear *l)
 
 /* For a thread that could not get its scratch. */
 void tc_x86_linear_slow(const tc_linear *l, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
-                        int64_t ldy)
-{
+                        int64_t ldy) {
     const float *packed = l->packed;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = first; j < last; j++) {
             float sum = 0, *to = &y[i * ldy + j];
-            for (int64_t p = 0; p < l->k; p++)
-                sum += x[i * ldx + p] * packed[j / panel * panel * l->k + p * panel + j % panel];
+            for (int64_t p = 0; p < l->k; p++) sum += x[i * ldx + p] * packed[j / panel * panel * l->k + p * panel + j % panel];
             sum += l->bias[j];
             ref_act(l->act, 1, &sum, &sum);
             *to = l->add ? *to + sum : sum;
