@@ -93,5 +93,5 @@ void cli_print_manual(void) {
     printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and where. 2: wrong usage.\n");
     printf(".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, oneDNN's included.\n"
            ".TP\n.B GOMP_SPINCOUNT\nhow long threads wait for one another before they sleep; "
-           "the program sets 3000 unless this or OMP_WAIT_POLICY is set.\n");
+           "the program sets 30000 unless this or OMP_WAIT_POLICY is set.\n");
 }
