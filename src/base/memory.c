@@ -16,8 +16,8 @@ void *tc_new_aligned(size_t n, size_t size) {
     if (!tc_mul(n, size, &bytes)) return NULL;
     if (bytes >= LARGE_PAGE) alignment = LARGE_PAGE;
     if (!tc_round_up(bytes ? bytes : 1, 64, &bytes)) return NULL;
-    void *p = aligned_alloc(alignment, bytes);
-    if (!p) return NULL;
+    void *p;
+    if (posix_memalign(&p, alignment, bytes) != 0) return NULL;
     if (alignment == LARGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
     memset(p, 0, bytes);
     return p;
