@@ -2,6 +2,8 @@
  * the same number of steps: alone, with affinity mimicking, and with weight inheritance and affinity mimicking. */
 #include "demo.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,16 +47,15 @@ typedef struct kitchen {
     demo_result results[DEMO_MODELS];
 } kitchen;
 
-/* An older run in the folder would be gone on with, or refused. */
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where) {
+    (void)st, (void)kind, (void)where;
+    return remove(path);
+}
+
+/* An older run in the folder would be gone on with, or refused. Links are removed, not followed. */
 static tc_status remove_run(const char *dir, tc_error *err) {
-    tc_buf command = {0};
-    const char *quote = strchr(dir, '\'');
-    if (quote) return tc_fail(err, TC_EARG, "%s: the folder's name holds a quote", dir);
-    tc_buf_printf(&command, "rm -rf '%s'", dir);
-    char *text = tc_buf_take(&command);
-    int code = text ? system(text) : -1;
-    free(text);
-    return code == 0 ? TC_OK : tc_fail(err, TC_EIO, "%s: the older run could not be removed", dir);
+    if (!tc_path_exists(dir) || nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0) return TC_OK;
+    return tc_fail(err, TC_EIO, "%s: the older run could not be removed: %s", dir, strerror(errno));
 }
 
 static tc_status train(kitchen *k, int index, const tc_model *init, const tc_model *teacher, int64_t steps, double lr, tc_model **out,

@@ -83,6 +83,21 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
     return TC_OK;
 }
 
+/* A checksum over all weights of a model. */
+static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *err) {
+    int64_t most = 0;
+    for (size_t i = 0; i < m->params.count; i++) most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
+    tc_real *values = tc_new_aligned((size_t)most, sizeof *values);
+    tc_status status = values ? TC_OK : tc_fail_memory(err, (size_t)most * sizeof *values);
+    *sum = 0;
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        status = tc_model_read(m, i, values, err);
+        if (status == TC_OK) *sum = tc_checksum(*sum, values, (size_t)m->params.items[i].numel * sizeof *values);
+    }
+    free(values);
+    return status;
+}
+
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
@@ -93,7 +108,18 @@ static tc_status describe_settings(training *t, tc_error *err) {
                              o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
                              "templates", tc_data_templates(o->data), "teacher", o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
                              "image_order", (int)o->preprocess.order, "exif", o->preprocess.exif);
-    if (json && o->teacher) json_object_set_new(json, "teacher_model", tc_config_hf_json(&o->teacher->config));
+    if (json && o->teacher) {
+        uint64_t sum;
+        char text[32];
+        tc_status status = weights_checksum(o->teacher, &sum, err);
+        if (status != TC_OK) {
+            json_decref(json);
+            return status;
+        }
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
+        json_object_set_new(json, "teacher_model", tc_config_hf_json(&o->teacher->config));
+        json_object_set_new(json, "teacher_weights", json_string(text));
+    }
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return t->settings ? TC_OK : tc_fail_memory(err, 1024);

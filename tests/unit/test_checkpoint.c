@@ -610,6 +610,29 @@ static void one_run_a_folder(void **state) {
     rig_close(&r);
 }
 
+/* The same architecture with other weights is another teacher. */
+static void another_teacher(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    char *out = rig_path(&r, "out");
+    tc_error err = {0};
+    tc_train_options o = rig_options(&r, out);
+    o.teacher = r.teacher;
+    o.stop_after = 2;
+    assert_int_equal(tc_train(&o, NULL, NULL, NULL), TC_OK);
+    o.resume = true;
+    tc_model *other = rig_model(2, 24, RIG_SIDE, 3);
+    o.teacher = other;
+    assert_int_equal(tc_train(&o, NULL, NULL, &err), TC_EARG);
+    assert_non_null(strstr(err.message, "cannot resume with other settings: teacher_weights was"));
+    o.teacher = r.teacher;
+    assert_int_equal(tc_train(&o, NULL, NULL, &err), TC_OK);
+    tc_model_close(&other);
+    free(out);
+    rig_close(&r);
+}
+
 static void folders_with_other_runs(void **state) {
     (void)state;
     rig r;
@@ -654,7 +677,8 @@ int main(void) {
         cmocka_unit_test(every_call_may_fail),        cmocka_unit_test(killed_at_every_call),   cmocka_unit_test(killed_at_random),
         cmocka_unit_test(log_that_cannot_be_written), cmocka_unit_test(whole_checkpoints_load), cmocka_unit_test(truncated_anywhere),
         cmocka_unit_test(changed_anywhere),           cmocka_unit_test(none_valid_is_an_error), cmocka_unit_test(other_settings_are_named),
-        cmocka_unit_test(old_ones_are_removed),       cmocka_unit_test(one_run_a_folder),       cmocka_unit_test(folders_with_other_runs)};
+        cmocka_unit_test(old_ones_are_removed),       cmocka_unit_test(one_run_a_folder),       cmocka_unit_test(another_teacher),
+        cmocka_unit_test(folders_with_other_runs)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
