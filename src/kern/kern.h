@@ -89,7 +89,7 @@ typedef struct tc_kern {
 
     /* ---- optimizer (Loshchilov & Hutter 2019; form of the train goldens)
      * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr (m/c1) / (sqrt(v/c2) + eps),
-     * c1 = 1 - b1^t, c2 = 1 - b2^t. */
+     * c1 = 1 - b1^t, c2 = 1 - b2^t. g NULL: gradient and moments are zero and not read; only the decay is left. */
     void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2,
                   double eps, double c1, double c2);
 } tc_kern;

@@ -34,6 +34,10 @@ void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, 
                double c1, double c2) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 16 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
+        if (!g) {
+            p[i] = (tc_real)((double)p[i] * (1 - lr * wd));
+            continue;
+        }
         double gi = (double)g[i] * gscale;
         double mi = b1 * (double)m[i] + (1 - b1) * gi;
         double vi = b2 * (double)v[i] + (1 - b2) * gi * gi;

@@ -189,6 +189,7 @@ static void take_content(tc_trainer *t, const content *c) {
     t->skipped_in_a_row = c->counters.skipped_in_a_row;
     t->bad_samples = c->counters.bad_samples;
     tc_trainer_weights_changed(t);
+    tc_trainer_moments_changed(t);
 }
 
 /* TC_EARG: it was made with other settings. Settings are compared before sizes, so that another configuration is named as such. */

@@ -42,6 +42,24 @@ int64_t tc_loss_work(int n);
 /* grad_image, grad_text [n,dim] are written. */
 void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_real *grad_text, tc_loss_result *out);
 
+/* ---- token table: its rows that have occurred in a caption since training began. Of the others gradient and moments are zero. */
+
+typedef struct tc_token_rows {
+    int param;
+    int64_t count, width, first, end; /* rows and their length; where the table lies in a flat block */
+    bool *occurred;                   /* [count] */
+    double *square;                   /* [count], room */
+} tc_token_rows;
+tc_status tc_token_rows_create(tc_token_rows *t, const tc_params *params, tc_error *err);
+void tc_token_rows_free(tc_token_rows *t);
+void tc_token_rows_add(tc_token_rows *t, const int32_t *ids, int64_t n);
+/* From the moments (flat blocks): after a checkpoint was loaded. */
+void tc_token_rows_find(tc_token_rows *t, const tc_real *m, const tc_real *v);
+/* Sum of the squares of the table's part of a flat block of gradients. */
+double tc_token_rows_square(tc_token_rows *t, const tc_kern *k, const tc_real *grad);
+/* End of the run of rows from `row` on that all have occurred, or all have not. */
+int64_t tc_token_rows_run(const tc_token_rows *t, int64_t row);
+
 /* ---- trainer */
 
 typedef struct tc_hyper {
@@ -72,6 +90,7 @@ typedef struct tc_trainer {
     const tc_real **param;
     tc_real **param_grad;
     bool *decay;
+    tc_token_rows tokens;
     int capacity; /* pairs that the buffers hold */
     tc_real *features[2], *inv_norm[2], *feature_grad[2], *teacher_features[2], *work;
     float *teacher_out;
@@ -87,8 +106,9 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixel_values, const int32_
 /* The first half of a step: features, loss and all gradients; nothing is updated. */
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const int32_t *input_ids, int n, int context, tc_step_log *log,
                                tc_error *err);
-/* To be called when something else has written student->flat. */
+/* To be called when something else has written student->flat, or the moments. */
 void tc_trainer_weights_changed(tc_trainer *t);
+void tc_trainer_moments_changed(tc_trainer *t);
 /* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the weights of the teacher. */
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 

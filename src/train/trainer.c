@@ -42,7 +42,7 @@ static tc_status allocate(tc_trainer *t, tc_error *err) {
         t->param_grad[i] = t->grad + p->items[i].offset;
         t->decay[i] = decays(&p->items[i]);
     }
-    return TC_OK;
+    return tc_token_rows_create(&t->tokens, p, err);
 }
 
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err) {
@@ -99,6 +99,7 @@ void tc_trainer_free(tc_trainer **out) {
     }
     tc_model_close(&t->student);
     tc_captions_free(&t->captions);
+    tc_token_rows_free(&t->tokens);
     free(t->grad);
     free(t->m);
     free(t->v);
@@ -158,6 +159,7 @@ static tc_status student_features(tc_trainer *t, const float *pixels, const int3
     tc_status status = tc_captions_gather(&t->captions, &t->student->config, ids, n, context, INT32_MAX / 2, &batch, err);
     if (status == TC_OK && batch != n) status = tc_fail(err, TC_EARG, "a batch of %d captions is too large", n);
     if (status != TC_OK) return status;
+    tc_token_rows_add(&t->tokens, t->captions.ids, t->captions.seq[n]);
     tc_feed feed[2] = {{.batch = n, .pixels = as_real(t, pixels, n)}, {.batch = n, .ids = t->captions.ids, .seq = t->captions.seq}};
     for (int i = 0; i < 2 && status == TC_OK; i++) {
         status = tc_runner_forward(t->runner[i], &feed[i], err);
@@ -170,9 +172,17 @@ static double log_scale(const tc_trainer *t) { return (double)t->student->flat[t
 
 void tc_trainer_weights_changed(tc_trainer *t) { t->student->logit_scale = t->student->info.logit_scale = (float)log_scale(t); }
 
+void tc_trainer_moments_changed(tc_trainer *t) { tc_token_rows_find(&t->tokens, t->m, t->v); }
+
 static void set_log_scale(tc_trainer *t, double value) {
     t->student->flat[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)value;
     tc_trainer_weights_changed(t);
+}
+
+static double grad_norm(tc_trainer *t) {
+    int64_t first = t->tokens.first, end = t->tokens.end, total = t->student->params.total;
+    double before = t->kern->dot(first, t->grad, t->grad), after = t->kern->dot(total - end, t->grad + end, t->grad + end);
+    return sqrt(before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after);
 }
 
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
@@ -206,22 +216,30 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
         tc_runner_backward(t->runner[i]);
     }
     t->grad[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)log->loss.grad_log_scale;
-    log->grad_norm = sqrt(t->kern->dot(t->student->params.total, t->grad, t->grad));
+    log->grad_norm = grad_norm(t);
     return TC_OK;
 }
 
 /* ---- update */
 
-static void update(tc_trainer *t, const tc_step_log *log) {
+/* AdamW on `n` weights from `at` on; `moved`: gradient or moments may be other than zero. */
+static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64_t n, bool decays, bool moved) {
     const tc_hyper *h = &t->hyper;
-    const tc_params *p = &t->student->params;
-    double scale = fmin(1, h->clip / (log->grad_norm + 1e-6)), count = (double)(t->step - t->skipped + 1);
+    double scale = h->clip > 0 ? fmin(1, h->clip / (log->grad_norm + 1e-6)) : 1, count = (double)(t->step - t->skipped + 1);
     double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
-    if (h->clip <= 0) scale = 1;
-    for (size_t i = 0; i < p->count; i++) {
-        int64_t at = p->items[i].offset;
-        t->kern->adamw(p->items[i].numel, t->student->flat + at, t->grad + at, t->m + at, t->v + at, scale, log->lr,
-                       t->decay[i] ? h->weight_decay : 0, h->beta1, h->beta2, h->eps, c1, c2);
+    t->kern->adamw(n, t->student->flat + at, moved ? t->grad + at : NULL, t->m + at, t->v + at, scale, log->lr, decays ? h->weight_decay : 0,
+                   h->beta1, h->beta2, h->eps, c1, c2);
+}
+
+static void update(tc_trainer *t, const tc_step_log *log) {
+    const tc_params *p = &t->student->params;
+    const tc_token_rows *tokens = &t->tokens;
+    for (int i = 0; i < (int)p->count; i++) {
+        if (i != tokens->param) update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
+        for (int64_t row = 0, end; i == tokens->param && row < tokens->count; row = end) {
+            end = tc_token_rows_run(tokens, row);
+            update_part(t, log, tokens->first + row * tokens->width, (end - row) * tokens->width, t->decay[i], tokens->occurred[row]);
+        }
     }
 }
 

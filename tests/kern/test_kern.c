@@ -407,6 +407,14 @@ static void check_adamw(run *r) {
         near(r, (double)v[i], second, 6 * EPS * second);
         near(r, (double)p[i], want, 3 * EPS * (fabs((double)p0[i]) + fabs(step)) + 16 * EPS * lr * (size / c1) / (sqrt(second / c2) + eps));
     }
+    /* Without a gradient: what zero gradients and moments give, to the bit. */
+    float *decayed = same(r, p, 1, n, n);
+    memset(g, 0, (size_t)n * sizeof *g);
+    memset(m, 0, (size_t)n * sizeof *m);
+    memset(v, 0, (size_t)n * sizeof *v);
+    r->k->adamw(n, decayed, NULL, m, v, gscale, lr, wd, b1, b2, eps, c1, c2);
+    r->k->adamw(n, p, g, m, v, gscale, lr, wd, b1, b2, eps, c1, c2);
+    assert_memory_equal(decayed, p, (size_t)n * sizeof *p);
 }
 
 /* ---- the table */

@@ -68,6 +68,13 @@ typedef struct adamw_step {
     float gscale, b1, rest1, b2, rest2, decay, rate, root, eps;
 } adamw_step;
 
+static void decay_part(const adamw_step *s, int64_t n, float *p) {
+    for (int64_t i = 0; i < n; i += VL) {
+        vf param = v_load_part(p + i, n - i);
+        v_store_part(p + i, v_fnma(param, v_set1(s->decay), param), n - i);
+    }
+}
+
 /* The update is lr/c1 m / (sqrt(v) / sqrt(c2) + eps). */
 static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g, float *m, float *v) {
     for (int64_t i = 0; i < n; i += VL) {
@@ -95,7 +102,11 @@ static void adamw(int64_t n, float *p, const float *g, float *m, float *v, doubl
                           .root = (float)(1 / sqrt(c2)),
                           .eps = (float)eps};
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK) adamw_part(&s, n - c < CHUNK ? n - c : CHUNK, p + c, g + c, m + c, v + c);
+    for (int64_t c = 0; c < n; c += CHUNK) {
+        int64_t count = n - c < CHUNK ? n - c : CHUNK;
+        if (g) adamw_part(&s, count, p + c, g + c, m + c, v + c);
+        else decay_part(&s, count, p + c);
+    }
 }
 
 #endif
