@@ -55,6 +55,13 @@ static tc_status add_hf(tc_st_writer *w, shelf *s, const tc_param *p, const floa
     return tc_st_writer_add(w, name, TC_F32, p->ndim, shape, from, err);
 }
 
+static tc_status add_counter(tc_st_writer *w, shelf *s, const tc_param *p, float value, tc_error *err) {
+    int64_t *whole = (int64_t *)(void *)shelf_take(s, 2, err);
+    if (!whole) return TC_ENOMEM;
+    *whole = (int64_t)value;
+    return tc_st_writer_add(w, p->name, TC_I64, 0, NULL, whole, err);
+}
+
 static tc_status add_tensors(tc_st_writer *w, shelf *s, const tc_model *m, bool hf, tc_error *err) {
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
@@ -64,7 +71,8 @@ static tc_status add_tensors(tc_st_writer *w, shelf *s, const tc_model *m, bool 
         char name[160];
         bool transposed, fused = hf && strstr(p->name, "attn.in_proj_") != NULL;
         for (int part = 0; part < (fused ? 3 : 1) && status == TC_OK; part++) {
-            if (!hf) status = tc_st_writer_add(w, p->name, TC_F32, p->ndim, p->shape, values, err);
+            if (tc_param_is_counter(p)) status = add_counter(w, s, p, *values, err);
+            else if (!hf) status = tc_st_writer_add(w, p->name, TC_F32, p->ndim, p->shape, values, err);
             else if (!tc_names_hf(p->name, part, name, sizeof name, &transposed))
                 status = tc_fail(err, TC_EUNSUPPORTED, "a Hugging Face folder has no name for %s", p->name);
             else status = add_hf(w, s, p, values, name, part, fused ? 3 : 1, transposed, err);
@@ -145,6 +153,9 @@ static tc_status write_tokenizer(const tc_model *m, const char *dir, tc_error *e
 }
 
 static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) {
+    if (m->config.image_tower == TC_IMAGE_RESNET)
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; save a file whose name ends in .safetensors", dir);
     tc_status status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);

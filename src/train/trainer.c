@@ -11,7 +11,7 @@ enum { IMAGE, TEXT };
 /* Loshchilov & Hutter's decay goes to matrices only. */
 static bool decays(const tc_param *p) {
     static const char *const without[] = {"bn", "ln", "bias", "logit_scale"};
-    if (p->ndim < 2) return false;
+    if (p->ndim < 2 || p->state) return false;
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (strstr(p->name, without[i])) return false;
     return true;
@@ -234,8 +234,9 @@ static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64
 static void update(tc_trainer *t, const tc_step_log *log) {
     const tc_params *p = &t->student->params;
     const tc_token_rows *tokens = &t->tokens;
+    tc_runner_update_state(t->runner[IMAGE], t->student->flat);
     for (int i = 0; i < (int)p->count; i++) {
-        if (i != tokens->param) update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
+        if (i != tokens->param && !p->items[i].state) update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
         for (int64_t row = 0, end; i == tokens->param && row < tokens->count; row = end) {
             end = tc_token_rows_run(tokens, row);
             update_part(t, log, tokens->first + row * tokens->width, (end - row) * tokens->width, t->decay[i], tokens->occurred[row]);
