@@ -133,7 +133,7 @@ static bool prepare(const bench *b) {
     memset(g, 0, ROOM * sizeof *g);
     memset(stats, 0, ROOM * sizeof *stats);
     for (int i = 0; b->run == run_adamw && i < ROOM; i++) z[i] *= z[i];
-    linear = b->run == run_linear ? k->linear_prepare(w, b->k, false, w, b->n, b->k, b->act, b->add, b->m) : NULL;
+    linear = b->run == run_linear ? k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = b->n, .ld = b->k}, w, b->n, b->k, b->act, b->add) : NULL;
     return b->run != run_linear || linear;
 }
 

@@ -36,6 +36,8 @@ bool tc_round_up(size_t a, size_t multiple, size_t *out);
 void *tc_new(size_t n, size_t size);
 /* n * size bytes, 64-byte aligned, zeroed; freed with free(). */
 void *tc_new_aligned(size_t n, size_t size);
+/* The same without zeroing. */
+void *tc_alloc_aligned(size_t n, size_t size);
 char *tc_strdup(const char *s);
 char *tc_strndup(const char *s, size_t n);
 /* Grows *array so that it holds at least n items (doubling). */

@@ -11,7 +11,7 @@ void *tc_new(size_t n, size_t size) { return calloc(n ? n : 1, size ? size : 1);
 
 /* Large blocks lie on large pages where the system gives them on request: matrix products walk across rows that are several small pages
  * apart. */
-void *tc_new_aligned(size_t n, size_t size) {
+void *tc_alloc_aligned(size_t n, size_t size) {
     size_t bytes, alignment = 64;
     if (!tc_mul(n, size, &bytes)) return NULL;
     if (bytes >= LARGE_PAGE) alignment = LARGE_PAGE;
@@ -19,7 +19,12 @@ void *tc_new_aligned(size_t n, size_t size) {
     void *p;
     if (posix_memalign(&p, alignment, bytes) != 0) return NULL;
     if (alignment == LARGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
-    memset(p, 0, bytes);
+    return p;
+}
+
+void *tc_new_aligned(size_t n, size_t size) {
+    void *p = tc_alloc_aligned(n, size);
+    if (p) memset(p, 0, n * size);
     return p;
 }
 

@@ -9,55 +9,58 @@
 
 enum { NORM = 2 }; /* the first parameter of a folded normalisation */
 
-/* Weight and bias of a node, folded into memory of their own if there is something to fold. */
-typedef struct weights {
-    const tc_real *w, *bias;
-    tc_real *own_w, *own_bias;
-} weights;
+/* What a node is made of. */
+typedef struct layer {
+    tc_weight w;
+    const tc_real *bias;
+    tc_real *own_w, *own_bias; /* with a normalisation folded in, or NULL */
+} layer;
 
-static bool fold(weights *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out) {
+static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out, tc_error *err) {
     const tc_real *w = param[n->param[NORM]], *b = param[n->param[NORM + 1]], *mean = param[n->param[NORM + 2]], *var = param[n->param[NORM + 3]];
     f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
-    if (!f->own_w || !f->own_bias) return false;
+    if (!f->own_w || !f->own_bias) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
     for (int64_t o = 0; o < out; o++) {
         double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS), c = f->bias ? (double)f->bias[o] : 0;
-        for (int64_t i = 0; i < per_out; i++) f->own_w[o * per_out + i] = (tc_real)((double)f->w[o * per_out + i] * s);
+        for (int64_t i = 0; i < per_out; i++) f->own_w[o * per_out + i] = (tc_real)((double)tc_weight_at(&f->w, o, i) * s);
         f->own_bias[o] = (tc_real)((c - (double)mean[o]) * s + (double)b[o]);
     }
-    f->w = f->own_w;
+    f->w = (tc_weight){.part = {f->own_w}, .part_rows = out, .ld = per_out};
     f->bias = f->own_bias;
-    return true;
+    return TC_OK;
 }
 
-static bool prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param, int64_t rows_hint) {
+static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param, const tc_weight_source *source,
+                              tc_error *err) {
     const tc_node *n = &g->nodes[i];
+    const tc_param *p = &g->params->items[n->param[0]];
     bool conv = n->op == &tc_op_conv;
     tc_conv_shape s = conv ? tc_graph_conv_shape(g, n) : (tc_conv_shape){0};
     int64_t k = conv ? (int64_t)s.in * s.kernel * s.kernel : g->values[n->in[0]].width, rows = conv ? s.out : n->rows;
-    weights f = {.w = param[n->param[0]] + (conv ? 0 : n->row0 * k), .bias = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL};
-    int per_seq = g->spaces[g->values[n->out].space].per_seq;
-    bool ok = n->param[NORM] < 0 || fold(&f, n, param, rows, k);
-    if (ok && conv) ok = (out->conv[i] = out->kern->conv_create(&s, f.w, f.bias, n->act, n->add)) != NULL;
-    else if (ok)
-        ok = (out->linear[i] = out->kern->linear_prepare(f.w, n->transposed ? n->rows : k, n->transposed, f.bias, n->rows, k, n->act, n->add,
-                                                         per_seq ? per_seq : rows_hint)) != NULL;
-    free(f.own_w);
-    free(f.own_bias);
-    return ok;
+    layer l = {.w = {.part = {param[n->param[0]]}, .part_rows = p->shape[0], .ld = n->transposed ? p->shape[1] : k, .transposed = n->transposed},
+               .bias = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL};
+    tc_status status = source ? source->get(source->user, n->param[0], n->transposed, &l.w, err) : TC_OK;
+    if (!conv) l.w.first = n->row0;
+    if (status == TC_OK && n->param[NORM] >= 0) status = fold(&l, n, param, rows, k, err);
+    if (status == TC_OK && conv) out->conv[i] = out->kern->conv_create(&s, l.w.part[0], l.bias, n->act, n->add);
+    else if (status == TC_OK) out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, rows, k, n->act, n->add);
+    if (status == TC_OK && !out->conv[i] && !out->linear[i]) status = tc_fail_memory(err, (size_t)(rows * k) * sizeof *param[0]);
+    free(l.own_w);
+    free(l.own_bias);
+    return status;
 }
 
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err) {
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, const tc_weight_source *source, tc_error *err) {
     *out = (tc_prepared){.linear = tc_new(g->node_count, sizeof *out->linear),
                          .conv = tc_new(g->node_count, sizeof *out->conv),
                          .count = g->node_count,
                          .kern = tc_kern_get()};
-    bool ok = out->linear && out->conv;
-    for (size_t i = 0; i < g->node_count && ok; i++)
-        if (g->nodes[i].op == &tc_op_linear || g->nodes[i].op == &tc_op_conv) ok = prepare_node(out, i, g, param, rows_hint);
-    if (ok) return TC_OK;
-    tc_prepared_free(out);
-    return tc_fail(err, TC_ENOMEM, "out of memory while the weights were packed");
+    tc_status status = out->linear && out->conv ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
+    for (size_t i = 0; i < g->node_count && status == TC_OK; i++)
+        if (g->nodes[i].op == &tc_op_linear || g->nodes[i].op == &tc_op_conv) status = prepare_node(out, i, g, param, source, err);
+    if (status != TC_OK) tc_prepared_free(out);
+    return status;
 }
 
 void tc_prepared_free(tc_prepared *p) {

@@ -17,6 +17,22 @@
 /* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its slope at 0 is 0 */
 enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
 
+/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its rows are ld apart. If `transposed` there is
+ * one piece, whose rows are the matrix's columns, `first` the first of its columns. */
+typedef struct tc_weight {
+    const tc_real *part[3];
+    int64_t part_rows, first, ld;
+    bool transposed;
+    bool stays; /* it stays there unchanged as long as what is made of it */
+} tc_weight;
+static inline const tc_real *tc_weight_row(const tc_weight *w, int64_t row) {
+    row += w->first;
+    return w->part[row / w->part_rows] + row % w->part_rows * w->ld;
+}
+static inline tc_real tc_weight_at(const tc_weight *w, int64_t row, int64_t column) {
+    return w->transposed ? w->part[0][column * w->ld + w->first + row] : tc_weight_row(w, row)[column];
+}
+
 /* A weight W [n,k] made ready for y = act(x W^T + b + r); immutable, shared between threads. */
 typedef struct tc_linear tc_linear;
 
@@ -50,13 +66,12 @@ typedef struct tc_kern {
      * number of threads. m, n or k may be 0. */
     void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
                  tc_real beta, tc_real *c, int64_t ldc);
-    /* Packs W [n,k] (rows ldw apart; stored [k,n] if `transposed`); bias [n] or NULL is copied. rows_hint: the row count that it will mostly run
-     * with (no level needs it yet). NULL if memory ran out. */
-    tc_linear *(*linear_prepare)(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
-                                 int64_t rows_hint);
+    /* Makes W [n,k] ready: packed at once, or, if it stays, from where it lies during the first run and packed in the second: who runs a model once
+     * does not wait for its weights. bias [n] or NULL is copied. NULL if memory ran out. */
+    tc_linear *(*linear_prepare)(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act, bool add);
     /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b + y). A row's bits depend neither on the other rows nor on the
-     * number of threads. */
-    void (*linear_run)(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
+     * number of threads nor on how often it ran. */
+    void (*linear_run)(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
     void (*linear_free)(tc_linear *l);
 
     /* ---- convolutions
@@ -78,11 +93,11 @@ typedef struct tc_kern {
      * Mean and biased variance of each column. Fixed order. */
     void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, tc_real *mean, tc_real *var);
     /* y = act((x - mean) * rstd * w + b), act NONE or RELU; y may be x. */
-    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b, int act,
-                      tc_real *y);
+    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
+                      int act, tc_real *y);
     /* The gradient through mean and rstd, which are those of x itself. dx is written and may be dy; dw += , db += (fixed order). */
-    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
-                               int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
+    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w,
+                               const tc_real *b, int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
 
     /* ---- rows
      * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2] may be NULL. y may be x. */

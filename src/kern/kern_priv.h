@@ -4,6 +4,9 @@
 
 #include "kern/kern.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* Rows of a fixed block over which reductions are summed before the blocks are added in order: the result then does not depend on
  * the number of threads. */
 enum { TC_REDUCE_ROWS = 64 };
@@ -16,10 +19,19 @@ struct tc_linear {
     int64_t n, k;
     int act;
     bool add;
-    tc_real *w;    /* dense [n,k], or NULL if only the packed form is kept */
-    tc_real *bias; /* [n] or NULL */
-    void *packed;  /* the level's own form */
+    tc_real *bias;             /* [n], zeros behind it for whole panels */
+    tc_weight weight;          /* only while not packed */
+    _Atomic(tc_real *) packed; /* the level's own form, or NULL: not yet */
+    atomic_int runs;           /* before it was packed */
+    pthread_mutex_t lock;      /* of packing */
 };
+enum { TC_BIAS_PADDING = 64 };
+
+/* ---- linear.c: what every level does with one. NULL if memory ran out; bias may be NULL. */
+tc_linear *tc_linear_new(const tc_real *bias, int64_t n, int64_t k, int act, bool add);
+void tc_linear_free(tc_linear *l);
+/* The packed weight; NULL in the first run of one that may wait, and if memory ran out: then the weight is to be used where it lies. */
+const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(const tc_linear *l));
 
 extern const tc_kern tc_kern_ref;
 

@@ -77,22 +77,19 @@ void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, 
     }
 }
 
-tc_linear *ref_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
-                              int64_t rows_hint) {
-    (void)rows_hint;
+tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act, bool add) {
     size_t count;
-    tc_linear *l = tc_new(1, sizeof *l);
+    tc_linear *l = tc_linear_new(bias, n, k, act, add);
     if (!l) return NULL;
-    l->n = n, l->k = k, l->act = act, l->add = add;
-    if (!tc_mul((size_t)n, (size_t)k, &count) || !(l->w = tc_new_aligned(count, sizeof(tc_real)))) goto fail;
-    if (bias && !(l->bias = tc_new_aligned((size_t)n, sizeof(tc_real)))) goto fail;
+    tc_real *dense = tc_mul((size_t)n, (size_t)k, &count) ? tc_new_aligned(count, sizeof *dense) : NULL;
+    l->packed = dense;
+    if (!dense) {
+        tc_linear_free(l);
+        return NULL;
+    }
     for (int64_t i = 0; i < n; i++)
-        for (int64_t p = 0; p < k; p++) l->w[i * k + p] = transposed ? w[p * ldw + i] : w[i * ldw + p];
-    if (bias) memcpy(l->bias, bias, (size_t)n * sizeof(tc_real));
+        for (int64_t p = 0; p < k; p++) dense[i * k + p] = tc_weight_at(w, i, p);
     return l;
-fail:
-    ref_linear_free(l);
-    return NULL;
 }
 
 /* y = act(sum + bias + y) for one row of sums. */
@@ -102,22 +99,16 @@ static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum,
     ref_act(l->act, jn, sum, y);
 }
 
-void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {
+void ref_linear_run(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {
     int64_t row_blocks = (m + BM - 1) / BM, column_blocks = (l->n + BN - 1) / BN;
+    const tc_real *w = l->packed;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (m * l->n * l->k > TC_PARALLEL_WORK)
     for (int64_t row_block = 0; row_block < row_blocks; row_block++)
         for (int64_t column = 0; column < column_blocks; column++) {
             tc_real sum[BM][BN];
             int64_t i0 = row_block * BM, j0 = column * BN;
             int64_t in = smaller(BM, m - i0), jn = smaller(BN, l->n - j0);
-            column_block(false, true, in, l->k, 1, x + i0 * ldx, ldx, l->w, l->k, 0, sum[0], BN, j0, jn);
+            column_block(false, true, in, l->k, 1, x + i0 * ldx, ldx, w, l->k, 0, sum[0], BN, j0, jn);
             for (int64_t i = 0; i < in; i++) finish_row(l, j0, jn, sum[i], y + (i0 + i) * ldy + j0);
         }
-}
-
-void ref_linear_free(tc_linear *l) {
-    if (!l) return;
-    free(l->w);
-    free(l->bias);
-    free(l);
 }

@@ -35,23 +35,25 @@ tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err) {
     return status;
 }
 
-static void release_prepared(tc_model *m) {
-    tc_prepared_free(&m->image_prepared);
-    tc_prepared_free(&m->text_prepared);
-    tc_graph_free(&m->image);
-    tc_graph_free(&m->text);
-    for (size_t i = 0; i < m->params.count && m->owned && m->data; i++)
+/* All that was made for sessions. */
+static void release_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared) {
+    tc_prepared_free(prepared);
+    tc_graph_free(graph);
+    for (size_t i = 0; i < m->params.count && m->owned && m->data; i++) {
+        if (m->params.items[i].tower != tower) continue;
         if (m->owned[i]) free((void *)(uintptr_t)m->data[i]);
-    free(m->data);
-    free(m->owned);
-    m->data = NULL;
-    m->owned = NULL;
+        m->data[i] = NULL;
+        m->owned[i] = false;
+    }
 }
 
 void tc_model_close(tc_model **out) {
     tc_model *m = *out;
     if (!m) return;
-    release_prepared(m);
+    release_tower(m, TC_TOWER_VISION, &m->image, &m->image_prepared);
+    release_tower(m, TC_TOWER_TEXT, &m->text, &m->text_prepared);
+    free(m->data);
+    free(m->owned);
     tc_store_close(&m->store);
     tc_params_free(&m->params);
     free(m->origin);
@@ -113,7 +115,7 @@ static const tc_real *value_in_place(const tc_model *m, size_t i) {
     return direct ? (const tc_real *)(const void *)o->part[0]->data : NULL;
 }
 
-/* ---- packed weights */
+/* ---- prepared weights */
 
 static bool used_as_it_is(const tc_graph *g, int param) {
     for (size_t i = 0; i < g->node_count; i++)
@@ -122,55 +124,86 @@ static bool used_as_it_is(const tc_graph *g, int param) {
     return false;
 }
 
-/* Values of all parameters of one tower for packing; *copied tells which are temporary. */
-static tc_status gather(tc_model *m, int tower, bool *copied, tc_error *err) {
+/* Vectors of one tower and what its nodes use as it is, token tables for example; matrices are found one by one. */
+static tc_status gather(tc_model *m, int tower, const tc_graph *g, tc_error *err) {
     for (size_t i = 0; i < m->params.count; i++) {
-        if (m->params.items[i].tower != tower) continue;
+        const tc_param *p = &m->params.items[i];
+        if (p->tower != tower || (p->ndim > 1 && !used_as_it_is(g, (int)i))) continue;
         m->data[i] = value_in_place(m, i);
         if (m->data[i]) continue;
-        tc_real *values = tc_new_aligned((size_t)m->params.items[i].numel, sizeof *values);
-        if (!values) return tc_fail_memory(err, (size_t)m->params.items[i].numel * sizeof *values);
+        tc_real *values = tc_new_aligned((size_t)p->numel, sizeof *values);
+        if (!values) return tc_fail_memory(err, (size_t)p->numel * sizeof *values);
         m->data[i] = values;
-        m->owned[i] = copied[i] = true;
+        m->owned[i] = true;
         tc_status status = tc_model_read(m, i, values, err);
         if (status != TC_OK) return status;
     }
     return TC_OK;
 }
 
+/* Room for the matrix that is being prepared, if it cannot be used where it lies. */
+typedef struct matrices {
+    const tc_model *model;
+    tc_real *room;
+    size_t size;
+} matrices;
+
+static bool in_place(const tc_origin *o) {
+    bool ok = sizeof(tc_real) == 4;
+    for (int k = 0; k < o->parts; k++) ok = ok && o->part[k]->dtype == TC_F32 && (uintptr_t)o->part[k]->data % 4 == 0;
+    return ok;
+}
+
+static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *out, tc_error *err) {
+    matrices *x = user;
+    const tc_model *m = x->model;
+    const tc_param *p = &m->params.items[param];
+    const tc_origin *o = &m->origin[param];
+    int64_t rows = p->shape[0], columns = rows ? p->numel / rows : 0;
+    *out = (tc_weight){.part_rows = rows, .ld = columns, .transposed = transposed};
+    if (m->flat) {
+        out->part[0] = m->flat + p->offset;
+        return TC_OK;
+    }
+    if (in_place(o)) {
+        for (int k = 0; k < o->parts; k++) out->part[k] = (const tc_real *)(const void *)o->part[k]->data;
+        out->part_rows = o->transposed ? columns : rows / o->parts;
+        out->ld = o->transposed ? rows : columns;
+        out->transposed = transposed != o->transposed;
+        out->stays = true;
+        return TC_OK;
+    }
+    if (!tc_grow(&x->room, &x->size, (size_t)p->numel, sizeof *x->room)) return tc_fail_memory(err, (size_t)p->numel * sizeof *x->room);
+    out->part[0] = x->room;
+    return tc_model_read(m, (size_t)param, x->room, err);
+}
+
 static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
-    bool *copied = tc_new(m->params.count, 1);
-    if (!copied) return tc_fail_memory(err, m->params.count);
     tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
                                                 : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
-    if (status == TC_OK) {
-        tc_graph_fuse(*graph, false);
-        status = gather(m, tower, copied, err);
-    }
-    if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, 8, err);
-    for (size_t i = 0; i < m->params.count; i++) {
-        if (!copied[i] || (status == TC_OK && used_as_it_is(*graph, (int)i))) continue;
-        free((void *)(uintptr_t)m->data[i]);
-        m->data[i] = NULL;
-        m->owned[i] = false;
-    }
-    free(copied);
+    if (status != TC_OK) return status;
+    matrices x = {.model = m};
+    tc_graph_fuse(*graph, false);
+    status = gather(m, tower, *graph, err);
+    if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, &(tc_weight_source){find_matrix, &x}, err);
+    free(x.room);
     return status;
 }
 
-tc_status tc_model_prepare(const tc_model *model, tc_error *err) {
+tc_status tc_model_prepare(const tc_model *model, int tower, tc_error *err) {
     tc_model *m = (tc_model *)(uintptr_t)model; /* logically constant: guarded by the lock */
+    tc_graph **graph = tower == TC_TOWER_VISION ? &m->image : &m->text;
+    tc_prepared *prepared = tower == TC_TOWER_VISION ? &m->image_prepared : &m->text_prepared;
     tc_status status = TC_OK;
     pthread_mutex_lock(&m->lock);
-    if (!m->ready) {
+    if (!m->ready[tower]) {
         status = tc_model_check(m, err);
-        m->data = tc_new(m->params.count, sizeof *m->data);
-        m->owned = tc_new(m->params.count, 1);
+        if (!m->data) m->data = tc_new(m->params.count, sizeof *m->data);
+        if (!m->owned) m->owned = tc_new(m->params.count, 1);
         if (!m->data || !m->owned) status = tc_fail_memory(err, m->params.count);
-        if (status == TC_OK) status = prepare_tower(m, TC_TOWER_VISION, &m->image, &m->image_prepared, err);
-        if (status == TC_OK) status = prepare_tower(m, TC_TOWER_TEXT, &m->text, &m->text_prepared, err);
-        m->ready = status == TC_OK;
-        if (status != TC_OK) release_prepared(m);
+        if (status == TC_OK) status = prepare_tower(m, tower, graph, prepared, err);
+        m->ready[tower] = status == TC_OK;
+        if (status != TC_OK) release_tower(m, tower, graph, prepared);
     }
     pthread_mutex_unlock(&m->lock);
     return status;

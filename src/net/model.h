@@ -29,7 +29,7 @@ struct tc_model {
     tc_model_info info;
     /* made when a session first needs them, under the lock; then constant */
     pthread_mutex_t lock;
-    bool ready;
+    bool ready[2]; /* by tower */
     tc_graph *image, *text;
     tc_prepared image_prepared, text_prepared;
     const tc_real **data; /* [params] for the nodes that are not matrix products; NULL for the others */
@@ -44,8 +44,8 @@ tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err);
 tc_status tc_model_finish(tc_model *m, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
-/* Makes the graphs and packed weights. Thread-safe. */
-tc_status tc_model_prepare(const tc_model *m, tc_error *err);
+/* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */
+tc_status tc_model_prepare(const tc_model *m, int tower, tc_error *err);
 /* Error if a mapped file was shortened since it was opened. */
 tc_status tc_model_check(const tc_model *m, tc_error *err);
 

@@ -20,15 +20,19 @@ tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err) 
     tc_session *s = tc_new(1, sizeof *s);
     if (!s) return tc_fail_memory(err, sizeof *s);
     s->model = m;
-    tc_status status = tc_model_prepare(m, err);
-    if (status == TC_OK) status = tc_runner_create(&s->image, m->image, m->data, NULL, &m->image_prepared, false, err);
-    if (status == TC_OK) status = tc_runner_create(&s->text, m->text, m->data, NULL, &m->text_prepared, false, err);
-    if (status != TC_OK) {
-        tc_session_close(&s);
-        return status;
-    }
     *out = s;
     return TC_OK;
+}
+
+/* The tower is made ready when it is first used: who embeds images only does not wait for the text tower. */
+static tc_status make_ready(tc_session *s, int tower, tc_error *err) {
+    const tc_model *m = s->model;
+    bool image = tower == TC_TOWER_VISION;
+    if (image ? s->image != NULL : s->text != NULL) return tc_model_check(m, err);
+    tc_status status = tc_model_prepare(m, tower, err);
+    if (status != TC_OK) return status;
+    return image ? tc_runner_create(&s->image, m->image, m->data, NULL, &m->image_prepared, false, err)
+                 : tc_runner_create(&s->text, m->text, m->data, NULL, &m->text_prepared, false, err);
 }
 
 void tc_session_close(tc_session **s) {
@@ -58,7 +62,7 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
     if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
-    tc_status status = tc_model_check(s->model, err);
+    tc_status status = make_ready(s, TC_TOWER_VISION, err);
     for (int at = 0; at < n && status == TC_OK; at += IMAGES_AT_ONCE) {
         int batch = n - at < IMAGES_AT_ONCE ? n - at : IMAGES_AT_ONCE;
         tc_feed feed = {.batch = batch, .pixels = as_real(s, pixel_values + at * size, batch * size)};
@@ -72,7 +76,7 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
 tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err) {
     const tc_config *c = &s->model->config;
     if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
-    tc_status status = tc_model_check(s->model, err);
+    tc_status status = make_ready(s, TC_TOWER_TEXT, err);
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
         status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context, TEXT_ROWS_AT_ONCE, &batch, err);
         tc_feed feed = {.batch = batch, .ids = s->captions.ids, .seq = s->captions.seq};

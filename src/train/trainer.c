@@ -63,6 +63,7 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
         status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
                          t->student->config.image_size);
     if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
+    for (int tower = TC_TOWER_VISION; tower <= TC_TOWER_TEXT && status == TC_OK && teacher; tower++) status = tc_model_prepare(teacher, tower, err);
     if (status != TC_OK) {
         tc_trainer_free(&t);
         return status;

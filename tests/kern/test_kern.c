@@ -45,9 +45,27 @@ static void check_linear(run *r) {
     ldw = (transposed ? n : k) + pick(r, 0, 3);
     float *w = filled(r, matrix(r, transposed ? k : n, transposed ? n : k, ldw), 0.2), *bias = filled(r, vector(r, n), 1);
     float *x = filled(r, matrix(r, m, k, ldx), 1), *y = filled(r, matrix(r, m, n, ldy), 1), *old = same(r, y, m, n, ldy);
-    tc_linear *l = r->k->linear_prepare(w, ldw, transposed, with_bias ? bias : NULL, n, k, act, add, m);
+    tc_weight weight = {.part = {w}, .part_rows = n, .ld = ldw, .transposed = transposed};
+    tc_linear *l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
     assert_non_null(l);
     r->k->linear_run(l, m, x, ldx, y, ldy);
+    r->k->linear_free(l);
+    /* A weight that stays, in up to three pieces: packed in the second run, the same bits in each. */
+    float *again = matrix(r, m, n, ldy);
+    int64_t pieces = transposed ? 1 : pick(r, 1, 3), part_rows = (n + pieces - 1) / pieces;
+    weight.stays = true;
+    weight.part_rows = part_rows;
+    for (int64_t i = 0; i < pieces && !transposed; i++) {
+        int64_t first = i * part_rows, rows = n - first < part_rows ? n - first : part_rows;
+        weight.part[i] = rows > 0 ? same(r, w + first * ldw, rows, k, ldw) : NULL;
+    }
+    l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
+    assert_non_null(l);
+    for (int run_number = 0; run_number < 3; run_number++) {
+        for (int64_t i = 0; i < m; i++) memcpy(again + i * ldy, old + i * ldy, (size_t)n * sizeof *again);
+        r->k->linear_run(l, m, x, ldx, again, ldy);
+        for (int64_t i = 0; i < m; i++) assert_memory_equal(again + i * ldy, y + i * ldy, (size_t)n * sizeof *again);
+    }
     r->k->linear_free(l);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -66,7 +84,7 @@ static void check_linear(run *r) {
 static void check_linear_rows(run *r) {
     int64_t m = pick(r, 100, 400), n = 96, k = 320;
     float *w = filled(r, matrix(r, n, k, k), 1), *x = filled(r, matrix(r, m, k, k), 1), *y = matrix(r, m, n, n), *z = matrix(r, m, n, n);
-    tc_linear *l = r->k->linear_prepare(w, k, false, NULL, n, k, TC_ACT_GELU, false, m);
+    tc_linear *l = r->k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = n, .ld = k}, NULL, n, k, TC_ACT_GELU, false);
     int threads = tc_threads();
     assert_non_null(l);
     r->k->linear_run(l, m, x, k, y, n);

@@ -226,7 +226,7 @@ static void compare_fused(net *n, bool text) {
         size_t before = fused->node_count;
         tc_graph_fuse(fused, false);
         assert_true(fused->node_count < before);
-        if (tc_prepare(&packed, fused, n->value, 4, &err) != TC_OK) fail_msg("%s", err.message);
+        if (tc_prepare(&packed, fused, n->value, NULL, &err) != TC_OK) fail_msg("%s", err.message);
         tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false),
                   *c = runner_of(n, fused, false, &packed, true);
         for (int batch = 1; batch <= MAX_BATCH; batch += 4) {
@@ -274,7 +274,7 @@ static void no_fusion(void **state) {
             tc_prepared packed = {0};
             if (fused) tc_graph_fuse(g, false);
             assert_int_equal(g->node_count, nodes);
-            assert_int_equal(tc_prepare(&packed, g, n.value, 4, NULL), TC_OK);
+            assert_int_equal(tc_prepare(&packed, g, n.value, NULL, NULL), TC_OK);
             tc_runner *run = runner_of(&n, g, false, &packed, false);
             assert_int_equal(tc_runner_forward(run, &(tc_feed){.batch = 3, .pixels = x}, NULL), TC_OK);
             memcpy(y[fused], tc_runner_output(run), sizeof *y);

@@ -9,25 +9,44 @@
 
 enum { LINE = 16 }; /* floats of a cache line */
 
-static tc_linear *linear_prepare(const float *w, int64_t ldw, bool transposed, const float *bias, int64_t n, int64_t k, int act, bool add,
-                                 int64_t rows_hint) {
-    (void)rows_hint;
-    size_t padded, count;
-    tc_linear *l = tc_new(1, sizeof *l);
-    if (!l) return NULL;
-    l->n = n, l->k = k, l->act = act, l->add = add;
-    if (!tc_round_up((size_t)n, COLS, &padded) || !tc_mul(padded, (size_t)k, &count) || !(l->packed = tc_new_aligned(count, sizeof *w)) ||
-        !(l->bias = tc_new_aligned(padded, sizeof *w))) {
-        tc_x86_linear_free(l);
-        return NULL;
+/* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
+static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
+    const tc_weight *w = &l->weight;
+    int64_t first = panel * COLS, k = l->k;
+    for (int64_t p = 0; w->transposed && p < k; p++)
+        for (int64_t i = 0; i < COLS; i += VL)
+            v_store(out + p * COLS + i, v_load_part(w->part[0] + p * w->ld + w->first + first + i, l->n - first - i));
+    for (int64_t i = 0; !w->transposed && i < COLS; i += VL) {
+        const float *row[VL];
+        for (int r = 0; r < VL; r++) row[r] = first + i + r < l->n ? tc_weight_row(w, first + i + r) : NULL;
+        for (int64_t p = 0; p < k; p += VL) {
+            vf square[VL];
+            for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, k - p) : v_zero();
+            v_transpose(square);
+            for (int r = 0; r < VL && p + r < k; r++) v_store(out + (p + r) * COLS + i, square[r]);
+        }
     }
-    if (transposed)
-        for (int64_t i = 0; i < n; i += COLS)
-            for (int64_t p = 0; p < k; p++)
-                memcpy((float *)l->packed + i * k + p * COLS, w + p * ldw + i, (size_t)(n - i < COLS ? n - i : COLS) * sizeof *w);
-    else panels_pack(w, ldw, n, k, l->packed);
-    if (bias) memcpy(l->bias, bias, (size_t)n * sizeof *w);
-    return l;
+}
+
+static float *linear_pack(const tc_linear *l) {
+    int64_t panels = (l->n + COLS - 1) / COLS;
+    float *packed = tc_alloc_aligned((size_t)(panels * COLS * l->k), sizeof *packed);
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
+    for (int64_t i = 0; i < panels; i++)
+        if (packed) pack_panel(l, i, packed + i * COLS * l->k);
+    return packed;
+}
+
+static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t n, int64_t k, int act, bool add) {
+    size_t padded, count;
+    bool fits = tc_round_up((size_t)n, COLS, &padded) && tc_mul(padded, (size_t)k, &count) && count < SIZE_MAX / sizeof *bias;
+    tc_linear *l = fits ? tc_linear_new(bias, n, k, act, add) : NULL;
+    if (!l) return NULL;
+    l->weight = *w;
+    if (!w->stays) l->packed = linear_pack(l);
+    if (w->stays || l->packed) return l;
+    tc_linear_free(l);
+    return NULL;
 }
 
 INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy) {
@@ -60,16 +79,18 @@ static int64_t linear_chunk(int64_t k) {
 
 /* All rows of x, panels first .. last-1. A block of BLOCK x COLS weights stays in the first cache while every tile meets it; the tiles' sums wait
  * in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
-static void linear_chunk_run(const tc_linear *l, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy,
-                             float *scratch) {
+static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
+                             int64_t ldy, float *scratch) {
     left_blocks left;
-    float *sum = scratch + left_size(m, l->k);
+    float *sum = scratch + left_size(m, l->k), *own = sum + m * COLS;
     int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
     left_pack(&left, scratch, x, ldx, m, l->k);
-    for (int64_t panel = first; panel < last; panel++)
+    for (int64_t panel = first; panel < last; panel++) {
+        const float *weights = packed ? packed + panel * COLS * l->k : own;
+        if (!packed) pack_panel(l, panel, own);
         for (int64_t p = 0; p == 0 || p < l->k; p += BLOCK) {
             int64_t step = l->k - p < BLOCK ? l->k - p : BLOCK;
-            const float *a = scratch + p / BLOCK * m * A_STRIDE, *b = (const float *)l->packed + panel * COLS * l->k + p * COLS;
+            const float *a = scratch + p / BLOCK * m * A_STRIDE, *b = weights + p * COLS;
             /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its share. */
             int64_t share = step * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
@@ -82,23 +103,27 @@ static void linear_chunk_run(const tc_linear *l, int64_t first, int64_t last, in
                 if (p + step == l->k) linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }
+    }
 }
 
-static void linear_part(const tc_linear *l, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
+static void linear_part(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
+                        int64_t ldy) {
     int64_t most = linear_chunk(l->k), chunks = (m + most - 1) / most, rows = chunks ? (m + chunks - 1) / chunks : 0;
     if (first >= last || m < 1) return;
-    float *scratch = tc_scratch((size_t)(left_size(rows, l->k) + rows * COLS) * sizeof *scratch);
+    int64_t panel = packed ? 0 : l->k * COLS;
+    float *scratch = tc_scratch((size_t)(left_size(rows, l->k) + rows * COLS + panel) * sizeof *scratch);
     if (!scratch) {
-        tc_x86_linear_slow(l, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx, y, ldy);
+        tc_x86_linear_slow(l, packed, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx, y, ldy);
         return;
     }
     for (int64_t c = 0; c < chunks; c++) {
         int64_t row = m * c / chunks, end = m * (c + 1) / chunks;
-        linear_chunk_run(l, first, last, end - row, x + row * ldx, ldx, y + row * ldy, ldy, scratch);
+        linear_chunk_run(l, packed, first, last, end - row, x + row * ldx, ldx, y + row * ldy, ldy, scratch);
     }
 }
 
-static void linear_run(const tc_linear *l, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
+static void linear_run(tc_linear *l, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
+    const float *packed = tc_linear_packed(l, linear_pack);
     int64_t panels = (l->n + COLS - 1) / COLS;
     int threads = m * l->n * l->k > TC_PARALLEL_WORK ? tc_threads() : 1;
     /* Threads share the weights if there are few rows, so that each weight is read by one; else the rows. */
@@ -110,7 +135,7 @@ static void linear_run(const tc_linear *l, int64_t m, const float *x, int64_t ld
     for (int64_t part = 0; part < row_parts * panel_parts; part++) {
         int64_t r = part / panel_parts, c = part % panel_parts;
         int64_t row = m * r / row_parts, end = m * (r + 1) / row_parts;
-        linear_part(l, panels * c / panel_parts, panels * (c + 1) / panel_parts, end - row, x + row * ldx, ldx, y + row * ldy, ldy);
+        linear_part(l, packed, panels * c / panel_parts, panels * (c + 1) / panel_parts, end - row, x + row * ldx, ldx, y + row * ldy, ldy);
     }
 }
 

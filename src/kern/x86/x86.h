@@ -20,10 +20,9 @@ void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real
 void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
 void tc_dnnl_conv_free(tc_conv *c);
 
-/* ---- x86_linear.c: a weight packed in panels of `panel` outputs */
-void tc_x86_linear_free(tc_linear *l);
+/* ---- x86_linear.c */
 /* Outputs first .. last-1 without scratch. */
-void tc_x86_linear_slow(const tc_linear *l, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
-                        int64_t ldy);
+void tc_x86_linear_slow(const tc_linear *l, const float *packed, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx,
+                        float *y, int64_t ldy);
 
 #endif

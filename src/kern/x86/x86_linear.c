@@ -1,24 +1,14 @@
-/* x86_linear.c - the parts of the packed linear layer that need no vector instructions. */
+/* x86_linear.c - the prepared linear layer for a thread that could not get its scratch. */
 #include "kern/ref.h"
 #include "kern/x86/x86.h"
 
-#include <stdlib.h>
-
-void tc_x86_linear_free(tc_linear *l) {
-    if (!l) return;
-    free(l->packed);
-    free(l->bias);
-    free(l);
-}
-
-/* For a thread that could not get its scratch. */
-void tc_x86_linear_slow(const tc_linear *l, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
-                        int64_t ldy) {
-    const float *packed = l->packed;
+void tc_x86_linear_slow(const tc_linear *l, const float *packed, int64_t panel, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx,
+                        float *y, int64_t ldy) {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = first; j < last; j++) {
             float sum = 0, *to = &y[i * ldy + j];
-            for (int64_t p = 0; p < l->k; p++) sum += x[i * ldx + p] * packed[j / panel * panel * l->k + p * panel + j % panel];
+            for (int64_t p = 0; p < l->k; p++)
+                sum += x[i * ldx + p] * (packed ? packed[j / panel * panel * l->k + p * panel + j % panel] : tc_weight_at(&l->weight, j, p));
             sum += l->bias[j];
             if (l->add) sum += *to;
             ref_act(l->act, 1, &sum, to);
