@@ -163,7 +163,8 @@ static void leave(walker *w, size_t length) {
 static bool is_module(const tc_pickle *p, uint32_t node) {
     if (!tc_pickle_is(p, node, TC_P_OBJECT) || !tc_pickle_is(p, p->nodes[node].object.callee, TC_P_GLOBAL)) return false;
     const tc_pnode *g = &p->nodes[p->nodes[node].object.callee];
-    return g->text.size > 10 && memcmp(p->data + g->text.start, "__torch__.", 10) == 0;
+    const char *name = (const char *)p->data + g->text.start;
+    return g->text.size > 10 && memcmp(name, "__torch__", 9) == 0 && (name[9] == '.' || name[9] == '\n');
 }
 
 /* The dict that holds the parts of a value with parts, or 0. */
@@ -202,11 +203,18 @@ static bool holds_tensors(const tc_pickle *p, uint32_t dict) {
     return false;
 }
 
+/* Tensors beside a state_dict are training state (a random generator's, say); beside a model they may be weights, so then it is one of their names. */
+static uint32_t unwrap_once(const tc_pickle *p, uint32_t node) {
+    static const char *const sure[] = {"state_dict", "model_state_dict"};
+    uint32_t inner;
+    for (size_t i = 0; i < sizeof sure / sizeof *sure; i++)
+        if ((inner = tc_pickle_get(p, node, sure[i])) && !tensor_call(p, inner)) return inner;
+    return holds_tensors(p, node) ? 0 : tc_pickle_get(p, node, "model");
+}
+
 static uint32_t unwrap(const tc_pickle *p, uint32_t node) {
-    static const char *const wrappers[] = {"state_dict", "model_state_dict", "model"};
-    for (int depth = 0; depth < MAX_WRAPPERS && tc_pickle_is(p, node, TC_P_DICT) && !holds_tensors(p, node); depth++) {
-        uint32_t inner = 0;
-        for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers && !inner; i++) inner = tc_pickle_get(p, node, wrappers[i]);
+    for (int depth = 0; depth < MAX_WRAPPERS && tc_pickle_is(p, node, TC_P_DICT); depth++) {
+        uint32_t inner = unwrap_once(p, node);
         if (!inner) break;
         node = inner;
     }

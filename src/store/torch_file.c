@@ -289,7 +289,7 @@ static bool may_be_safetensors(const uint8_t *start, size_t n, size_t size) {
     uint64_t header = 0;
     if (n < 9) return true;
     for (int i = 7; i >= 0; i--) header = header << 8 | start[i];
-    return header <= TC_ST_HEADER_LIMIT && header <= size - 8 && (header == 0 || strchr("{[ \t\r\n", start[8]));
+    return header <= TC_ST_HEADER_LIMIT && header <= size - 8 && memchr("{ \t\r\n", start[8], 5);
 }
 
 static bool is_zip(const uint8_t *start, size_t n) { return n >= 4 && memcmp(start, "PK\3\4", 4) == 0; }

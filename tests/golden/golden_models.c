@@ -376,17 +376,24 @@ static void check_hidden(const fixture *f, const results *r, const char *label) 
 
 /* ---- folders */
 
-static void run_layout(const fixture *f, const char *sub) {
+static void run_model_at(const fixture *f, const char *path, const char *config, const char *label) {
     results r = {0};
     tc_error err;
-    char label[200], name[256], *path = sub ? tc_path_join(f->dir, sub) : tc_strdup(f->dir);
-    snprintf(label, sizeof label, "%s%s%.60s", f->label, sub ? "/" : "", sub ? sub : "");
-    bool opened = path && golden_ok(tc_model_open(&r.model, path, NULL, &err), &err, name_of(name, label, "open"));
+    char name[256];
+    tc_open_options o = tc_open_options_default();
+    o.config = config;
+    bool opened = golden_ok(tc_model_open(&r.model, path, &o, &err), &err, name_of(name, label, "open"));
     if (opened && run_model(f, &r, label)) {
         check_outputs(f, &r, label);
         if (f->hidden) check_hidden(f, &r, label);
     }
     results_free(&r);
+}
+
+static void run_layout(const fixture *f, const char *sub) {
+    char label[200], *path = sub ? tc_path_join(f->dir, sub) : tc_strdup(f->dir);
+    snprintf(label, sizeof label, "%s%s%.60s", f->label, sub ? "/" : "", sub ? sub : "");
+    if (path) run_model_at(f, path, NULL, label);
     free(path);
 }
 
@@ -400,32 +407,71 @@ static void run_layouts(const fixture *f) {
     int n = scandir(f->dir, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         const char *sub = entries[i]->d_name;
-        char name[256];
         bool model = sub[0] != '.' && has(f->dir, sub, "config.json");
-        if (model && has(f->dir, sub, "pytorch_model.bin")) golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
-        else if (model) run_layout(f, sub);
+        if (model) run_layout(f, sub);
         free(entries[i]);
     }
     if (n >= 0) free(entries);
+}
+
+static bool fixture_open(fixture *f) {
+    f->json = golden_json(f->dir, "expected.json");
+    if (!f->json) return false;
+    f->e2e = json_object_get(f->json, "e2e");
+    f->tolerances = json_object_get(f->e2e ? f->e2e : f->json, f->e2e ? "tolerances" : "expected");
+    f->expected = golden_store(f->dir, "expected.safetensors");
+    f->hidden = has(f->dir, "expected_hidden.safetensors", NULL) ? golden_store(f->dir, "expected_hidden.safetensors") : NULL;
+    f->input = f->e2e ? NULL : golden_store(f->dir, "input.safetensors");
+    return f->expected && (f->e2e || f->input);
+}
+
+static void fixture_close(fixture *f) {
+    tc_store_close(&f->expected);
+    tc_store_close(&f->hidden);
+    tc_store_close(&f->input);
+    json_decref(f->json);
 }
 
 static void run_folder(const char *dir, const char *name) {
     char *path = tc_path_join(dir, name);
     fixture f = {.dir = path};
     snprintf(f.label, sizeof f.label, "models/%.100s", name);
-    f.json = path ? golden_json(path, "expected.json") : NULL;
-    if (f.json) {
-        f.e2e = json_object_get(f.json, "e2e");
-        f.tolerances = json_object_get(f.e2e ? f.e2e : f.json, f.e2e ? "tolerances" : "expected");
-        f.expected = golden_store(path, "expected.safetensors");
-        f.hidden = has(path, "expected_hidden.safetensors", NULL) ? golden_store(path, "expected_hidden.safetensors") : NULL;
-        f.input = f.e2e ? NULL : golden_store(path, "input.safetensors");
-        if (f.expected && (f.e2e || f.input)) run_layouts(&f);
+    if (path && fixture_open(&f)) run_layouts(&f);
+    fixture_close(&f);
+    free(path);
+}
+
+/* ---- single files: NAME.pt, NAME_VARIANT.pt beside NAME.config.json and NAME_data */
+
+/* dir/STEM + ending for the longest STEM of the file's name that exists; NULL if there is none. */
+static char *beside(const char *dir, const char *file, const char *ending) {
+    for (size_t n = strlen(file); n > 0; n--) {
+        tc_buf b = {0};
+        tc_buf_printf(&b, "%s/%.*s%s", dir, (int)n, file, ending);
+        char *path = tc_buf_take(&b);
+        if (!path || tc_path_exists(path)) return path;
+        free(path);
     }
-    tc_store_close(&f.expected);
-    tc_store_close(&f.hidden);
-    tc_store_close(&f.input);
-    json_decref(f.json);
+    return NULL;
+}
+
+/* The bare names of OpenCLIP with a configuration are what is opened as a model; of the other layouts the tensors are. */
+static void run_file(const char *dir, const char *file) {
+    tc_store *s = NULL;
+    tc_error err;
+    char name[256], *path = tc_path_join(dir, file), *config = beside(dir, file, ".config.json"), *data = beside(dir, file, "_data");
+    fixture f = {.dir = data};
+    snprintf(f.label, sizeof f.label, "models/%.100s", file);
+    bool opened = path && golden_ok(tc_store_open(&s, path, &err), &err, name_of(name, f.label, "tensors"));
+    if (opened) golden_report(tc_store_count(s) > 0, name_of(name, f.label, "tensors"), "there are none");
+    bool plain = opened && config && tc_store_find(s, "visual.conv1.weight") && tc_store_find(s, "visual.proj");
+    if (opened && !plain) golden_skip(name_of(name, f.label, "model"), "names of this layout are not read");
+    if (plain && data && fixture_open(&f)) run_model_at(&f, path, config, f.label);
+    if (plain && !data) golden_report(false, name_of(name, f.label, "model"), "its folder of data is missing");
+    fixture_close(&f);
+    tc_store_close(&s);
+    free(data);
+    free(config);
     free(path);
 }
 
@@ -449,8 +495,7 @@ void golden_models(const char *dir) {
     int n = scandir(dir, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
-        char name[256];
-        if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
+        if (tc_ends_with(file, ".pt")) run_file(dir, file);
         else if (file[0] != '.' && is_model(dir, file)) run_folder(dir, file);
         free(entries[i]);
     }
