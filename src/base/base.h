@@ -77,6 +77,8 @@ typedef struct tc_map {
 tc_status tc_map_open(tc_map *m, const char *path, tc_error *err);
 /* Error if the file is now shorter than it was: call it before reading through the mapping (a shortened file would be SIGBUS). */
 tc_status tc_map_check(const tc_map *m, tc_error *err);
+/* Copies size bytes at offset, read from the file itself: an error, never a signal, if the file was shortened. */
+tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc_error *err);
 void tc_map_close(tc_map *m);
 
 /* The whole file, NUL-terminated behind its end; at most `limit` bytes. The caller frees *data. */

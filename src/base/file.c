@@ -83,6 +83,17 @@ tc_status tc_map_check(const tc_map *m, tc_error *err) {
     return TC_OK;
 }
 
+tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc_error *err) {
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread(m->fd, (char *)out + done, size - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return tc_fail(err, TC_EIO, "%s: cannot read: %s", m->path, strerror(errno));
+        if (n == 0) return tc_fail(err, TC_EIO, "%s: the file was shortened while it was in use", m->path);
+        done += (size_t)n;
+    }
+    return TC_OK;
+}
+
 void tc_map_close(tc_map *m) {
     if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
     if (m->path && m->fd >= 0) close(m->fd);

@@ -92,6 +92,8 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
     const tc_origin *o = &m->origin[i];
     tc_status status = tc_model_check(m, err);
     if (status != TC_OK) return status;
+    for (int k = 0; k < o->parts; k++)
+        if (!tc_tensor_data(o->part[k], err)) return TC_EFORMAT;
     bool ok = true;
     if (o->transposed) {
         ok = read_transposed(o->part[0], p, out);
@@ -107,12 +109,13 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
                         tc_dtype_name(o->part[0]->dtype));
 }
 
-/* The values where they lie, if they can be used as they are; else NULL. */
+/* The values where they lie, if they can be used as they are; else NULL: tc_model_read says what is wrong, if anything is. */
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
     const tc_origin *o = &m->origin[i];
-    bool direct = sizeof(tc_real) == 4 && o->parts == 1 && !o->transposed && o->part[0]->dtype == TC_F32 && (uintptr_t)o->part[0]->data % 4 == 0;
-    return direct ? (const tc_real *)(const void *)o->part[0]->data : NULL;
+    if (sizeof(tc_real) != 4 || o->parts != 1 || o->transposed || o->part[0]->dtype != TC_F32) return NULL;
+    const uint8_t *data = tc_tensor_data(o->part[0], NULL);
+    return (uintptr_t)data % 4 == 0 ? (const tc_real *)(const void *)data : NULL;
 }
 
 /* ---- prepared weights */

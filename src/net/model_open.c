@@ -234,10 +234,13 @@ static tc_status open_single(tc_model **out, const char *path, tc_store **store,
     return TC_OK;
 }
 
-/* NAME.safetensors with NAME.json, NAME.config.json or open_clip_config.json beside it, or --model-config. */
+/* NAME.safetensors (or .pt, .pth, .bin) with NAME.json, NAME.config.json or open_clip_config.json beside it, or --model-config. */
 static char *config_beside(const char *path) {
-    size_t stem = strlen(path) - (tc_ends_with(path, ".safetensors") ? strlen(".safetensors") : 0);
+    static const char *const endings[] = {".safetensors", ".pt", ".pth", ".bin"};
+    size_t stem = strlen(path);
     const char *slash = strrchr(path, '/');
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (tc_ends_with(path, endings[i])) stem = strlen(path) - strlen(endings[i]);
     for (int i = 0; i < 4; i++) {
         tc_buf b = {0};
         if (i < 2) tc_buf_printf(&b, "%.*s%s", (int)stem, path, i ? ".config.json" : ".json");

@@ -100,10 +100,11 @@ static bool read_integer(tc_dtype dtype, const uint8_t *p, int64_t *out) {
 }
 
 bool tc_tensor_read_i64(const tc_tensor *t, int64_t start, int64_t n, int64_t *out) {
-    if (!range_is_inside(t, start, n)) return false;
+    const uint8_t *data = range_is_inside(t, start, n) ? tc_tensor_data(t, NULL) : NULL;
+    if (!data) return false;
     size_t size = tc_dtype_size(t->dtype);
     for (int64_t i = 0; i < n; i++)
-        if (!read_integer(t->dtype, t->data + (size_t)(start + i) * size, out + i)) return false;
+        if (!read_integer(t->dtype, data + (size_t)(start + i) * size, out + i)) return false;
     return true;
 }
 
@@ -139,7 +140,9 @@ bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) 
     if (!range_is_inside(t, start, n)) return false;
     if (n == 0) return t->dtype != TC_F8_E4M3 && t->dtype != TC_F8_E5M2;
     size_t size = tc_dtype_size(t->dtype);
-    const uint8_t *p = t->data + (size_t)start * size;
+    const uint8_t *p = tc_tensor_data(t, NULL);
+    if (!p) return false;
+    p += (size_t)start * size;
     switch (t->dtype) {
     case TC_F64:
         read_f64(p, n, out);

@@ -1,19 +1,18 @@
-/* store.c - a set of tensors from one .safetensors file or from the shards that an index names.
+/* store.c - a set of tensors from one file (.safetensors or of PyTorch) or from the shards that an index names.
  *
  * The files are mapped; only their headers are read here, with pread, so that opening touches no page of tensor data and a file that shrinks
  * meanwhile is an error instead of a signal. */
-#include "store/safetensors.h"
+#include "store/torch_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { INDEX_LIMIT = 100 * 1000 * 1000 };
 
 typedef struct shard {
     tc_map map;
-    json_t *header; /* holds the names and the metadata */
+    json_t *header;  /* of a .safetensors file: holds the names and the metadata */
+    tc_torch *torch; /* of a PyTorch file: the same */
 } shard;
 
 struct tc_store {
@@ -26,6 +25,7 @@ struct tc_store {
 void tc_store_close(tc_store **s) {
     if (!*s) return;
     for (size_t i = 0; i < (*s)->nshards; i++) {
+        tc_torch_close(&(*s)->shards[i].torch);
         tc_map_close(&(*s)->shards[i].map);
         json_decref((*s)->shards[i].header);
     }
@@ -49,31 +49,25 @@ static tc_store *store_new(const char *path, size_t nshards) {
     return s;
 }
 
-static tc_status read_at(const tc_map *m, void *out, size_t size, off_t offset, tc_error *err) {
-    for (size_t done = 0; done < size;) {
-        ssize_t n = pread(m->fd, (char *)out + done, size - done, offset + (off_t)done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return tc_fail(err, TC_EIO, "%s: cannot read: %s", m->path, strerror(errno));
-        if (n == 0) return tc_map_check(m, err) != TC_OK ? TC_EIO : tc_fail(err, TC_EIO, "%s: the file was shortened while it was in use", m->path);
-        done += (size_t)n;
-    }
-    return TC_OK;
-}
-
 /* Maps one file and adds its tensors to the list. */
 static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *err) {
     shard *sh = &s->shards[i];
     uint8_t first[8];
     size_t n = 0;
+    bool torch = false;
     tc_status status = tc_map_open(&sh->map, path, err);
     if (status != TC_OK) return status;
+    tc_bytes bytes = {.map = &sh->map, .data = sh->map.data, .size = sh->map.size, .name = sh->map.path};
+    status = tc_torch_recognise(&bytes, &torch, err);
+    if (status == TC_OK && torch) status = tc_torch_open(&sh->torch, &bytes, &s->list, err);
+    if (status != TC_OK || torch) return status;
     if (sh->map.size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a safetensors file", path, sh->map.size);
-    status = read_at(&sh->map, first, 8, 0, err);
+    status = tc_map_read(&sh->map, 0, first, 8, err);
     if (status == TC_OK) status = tc_st_header_size(first, sh->map.size, path, &n, err);
     if (status != TC_OK) return status;
     char *header = malloc(n + 1);
     if (!header) return tc_fail_memory(err, n + 1);
-    status = read_at(&sh->map, header, n, 8, err);
+    status = tc_map_read(&sh->map, 8, header, n, err);
     if (status == TC_OK) status = tc_st_parse_header(&s->list, &sh->header, header, n, sh->map.data + 8 + n, sh->map.size - 8 - n, path, err);
     free(header);
     return status;
@@ -86,7 +80,7 @@ static tc_status sort_by_name(tc_store *s, tc_error *err) {
     if (s->list.count == 0) return TC_OK;
     qsort(t, s->list.count, sizeof *t, by_name);
     for (size_t i = 1; i < s->list.count; i++)
-        if (strcmp(t[i - 1].name, t[i].name) == 0) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is in two shards", s->path, t[i].name);
+        if (strcmp(t[i - 1].name, t[i].name) == 0) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is there twice", s->path, t[i].name);
     return TC_OK;
 }
 
@@ -193,10 +187,10 @@ out:
 /* ---- public */
 
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
-    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json"};
+    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"};
     *out = NULL;
     if (!tc_path_is_dir(path)) return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         char *file = tc_path_join(path, usual[i]);
         if (!file) return tc_fail_memory(err, strlen(path));
         bool there = tc_path_exists(file);
@@ -204,20 +198,26 @@ tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
         free(file);
         if (there) return status;
     }
-    return tc_fail(err, TC_EIO, "%s: the folder has no model.safetensors and no model.safetensors.index.json", path);
+    return tc_fail(err, TC_EIO, "%s: the folder has no model.safetensors, no pytorch_model.bin and no index of shards of either", path);
+}
+
+static tc_status parse_memory(tc_store *s, const tc_bytes *all, tc_error *err) {
+    size_t n = 0;
+    if (all->size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a safetensors file", all->name, all->size);
+    tc_status status = tc_st_header_size(all->data, all->size, all->name, &n, err);
+    if (status != TC_OK) return status;
+    const uint8_t *header = all->data + 8;
+    return tc_st_parse_header(&s->list, &s->shards[0].header, (const char *)header, n, header + n, all->size - 8 - n, all->name, err);
 }
 
 tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc_error *err) {
-    size_t n = 0;
-    const char *name = "memory";
+    const tc_bytes all = {.data = data, .size = size, .name = "memory"};
     *out = NULL;
-    if (size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a safetensors file", name, size);
-    tc_status status = tc_st_header_size(data, size, name, &n, err);
-    if (status != TC_OK) return status;
-    tc_store *s = store_new(name, 1);
+    tc_store *s = store_new(all.name, 1);
     if (!s) return tc_fail_memory(err, sizeof *s);
-    const uint8_t *bytes = (const uint8_t *)data + 8;
-    status = tc_st_parse_header(&s->list, &s->shards[0].header, (const char *)bytes, n, bytes + n, size - 8 - n, name, err);
+    bool torch = false;
+    tc_status status = tc_torch_recognise(&all, &torch, err);
+    if (status == TC_OK) status = torch ? tc_torch_open(&s->shards[0].torch, &all, &s->list, err) : parse_memory(s, &all, err);
     if (status == TC_OK) status = sort_by_name(s, err);
     if (status != TC_OK) tc_store_close(&s);
     *out = s;
@@ -240,6 +240,8 @@ const char *tc_store_metadata(const tc_store *s, const char *key) {
     }
     return NULL;
 }
+
+const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err) { return t->lazy ? tc_torch_fetch(t, err) : t->data; }
 
 const char *tc_store_path(const tc_store *s) { return s->path; }
 

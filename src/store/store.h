@@ -1,6 +1,7 @@
 /* store.h - where tensors lie: every layout yields (name, dtype, shape, bytes), checked completely before anything is used.
  *
- * Format: https://github.com/huggingface/safetensors (the specification in its README); NumPy's .npy format 1.0 to 3.0. */
+ * Formats: https://github.com/huggingface/safetensors (the specification in its README); files of torch.save and torch.jit.save (torch_file.h);
+ * NumPy's .npy format 1.0 to 3.0. */
 #ifndef TC_STORE_H
 #define TC_STORE_H
 
@@ -27,7 +28,9 @@ typedef enum tc_dtype {
 } tc_dtype;
 enum { TC_MAX_RANK = 8 };
 
-/* One tensor: `data` points into the mapped file (no alignment is promised), little-endian, row-major. */
+/* One tensor: `data` points into the mapped file (no alignment is promised), little-endian, row-major. Tensors of PyTorch files have `lazy` instead:
+ * their bytes are checked, and put into order where they are strided, when tc_tensor_data first asks for them. */
+typedef struct tc_lazy tc_lazy;
 typedef struct tc_tensor {
     const char *name;
     tc_dtype dtype;
@@ -35,6 +38,7 @@ typedef struct tc_tensor {
     int64_t shape[TC_MAX_RANK];
     const uint8_t *data;
     size_t bytes;
+    tc_lazy *lazy;
 } tc_tensor;
 
 const char *tc_dtype_name(tc_dtype d); /* "F32" */
@@ -45,12 +49,17 @@ bool tc_tensor_bytes(tc_dtype dtype, int ndim, const int64_t *shape, size_t *byt
 int64_t tc_tensor_numel(const tc_tensor *t);
 /* "[512,768]" */
 const char *tc_shape_text(int ndim, const int64_t *shape, char *buffer, size_t size);
-/* n elements from element `start` on, converted (exactly, for F16, BF16, F32) to tc_real. Not for F8. False if the dtype cannot be converted. */
+/* The bytes, wherever they come from; they stay until the store is closed. NULL if they are damaged or memory ran out: the message says so.
+ * Thread-safe. */
+const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err);
+/* n elements from element `start` on, converted (exactly, for F16, BF16, F32) to tc_real. Not for F8. False if the dtype cannot be converted
+ * (or tc_tensor_data fails: call it first for the reason). */
 bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out);
 bool tc_tensor_read_i64(const tc_tensor *t, int64_t start, int64_t n, int64_t *out); /* integer dtypes */
 
 typedef struct tc_store tc_store;
-/* A .safetensors file, a model.safetensors.index.json (sharded), or a folder that holds model.safetensors or such an index. */
+/* A .safetensors file or one of PyTorch (by content, not by name), an index of shards (model.safetensors.index.json,
+ * pytorch_model.bin.index.json), or a folder that holds model.safetensors, pytorch_model.bin or such an index. */
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err);
 void tc_store_close(tc_store **s);
 size_t tc_store_count(const tc_store *s);
