@@ -53,8 +53,10 @@ void tc_model_close(tc_model **out) {
     if (!m) return;
     release_prepared(m);
     tc_store_close(&m->store);
+    for (size_t i = 0; i < m->params.count && m->origin; i++) free(m->origin[i].own);
     tc_params_free(&m->params);
     free(m->origin);
+    free(m->activation_source);
     free(m->flat);
     free(m->path);
     free(m->source);
@@ -88,6 +90,10 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
         return TC_OK;
     }
     const tc_origin *o = &m->origin[i];
+    if (o->own) {
+        memcpy(out, o->own, (size_t)p->numel * sizeof *out);
+        return TC_OK;
+    }
     tc_status status = tc_model_check(m, err);
     if (status != TC_OK) return status;
     bool ok = true;
@@ -109,6 +115,7 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
     const tc_origin *o = &m->origin[i];
+    if (o->own) return o->own;
     bool direct = sizeof(tc_real) == 4 && o->parts == 1 && !o->transposed && o->part[0]->dtype == TC_F32 && (uintptr_t)o->part[0]->data % 4 == 0;
     return direct ? (const tc_real *)(const void *)o->part[0]->data : NULL;
 }
@@ -210,6 +217,8 @@ tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *e
     to->preprocess = from->preprocess;
     to->tokenizer_kind = from->tokenizer_kind;
     if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir))) return tc_fail_memory(err, 1);
+    if (from->activation_source && !(to->activation_source = tc_strdup(from->activation_source))) return tc_fail_memory(err, 1);
+    to->activation_assumed = from->activation_assumed;
     if (from->vocab && (!(to->vocab = tc_strdup(from->vocab)) || !(to->merges = tc_strdup(from->merges)))) return tc_fail_memory(err, 1);
     return TC_OK;
 }
