@@ -48,7 +48,7 @@ tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
 
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
-    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled */
+    TC_NET_NAMED = 2  /* values are named vision_patches, vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled */
 };
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
