@@ -193,10 +193,10 @@ out:
 /* ---- public */
 
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
-    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json"};
+    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors"};
     *out = NULL;
     if (!tc_path_is_dir(path)) return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         char *file = tc_path_join(path, usual[i]);
         if (!file) return tc_fail_memory(err, strlen(path));
         bool there = tc_path_exists(file);
