@@ -66,11 +66,11 @@ static void read_blocks(reader *r, tc_tower_config *t, const json_t *cfg, const 
     const json_t *heads = block_list(r, cfg, where, "heads", t->layers), *mlp = block_list(r, cfg, where, "mlp", t->layers);
     for (int l = 0; l < t->layers && r->status == TC_OK; l++) {
         const json_t *h = json_array_get(heads, (size_t)l), *f = json_array_get(mlp, (size_t)l);
-        json_int_t n = json_is_integer(h) ? json_integer_value(h) : -1, m = json_is_null(f) ? -1 : json_is_integer(f) ? json_integer_value(f) : -2;
+        json_int_t n = json_is_integer(h) ? json_integer_value(h) : -1, m = json_is_integer(f) ? json_integer_value(f) : -1;
         if (heads && (n < 0 || n > (1 << 20) / t->head_dim))
             r->status = tc_fail(r->err, TC_EFORMAT, "%s: %sheads[%d] must be a whole number of heads from 0 to %d", r->name, where, l,
                                 (1 << 20) / t->head_dim);
-        else if (mlp && (m < -1 || m > 1 << 20))
+        else if (mlp && !json_is_null(f) && (m < 0 || m > 1 << 20))
             r->status = tc_fail(r->err, TC_EFORMAT, "%s: %smlp[%d] must be null or a whole number from 0 to %d", r->name, where, l, 1 << 20);
         if (heads) t->block[l].heads = (int)n;
         if (mlp) t->block[l].ffn = (int)m;
