@@ -134,7 +134,8 @@ tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_
 void tc_model_close(tc_model **m);
 
 typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP } tc_format;
-/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens (not for pruned models: TC_EUNSUPPORTED); TC_FORMAT_FILE the project's single file;
+/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens (not of a pruned model: TC_EUNSUPPORTED); TC_FORMAT_FILE the project's
+ * single file;
  * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors,
  * else HF. Atomic per file. */
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
@@ -271,7 +272,8 @@ typedef struct tc_train_result {
     double top1; /* of eval_data, or -1 */
 } tc_train_result;
 
-/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model OUT/model.safetensors, the project's single file), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model OUT/model.safetensors, the project's single file),
+ * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this

@@ -31,8 +31,8 @@ tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, 
 tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err);
 /* Text of a built-in configuration, or NULL. `index` >= 0 instead of a name goes through them; *name gets the name. */
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size);
-/* OpenCLIP's form. What it has no words for is added: of a pruned tower the lists "heads" and "mlp" (null: no FFN) and "head_width"; an "eos_token_id"
- * of the text tower; "quick_gelu" of a tower whose activation is not that of the image tower. tc_config_parse reads all of it. */
+/* OpenCLIP's form. What it has no words for is added: of a pruned tower the lists "heads" and "mlp" (null: no FFN) and "head_width"; an
+ * "eos_token_id" of the text tower; "quick_gelu" of a tower whose activation is not that of the image tower. tc_config_parse reads all of it. */
 json_t *tc_config_openclip_json(const tc_config *c);
 json_t *tc_config_hf_json(const tc_config *c); /* not of a pruned model */
 /* One of the two, such that tc_config_parse gives the same configuration again. */
@@ -88,8 +88,8 @@ typedef struct tc_canonical {
     bool transposed;
     unsigned written_by; /* one or more of TC_NAMED_ */
 } tc_canonical;
-/* The parameter that a tensor of any layout is: the prefixes of wrappers taken off, Hugging Face's names translated. False if no layout calls a tensor
- * so; a true result need not be a parameter of any model. */
+/* The parameter that a tensor of any layout is: the prefixes of wrappers taken off, Hugging Face's names translated. False if no layout calls a
+ * tensor so; a true result need not be a parameter of any model. */
 bool tc_names_canonical(const char *stored, tc_canonical *out);
 /* Tensors that hold nothing learnt: masks, position numbers, counters. By canonical name. */
 bool tc_names_ignored(const char *canonical);

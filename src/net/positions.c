@@ -1,4 +1,5 @@
-/* positions.c - a ViT for images of another size: its position embeddings form a grid, which is resized as an image is. The class token keeps its own.
+/* positions.c - a ViT for images of another size: its position embeddings form a grid, which is resized as an image is. The class token keeps its
+ * own.
  *
  * Bicubic as PyTorch's F.interpolate(mode="bicubic", antialias=True, align_corners=False), which is what OpenCLIP's resize_pos_embed calls: Keys'
  * kernel with a = -1/2, stretched by the scale when the grid shrinks, its weights divided by their sum. Columns are resized first, then rows. */

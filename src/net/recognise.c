@@ -119,8 +119,8 @@ static void recognise_tower(reader *r, tc_tower_config *out, const char *prefix,
     else
         r->status =
             tc_fail(r->err, TC_EARG,
-                    "%s: the %s tower (width %d, %d layers) is pruned or has heads of an unusual size, which its tensors do not tell; name the "
-                    "configuration that it was made from with --model-config",
+                    "%s: there is no configuration beside it; name one with --model-config: the %s tower (width %d, %d layers) is pruned or has "
+                    "heads of an unusual size, which its tensors do not tell",
                     r->l->path, vision ? "image" : "text", t.width, t.layers);
 }
 
@@ -166,6 +166,7 @@ static void adjust_tower(reader *r, tc_tower_config *tower, const char *prefix, 
     if (r->status != TC_OK || tc_tower_is_pruned(tower)) return; /* a pruned tower's own configuration is exact */
     measure(&quiet, &t, prefix, norm);
     if (quiet.status != TC_OK || !is_consistent(r->l, &t, prefix)) return;
+    if (t.layers != tower->layers && t.width != tower->width) return; /* another model altogether: the first tensor tells */
     if (t.layers != tower->layers) {
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: the %s tower has %d layers in its tensors, %d in the configuration", r->l->path, what, t.layers,
                             tower->layers);

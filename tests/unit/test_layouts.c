@@ -152,7 +152,7 @@ static void every_layout(void **state) {
             assert_int_equal(tc_model_get_info(with)->vision_activation, TC_GELU);
             tc_model *alone = open_with(path, NULL, NULL, 0, &err);
             if (odd) {
-                if (alone || err.status != TC_EARG || !strstr(err.message, "name the configuration that it was made from with --model-config"))
+                if (alone || err.status != TC_EARG || !strstr(err.message, "there is no configuration beside it; name one with --model-config"))
                     fail_msg("%s: %s", namings[i].label, err.message);
             } else {
                 if (!alone) fail_msg("%s: %s", namings[i].label, err.message);

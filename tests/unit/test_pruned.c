@@ -1,5 +1,5 @@
-/* test_pruned.c - pruned models: towers whose blocks differ, of which some lack heads or an FFN, with widths that are no multiple of the heads' size. They
- * are run, saved, opened, counted, trained, resumed and inherited from like any other. */
+/* test_pruned.c - pruned models: towers whose blocks differ, of which some lack heads or an FFN, with widths that are no multiple of the heads' size.
+ * They are run, saved, opened, counted, trained, resumed and inherited from like any other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
