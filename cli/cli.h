@@ -46,14 +46,15 @@ typedef struct cli_option {
 typedef struct cli_common {
     bool json;
     int64_t threads;
-    const char *model_config, *tokenizer, *preprocess;
+    const char *model_config, *activation, *tokenizer, *preprocess;
+    int64_t image_size;
     bool exif;
 } cli_common;
 
 enum {
     CLI_WITH_JSON = 1,
     CLI_WITH_THREADS = 2,
-    CLI_WITH_MODEL = 4,   /* --model-config */
+    CLI_WITH_MODEL = 4,   /* --model-config, --activation, --image-size */
     CLI_WITH_TEXT = 8,    /* --tokenizer */
     CLI_WITH_IMAGES = 16, /* --preprocess, --exif */
     CLI_WITH_ALL = 31
@@ -147,6 +148,12 @@ enum {
     CLI_SIZES = 8      /* likewise, but its weights are not wanted */
 };
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
+/* What the common options say about opening a model. */
+tc_open_options cli_open_options(const cli_common *o);
+/* Opens a model from a file or folder alone, and says so if its activation is a guess. */
+tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *o, tc_error *err);
+/* A model with random weights from a configuration, with the activation and image size of the common options. */
+tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o, tc_error *err);
 /* A built-in configuration's name, or a .json file. */
 bool cli_is_configuration(const char *path);
 /* The common options applied to a model that is there already; takes it over. */

@@ -173,7 +173,7 @@ static int bench_distill(const bench *o, const char *path) {
     cli_model student, teacher = {0};
     double seconds = 0;
     cli_common plain = o->common;
-    plain.model_config = NULL; /* the student's */
+    plain.model_config = plain.activation = NULL; /* the student's */
     tc_status status = cli_model_open(&student, path, &o->common, CLI_CONFIGS, &err);
     if (status == TC_OK) status = cli_model_open(&teacher, o->teacher, &plain, CLI_CONFIGS, &err);
     if (status == TC_OK) status = tc_train_measure(student.model, teacher.model, (int)o->batch, (int)o->caption, (int)o->steps, &seconds, &err);

@@ -14,7 +14,7 @@ static const cli_option options[] = {
     {"--alpha", "X", CLI_REAL, offsetof(training, alpha), "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-/* --model-config belongs to the teacher; a student without a configuration of its own is given as one. */
+/* --model-config and --activation belong to the teacher; a student without a configuration of its own is given as one. --image-size is for both. */
 static tc_status open_student(const training *t, const tc_model *teacher, tc_model **out, const char **path, tc_error *err) {
     bool configuration = cli_is_configuration(t->student);
     *path = configuration ? "" : t->student;
@@ -23,7 +23,9 @@ static tc_status open_student(const training *t, const tc_model *teacher, tc_mod
         *path = t->teacher;
         return tc_model_inherit(out, teacher, t->student, err);
     }
-    return configuration ? tc_model_create(out, t->student, (uint64_t)t->seed, err) : tc_model_open(out, t->student, NULL, err);
+    cli_common own = {.image_size = t->common.image_size};
+    tc_open_options open = cli_open_options(&own);
+    return configuration ? cli_model_create(out, t->student, (uint64_t)t->seed, &own, err) : cli_model_load(out, t->student, &open, err);
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
@@ -37,9 +39,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!t.teacher || !t.student) code = cli_usage(verb, "name the models with --teacher and --student");
     else code = cli_training_check(verb, &t);
     if (code == CLI_DONE) {
-        tc_open_options open = tc_open_options_default();
-        open.config = t.common.model_config;
-        tc_status status = tc_model_open(&teacher, t.teacher, &open, &err);
+        tc_open_options open = cli_open_options(&t.common);
+        tc_status status = cli_model_load(&teacher, t.teacher, &open, &err);
         if (status == TC_OK) status = open_student(&t, teacher, &student, &path, &err);
         code = status == TC_OK ? cli_training_run(&t, student, path, teacher) : cli_failed(&err);
     }

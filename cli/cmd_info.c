@@ -48,6 +48,28 @@ static json_t *embedded(const char *text) {
     return value ? value : cli_json_text(text);
 }
 
+static json_t *int_list(const int *x, int n) {
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(list, x[i] < 0 ? json_null() : json_integer(x[i]));
+    return list;
+}
+
+/* What is in each layer, layers of both towers side by side. */
+static void print_layers(const tc_model_info *i) {
+    printf("pruned        layer by layer\n  layer   image: heads   FFN    text: heads   FFN\n");
+    for (int l = 0; l < i->vision_layers || l < i->text_layers; l++) {
+        const int *heads[] = {i->vision_layer_heads, i->text_layer_heads}, *ffn[] = {i->vision_layer_ffn, i->text_layer_ffn};
+        printf("  %5d", l);
+        for (int text = 0; text < 2; text++) {
+            if (l >= (text ? i->text_layers : i->vision_layers)) continue;
+            printf("%15d", heads[text][l]);
+            if (ffn[text][l] < 0) printf("%6s", "none");
+            else printf("%6d", ffn[text][l]);
+        }
+        printf("\n");
+    }
+}
+
 static int print_info_json(const cli_model *m) {
     const tc_model_info *i = m->info;
     const struct {
@@ -79,6 +101,12 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "text_activation", json_string(activation_name(i->text_activation)));
+    json_object_set_new(all, "activation_source", cli_json_text(i->activation_source));
+    json_object_set_new(all, "pruned", json_boolean(i->pruned));
+    json_object_set_new(all, "vision_layer_heads", int_list(i->vision_layer_heads, i->vision_layers));
+    json_object_set_new(all, "vision_layer_ffn", int_list(i->vision_layer_ffn, i->vision_layers));
+    json_object_set_new(all, "text_layer_heads", int_list(i->text_layer_heads, i->text_layers));
+    json_object_set_new(all, "text_layer_ffn", int_list(i->text_layer_ffn, i->text_layers));
     json_object_set_new(all, "logit_scale", cli_json_real((double)i->logit_scale));
     json_object_set_new(all, "tokenizer", json_string(tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip"));
     json_object_set_new(all, "preprocess", preprocess_object(&m->preprocess));
@@ -98,9 +126,10 @@ static int print_info(const cli_model *m) {
     int64_t shape[4];
     printf("architecture  %s, from: %s\n", i->architecture, i->source ? i->source : "");
     printf("embedding     %d\n", i->embed_dim);
-    printf("image         %d px in patches of %d; %d layers, width %d, %d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
-           i->vision_width, i->vision_heads, activation_name(i->vision_activation));
-    printf("text          %d ids of %d; %d layers, width %d, %d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width,
+    const char *most = i->pruned ? "at most " : "";
+    printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
+           i->vision_width, most, i->vision_heads, activation_name(i->vision_activation));
+    printf("text          %d ids of %d; %d layers, width %d, %s%d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width, most,
            i->text_heads, activation_name(i->text_activation));
     printf("parameters    %s; without the token table %s (image %s, text %s)\n", cli_grouped(i->params, a, sizeof a),
            cli_grouped(i->params_without_tokens, b, sizeof b), cli_grouped(i->params_vision, c, sizeof c), cli_grouped(i->params_text, d, sizeof d));
@@ -110,6 +139,8 @@ static int print_info(const cli_model *m) {
     printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
     printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize,
            m->preprocess.crop);
+    printf("activation    %s (%s)\n", activation_name(i->vision_activation), i->activation_source);
+    if (i->pruned) print_layers(i);
     if (i->card) printf("card          %s\n", i->card);
     printf("tensors\n");
     for (size_t k = 0; tc_model_tensor(m->model, k, &name, &ndim, shape, &dtype); k++) {
@@ -150,17 +181,20 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_info = {.name = "info",
-                           .summary = "tell what a model is; without MODEL, list the built-in configurations",
-                           .usage = "[MODEL] [--json]",
-                           .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
-                                          "the name of a built-in configuration or a "
-                                          "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
-                                          "since it skips what cannot change the result.",
-                           .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
-                           .options = options,
-                           .common = CLI_WITH_JSON | CLI_WITH_MODEL,
-                           .defaults = &defaults,
-                           .least_args = 0,
-                           .most_args = 1,
-                           .run = run};
+const cli_verb cmd_info = {
+    .name = "info",
+    .summary = "tell what a model is; without MODEL, list the built-in configurations",
+    .usage = "[MODEL] [--json]",
+    .description =
+        "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
+        "the name of a built-in configuration or a "
+        "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
+        "since it skips what cannot change the result. The activation is followed by where it was taken from. Of a pruned model the heads and FFN "
+        "channels of each layer are listed.",
+    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
+    .options = options,
+    .common = CLI_WITH_JSON | CLI_WITH_MODEL,
+    .defaults = &defaults,
+    .least_args = 0,
+    .most_args = 1,
+    .run = run};

@@ -13,10 +13,10 @@ static const cli_option options[] = {{"--config", "C", CLI_TEXT, offsetof(traini
 
 /* A model to start from must be what --config says, if both are given. */
 static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
-    if (!t->init) return tc_model_create(out, t->config, (uint64_t)t->seed, err);
-    tc_open_options open = tc_open_options_default();
-    open.config = t->common.model_config ? t->common.model_config : t->config;
-    tc_status status = tc_model_open(out, t->init, &open, err);
+    if (!t->init) return cli_model_create(out, t->config, (uint64_t)t->seed, &t->common, err);
+    tc_open_options open = cli_open_options(&t->common);
+    if (!open.config) open.config = t->config;
+    tc_status status = cli_model_load(out, t->init, &open, err);
     if (status != TC_OK || !t->config) return status;
     tc_config wanted;
     char difference[256];
@@ -45,21 +45,22 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_train = {.name = "train",
-                            .summary = "train a model with the contrastive loss",
-                            .usage = "--config C.json --data D --out DIR --steps N [options]\n--init MODEL --data D --out DIR --epochs X [options]",
-                            .description = "Trains on pairs of images and captions, or on labelled images whose captions are made from templates. "
-                                           "Before the first step it tells what the data holds and the "
-                                           "memory that it takes. An interrupt finishes the step, saves a checkpoint and ends; --resume goes on from "
-                                           "it, to the same weights bit for bit.\n"
-                                           "DIR/model is a Hugging Face folder.",
-                            .examples = "tinyclip train --config teacher.json --data fashion-mnist --out run --steps 300 --batch 256 --lr 1e-3\n"
-                                        "tinyclip train --init model --data pairs/ --out run --epochs 2 --lr 1e-5 --crop-scale-min 0.9\n"
-                                        "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 --resume",
-                            .options = options,
-                            .more = cli_training_options,
-                            .common = CLI_WITH_ALL,
-                            .defaults = &defaults,
-                            .least_args = 0,
-                            .most_args = 0,
-                            .run = run};
+const cli_verb cmd_train = {
+    .name = "train",
+    .summary = "train a model with the contrastive loss",
+    .usage = "--config C.json --data D --out DIR --steps N [options]\n--init MODEL --data D --out DIR --epochs X [options]",
+    .description = "Trains on pairs of images and captions, or on labelled images whose captions are made from templates. "
+                   "Before the first step it tells what the data holds and the "
+                   "memory that it takes. An interrupt finishes the step, saves a checkpoint and ends; --resume goes on from "
+                   "it, to the same weights bit for bit.\n"
+                   "DIR/model is a Hugging Face folder; of a pruned model DIR/model.safetensors is written instead, the form that can hold it.",
+    .examples = "tinyclip train --config teacher.json --data fashion-mnist --out run --steps 300 --batch 256 --lr 1e-3\n"
+                "tinyclip train --init model --data pairs/ --out run --epochs 2 --lr 1e-5 --crop-scale-min 0.9\n"
+                "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 --resume",
+    .options = options,
+    .more = cli_training_options,
+    .common = CLI_WITH_ALL,
+    .defaults = &defaults,
+    .least_args = 0,
+    .most_args = 0,
+    .run = run};

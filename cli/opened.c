@@ -41,10 +41,48 @@ bool cli_is_configuration(const char *path) {
     return tc_ends_with(path, ".json");
 }
 
-/* A configuration's model with zeros for weights: random ones take seconds that a question about sizes need not wait for. */
-static tc_status create_sizes(tc_model **out, const char *path, tc_error *err) {
+/* ---- opening */
+
+tc_open_options cli_open_options(const cli_common *o) {
+    tc_open_options open = tc_open_options_default();
+    open.config = o->model_config;
+    open.activation = o->activation;
+    open.image_size = (int)o->image_size;
+    return open;
+}
+
+tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *o, tc_error *err) {
+    tc_status status = tc_model_open(out, path, o, err);
+    if (status == TC_OK && tc_model_get_info(*out)->activation_assumed)
+        cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would give other results: see --activation",
+                path);
+    return status;
+}
+
+static tc_status read_config(tc_config *c, const char *path, const cli_common *o, tc_error *err) {
+    tc_status status = tc_config_open(c, path, err);
+    if (status == TC_OK && o->activation) {
+        status = tc_activation_parse(&c->vision.activation, o->activation, err);
+        c->text.activation = c->vision.activation;
+    }
+    if (status == TC_OK && o->image_size) {
+        c->image_size = (int)o->image_size;
+        if (c->image_size < c->patch_size)
+            status = tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", path, c->image_size, c->patch_size);
+    }
+    return status;
+}
+
+tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o, tc_error *err) {
     tc_config c;
-    tc_status status = tc_config_open(&c, path, err);
+    tc_status status = read_config(&c, config, o, err);
+    return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
+}
+
+/* A configuration's model with zeros for weights: random ones take seconds that a question about sizes need not wait for. */
+static tc_status create_sizes(tc_model **out, const char *path, const cli_common *o, tc_error *err) {
+    tc_config c;
+    tc_status status = read_config(&c, path, o, err);
     if (status == TC_OK) status = tc_model_new_flat(out, &c, err);
     if (status != TC_OK) return status;
     tc_model *m = *out;
@@ -60,14 +98,13 @@ static tc_status create_sizes(tc_model **out, const char *path, tc_error *err) {
 
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
     tc_model *model = NULL;
-    tc_open_options open = tc_open_options_default();
-    open.config = o->model_config;
+    tc_open_options open = cli_open_options(o);
     *m = (cli_model){0};
     bool configuration = flags & (CLI_CONFIGS | CLI_SIZES) && cli_is_configuration(path);
     tc_status status;
-    if (!configuration) status = tc_model_open(&model, path, &open, err);
-    else if (flags & CLI_SIZES) status = create_sizes(&model, path, err);
-    else status = tc_model_create(&model, path, 1, err);
+    if (!configuration) status = cli_model_load(&model, path, &open, err);
+    else if (flags & CLI_SIZES) status = create_sizes(&model, path, o, err);
+    else status = cli_model_create(&model, path, 1, o, err);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
 }
 

@@ -117,12 +117,16 @@ typedef struct tc_model tc_model;
 
 typedef struct tc_open_options {
     const char *config; /* path of the configuration of a model that has none beside it, or the name of a built-in one; NULL: none */
+    const char *activation; /* "gelu" or "quick_gelu", whatever file and configuration say; NULL: as they say */
+    int image_size;         /* images of this size, pixels: positions are resized bicubically, as OpenCLIP does; 0: the model's own */
 } tc_open_options;
 tc_open_options tc_open_options_default(void);
 
-/* Opens a Hugging Face folder, a project .safetensors file, or an OpenCLIP-named .safetensors file with its configuration. The
- * weights stay in the mapped file until they are used. Strict: a tensor that is missing, left over or of the wrong shape is an
- * error that names it. */
+/* Opens a Hugging Face or OpenCLIP folder, a project .safetensors file, or a checkpoint in any of the layouts of OpenCLIP, OpenAI, Hugging Face and
+ * the official TinyCLIP code, pruned ones included. Its configuration is taken from options, from beside the file, or, of a model that is not
+ * pruned and has heads of CLIP's size, from the tensors. The weights stay in the mapped file until they are used; half-precision ones are
+ * widened. Strict: a tensor that is missing, left over or of the wrong shape, or two tensors for one parameter that differ, is an error that names
+ * it. */
 tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err);
 /* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an OpenCLIP or
  * Hugging Face configuration JSON. */
@@ -130,7 +134,8 @@ tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_
 void tc_model_close(tc_model **m);
 
 typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP } tc_format;
-/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens; TC_FORMAT_FILE the project's single file;
+/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens (not of a pruned model: TC_EUNSUPPORTED); TC_FORMAT_FILE the project's
+ * single file;
  * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors,
  * else HF. A ModifiedResNet cannot be a Hugging Face folder (TC_EUNSUPPORTED). Atomic per file. */
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
@@ -142,7 +147,12 @@ typedef struct tc_model_info {
     int image_size, patch_size, vision_layers, vision_width, vision_heads;
     int context_length, vocab_size, text_layers, text_width, text_heads;
     int vision_stages[4];          /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
+    bool pruned; /* layers differ in heads or FFN channels, or the heads do not fill the width; vision_heads and text_heads are then the largest */
+    const int *vision_layer_heads, *vision_layer_ffn; /* [vision_layers] heads, and FFN channels (-1: the layer has no FFN) */
+    const int *text_layer_heads, *text_layer_ffn;     /* [text_layers] */
     tc_activation vision_activation, text_activation;
+    const char *activation_source; /* where the activation was taken from, e.g. "layout: OpenAI archives use QuickGELU" */
+    bool activation_assumed;       /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */
     int64_t params;                /* all parameters */
     int64_t params_without_tokens; /* without the token table, as published counts are */
     int64_t params_vision, params_text; /* the towers; text without the token table */
@@ -263,7 +273,8 @@ typedef struct tc_train_result {
     double top1; /* of eval_data, or -1 */
 } tc_train_result;
 
-/* Trains and writes OUT/model (a Hugging Face folder), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model OUT/model.safetensors, the project's single file),
+ * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this

@@ -55,11 +55,13 @@ static void add_block(adder *a, const tc_tower_config *t, int layer, const char 
         add2(a, "attn.out_proj.weight", w, WIDTH, inner, head, out);
         add1(a, "attn.out_proj.bias", w, WIDTH, 0, 0);
     }
-    add_norm(a, "ln_2", w);
-    add2(a, "mlp.c_fc.weight", ffn, channel, w, WIDTH, fc);
-    add1(a, "mlp.c_fc.bias", ffn, channel, 0, 0);
-    add2(a, "mlp.c_proj.weight", w, WIDTH, ffn, channel, out);
-    add1(a, "mlp.c_proj.bias", w, WIDTH, 0, 0);
+    if (ffn >= 0) {
+        add_norm(a, "ln_2", w);
+        add2(a, "mlp.c_fc.weight", ffn, channel, w, WIDTH, fc);
+        add1(a, "mlp.c_fc.bias", ffn, channel, 0, 0);
+        add2(a, "mlp.c_proj.weight", w, WIDTH, ffn, channel, out);
+        add1(a, "mlp.c_proj.bias", w, WIDTH, 0, 0);
+    }
     a->layer = -1;
 }
 
@@ -175,7 +177,7 @@ int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, con
         } else {
             x = pick_rows(g, x, rows);
         }
-        x = add(g, x, feed_forward(g, t, block, x));
+        if (t->block[l].ffn >= 0) x = add(g, x, feed_forward(g, t, block, x));
     }
     if (!(flags & TC_NET_WHOLE)) return x;
     if (flags & TC_NET_NAMED) tc_graph_name(g, x, "%s_hidden_%d", label, t->layers);

@@ -52,6 +52,31 @@ static int head_dim(reader *r, int width, int heads, const char *tower) {
     return heads ? width / heads : 1;
 }
 
+/* Entry `key` of a tower: a list with a number for each block, or NULL if it is not a list. */
+static const json_t *block_list(reader *r, const json_t *cfg, const char *where, const char *key, int layers) {
+    const json_t *v = json_object_get(cfg, key);
+    if (!json_is_array(v)) return NULL;
+    if (r->status == TC_OK && (int)json_array_size(v) != layers)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: %s%s has %zu entries for %d layers", r->name, where, key, json_array_size(v), layers);
+    return v;
+}
+
+/* The heads and FFN channels that a pruned tower has left, block by block. */
+static void read_blocks(reader *r, tc_tower_config *t, const json_t *cfg, const char *where) {
+    const json_t *heads = block_list(r, cfg, where, "heads", t->layers), *mlp = block_list(r, cfg, where, "mlp", t->layers);
+    for (int l = 0; l < t->layers && r->status == TC_OK; l++) {
+        const json_t *h = json_array_get(heads, (size_t)l), *f = json_array_get(mlp, (size_t)l);
+        json_int_t n = json_is_integer(h) ? json_integer_value(h) : -1, m = json_is_integer(f) ? json_integer_value(f) : -1;
+        if (heads && (n < 0 || n > (1 << 20) / t->head_dim))
+            r->status = tc_fail(r->err, TC_EFORMAT, "%s: %sheads[%d] must be a whole number of heads from 0 to %d", r->name, where, l,
+                                (1 << 20) / t->head_dim);
+        else if (mlp && !json_is_null(f) && (m < 0 || m > 1 << 20))
+            r->status = tc_fail(r->err, TC_EFORMAT, "%s: %smlp[%d] must be null or a whole number from 0 to %d", r->name, where, l, 1 << 20);
+        if (heads) t->block[l].heads = (int)n;
+        if (mlp) t->block[l].ffn = (int)m;
+    }
+}
+
 static int ratio_ffn(reader *r, const json_t *cfg, const char *where, int width) {
     const json_t *v = json_object_get(cfg, "mlp_ratio");
     double ratio = v ? json_number_value(v) : 4.0, ffn = trunc(width * ratio);
@@ -75,12 +100,12 @@ static void read_stages(reader *r, tc_config *c, const json_t *v) {
         else c->vision.layers += c->stages[i] = (int)n;
     }
     if (r->status != TC_OK) return;
-    if (c->image_size % 32)
+    if (c->image_size % TC_RESNET_STRIDE)
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.image_size %d is not a multiple of 32, as a ResNet needs it", r->name, c->image_size);
-    else if (c->vision.width % 2 || 32 * c->vision.width % c->vision.head_dim)
+    else if (c->vision.width % 2 || TC_RESNET_STRIDE * c->vision.width % c->vision.head_dim)
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: the ResNet's width %d must be even and 32 times it a multiple of head_width %d", r->name,
                             c->vision.width, c->vision.head_dim);
-    else c->vision.block[0].heads = 32 * c->vision.width / c->vision.head_dim;
+    else c->vision.block[0].heads = TC_RESNET_STRIDE * c->vision.width / c->vision.head_dim;
 }
 
 static void read_openclip(reader *r, tc_config *c, const json_t *json) {
@@ -107,17 +132,24 @@ static void read_openclip(reader *r, tc_config *c, const json_t *json) {
     c->vocab_size = number(r, t, "text_cfg.", "vocab_size", 1, 1 << 24, 49408);
     c->text.width = number(r, t, "text_cfg.", "width", 1, 1 << 16, -1);
     c->text.layers = number(r, t, "text_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
-    int heads = number(r, t, "text_cfg.", "heads", 1, 1 << 16, -1);
+    bool vision_list = json_is_array(json_object_get(v, "heads")), text_list = json_is_array(json_object_get(t, "heads"));
+    int heads = text_list ? 0 : number(r, t, "text_cfg.", "heads", 1, 1 << 16, -1);
+    if (text_list) c->text.head_dim = number(r, t, "text_cfg.", "head_width", 1, 1 << 16, -1);
     if (r->status != TC_OK) return;
     bool vit = c->image_tower == TC_IMAGE_VIT;
-    if (vit && c->vision.width % c->vision.head_dim)
+    if (vit && !vision_list && c->vision.width % c->vision.head_dim)
         r->status =
             tc_fail(r->err, TC_EFORMAT, "%s: the vision width %d is not a multiple of head_width %d", r->name, c->vision.width, c->vision.head_dim);
-    c->text.head_dim = head_dim(r, c->text.width, heads, "text");
+    if (!text_list) c->text.head_dim = head_dim(r, c->text.width, heads, "text");
     if (vit) uniform_blocks(&c->vision, c->vision.width / c->vision.head_dim, ratio_ffn(r, v, "vision_cfg.", c->vision.width));
     uniform_blocks(&c->text, heads, ratio_ffn(r, t, "text_cfg.", c->text.width));
+    if (vit) read_blocks(r, &c->vision, v, "vision_cfg.");
+    read_blocks(r, &c->text, t, "text_cfg.");
     c->vision.activation = c->text.activation = json_is_true(json_object_get(json, "quick_gelu")) ? TC_QUICK_GELU : TC_GELU;
-    c->eos_id = -1;
+    const json_t *own = json_object_get(t, "quick_gelu");
+    if (json_is_boolean(own)) c->text.activation = json_is_true(own) ? TC_QUICK_GELU : TC_GELU;
+    bool eos = json_is_number(json_object_get(t, "eos_token_id"));
+    c->eos_id = eos ? number(r, t, "text_cfg.", "eos_token_id", 0, 1 << 24, -1) : -1;
 }
 
 static tc_activation hf_activation(reader *r, const json_t *cfg, const char *tower) {
@@ -210,26 +242,57 @@ static double ratio_of(int ffn, int width) {
     return trunc(width * ratio) == ffn ? ratio : nextafter(ratio, INFINITY);
 }
 
-static json_t *resnet_json(const tc_config *c) {
-    return json_pack("{s:i, s:b, s:{s:i, s:[i,i,i,i], s:i, s:i, s:n}, s:{s:i, s:i, s:i, s:i, s:i, s:f}}", "embed_dim", c->embed_dim, "quick_gelu",
-                     c->text.activation == TC_QUICK_GELU, "vision_cfg", "image_size", c->image_size, "layers", c->stages[0], c->stages[1],
-                     c->stages[2], c->stages[3], "width", c->vision.width, "head_width", c->vision.head_dim, "patch_size", "text_cfg",
-                     "context_length", c->context_length, "vocab_size", c->vocab_size, "width", c->text.width, "heads", c->text.block[0].heads,
-                     "layers", c->text.layers, "mlp_ratio", ratio_of(c->text.block[0].ffn, c->text.width));
+bool tc_tower_is_pruned(const tc_tower_config *t) {
+    for (int l = 0; l < t->layers; l++)
+        if (t->block[l].heads * t->head_dim != t->width || t->block[l].ffn < 1 || t->block[l].ffn != t->block[0].ffn) return true;
+    return false;
 }
 
-json_t *tc_config_full_json(const tc_config *c) {
-    return c->image_tower == TC_IMAGE_RESNET ? tc_config_openclip_json(c) : tc_config_hf_json(c);
+bool tc_config_is_pruned(const tc_config *c) {
+    return (c->image_tower == TC_IMAGE_VIT && tc_tower_is_pruned(&c->vision)) || tc_tower_is_pruned(&c->text);
+}
+
+bool tc_config_fits_hf(const tc_config *c) { return c->image_tower == TC_IMAGE_VIT && !tc_config_is_pruned(c); }
+
+/* What describes the blocks of a tower: a ratio, or the lists of a pruned one. */
+static void add_blocks(json_t *cfg, const tc_tower_config *t) {
+    if (!tc_tower_is_pruned(t)) {
+        json_object_set_new(cfg, "mlp_ratio", json_real(ratio_of(t->block[0].ffn, t->width)));
+        return;
+    }
+    json_t *heads = json_array(), *mlp = json_array();
+    for (int l = 0; l < t->layers; l++) {
+        json_array_append_new(heads, json_integer(t->block[l].heads));
+        json_array_append_new(mlp, t->block[l].ffn < 0 ? json_null() : json_integer(t->block[l].ffn));
+    }
+    json_object_set_new(cfg, "head_width", json_integer(t->head_dim));
+    json_object_set_new(cfg, "heads", heads);
+    json_object_set_new(cfg, "mlp", mlp);
+}
+
+static json_t *openclip_vision(const tc_config *c) {
+    if (c->image_tower == TC_IMAGE_RESNET)
+        return json_pack("{s:i, s:[i,i,i,i], s:i, s:i, s:n}", "image_size", c->image_size, "layers", c->stages[0], c->stages[1], c->stages[2],
+                         c->stages[3], "width", c->vision.width, "head_width", c->vision.head_dim, "patch_size");
+    json_t *vision = json_pack("{s:i, s:i, s:i, s:i, s:i}", "image_size", c->image_size, "layers", c->vision.layers, "width", c->vision.width,
+                               "head_width", c->vision.head_dim, "patch_size", c->patch_size);
+    add_blocks(vision, &c->vision);
+    return vision;
 }
 
 json_t *tc_config_openclip_json(const tc_config *c) {
-    if (c->image_tower == TC_IMAGE_RESNET) return resnet_json(c);
-    return json_pack("{s:i, s:b, s:{s:i, s:i, s:i, s:i, s:f, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:f}}", "embed_dim", c->embed_dim, "quick_gelu",
-                     c->vision.activation == TC_QUICK_GELU, "vision_cfg", "image_size", c->image_size, "layers", c->vision.layers, "width",
-                     c->vision.width, "head_width", c->vision.head_dim, "mlp_ratio", ratio_of(c->vision.block[0].ffn, c->vision.width), "patch_size",
-                     c->patch_size, "text_cfg", "context_length", c->context_length, "vocab_size", c->vocab_size, "width", c->text.width, "heads",
-                     c->text.block[0].heads, "layers", c->text.layers, "mlp_ratio", ratio_of(c->text.block[0].ffn, c->text.width));
+    bool vit = c->image_tower == TC_IMAGE_VIT;
+    tc_activation activation = vit ? c->vision.activation : c->text.activation;
+    json_t *text = json_pack("{s:i, s:i, s:i, s:i, s:i}", "context_length", c->context_length, "vocab_size", c->vocab_size, "width", c->text.width,
+                             "heads", c->text.block[0].heads, "layers", c->text.layers);
+    add_blocks(text, &c->text);
+    if (c->eos_id >= 0) json_object_set_new(text, "eos_token_id", json_integer(c->eos_id));
+    if (c->text.activation != activation) json_object_set_new(text, "quick_gelu", json_boolean(c->text.activation == TC_QUICK_GELU));
+    return json_pack("{s:i, s:b, s:o, s:o}", "embed_dim", c->embed_dim, "quick_gelu", activation == TC_QUICK_GELU, "vision_cfg", openclip_vision(c),
+                     "text_cfg", text);
 }
+
+json_t *tc_config_json(const tc_config *c) { return tc_config_fits_hf(c) ? tc_config_hf_json(c) : tc_config_openclip_json(c); }
 
 static json_t *hf_tower_json(const tc_tower_config *t, const char *type, int embed_dim) {
     return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:i}", "model_type", type, "hidden_size", t->width, "intermediate_size",

@@ -55,8 +55,10 @@ void tc_model_close(tc_model **out) {
     free(m->data);
     free(m->owned);
     tc_store_close(&m->store);
+    for (size_t i = 0; i < m->params.count && m->origin; i++) free(m->origin[i].own);
     tc_params_free(&m->params);
     free(m->origin);
+    free(m->activation_source);
     free(m->flat);
     free(m->path);
     free(m->source);
@@ -90,6 +92,10 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
         return TC_OK;
     }
     const tc_origin *o = &m->origin[i];
+    if (o->own) {
+        memcpy(out, o->own, (size_t)p->numel * sizeof *out);
+        return TC_OK;
+    }
     tc_status status = tc_model_check(m, err);
     if (status != TC_OK) return status;
     for (int k = 0; k < o->parts; k++)
@@ -113,6 +119,7 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
     const tc_origin *o = &m->origin[i];
+    if (o->own) return o->own;
     if (sizeof(tc_real) != 4 || o->parts != 1 || o->transposed || o->part[0]->dtype != TC_F32) return NULL;
     const uint8_t *data = tc_tensor_data(o->part[0], NULL);
     return (uintptr_t)data % 4 == 0 ? (const tc_real *)(const void *)data : NULL;
@@ -152,8 +159,11 @@ typedef struct matrices {
 } matrices;
 
 static bool in_place(const tc_origin *o) {
-    bool ok = sizeof(tc_real) == 4;
-    for (int k = 0; k < o->parts; k++) ok = ok && o->part[k]->dtype == TC_F32 && (uintptr_t)o->part[k]->data % 4 == 0;
+    bool ok = sizeof(tc_real) == 4 && !o->own;
+    for (int k = 0; k < o->parts && ok; k++) {
+        const uint8_t *data = o->part[k]->dtype == TC_F32 ? tc_tensor_data(o->part[k], NULL) : NULL;
+        ok = data && (uintptr_t)data % 4 == 0;
+    }
     return ok;
 }
 
@@ -169,7 +179,7 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
         return TC_OK;
     }
     if (in_place(o)) {
-        for (int k = 0; k < o->parts; k++) out->part[k] = (const tc_real *)(const void *)o->part[k]->data;
+        for (int k = 0; k < o->parts; k++) out->part[k] = (const tc_real *)(const void *)tc_tensor_data(o->part[k], NULL);
         out->part_rows = o->transposed ? columns : rows / o->parts;
         out->ld = o->transposed ? rows : columns;
         out->transposed = transposed != o->transposed;
@@ -246,6 +256,8 @@ tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *e
     to->preprocess = from->preprocess;
     to->tokenizer_kind = from->tokenizer_kind;
     if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir))) return tc_fail_memory(err, 1);
+    if (from->activation_source && !(to->activation_source = tc_strdup(from->activation_source))) return tc_fail_memory(err, 1);
+    to->activation_assumed = from->activation_assumed;
     if (from->vocab && (!(to->vocab = tc_strdup(from->vocab)) || !(to->merges = tc_strdup(from->merges)))) return tc_fail_memory(err, 1);
     return TC_OK;
 }

@@ -6,11 +6,12 @@
 
 #include <pthread.h>
 
-/* Where a parameter's value comes from: up to three tensors of a mapped file, one after the other, or the flat block. */
+/* Where a parameter's value comes from: up to three tensors of a mapped file, one after the other, or memory of its own, or the flat block. */
 typedef struct tc_origin {
     const tc_tensor *part[3];
     int parts;
     bool transposed;
+    tc_real *own; /* its value in place of the file's, or NULL */
 } tc_origin;
 
 struct tc_model {
@@ -26,6 +27,9 @@ struct tc_model {
     tc_preprocess preprocess;
     char *card; /* JSON text, or NULL */
     float logit_scale;
+    char *activation_source; /* why the activation is what it is */
+    bool activation_assumed;
+    int layer[4][TC_MAX_LAYERS]; /* for info: heads and FFN channels of the image tower, then of the text tower */
     tc_model_info info;
     /* made when a session first needs them, under the lock; then constant */
     pthread_mutex_t lock;
@@ -42,6 +46,12 @@ tc_status tc_model_new(tc_model **out, const tc_config *c, tc_error *err);
 tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err);
 /* Computes info and logit_scale; call when the values are there. */
 tc_status tc_model_finish(tc_model *m, tc_error *err);
+/* Makes a model that was opened from a file one for images of another size: positions are resized, preprocessing follows. Before tc_model_finish. */
+tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err);
+/* positions [1 + from*from, width] -> out [1 + to*to, width]: the first row stays, the grid of the others is resized. */
+tc_status tc_positions_resize(const tc_real *positions, int from, int to, int64_t width, tc_real *out, tc_error *err);
+/* "gelu" or "quick_gelu" -> *out. */
+tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
 /* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */

@@ -34,6 +34,15 @@ tc_status tc_model_finish(tc_model *m, tc_error *err) {
     tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
+    int most[2] = {0, 0};
+    for (int text = 0; text < 2; text++) {
+        const tc_tower_config *t = text ? &c->text : &c->vision;
+        for (int l = 0; l < t->layers; l++) {
+            m->layer[2 * text][l] = t->block[l].heads;
+            m->layer[2 * text + 1][l] = t->block[l].ffn;
+            if (t->block[l].heads > most[text]) most[text] = t->block[l].heads;
+        }
+    }
     *i = (tc_model_info){.architecture = c->image_tower == TC_IMAGE_RESNET ? "ModifiedResNet" : "ViT",
                          .source = m->source,
                          .embed_dim = c->embed_dim,
@@ -41,14 +50,21 @@ tc_status tc_model_finish(tc_model *m, tc_error *err) {
                          .patch_size = c->patch_size,
                          .vision_layers = c->vision.layers,
                          .vision_width = c->vision.width,
-                         .vision_heads = c->vision.block[0].heads,
+                         .vision_heads = most[0],
                          .context_length = c->context_length,
                          .vocab_size = c->vocab_size,
                          .text_layers = c->text.layers,
                          .text_width = c->text.width,
-                         .text_heads = c->text.block[0].heads,
+                         .text_heads = most[1],
+                         .pruned = tc_config_is_pruned(c),
+                         .vision_layer_heads = m->layer[0],
+                         .vision_layer_ffn = m->layer[1],
+                         .text_layer_heads = m->layer[2],
+                         .text_layer_ffn = m->layer[3],
                          .vision_activation = c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
                          .text_activation = c->text.activation,
+                         .activation_source = m->activation_source ? m->activation_source : "configuration",
+                         .activation_assumed = m->activation_assumed,
                          .logit_scale = m->logit_scale,
                          .card = m->card};
     for (int k = 0; k < TC_STAGES; k++) i->vision_stages[k] = c->stages[k];
@@ -88,7 +104,8 @@ bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, 
     *name = p->name;
     *ndim = p->ndim;
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[k];
-    *dtype = m->flat ? (tc_param_is_counter(p) ? "I64" : "F32") : tc_dtype_name(m->origin[i].part[0]->dtype);
+    bool f32 = m->flat || m->origin[i].own;
+    *dtype = !f32 ? tc_dtype_name(m->origin[i].part[0]->dtype) : tc_param_is_counter(p) ? "I64" : "F32";
     return true;
 }
 

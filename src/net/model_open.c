@@ -1,7 +1,8 @@
-/* model_open.c - opens model files: a Hugging Face folder, the project's single file, or an OpenCLIP-named .safetensors file with a configuration.
+/* model_open.c - opens model files: the project's single file, and checkpoints of any layout, alone or in a folder, with or without a configuration.
  *
  * Every parameter of the configuration must be found with its shape, and every tensor of the file must be used; nothing else counts as opened. The
  * values stay in the mapped file. */
+#include "net/layout.h"
 #include "net/model.h"
 
 #include <math.h>
@@ -11,8 +12,6 @@
 enum { CONFIG_LIMIT = 1 << 24 };
 
 /* ---- binding of tensors to parameters */
-
-static bool ignored(const char *name) { return tc_ends_with(name, ".position_ids") || strcmp(name, "attn_mask") == 0; }
 
 static bool numeric(tc_dtype d) { return d == TC_F32 || d == TC_F16 || d == TC_BF16 || d == TC_F64; }
 
@@ -39,21 +38,20 @@ static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, c
     return TC_OK;
 }
 
-/* Finds the tensors of parameter i by the names of the layout. *used counts them. */
-static tc_status bind_param(tc_model *m, size_t i, bool hf, size_t *used, tc_error *err) {
+/* Finds the tensors of parameter i: one, or the three that Hugging Face makes of a fused projection. */
+static tc_status bind_param(tc_model *m, size_t i, const tc_layout *l, tc_error *err) {
     const tc_param *p = &m->params.items[i];
     tc_origin *o = &m->origin[i];
     char name[160];
-    bool transposed = false;
-    for (int part = 0; part < 3; part++) {
-        if (hf ? !tc_names_hf(p->name, part, name, sizeof name, &transposed) : part > 0) break;
-        o->transposed = transposed;
-        if (!hf) snprintf(name, sizeof name, "%s", p->name);
-        o->part[part] = tc_store_find(m->store, name);
-        if (!o->part[part]) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is missing", m->path, name);
-        o->parts = part + 1;
+    o->parts = 1;
+    for (int part = 0; part < o->parts; part++) {
+        tc_named *n = tc_layout_find(l, p->name, part);
+        if (!n) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is missing", m->path, tc_layout_spelling(l, p->name, part, name, sizeof name));
+        o->part[part] = n->tensor;
+        o->parts = n->is.parts;
+        o->transposed = n->is.transposed;
+        n->used = true;
     }
-    *used += (size_t)o->parts;
     int64_t shape[TC_PARAM_RANK];
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[o->transposed ? 1 - k : k];
     if (o->parts == 3) shape[0] /= 3;
@@ -64,23 +62,26 @@ static tc_status bind_param(tc_model *m, size_t i, bool hf, size_t *used, tc_err
     return TC_OK;
 }
 
-static bool is_bound(const tc_model *m, const tc_tensor *t) {
-    for (size_t i = 0; i < m->params.count; i++)
-        for (int k = 0; k < m->origin[i].parts; k++)
-            if (m->origin[i].part[k] == t) return true;
-    return false;
+/* The norm before an attention or an FFN that a pruned block does not have any more, and counters of batch normalisation where there is none. */
+static bool is_idle_norm(const tc_config *c, const char *name) {
+    if (c->image_tower == TC_IMAGE_VIT && tc_ends_with(name, ".num_batches_tracked")) return true;
+    bool visual = tc_starts_with(name, "visual.");
+    const tc_tower_config *t = visual ? &c->vision : &c->text;
+    int layer, which, end = 0;
+    if (sscanf(name + (visual ? 7 : 0), "transformer.resblocks.%3d.ln_%1d.%n", &layer, &which, &end) != 2 || !end) return false;
+    if (layer < 0 || layer >= t->layers) return false;
+    return which == 1 ? t->block[layer].heads == 0 : which == 2 && t->block[layer].ffn < 0;
 }
 
-static tc_status bind_all(tc_model *m, bool hf, tc_error *err) {
-    size_t used = 0;
+static tc_status bind_all(tc_model *m, const tc_layout *l, tc_error *err) {
     for (size_t i = 0; i < m->params.count; i++) {
-        tc_status status = bind_param(m, i, hf, &used, err);
+        tc_status status = bind_param(m, i, l, err);
         if (status != TC_OK) return status;
     }
-    for (size_t i = 0; i < tc_store_count(m->store); i++) {
-        const tc_tensor *t = tc_store_at(m->store, i);
-        if (ignored(t->name) || is_bound(m, t)) continue;
-        return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is not part of the configured model", m->path, t->name);
+    for (size_t i = 0; i < l->count; i++) {
+        const tc_named *n = &l->items[i];
+        if (!n->used && !is_idle_norm(&m->config, n->is.name))
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is not part of the configured model", m->path, n->tensor->name);
     }
     return TC_OK;
 }
@@ -145,6 +146,25 @@ json_t *tc_preprocess_json(const tc_preprocess *p) {
                      (double)p->std[1], (double)p->std[2], "do_convert_rgb", 1);
 }
 
+/* "preprocess_cfg" of an open_clip_config.json: mean, std, and how the image is made square. */
+static tc_status open_clip_preprocess(tc_model *m, const char *path, tc_error *err) {
+    json_t *json = NULL;
+    tc_status status = tc_json_load(&json, path, CONFIG_LIMIT, err);
+    const json_t *cfg = json_object_get(json, "preprocess_cfg"), *v;
+    tc_preprocess *p = &m->preprocess;
+    if (status == TC_OK && (v = json_object_get(cfg, "mean")) && !triple(v, p->mean))
+        status = tc_fail(err, TC_EFORMAT, "%s: preprocess_cfg.mean must be three numbers", path);
+    if (status == TC_OK && (v = json_object_get(cfg, "std")) && (!triple(v, p->std) || !(p->std[0] > 0 && p->std[1] > 0 && p->std[2] > 0)))
+        status = tc_fail(err, TC_EFORMAT, "%s: preprocess_cfg.std must be three numbers above 0", path);
+    const char *mode = json_string_value(json_object_get(cfg, "resize_mode")), *filter = json_string_value(json_object_get(cfg, "interpolation"));
+    if (status == TC_OK && mode && strcmp(mode, "shortest") != 0)
+        status = tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.resize_mode \"%.40s\" is not supported, only shortest", path, mode);
+    if (status == TC_OK && filter && strcmp(filter, "bicubic") != 0)
+        status = tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.interpolation \"%.40s\" is not supported, only bicubic", path, filter);
+    json_decref(json);
+    return status;
+}
+
 /* preprocessor_config.json, or what transformers 5 puts into processor_config.json; neither: CLIP's settings. */
 static tc_status open_preprocess(tc_model *m, const char *dir, tc_error *err) {
     static const char *const names[] = {"preprocessor_config.json", "processor_config.json"};
@@ -177,6 +197,21 @@ static tc_status start(tc_model **out, const tc_config *c, tc_store **store, con
     return m->path && m->source ? TC_OK : tc_fail_memory(err, strlen(path));
 }
 
+static tc_status set_source(tc_model *m, const char *text, tc_error *err) {
+    free(m->activation_source);
+    m->activation_source = tc_strdup(text);
+    return m->activation_source ? TC_OK : tc_fail_memory(err, strlen(text));
+}
+
+/* The tensors of a store whose configuration is exact. */
+static tc_status bind_store(tc_model *m, tc_error *err) {
+    tc_layout l;
+    tc_status status = tc_layout_read(&l, m->store, m->path, err);
+    if (status == TC_OK) status = bind_all(m, &l, err);
+    tc_layout_free(&l);
+    return status;
+}
+
 static tc_status load_card(tc_model *m, const char *dir, tc_error *err) {
     char *path = tc_path_join(dir, "tinyclip_card.json");
     if (!path) return tc_fail_memory(err, 1);
@@ -184,24 +219,6 @@ static tc_status load_card(tc_model *m, const char *dir, tc_error *err) {
     tc_status status = tc_path_exists(path) ? tc_file_read(path, CONFIG_LIMIT, &m->card, &size, err) : TC_OK;
     free(path);
     return status;
-}
-
-static tc_status open_folder(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
-    tc_config c;
-    tc_status status = tc_config_open(&c, o->config ? o->config : path, err);
-    if (status == TC_OK) status = start(out, &c, store, path, "huggingface", err);
-    if (status == TC_OK) status = bind_all(*out, true, err);
-    if (status == TC_OK) status = open_preprocess(*out, path, err);
-    if (status == TC_OK) status = load_card(*out, path, err);
-    if (status != TC_OK) return status;
-    (*out)->tokenizer_kind = TC_TOKENIZER_HF;
-    static const char *const files[] = {"vocab.json", "tokenizer.json"};
-    for (int i = 0; i < 2 && !(*out)->tokenizer_dir; i++) {
-        char *file = tc_path_join(path, files[i]);
-        if (file && tc_path_exists(file)) (*out)->tokenizer_dir = tc_strdup(path);
-        free(file);
-    }
-    return TC_OK;
 }
 
 static tc_status parse_metadata(const tc_store *s, const char *key, json_t **out, tc_error *err) {
@@ -218,7 +235,8 @@ static tc_status open_single(tc_model **out, const char *path, tc_store **store,
     if (status == TC_OK) status = tc_config_parse(&c, config, path, err);
     if (status == TC_OK) status = parse_metadata(*store, "tinyclip.preprocess", &preprocess, err);
     if (status == TC_OK) status = start(out, &c, store, path, "tinyclip file", err);
-    if (status == TC_OK) status = bind_all(*out, false, err);
+    if (status == TC_OK) status = bind_store(*out, err);
+    if (status == TC_OK) status = set_source(*out, "configuration in the file", err);
     if (status == TC_OK && preprocess) status = tc_preprocess_parse(&(*out)->preprocess, preprocess, path, c.image_size, err);
     json_decref(config);
     json_decref(preprocess);
@@ -234,17 +252,22 @@ static tc_status open_single(tc_model **out, const char *path, tc_store **store,
     return TC_OK;
 }
 
-/* NAME.safetensors (or .pt, .pth, .bin) with NAME.json, NAME.config.json or open_clip_config.json beside it, or --model-config. */
+/* ---- checkpoints: their configuration, what their names are, and what neither says */
+
+/* NAME.json, NAME.config.json, open_clip_config.json or config.json beside NAME.safetensors (or .pt, .pth, .bin); in a folder one of the latter. */
 static char *config_beside(const char *path) {
     static const char *const endings[] = {".safetensors", ".pt", ".pth", ".bin"};
-    size_t stem = strlen(path);
+    static const char *const names[] = {"config.json", "open_clip_config.json"};
     const char *slash = strrchr(path, '/');
+    bool folder = tc_path_is_dir(path);
+    size_t stem = strlen(path);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (tc_ends_with(path, endings[i])) stem = strlen(path) - strlen(endings[i]);
-    for (int i = 0; i < 4; i++) {
+    for (int i = folder ? 2 : 0; i < 4; i++) {
         tc_buf b = {0};
         if (i < 2) tc_buf_printf(&b, "%.*s%s", (int)stem, path, i ? ".config.json" : ".json");
-        else tc_buf_printf(&b, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, i == 2 ? "open_clip_config.json" : "config.json");
+        else if (folder) tc_buf_printf(&b, "%s/%s", path, names[i - 2]);
+        else tc_buf_printf(&b, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, names[3 - i]);
         char *candidate = tc_buf_take(&b);
         if (!candidate || tc_path_exists(candidate)) return candidate;
         free(candidate);
@@ -252,20 +275,88 @@ static char *config_beside(const char *path) {
     return NULL;
 }
 
-static tc_status open_file(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
-    char *found = o->config ? NULL : config_beside(path);
-    const char *config = o->config ? o->config : found;
-    tc_config c;
-    if (!config) return tc_fail(err, TC_EARG, "%s: there is no configuration beside it; name one with --model-config", path);
-    bool hf = tc_store_find(*store, "text_model.embeddings.token_embedding.weight") != NULL;
-    tc_status status = tc_config_open(&c, config, err);
-    free(found);
-    if (status == TC_OK) status = start(out, &c, store, path, hf ? "huggingface" : "openclip", err);
-    if (status == TC_OK) status = bind_all(*out, hf, err);
-    if (status == TC_OK && hf) {
-        (*out)->tokenizer_kind = TC_TOKENIZER_HF;
-        (*out)->preprocess.order = TC_IMAGE_HF;
+/* What the caller chose, the layout, the configuration, in this order; OpenAI's archives with a configuration that contradicts them are an error. */
+static tc_status choose_activation(tc_model *m, const tc_layout *l, const tc_open_options *o, const char *config, tc_error *err) {
+    bool openai = l->written_by & TC_NAMED_OPENAI;
+    char source[512];
+    if (o->activation) return TC_OK; /* for every kind of model, later */
+    if (openai && config && (m->config.vision.activation != TC_QUICK_GELU || m->config.text.activation != TC_QUICK_GELU))
+        return tc_fail(err, TC_EARG, "%s: OpenAI's archives use QuickGELU, but the configuration %s says GELU; decide with --activation", m->path,
+                       config);
+    if (openai) {
+        m->config.vision.activation = m->config.text.activation = TC_QUICK_GELU;
+        return set_source(m, "layout: OpenAI archives use QuickGELU", err);
     }
+    m->activation_assumed = !config;
+    snprintf(source, sizeof source, "configuration %s", config ? config : "");
+    return set_source(m, config ? source : "assumed: nothing says which, and GELU is OpenCLIP's default", err);
+}
+
+/* Hugging Face's settings and files, or what OpenCLIP writes beside the configuration. */
+static tc_status open_settings(tc_model *m, bool hf, const char *config, tc_error *err) {
+    bool folder = tc_path_is_dir(m->path);
+    tc_status status = TC_OK;
+    if (hf) {
+        m->tokenizer_kind = TC_TOKENIZER_HF;
+        m->preprocess.order = TC_IMAGE_HF;
+    }
+    if (hf && folder) status = open_preprocess(m, m->path, err);
+    if (!hf && config && tc_ends_with(config, "open_clip_config.json")) status = open_clip_preprocess(m, config, err);
+    if (status == TC_OK && folder) status = load_card(m, m->path, err);
+    static const char *const files[] = {"vocab.json", "tokenizer.json"};
+    for (int i = 0; i < 2 && hf && folder && status == TC_OK && !m->tokenizer_dir; i++) {
+        char *file = tc_path_join(m->path, files[i]);
+        if (file && tc_path_exists(file)) m->tokenizer_dir = tc_strdup(m->path);
+        free(file);
+    }
+    return status;
+}
+
+static tc_status open_layout(tc_model **out, const char *path, const tc_open_options *o, const char *config, tc_store **store, tc_layout *l,
+                             tc_error *err) {
+    tc_config given, c;
+    bool hf = l->written_by & TC_NAMED_HF;
+    tc_status status = config ? tc_config_open(&given, config, err) : TC_OK;
+    if (status == TC_OK) status = tc_layout_config(&c, l, config ? &given : NULL, err);
+    if (status == TC_OK) status = start(out, &c, store, path, tc_layout_name(l), err);
+    if (status == TC_OK) status = bind_all(*out, l, err);
+    if (status == TC_OK) status = choose_activation(*out, l, o, config, err);
+    return status == TC_OK ? open_settings(*out, hf, config, err) : status;
+}
+
+static tc_status open_checkpoint(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
+    char *found = o->config ? NULL : config_beside(path);
+    tc_layout l;
+    tc_status status = tc_layout_read(&l, *store, path, err);
+    if (status != TC_OK) goto out;
+    /* Hugging Face's folders are nothing without their configuration. */
+    if (!o->config && !found && tc_path_is_dir(path))
+        status = tc_fail(err, TC_EIO, "%s: the folder has no config.json and no open_clip_config.json", path);
+    else status = open_layout(out, path, o, o->config ? o->config : found, store, &l, err);
+    tc_layout_free(&l);
+out:
+    free(found);
+    return status;
+}
+
+/* ---- what the caller wants otherwise */
+
+tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *err) {
+    bool quick = strcmp(name, "quick_gelu") == 0;
+    if (!quick && strcmp(name, "gelu") != 0) return tc_fail(err, TC_EARG, "activation \"%.40s\" is not gelu or quick_gelu", name);
+    *out = quick ? TC_QUICK_GELU : TC_GELU;
+    return TC_OK;
+}
+
+static tc_status apply_options(tc_model *m, const tc_open_options *o, tc_error *err) {
+    tc_status status = TC_OK;
+    if (o->activation) {
+        status = tc_activation_parse(&m->config.vision.activation, o->activation, err);
+        m->config.text.activation = m->config.vision.activation;
+        if (status == TC_OK) status = set_source(m, "option: chosen with --activation", err);
+        m->activation_assumed = false;
+    }
+    if (status == TC_OK && o->image_size && o->image_size != m->config.image_size) status = tc_model_set_image_size(m, o->image_size, err);
     return status;
 }
 
@@ -281,8 +372,8 @@ tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options 
     tc_status status = tc_store_open(&store, path, err);
     if (status != TC_OK) return status;
     if (tc_store_metadata(store, "tinyclip.config")) status = open_single(out, path, &store, err);
-    else if (tc_path_is_dir(path)) status = open_folder(out, path, &o, &store, err);
-    else status = open_file(out, path, &o, &store, err);
+    else status = open_checkpoint(out, path, &o, &store, err);
+    if (status == TC_OK) status = apply_options(*out, &o, err);
     if (status == TC_OK) status = tc_model_finish(*out, err);
     tc_store_close(&store);
     if (status != TC_OK) tc_model_close(out);

@@ -110,7 +110,8 @@ static tc_status add_vocabulary(tc_st_writer *w, const tc_model *m, tc_error *er
 
 static tc_status add_own_metadata(tc_st_writer *w, const tc_model *m, tc_error *err) {
     bool own_config_is_hf = m->config.eos_id >= 0 || m->config.vision.activation != m->config.text.activation;
-    tc_status status = add_json(w, "tinyclip.config", own_config_is_hf ? tc_config_hf_json(&m->config) : tc_config_openclip_json(&m->config), err);
+    json_t *config = own_config_is_hf ? tc_config_json(&m->config) : tc_config_openclip_json(&m->config);
+    tc_status status = add_json(w, "tinyclip.config", config, err);
     if (status == TC_OK) status = add_json(w, "tinyclip.preprocess", tc_preprocess_json(&m->preprocess), err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.tokenizer", m->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.image_order", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", err);
@@ -156,6 +157,9 @@ static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) 
     if (m->config.image_tower == TC_IMAGE_RESNET)
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; save a file whose name ends in .safetensors", dir);
+    if (tc_config_is_pruned(&m->config))
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: a Hugging Face folder cannot hold a pruned model, whose layers differ; give a name that ends in .safetensors", dir);
     tc_status status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);

@@ -1,4 +1,7 @@
-/* names.c - what the parameters are called in other layouts. The canonical names are OpenCLIP's. */
+/* names.c - what the parameters are called in other layouts, in both directions. The canonical names are OpenCLIP's.
+ *
+ * A stored name is [module.]COMPONENT[module.]NAME: PyTorch's wrapper for training on several devices adds "module.", the official TinyCLIP code
+ * keeps the towers as components of their own. NAME is OpenCLIP's or Hugging Face's. */
 #include "net/net.h"
 
 #include <string.h>
@@ -66,4 +69,91 @@ bool tc_names_hf(const char *canonical, int part, char *out, size_t size, bool *
     if (!rest) return false;
     snprintf(out, size, "%s_model.encoder.layers.%d.%s", visual ? "vision" : "text", layer, rest);
     return true;
+}
+
+/* ---- from other layouts */
+
+/* The components of the official TinyCLIP model, each with what it may hold. */
+typedef struct component {
+    const char *prefix;
+    enum { HOLDS_IMAGE, HOLDS_TEXT, HOLDS_SCALE } holds;
+    unsigned written_by;
+} component;
+static const component components[] = {
+    {"_image_encoder.", HOLDS_IMAGE, TC_NAMED_TINYCLIP},       {"_text_encoder.", HOLDS_TEXT, TC_NAMED_TINYCLIP},
+    {"_logit_scale.", HOLDS_SCALE, TC_NAMED_TINYCLIP},         {"image_encoder_without_ddp.", HOLDS_IMAGE, TC_NAMED_ALIAS},
+    {"text_encoder_without_ddp.", HOLDS_TEXT, TC_NAMED_ALIAS}, {"logit_scale_without_ddp.", HOLDS_SCALE, TC_NAMED_ALIAS},
+};
+
+static const char *skip(const char *s, const char *prefix) { return tc_starts_with(s, prefix) ? s + strlen(prefix) : s; }
+
+static bool belongs(const component *c, const char *name) {
+    bool visual = tc_starts_with(name, "visual."), scale = strcmp(name, "logit_scale") == 0;
+    return c->holds == HOLDS_IMAGE ? visual : c->holds == HOLDS_SCALE ? scale : !visual && !scale;
+}
+
+/* A name within a block of a Hugging Face tower -> ours. */
+static bool from_hf_block(const char *rest, const char *tower, int layer, tc_canonical *out) {
+    const char *ours = NULL;
+    for (size_t i = 0; i < sizeof block / sizeof *block; i++)
+        if (strcmp(rest, block[i].theirs) == 0) ours = block[i].ours;
+    for (int i = 0; i < 2; i++)
+        for (int part = 0; part < 3; part++)
+            if (strcmp(rest, fused[i][1 + part]) == 0) {
+                ours = fused[i][0];
+                out->part = part;
+                out->parts = 3;
+            }
+    if (ours) snprintf(out->name, sizeof out->name, "%stransformer.resblocks.%d.%s", tower, layer, ours);
+    return ours != NULL;
+}
+
+/* The number of a block is written plainly: "07" is another name than "7". */
+static bool from_hf(const char *name, tc_canonical *out) {
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (strcmp(name, whole[i].theirs) == 0) {
+            snprintf(out->name, sizeof out->name, "%s", whole[i].ours);
+            out->transposed = whole[i].transposed;
+            /* Both call it so. */
+            return strcmp(whole[i].ours, whole[i].theirs) != 0;
+        }
+    for (int text = 0; text < 2; text++) {
+        char again[64];
+        int layer, end = 0;
+        const char *prefix = text ? "text_model.encoder.layers." : "vision_model.encoder.layers.";
+        if (!tc_starts_with(name, prefix) || sscanf(name + strlen(prefix), "%6d.%n", &layer, &end) != 1 || end == 0 || layer < 0) continue;
+        snprintf(again, sizeof again, "%d.", layer);
+        if (strncmp(again, name + strlen(prefix), (size_t)end) == 0 && from_hf_block(name + strlen(prefix) + end, text ? "" : "visual.", layer, out))
+            return true;
+    }
+    return false;
+}
+
+static bool is_openai_scalar(const char *name) {
+    return strcmp(name, "input_resolution") == 0 || strcmp(name, "context_length") == 0 || strcmp(name, "vocab_size") == 0;
+}
+
+bool tc_names_canonical(const char *stored, tc_canonical *out) {
+    const char *name = skip(stored, "module.");
+    *out = (tc_canonical){.parts = 1};
+    for (size_t i = 0; i < sizeof components / sizeof *components; i++) {
+        const component *c = &components[i];
+        if (!tc_starts_with(name, c->prefix)) continue;
+        name = skip(name + strlen(c->prefix), "module.");
+        if (!belongs(c, name)) return false;
+        out->written_by = c->written_by;
+        break;
+    }
+    if (from_hf(name, out)) {
+        out->written_by |= TC_NAMED_HF;
+        return true;
+    }
+    if (strlen(name) >= sizeof out->name) return false;
+    out->written_by |= is_openai_scalar(name) ? TC_NAMED_OPENAI : out->written_by ? 0 : TC_NAMED_OPENCLIP;
+    snprintf(out->name, sizeof out->name, "%s", name);
+    return true;
+}
+
+bool tc_names_ignored(const char *canonical) {
+    return tc_ends_with(canonical, ".position_ids") || strcmp(canonical, "attn_mask") == 0;
 }

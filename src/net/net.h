@@ -5,7 +5,11 @@
 #include "graph/graph.h"
 #include "store/store.h"
 
-enum { TC_MAX_LAYERS = 128, TC_STAGES = 4 };
+enum {
+    TC_MAX_LAYERS = 128,
+    TC_STAGES = 4,        /* of a ResNet */
+    TC_RESNET_STRIDE = 32 /* an image's side over that of the last map; also the last map's channels over the stem's */
+};
 
 typedef enum tc_image_tower { TC_IMAGE_VIT, TC_IMAGE_RESNET } tc_image_tower;
 
@@ -13,7 +17,8 @@ typedef enum tc_image_tower { TC_IMAGE_VIT, TC_IMAGE_RESNET } tc_image_tower;
 typedef struct tc_tower_config {
     int width, layers, head_dim;
     struct {
-        int heads, ffn;
+        int heads; /* 0: the block has no attention and no ln_1 */
+        int ffn;   /* 0: of its FFN only the last bias is left; -1: it has no FFN and no ln_2 */
     } block[TC_MAX_LAYERS];
     tc_activation activation;
 } tc_tower_config;
@@ -36,19 +41,27 @@ tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, 
 tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err);
 /* Text of a built-in configuration, or NULL. `index` >= 0 instead of a name goes through them; *name gets the name. */
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size);
+/* OpenCLIP's form. What it has no words for is added: of a pruned tower the lists "heads" and "mlp" (null: no FFN) and "head_width"; an
+ * "eos_token_id" of the text tower; "quick_gelu" of a tower whose activation is not that of the image tower. tc_config_parse reads all of it. */
 json_t *tc_config_openclip_json(const tc_config *c);
-json_t *tc_config_hf_json(const tc_config *c);
+json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf */
+/* One of the two, such that tc_config_parse gives the same configuration again. */
+json_t *tc_config_json(const tc_config *c);
+/* Anything but equal blocks whose heads fill the width: what OpenCLIP's and Hugging Face's configurations cannot describe. */
+bool tc_tower_is_pruned(const tc_tower_config *t);
+bool tc_config_is_pruned(const tc_config *c);
+/* Neither a ResNet nor pruned: what Hugging Face's CLIPModel can be. */
+bool tc_config_fits_hf(const tc_config *c);
 /* The first setting in which they differ as "what: a, b" in buffer; false if there is none. */
 bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size);
 
-/* The form that can say everything of this model: Hugging Face's for a ViT, OpenCLIP's for a ResNet. */
-json_t *tc_config_full_json(const tc_config *c);
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
 
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
-    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem, .layer1.., .attnpool */
+    TC_NET_NAMED = 2  /* values are named vision_patches, vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem,
+                       * .layer1.., .attnpool */
 };
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
@@ -81,5 +94,25 @@ void tc_captions_free(tc_captions *t);
 /* Hugging Face's name for a parameter. A fused query-key-value parameter has three, part 0 to 2; others one. False past the last
  * part. *transposed: the matrix is stored the other way round there. */
 bool tc_names_hf(const char *canonical, int part, char *out, size_t size, bool *transposed);
+
+/* Which program wrote a checkpoint, as its names tell. */
+enum {
+    TC_NAMED_OPENCLIP = 1,
+    TC_NAMED_HF = 2,
+    TC_NAMED_TINYCLIP = 4, /* _image_encoder, _text_encoder, _logit_scale */
+    TC_NAMED_ALIAS = 8,    /* image_encoder_without_ddp, text_encoder_without_ddp: automatically pruned ones */
+    TC_NAMED_OPENAI = 16   /* the scalars of OpenAI's archives */
+};
+typedef struct tc_canonical {
+    char name[96]; /* OpenCLIP's */
+    int part, parts;
+    bool transposed;
+    unsigned written_by; /* one or more of TC_NAMED_ */
+} tc_canonical;
+/* The parameter that a tensor of any layout is: the prefixes of wrappers taken off, Hugging Face's names translated. False if no layout calls a
+ * tensor so; a true result need not be a parameter of any model. */
+bool tc_names_canonical(const char *stored, tc_canonical *out);
+/* Tensors that hold nothing learnt: masks, position numbers, counters. By canonical name. */
+bool tc_names_ignored(const char *canonical);
 
 #endif

@@ -76,7 +76,7 @@ static void add_block(adder *a, const tc_config *c, int stage, int index, int bl
 
 static void add_pool(adder *a, const tc_config *c) {
     static const char *const names[] = {"k_proj", "q_proj", "v_proj", "c_proj"};
-    int width = tc_net_resnet_width(c, TC_STAGES), grid = c->image_size / 32;
+    int width = tc_net_resnet_width(c, TC_STAGES), grid = c->image_size / TC_RESNET_STRIDE;
     tc_axis in = stage_axis(TC_STAGES), heads = {TC_GROUP_HEADS, c->vision.layers, 1, c->vision.head_dim};
     double std = pow(width, -0.5);
     add(a, "attnpool.", "positional_embedding", 2, (int64_t[]){1 + (int64_t)grid * grid, width}, (tc_axis[]){FIXED, in}, 0, std);

@@ -11,6 +11,7 @@ tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params
     x = tc_net_layer(g, (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = c->image_size, .patch_size = c->patch_size}, "", NULL,
                      NULL);
     x = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, "visual.", "conv1.weight", NULL);
+    if (flags & TC_NET_NAMED) tc_graph_name(g, x, "vision_patches");
     x = tc_net_layer(g, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, "visual.", "class_embedding", "positional_embedding");
     x = tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, "visual.", "ln_pre.weight", "ln_pre.bias");
     x = tc_net_blocks(g, &c->vision, "visual.", "vision", x, false, TC_PICK_FIRST, flags);

@@ -187,7 +187,8 @@ out:
 /* ---- public */
 
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
-    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"};
+    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors",
+                                        "pytorch_model.bin", "pytorch_model.bin.index.json",  "open_clip_pytorch_model.bin"};
     *out = NULL;
     if (!tc_path_is_dir(path)) return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {

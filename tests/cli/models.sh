@@ -153,4 +153,57 @@ done
 run bench "$scratch/student" --teacher $gelu/safetensors --batch 2 --steps 1 --threads 1 --json
 code "bench of a step: exit code" 0
 holds "bench of a step" grep -q '"distill_step_ms":' "$out"
+
+# ---- pruned models: made by inheritance from lists of what is left, run, looked at, trained further
+config='{"embed_dim":20,"vision_cfg":{"image_size":32,"layers":2,"width":13,"patch_size":8,"head_width":4,"heads":[2,0],"mlp":[0,7]},
+"text_cfg":{"context_length":24,"vocab_size":321,"width":7,"head_width":8,"heads":[1,0],"layers":2,"mlp":[null,9]}}'
+printf '%s' "$config" >"$scratch/pruned.json"
+run inherit $gelu/safetensors --config "$scratch/pruned.json" -o "$scratch/pruned.safetensors"
+code "inherit a pruned student: exit code" 0
+run inherit $gelu/safetensors --config "$scratch/pruned.json" -o "$scratch/pruned"
+code "a pruned model in a folder: exit code" 1
+says "a pruned model in a folder" "a Hugging Face folder cannot hold a pruned model, whose layers differ; give a name that ends in .safetensors"
+run info "$scratch/pruned.safetensors"
+sed -n '3,4p;11,14p' "$out" >"$scratch/lines"
+mv "$scratch/lines" "$out"
+prints "info of a pruned model" <<'END'
+image         32 px in patches of 8; 2 layers, width 13, at most 2 heads, gelu
+text          24 ids of 321; 2 layers, width 7, at most 1 heads, gelu
+pruned        layer by layer
+  layer   image: heads   FFN    text: heads   FFN
+      0              2     0              1  none
+      1              0     7              0     9
+END
+run info "$scratch/pruned.safetensors" --json
+holds "info --json of a pruned model" sh -c "grep -q '\"vision_layer_heads\": \[2, 0\]' '$out' && grep -q '\"vision_layer_ffn\": \[0, 7\]' '$out' && grep -q '\"text_layer_ffn\": \[null, 9\]' '$out' && grep -q '\"pruned\": true' '$out'"
+run embed "$scratch/pruned.safetensors" --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/p.npy"
+code "embed with a pruned model: exit code" 0
+run bench "$scratch/pruned.json" --batch 2 --seconds 0.01 --threads 1 --json
+code "bench of a pruned configuration: exit code" 0
+run inherit "$scratch/pruned.safetensors" --config "$scratch/pruned.json" -o "$scratch/again.safetensors"
+code "inherit from a pruned teacher: exit code" 0
+run embed "$scratch/again.safetensors" --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/q.npy"
+same "inherit everything from a pruned teacher" "$scratch/p.npy" "$scratch/q.npy"
+
+# ---- activation and image size
+run info "$scratch/pruned.safetensors" --activation quick_gelu --json
+holds "--activation" sh -c "grep -q '\"activation\": \"quick_gelu\"' '$out' && grep -q '\"activation_source\": \"option: chosen with --activation\"' '$out'"
+run embed "$scratch/pruned.safetensors" --activation quick_gelu --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/q.npy"
+holds "--activation changes the result" sh -c "! cmp -s '$scratch/p.npy' '$scratch/q.npy'"
+run info $vit --image-size 112 --json
+holds "--image-size" sh -c "grep -q '\"image_size\": 112' '$out' && grep -q '\"crop\": 112' '$out' && grep -q '\"shape\": \[50, 36\]' '$out'"
+run preprocess $vit $images/png_rgb.png --image-size 112 -o "$scratch/small.npy"
+printf '%s: [3,112,112] float32\n' "$scratch/small.npy" | prints "preprocess for another image size"
+run embed $vit --image-size 112 --pixel-values "$scratch/small.npy" -o "$scratch/a.npy"
+run embed $vit --image-size 112 --images $images/png_rgb.png -o "$scratch/b.npy"
+same "embed for another image size" "$scratch/a.npy" "$scratch/b.npy"
+run info $vit --image-size 8
+code "an image smaller than a patch: exit code" 1
+says "an image smaller than a patch" "image_size 8: the model needs at least one patch of 16 pixels"
+config='{"embed_dim":4,"vision_cfg":{"image_size":16,"layers":1,"width":64,"patch_size":8},"text_cfg":{"context_length":8,"vocab_size":20,"width":64,"heads":1,"layers":1}}'
+printf '%s' "$config" >"$scratch/usual.json"
+run bench "$scratch/usual.json" --image-size 24 --batch 1 --seconds 0.01
+code "bench of a configuration for another image size: exit code" 0
+run info "$scratch/usual.json" --image-size 24 --json
+holds "a configuration for another image size" grep -q '"shape": \[10, 64\]' "$out"
 finish

@@ -79,4 +79,15 @@ run train --config "$scratch/student.json" --data "idx:$scratch/images.idx,$scra
     --eval-every 2 --out "$scratch/labelled" --steps 4 --batch 4 --threads 1 --flip --crop-scale-min 0.9 --json
 code "train on labelled pictures: exit code" 0
 holds "train on labelled pictures gives the accuracy" grep -q '"top1": [01]\.' "$out"
+
+# A pruned model is trained like any other, and comes out as the file that can hold it; images of another size for teacher and student.
+printf '{"embed_dim":16,"vision_cfg":{"image_size":8,"layers":2,"width":19,"patch_size":4,"head_width":8,"heads":[1,0],"mlp":[0,9]},' >"$scratch/pruned.json"
+printf '"text_cfg":{"context_length":8,"vocab_size":49408,"width":11,"head_width":8,"heads":[0,1],"layers":2,"mlp":[5,null]}}' >>"$scratch/pruned.json"
+run train --config "$scratch/pruned.json" $common --out "$scratch/pruned" --steps 2
+code "train a pruned model: exit code" 0
+holds "train a pruned model: a file" sh -c "test -s '$scratch/pruned/model.safetensors' && test ! -e '$scratch/pruned/model'"
+run distill --teacher "$scratch/run/model" --student "$scratch/pruned/model.safetensors" $common --image-size 12 --out "$scratch/further" --steps 2
+code "distill a pruned model further, other images: exit code" 0
+run info "$scratch/further/model.safetensors" --json
+holds "distill a pruned model further: what it is" sh -c "grep -q '\"vision_layer_heads\": \[1, 0\]' '$out' && grep -q '\"image_size\": 12' '$out'"
 finish

@@ -1,7 +1,9 @@
 /* golden_models.c - whole models: embeddings, logits, probabilities and hidden states of every model folder, in each layout that it is stored in.
  *
  * What there is to test is found by looking: a folder with expected.json and config.json is a model, one with expected.json and subfolders that have
- * a config.json is a model in several layouts. Inputs are input.safetensors, or images and strings that expected.json names. */
+ * a config.json is a model in several layouts, a file NAME.pt is a checkpoint whose data lie in NAME_data and whose configuration is
+ * NAME.config.json; NAME may be shortened by what follows its last "_", as several checkpoints of one model share them. Inputs are
+ * input.safetensors, or images and strings that expected.json names. */
 #include "golden/golden.h"
 #include "net/model.h"
 
@@ -25,6 +27,13 @@ typedef struct results {
     float *pixels, *image, *text; /* embeddings, not normalised */
     int32_t *ids;
 } results;
+
+static void fixture_free(fixture *f) {
+    tc_store_close(&f->expected);
+    tc_store_close(&f->hidden);
+    tc_store_close(&f->input);
+    json_decref(f->json);
+}
 
 static char *name_of(char out[256], const char *label, const char *what) {
     snprintf(out, 256, "%.120s %.120s", label, what);
@@ -374,6 +383,69 @@ static void check_hidden(const fixture *f, const results *r, const char *label) 
     inside_free(&s);
 }
 
+/* ---- hidden states under OpenCLIP's names; they are those of image 0 and text 0 */
+
+/* Largest difference of the first n numbers of value `name` from those expected. */
+static double first_distance(const inside *s, int tower, const char *name, const float *expected, int64_t n) {
+    int width = 0;
+    int64_t rows = 0;
+    const float *got = value_of(s, tower, name, &width, &rows);
+    return got && n <= rows * width ? golden_distance(got, expected, n) : INFINITY;
+}
+
+/* The convolution's result is [width, grid, grid] there and [grid * grid, width] here. */
+static double patches_distance(const inside *s, const float *expected, int64_t n) {
+    int width = 0;
+    int64_t rows = 0;
+    const float *got = value_of(s, 0, "vision_patches", &width, &rows);
+    double most = got && n == rows * width ? 0 : INFINITY;
+    for (int64_t i = 0; i < n && isfinite(most); i++) most = fmax(most, fabs((double)got[i % rows * width + i / rows] - expected[i]));
+    return most;
+}
+
+/* Rows of the token table, to which the graph has added the positions: no rounding but that of taking them away again. */
+static double tokens_distance(const results *r, const inside *s, const float *expected, int64_t n) {
+    int id = tc_params_find(&r->model->params, "token_embedding.weight"), width = r->model->config.text.width;
+    double most = id >= 0 && n == (int64_t)r->context * width ? 0 : INFINITY;
+    for (int64_t i = 0; i < n && isfinite(most); i++)
+        most = fmax(most, fabs((double)s->param[id][r->ids[i / width] * width + i % width] - expected[i]));
+    return most;
+}
+
+static double openclip_distance(const results *r, const inside *s, const char *key, const float *expected, int64_t n) {
+    char name[64];
+    int block;
+    if (strcmp(key, "visual.conv1") == 0) return patches_distance(s, expected, n);
+    if (strcmp(key, "token_embedding") == 0) return tokens_distance(r, s, expected, n);
+    if (strcmp(key, "visual.ln_pre") == 0) return first_distance(s, 0, "vision_hidden_0", expected, n);
+    /* Only the class token's is computed. */
+    if (strcmp(key, "visual.ln_post") == 0) return first_distance(s, 0, "vision_pooled", expected, r->model->config.vision.width);
+    if (strcmp(key, "ln_final") == 0)
+        return run_text(s, r, 0, r->context, true, NULL) == TC_OK ? first_distance(s, 1, "text_pooled", expected, n) : INFINITY;
+    bool text = sscanf(key, "text.block%d", &block) == 1;
+    if (!text && sscanf(key, "visual.block%d", &block) != 1) return INFINITY;
+    snprintf(name, sizeof name, "%s_hidden_%d", text ? "text" : "vision", block + 1);
+    return first_distance(s, text, name, expected, n);
+}
+
+static void check_openclip_hidden(const fixture *f, const results *r, const char *label) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(f->json, "expected_hidden"), key, value) {
+        inside s;
+        tc_error err;
+        char name[256];
+        int64_t n;
+        name_of(name, label, key);
+        float *expected = golden_tensor(f->hidden, key, &n);
+        bool ok = golden_ok(inside_open(&s, r->model, &err), &err, name) && golden_ok(run_image(&s, r, 0, &err), &err, name) &&
+                  golden_ok(run_text(&s, r, 0, r->context, false, &err), &err, name);
+        if (expected && ok) report_hidden(f, label, key, openclip_distance(r, &s, key, expected, n));
+        inside_free(&s);
+        free(expected);
+    }
+}
+
 /* ---- folders */
 
 static void run_layout(const fixture *f, const char *sub) {
@@ -400,10 +472,7 @@ static void run_layouts(const fixture *f) {
     int n = scandir(f->dir, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         const char *sub = entries[i]->d_name;
-        char name[256];
-        bool model = sub[0] != '.' && has(f->dir, sub, "config.json");
-        if (model && has(f->dir, sub, "pytorch_model.bin")) golden_skip(name_of(name, f->label, sub), "pytorch_model.bin is not read");
-        else if (model) run_layout(f, sub);
+        if (sub[0] != '.' && has(f->dir, sub, "config.json")) run_layout(f, sub);
         free(entries[i]);
     }
     if (n >= 0) free(entries);
@@ -422,11 +491,55 @@ static void run_folder(const char *dir, const char *name) {
         f.input = f.e2e ? NULL : golden_store(path, "input.safetensors");
         if (f.expected && (f.e2e || f.input)) run_layouts(&f);
     }
-    tc_store_close(&f.expected);
-    tc_store_close(&f.hidden);
-    tc_store_close(&f.input);
-    json_decref(f.json);
+    fixture_free(&f);
     free(path);
+}
+
+/* ---- checkpoints */
+
+/* dir/STEM + ending for the longest beginning STEM of the file's name, cut at "_", for which it exists; NULL: none. */
+static char *beside(const char *dir, const char *file, const char *ending) {
+    for (size_t n = strcspn(file, "."); n > 0; n--) {
+        char name[256];
+        if (file[n] != '_' && file[n] != '.') continue;
+        snprintf(name, sizeof name, "%.*s%s", (int)n, file, ending);
+        if (has(dir, name, NULL)) return tc_path_join(dir, name);
+    }
+    return NULL;
+}
+
+/* The outputs of a pruned model are called raw: what the stored tensors give as they are. */
+static bool open_checkpoint_data(fixture *f) {
+    f->json = golden_json(f->dir, "expected.json");
+    bool raw = f->json && json_object_get(f->json, "expected_raw");
+    if (!f->json) return false;
+    f->tolerances = json_object_get(f->json, raw ? "expected_raw" : "expected");
+    f->expected = golden_store(f->dir, raw ? "expected_raw.safetensors" : "expected.safetensors");
+    f->hidden = has(f->dir, "expected_hidden.safetensors", NULL) ? golden_store(f->dir, "expected_hidden.safetensors") : NULL;
+    f->input = golden_store(f->dir, "input.safetensors");
+    return f->expected && f->input;
+}
+
+static void run_checkpoint(const char *dir, const char *file) {
+    char *path = tc_path_join(dir, file), *data = beside(dir, file, "_data"), *config = beside(dir, file, ".config.json");
+    fixture f = {.dir = data};
+    results r = {0};
+    tc_error err;
+    char name[256];
+    tc_open_options o = tc_open_options_default();
+    o.config = config;
+    snprintf(f.label, sizeof f.label, "models/%.100s", file);
+    name_of(name, f.label, "open");
+    tc_status status = path && data ? tc_model_open(&r.model, path, &o, &err) : tc_fail(&err, TC_EIO, "no folder of data beside it");
+    if (golden_ok(status, &err, name) && open_checkpoint_data(&f) && run_model(&f, &r, f.label)) {
+        check_outputs(&f, &r, f.label);
+        if (f.hidden) check_openclip_hidden(&f, &r, f.label);
+    }
+    fixture_free(&f);
+    results_free(&r);
+    free(path);
+    free(data);
+    free(config);
 }
 
 /* Does the folder hold a model in some layout, or only the data of a file beside it? */
@@ -449,9 +562,8 @@ void golden_models(const char *dir) {
     int n = scandir(dir, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
-        char name[256];
-        if (golden_is_resnet(dir, file) && !tc_ends_with(file, ".pt")) golden_resnet(dir, file);
-        else if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
+        if (golden_is_resnet(dir, file)) golden_resnet(dir, file);
+        else if (tc_ends_with(file, ".pt") || tc_ends_with(file, ".safetensors")) run_checkpoint(dir, file);
         else if (file[0] != '.' && is_model(dir, file)) run_folder(dir, file);
         free(entries[i]);
     }

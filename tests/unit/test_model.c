@@ -313,7 +313,7 @@ static const struct {
     {{.name = "text_model.final_layer_norm.weight", .dtype = TC_F64}, NULL},
     {{.name = "text_projection.weight", .dtype = TC_F16}, NULL},
     {{.name = "logit_scale", .also = "vision_model.embeddings.position_ids", .dtype = TC_F32}, NULL}, /* old transformers wrote these */
-    {{.name = "", .prefixed = true, .dtype = TC_F32}, "is missing"},
+    {{.name = "", .prefixed = true, .dtype = TC_F32}, NULL}, /* "module.", which PyTorch adds in training on several devices */
 };
 
 static void expect_opening(const char *path, const char *config, const char *label, const char *message) {
