@@ -1,8 +1,9 @@
-/* model_open.c - opens model files: a Hugging Face folder, the project's single file, or an OpenCLIP-named .safetensors file with a configuration.
+/* model_open.c - opens model files: a Hugging Face folder, the project's single file, an OpenCLIP folder, or an OpenCLIP-named .safetensors file
+ * with a configuration.
  *
  * Every parameter of the configuration must be found with its shape, and every tensor of the file must be used; nothing else counts as opened. The
  * values stay in the mapped file. */
-#include "net/model.h"
+#include "net/save.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -239,6 +240,25 @@ static char *config_beside(const char *path) {
     return NULL;
 }
 
+/* What the configuration beside the weights says of images. */
+static tc_status open_openclip_preprocess(tc_model *m, const char *config, tc_error *err) {
+    json_t *json = NULL;
+    tc_status status = tc_json_load(&json, config, CONFIG_LIMIT, err);
+    if (status == TC_OK) status = tc_preprocess_openclip_parse(&m->preprocess, json, config, err);
+    json_decref(json);
+    return status;
+}
+
+/* The weights in a folder of OpenCLIP's, which is then opened like any file with its configuration beside it; NULL for other paths. */
+static char *openclip_weights(const char *path) {
+    char *config = tc_path_join(path, "config.json"), *weights = tc_path_join(path, "open_clip_model.safetensors");
+    bool there = config && weights && !tc_path_exists(config) && tc_path_exists(weights);
+    free(config);
+    if (there) return weights;
+    free(weights);
+    return NULL;
+}
+
 static tc_status open_file(tc_model **out, const char *path, const tc_open_options *o, tc_store **store, tc_error *err) {
     char *found = o->config ? NULL : config_beside(path);
     const char *config = o->config ? o->config : found;
@@ -246,14 +266,21 @@ static tc_status open_file(tc_model **out, const char *path, const tc_open_optio
     if (!config) return tc_fail(err, TC_EARG, "%s: there is no configuration beside it; name one with --model-config", path);
     bool hf = tc_store_find(*store, "text_model.embeddings.token_embedding.weight") != NULL;
     tc_status status = tc_config_open(&c, config, err);
-    free(found);
     if (status == TC_OK) status = start(out, &c, store, path, hf ? "huggingface" : "openclip", err);
     if (status == TC_OK) status = bind_all(*out, hf, err);
+    if (status == TC_OK && found && !hf) status = open_openclip_preprocess(*out, found, err);
+    free(found);
     if (status == TC_OK && hf) {
         (*out)->tokenizer_kind = TC_TOKENIZER_HF;
         (*out)->preprocess.order = TC_IMAGE_HF;
     }
     return status;
+}
+
+static tc_status open_openclip_folder(tc_model **out, const char *dir, const char *weights, const tc_open_options *o, tc_store **store,
+                                      tc_error *err) {
+    tc_status status = open_file(out, weights, o, store, err);
+    return status == TC_OK ? load_card(*out, dir, err) : status;
 }
 
 tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err) {
@@ -265,13 +292,19 @@ tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options 
             return tc_fail(err, TC_EARG, "%s: that is the name of a configuration, which has no weights; a model's folder or file is needed", path);
         return tc_fail(err, TC_EIO, "%s: no such file or folder", path);
     }
-    tc_status status = tc_store_open(&store, path, err);
-    if (status != TC_OK) return status;
+    char *openclip = openclip_weights(path);
+    tc_status status = tc_store_open(&store, openclip ? openclip : path, err);
+    if (status != TC_OK) {
+        free(openclip);
+        return status;
+    }
     if (tc_store_metadata(store, "tinyclip.config")) status = open_single(out, path, &store, err);
+    else if (openclip) status = open_openclip_folder(out, path, openclip, &o, &store, err);
     else if (tc_path_is_dir(path)) status = open_folder(out, path, &o, &store, err);
     else status = open_file(out, path, &o, &store, err);
     if (status == TC_OK) status = tc_model_finish(*out, err);
     tc_store_close(&store);
+    free(openclip);
     if (status != TC_OK) tc_model_close(out);
     return status;
 }
