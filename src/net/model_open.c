@@ -131,9 +131,9 @@ tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char
 json_t *tc_preprocess_json(const tc_preprocess *p) {
     return json_pack("{s:s, s:b, s:{s:i}, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type",
                      "CLIPImageProcessor", "do_resize", p->resize > 0, "size", "shortest_edge", p->resize > 0 ? p->resize : p->crop, "resample", 3,
-                     "do_center_crop", 1, "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", (double)p->rescale,
-                     "do_normalize", 1, "image_mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], "image_std", (double)p->std[0],
-                     (double)p->std[1], (double)p->std[2], "do_convert_rgb", 1);
+                     "do_center_crop", 1, "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", tc_decimal(p->rescale),
+                     "do_normalize", 1, "image_mean", tc_decimal(p->mean[0]), tc_decimal(p->mean[1]), tc_decimal(p->mean[2]), "image_std",
+                     tc_decimal(p->std[0]), tc_decimal(p->std[1]), tc_decimal(p->std[2]), "do_convert_rgb", 1);
 }
 
 /* preprocessor_config.json, or what transformers 5 puts into processor_config.json; neither: CLIP's settings. */

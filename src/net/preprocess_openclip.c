@@ -3,7 +3,18 @@
 #include "net/save.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+double tc_decimal(float x) {
+    char text[32];
+    if (x == (float)(1 / 255.0)) return 1 / 255.0;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x) break;
+    }
+    return strtod(text, NULL);
+}
 
 tc_status tc_preprocess_openclip_json(json_t **out, const tc_preprocess *p, const char *path, tc_error *err) {
     *out = NULL;
@@ -14,9 +25,9 @@ tc_status tc_preprocess_openclip_json(json_t **out, const tc_preprocess *p, cons
                        path, p->resize, p->crop);
     if (fabsf(p->rescale * 255 - 1) > 1e-6f)
         return tc_fail(err, TC_EUNSUPPORTED, "%s: this model multiplies bytes by %g, OpenCLIP always divides them by 255", path, (double)p->rescale);
-    *out = json_pack("{s:i, s:s, s:[f,f,f], s:[f,f,f], s:s, s:s}", "size", p->crop, "mode", "RGB", "mean", (double)p->mean[0], (double)p->mean[1],
-                     (double)p->mean[2], "std", (double)p->std[0], (double)p->std[1], (double)p->std[2], "interpolation", "bicubic", "resize_mode",
-                     "shortest");
+    *out = json_pack("{s:i, s:s, s:[f,f,f], s:[f,f,f], s:s, s:s}", "size", p->crop, "mode", "RGB", "mean", tc_decimal(p->mean[0]),
+                     tc_decimal(p->mean[1]), tc_decimal(p->mean[2]), "std", tc_decimal(p->std[0]), tc_decimal(p->std[1]), tc_decimal(p->std[2]),
+                     "interpolation", "bicubic", "resize_mode", "shortest");
     return *out ? TC_OK : tc_fail_memory(err, 1);
 }
 
