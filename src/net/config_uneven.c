@@ -3,7 +3,7 @@
 
 static bool tower_is_uneven(const tc_tower_config *t, const char *tower, char *buffer, size_t size) {
     for (int l = 0; l < t->layers; l++) {
-        int heads = t->block[l].heads, ffn = t->block[l].ffn;
+        int heads = t->block[l].heads, ffn = t->block[l].ffn > 0 ? t->block[l].ffn : 0;
         if (heads == t->block[0].heads && ffn == t->block[0].ffn && heads > 0 && ffn > 0) continue;
         snprintf(buffer, size, "%s block %d has %d heads and %d FFN channels", tower, l, heads, ffn);
         if (l > 0)

@@ -220,6 +220,7 @@ static tc_status check_openclip(const tc_model *m, const char *path, tc_error *e
 static tc_status save_openclip(tc_saving *s, const char *path, tc_error *err) {
     bool file = tc_ends_with(path, ".safetensors");
     json_t *model = NULL, *preprocess = NULL;
+    tc_config c = s->model->config;
     char *weights = NULL, *config = NULL;
     tc_buf name = {0};
     tc_status status = check_openclip(s->model, path, err);
@@ -232,7 +233,8 @@ static tc_status save_openclip(tc_saving *s, const char *path, tc_error *err) {
     status = weights && config ? save_tensors(s, weights, TC_FORMAT_OPENCLIP, err) : tc_fail_memory(err, strlen(path));
     if (status == TC_OK && !file) status = save_card(s->model, path, err);
     if (status != TC_OK) goto out;
-    model = json_pack("{s:o, s:O}", "model_cfg", tc_config_openclip_json(&s->model->config), "preprocess_cfg", preprocess);
+    c.eos_id = -1;
+    model = json_pack("{s:o, s:O}", "model_cfg", tc_config_openclip_json(&c), "preprocess_cfg", preprocess);
     status = tc_save_json(NULL, config, model, err);
 out:
     json_decref(preprocess);
