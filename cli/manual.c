@@ -81,8 +81,8 @@ void cli_print_manual(void) {
         printf("\n");
     }
     printf(
-        ".PP\nA MODEL is a Hugging Face folder, a single .safetensors file of this program, or a .safetensors file with OpenCLIP's names and its\n"
-        "configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
+        ".PP\nA MODEL is a Hugging Face folder, an OpenCLIP folder, a single .safetensors file of this program, or a .safetensors file with\n"
+        "OpenCLIP's names and its configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
         "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
         "standard input, one name a line.\n");
     for (size_t i = 0; cli_verb_at(i); i++) put_verb(cli_verb_at(i));

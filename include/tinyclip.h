@@ -133,11 +133,32 @@ tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options 
 tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
 void tc_model_close(tc_model **m);
 
-typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP } tc_format;
-/* Writes a model: TC_FORMAT_HF a folder that CLIPModel.from_pretrained opens (not of a pruned model: TC_EUNSUPPORTED); TC_FORMAT_FILE the project's
- * single file;
- * TC_FORMAT_OPENCLIP one .safetensors with OpenCLIP names and its configuration beside it as NAME.json. AUTO: FILE if path ends in .safetensors,
- * else HF. A ModifiedResNet cannot be a Hugging Face folder (TC_EUNSUPPORTED). Atomic per file. */
+typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP, TC_FORMAT_ONNX } tc_format;
+/* How weights are stored. Those of 16 bits are rounded to nearest even; a number that is too large for f16 is an error that names its tensor. */
+typedef enum tc_precision { TC_PRECISION_F32, TC_PRECISION_F16, TC_PRECISION_BF16 } tc_precision;
+
+typedef struct tc_save_options {
+    tc_format format;
+    tc_precision precision; /* of every tensor */
+    tc_log_fn log;          /* progress of a second or more, and what a form leaves out; or NULL */
+    void *log_user;
+} tc_save_options;
+tc_save_options tc_save_options_default(void);
+
+/* Writes a model. Each file is atomic; one tensor at a time is in memory.
+ *   HF        a folder that CLIPModel and CLIPProcessor.from_pretrained open
+ *   FILE      the project's single file
+ *   OPENCLIP  a folder for open_clip's local-dir: (open_clip_model.safetensors, open_clip_config.json); if path ends in .safetensors that file,
+ *             with its configuration beside it as NAME.json
+ *   ONNX      a folder of vision_model.onnx (pixel_values [B,3,S,S] f32 -> image_embeds [B,E]), text_model.onnx (input_ids [T,L] int64, L at most
+ *             the context length -> text_embeds [T,E]), both as they leave the projection, not normalised; and model.onnx (both inputs ->
+ *             logits_per_image [B,T], logits_per_text [T,B], image_embeds and text_embeds normalised). B, T and L are free. Operator set 17,
+ *             IR version 8; 16-bit weights are widened in the graph, which computes in f32. A file is at most 2 GiB.
+ *   AUTO      FILE if path ends in .safetensors, else HF
+ * TC_EUNSUPPORTED, with the reason and the form that can, for what a form cannot express: HF and OPENCLIP have no pruned models (blocks that differ),
+ * HF no ModifiedResNet, OPENCLIP one activation and one image size. */
+tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options, tc_error *err);
+/* The same in f32. */
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
 typedef struct tc_model_info {

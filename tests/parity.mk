@@ -13,7 +13,7 @@ $(VENV)/complete: bench/requirements.txt
 	touch $@
 venv: $(VENV)/complete
 
-parity: all $(B)/tests/unit/test_safetensors $(B)/tests/unit/test_archive $(VENV)/complete
+parity: all $(B)/tests/unit/test_safetensors $(B)/tests/unit/test_archive $(B)/tests/unit/test_convert $(VENV)/complete
 	$(VENV)/bin/python tests/parity/run_parity.py $(B) $(PARITY)
 peers: all $(VENV)/complete
 	$(VENV)/bin/python bench/peers.py --tinyclip $(B)/tinyclip

@@ -3,7 +3,7 @@
  * Every parameter of the configuration must be found with its shape, and every tensor of the file must be used; nothing else counts as opened. The
  * values stay in the mapped file. */
 #include "net/layout.h"
-#include "net/model.h"
+#include "net/save.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,26 +141,16 @@ tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char
 json_t *tc_preprocess_json(const tc_preprocess *p) {
     return json_pack("{s:s, s:b, s:{s:i}, s:i, s:b, s:{s:i, s:i}, s:b, s:f, s:b, s:[f,f,f], s:[f,f,f], s:b}", "image_processor_type",
                      "CLIPImageProcessor", "do_resize", p->resize > 0, "size", "shortest_edge", p->resize > 0 ? p->resize : p->crop, "resample", 3,
-                     "do_center_crop", 1, "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", (double)p->rescale,
-                     "do_normalize", 1, "image_mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], "image_std", (double)p->std[0],
-                     (double)p->std[1], (double)p->std[2], "do_convert_rgb", 1);
+                     "do_center_crop", 1, "crop_size", "height", p->crop, "width", p->crop, "do_rescale", 1, "rescale_factor", tc_decimal(p->rescale),
+                     "do_normalize", 1, "image_mean", tc_decimal(p->mean[0]), tc_decimal(p->mean[1]), tc_decimal(p->mean[2]), "image_std",
+                     tc_decimal(p->std[0]), tc_decimal(p->std[1]), tc_decimal(p->std[2]), "do_convert_rgb", 1);
 }
 
-/* "preprocess_cfg" of an open_clip_config.json: mean, std, and how the image is made square. */
-static tc_status open_clip_preprocess(tc_model *m, const char *path, tc_error *err) {
+/* What OpenCLIP's configuration beside the weights says of images. */
+static tc_status open_openclip_preprocess(tc_model *m, const char *path, tc_error *err) {
     json_t *json = NULL;
     tc_status status = tc_json_load(&json, path, CONFIG_LIMIT, err);
-    const json_t *cfg = json_object_get(json, "preprocess_cfg"), *v;
-    tc_preprocess *p = &m->preprocess;
-    if (status == TC_OK && (v = json_object_get(cfg, "mean")) && !triple(v, p->mean))
-        status = tc_fail(err, TC_EFORMAT, "%s: preprocess_cfg.mean must be three numbers", path);
-    if (status == TC_OK && (v = json_object_get(cfg, "std")) && (!triple(v, p->std) || !(p->std[0] > 0 && p->std[1] > 0 && p->std[2] > 0)))
-        status = tc_fail(err, TC_EFORMAT, "%s: preprocess_cfg.std must be three numbers above 0", path);
-    const char *mode = json_string_value(json_object_get(cfg, "resize_mode")), *filter = json_string_value(json_object_get(cfg, "interpolation"));
-    if (status == TC_OK && mode && strcmp(mode, "shortest") != 0)
-        status = tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.resize_mode \"%.40s\" is not supported, only shortest", path, mode);
-    if (status == TC_OK && filter && strcmp(filter, "bicubic") != 0)
-        status = tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.interpolation \"%.40s\" is not supported, only bicubic", path, filter);
+    if (status == TC_OK) status = tc_preprocess_openclip_parse(&m->preprocess, json, path, err);
     json_decref(json);
     return status;
 }
@@ -301,7 +291,7 @@ static tc_status open_settings(tc_model *m, bool hf, const char *config, tc_erro
         m->preprocess.order = TC_IMAGE_HF;
     }
     if (hf && folder) status = open_preprocess(m, m->path, err);
-    if (!hf && config && tc_ends_with(config, "open_clip_config.json")) status = open_clip_preprocess(m, config, err);
+    if (!hf && config && tc_path_exists(config)) status = open_openclip_preprocess(m, config, err);
     if (status == TC_OK && folder) status = load_card(m, m->path, err);
     static const char *const files[] = {"vocab.json", "tokenizer.json"};
     for (int i = 0; i < 2 && hf && folder && status == TC_OK && !m->tokenizer_dir; i++) {

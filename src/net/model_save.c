@@ -1,83 +1,96 @@
 /* model_save.c - writes models: Hugging Face folders, the project's single file, OpenCLIP-named files. Each file is written atomically. */
-#include "net/model.h"
+#include "net/save.h"
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Tensors as float32, kept until the writer is done with them. */
-typedef struct shelf {
-    float **items;
+/* ---- values on their way to a file */
+
+static const double QUIET = 1; /* seconds before the first line of progress, and between two */
+
+tc_status tc_saving_read(tc_saving *s, size_t i, tc_real *values, tc_error *err) { return tc_model_read(s->model, i, values, err); }
+
+static void tell_progress(tc_saving *s, size_t bytes) {
+    s->done += bytes;
+    double now = tc_now();
+    if (now - s->started < QUIET || now - s->told < QUIET || s->bytes == 0) return;
+    s->told = now;
+    tc_log_line(&s->log, 0, "writing: %.0f of %.0f MB", (double)s->done / 1e6, (double)s->bytes / 1e6);
+}
+
+tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_t n, void *out, tc_error *err) {
+    int64_t bad = tc_dtype_narrow(s->dtype, values, n, out);
+    if (bad >= 0)
+        return tc_fail(err, TC_EARG, "tensor '%s' holds %g, which is too large for %s; bf16 and f32 have a wider range",
+                       s->model->params.items[i].name, (double)values[bad], s->dtype == TC_F16 ? "f16" : tc_dtype_name(s->dtype));
+    tell_progress(s, (size_t)n * tc_dtype_size(s->dtype));
+    return TC_OK;
+}
+
+/* ---- tensors of a .safetensors file */
+
+/* A tensor of the file: part `part` of `parts` of a parameter, turned or not. */
+typedef struct piece {
+    size_t param;
+    int part, parts;
+    bool transposed;
+} piece;
+
+typedef struct pieces {
+    tc_saving *saving;
+    piece *items;
     size_t count, capacity;
-} shelf;
+} pieces;
 
-static void shelf_free(shelf *s) {
-    for (size_t i = 0; i < s->count; i++) free(s->items[i]);
-    free(s->items);
+static void turn(const tc_real *from, int64_t rows, int64_t columns, tc_real *to) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) to[j * rows + i] = from[i * columns + j];
 }
 
-static float *shelf_take(shelf *s, int64_t n, tc_error *err) {
-    float *values = tc_new((size_t)n, sizeof *values);
-    if (!values || !tc_grow(&s->items, &s->capacity, s->count + 1, sizeof *s->items)) {
-        free(values);
-        tc_fail_memory(err, (size_t)n * sizeof *values);
-        return NULL;
+static tc_status fill(void *user, size_t item, void *out, tc_error *err) {
+    pieces *all = user;
+    const piece *e = &all->items[item];
+    const tc_param *p = &all->saving->model->params.items[e->param];
+    int64_t n = p->numel / e->parts;
+    tc_real *values = tc_new_aligned((size_t)p->numel, sizeof *values), *turned = NULL;
+    tc_status status = values ? tc_saving_read(all->saving, e->param, values, err) : tc_fail_memory(err, (size_t)p->numel * sizeof *values);
+    if (status == TC_OK && e->transposed) {
+        turned = tc_new_aligned((size_t)p->numel, sizeof *turned);
+        if (turned) turn(values, p->shape[0], p->shape[1], turned);
+        else status = tc_fail_memory(err, (size_t)p->numel * sizeof *turned);
     }
-    s->items[s->count++] = values;
-    return values;
-}
-
-static tc_status read_floats(const tc_model *m, size_t i, float *out, tc_error *err) {
-    if (sizeof(tc_real) == sizeof(float)) return tc_model_read(m, i, (tc_real *)(void *)out, err);
-    int64_t n = m->params.items[i].numel;
-    tc_real *values = tc_new((size_t)n, sizeof *values);
-    if (!values) return tc_fail_memory(err, (size_t)n * sizeof *values);
-    tc_status status = tc_model_read(m, i, values, err);
-    for (int64_t k = 0; k < n; k++) out[k] = (float)values[k];
+    if (status == TC_OK && tc_param_is_counter(p)) *(int64_t *)out = (int64_t)*values;
+    else if (status == TC_OK) status = tc_saving_narrow(all->saving, e->param, (turned ? turned : values) + e->part * n, n, out, err);
+    free(turned);
     free(values);
     return status;
 }
 
-/* One part of a parameter under its name in the other layout. */
-static tc_status add_hf(tc_st_writer *w, shelf *s, const tc_param *p, const float *values, const char *name, int part, int parts, bool transposed,
-                        tc_error *err) {
-    int64_t shape[TC_PARAM_RANK], n = p->numel / parts;
-    for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[transposed ? 1 - k : k];
-    if (parts > 1) shape[0] /= parts;
-    const float *from = values + part * n;
-    if (transposed) {
-        float *turned = shelf_take(s, n, err);
-        if (!turned) return TC_ENOMEM;
-        for (int64_t i = 0; i < p->shape[0]; i++)
-            for (int64_t j = 0; j < p->shape[1]; j++) turned[j * p->shape[0] + i] = from[i * p->shape[1] + j];
-        from = turned;
-    }
-    return tc_st_writer_add(w, name, TC_F32, p->ndim, shape, from, err);
+static tc_status add_piece(tc_st_writer *w, pieces *all, piece e, const char *name, tc_error *err) {
+    const tc_param *p = &all->saving->model->params.items[e.param];
+    int64_t shape[TC_PARAM_RANK];
+    for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[e.transposed ? 1 - k : k];
+    if (e.parts > 1) shape[0] /= e.parts;
+    if (!tc_grow(&all->items, &all->capacity, all->count + 1, sizeof e)) return tc_fail_memory(err, sizeof e);
+    all->items[all->count] = e;
+    return tc_st_writer_add_later(w, name, tc_param_is_counter(p) ? TC_I64 : all->saving->dtype, p->ndim, shape, fill, all, all->count++, err);
 }
 
-static tc_status add_counter(tc_st_writer *w, shelf *s, const tc_param *p, float value, tc_error *err) {
-    int64_t *whole = (int64_t *)(void *)shelf_take(s, 2, err);
-    if (!whole) return TC_ENOMEM;
-    *whole = (int64_t)value;
-    return tc_st_writer_add(w, p->name, TC_I64, 0, NULL, whole, err);
-}
-
-static tc_status add_tensors(tc_st_writer *w, shelf *s, const tc_model *m, bool hf, tc_error *err) {
-    for (size_t i = 0; i < m->params.count; i++) {
-        const tc_param *p = &m->params.items[i];
-        float *values = shelf_take(s, p->numel, err);
-        if (!values) return TC_ENOMEM;
-        tc_status status = read_floats(m, i, values, err);
-        char name[160];
-        bool transposed, fused = hf && strstr(p->name, "attn.in_proj_") != NULL;
-        for (int part = 0; part < (fused ? 3 : 1) && status == TC_OK; part++) {
-            if (tc_param_is_counter(p)) status = add_counter(w, s, p, *values, err);
-            else if (!hf) status = tc_st_writer_add(w, p->name, TC_F32, p->ndim, p->shape, values, err);
-            else if (!tc_names_hf(p->name, part, name, sizeof name, &transposed))
-                status = tc_fail(err, TC_EUNSUPPORTED, "a Hugging Face folder has no name for %s", p->name);
-            else status = add_hf(w, s, p, values, name, part, fused ? 3 : 1, transposed, err);
+static tc_status add_tensors(tc_st_writer *w, pieces *all, bool hf, tc_error *err) {
+    const tc_params *params = &all->saving->model->params;
+    for (size_t i = 0; i < params->count; i++) {
+        const char *ours = params->items[i].name;
+        int parts = hf && strstr(ours, "attn.in_proj_") ? 3 : 1;
+        for (int part = 0; part < parts; part++) {
+            char name[160];
+            bool transposed = false;
+            if (!hf) snprintf(name, sizeof name, "%s", ours);
+            else if (!tc_names_hf(ours, part, name, sizeof name, &transposed))
+                return tc_fail(err, TC_EUNSUPPORTED, "a Hugging Face folder has no name for %s; write an OpenCLIP folder or the single file", ours);
+            tc_status status = add_piece(w, all, (piece){i, part, parts, transposed}, name, err);
+            if (status != TC_OK) return status;
         }
-        if (status != TC_OK) return status;
     }
     return TC_OK;
 }
@@ -120,21 +133,21 @@ static tc_status add_own_metadata(tc_st_writer *w, const tc_model *m, tc_error *
     return status;
 }
 
-static tc_status save_tensors(const tc_model *m, const char *path, tc_format format, tc_error *err) {
+static tc_status save_tensors(tc_saving *saving, const char *path, tc_format format, tc_error *err) {
     tc_st_writer *w = NULL;
-    shelf s = {0};
+    pieces all = {.saving = saving};
     tc_status status = tc_st_writer_create(&w, err);
     if (status != TC_OK) return status;
-    status = add_tensors(w, &s, m, format == TC_FORMAT_HF, err);
-    if (status == TC_OK && format == TC_FORMAT_HF) status = tc_st_writer_metadata(w, "format", "pt", err);
-    if (status == TC_OK && format == TC_FORMAT_FILE) status = add_own_metadata(w, m, err);
+    status = add_tensors(w, &all, format == TC_FORMAT_HF, err);
+    if (status == TC_OK && format != TC_FORMAT_FILE) status = tc_st_writer_metadata(w, "format", "pt", err);
+    if (status == TC_OK && format == TC_FORMAT_FILE) status = add_own_metadata(w, saving->model, err);
     if (status == TC_OK) status = tc_st_writer_commit(&w, path, NULL, err);
     else tc_st_writer_abort(&w);
-    shelf_free(&s);
+    free(all.items);
     return status;
 }
 
-static tc_status write_json(const char *dir, const char *name, json_t *json, tc_error *err) {
+tc_status tc_save_json(const char *dir, const char *name, json_t *json, tc_error *err) {
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL, *path = dir ? tc_path_join(dir, name) : tc_strdup(name);
     json_decref(json);
     tc_status status = text && path ? tc_file_write(path, text, strlen(text), err) : tc_fail_memory(err, 1);
@@ -143,55 +156,120 @@ static tc_status write_json(const char *dir, const char *name, json_t *json, tc_
     return status;
 }
 
-static tc_status write_tokenizer(const tc_model *m, const char *dir, tc_error *err) {
+tc_status tc_save_tokenizer(const tc_saving *s, const char *dir, tc_error *err) {
     tc_tokenizer *t = NULL;
-    tc_status status = tc_model_tokenizer(m, &t, err);
+    int vocabulary = s->model->config.vocab_size;
+    tc_status status = tc_model_tokenizer(s->model, &t, err);
     if (status != TC_OK) return status;
     /* A model of a smaller vocabulary than its tokenizer's has no tokenizer of its own to write. */
-    if (tc_tokenizer_size(t) <= m->config.vocab_size) status = tc_tokenizer_write_hf(t, dir, m->config.context_length, err);
+    if (tc_tokenizer_size(t) <= vocabulary) status = tc_tokenizer_write_hf(t, dir, s->model->config.context_length, err);
+    else tc_log_line(&s->log, 1, "%s: no tokenizer is written: there is none for this model's %d ids", dir, vocabulary);
     tc_tokenizer_close(&t);
     return status;
 }
 
-static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) {
-    if (m->config.image_tower == TC_IMAGE_RESNET)
+static tc_status refuse_uneven(const tc_model *m, const char *path, const char *form, tc_error *err) {
+    char why[160];
+    if (!tc_config_uneven(&m->config, why, sizeof why)) return TC_OK;
+    return tc_fail(err, TC_EUNSUPPORTED,
+                   "%s: %s cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in .safetensors, or "
+                   "ONNX (%s)",
+                   path, form, why);
+}
+
+static tc_status save_card(const tc_model *m, const char *dir, tc_error *err) {
+    json_t *card = NULL;
+    if (!m->card) return TC_OK;
+    tc_status status = tc_json_parse(&card, m->card, strlen(m->card), "model card", err);
+    return status == TC_OK ? tc_save_json(dir, "tinyclip_card.json", card, err) : status;
+}
+
+static json_t *hf_config(const tc_saving *s) {
+    json_t *json = tc_config_hf_json(&s->model->config);
+    json_object_set_new(json, "dtype", json_string(s->dtype == TC_F16 ? "float16" : s->dtype == TC_BF16 ? "bfloat16" : "float32"));
+    return json;
+}
+
+/* The configuration comes last: a folder without one is not taken for a model. */
+static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
+    if (s->model->config.image_tower == TC_IMAGE_RESNET)
         return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; save a file whose name ends in .safetensors", dir);
-    if (tc_config_is_pruned(&m->config))
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a pruned model, whose layers differ; give a name that ends in .safetensors", dir);
-    tc_status status = tc_make_dirs(dir, err);
+                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, ONNX or this program's "
+                       "single file: a name that ends in .safetensors",
+                       dir);
+    tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
+    if (status == TC_OK) status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);
-    if (status == TC_OK) status = write_tokenizer(m, dir, err);
-    if (status == TC_OK) status = write_json(dir, "preprocessor_config.json", tc_preprocess_json(&m->preprocess), err);
-    if (status == TC_OK && m->card) {
-        json_t *card = NULL;
-        status = tc_json_parse(&card, m->card, strlen(m->card), "model card", err);
-        if (status == TC_OK) status = write_json(dir, "tinyclip_card.json", card, err);
-    }
-    if (status == TC_OK) status = save_tensors(m, weights, TC_FORMAT_HF, err);
-    if (status == TC_OK) status = write_json(dir, "config.json", tc_config_hf_json(&m->config), err);
+    if (status == TC_OK) status = tc_save_tokenizer(s, dir, err);
+    if (status == TC_OK) status = tc_save_json(dir, "preprocessor_config.json", tc_preprocess_json(&s->model->preprocess), err);
+    if (status == TC_OK) status = save_card(s->model, dir, err);
+    if (status == TC_OK) status = save_tensors(s, weights, TC_FORMAT_HF, err);
+    if (status == TC_OK) status = tc_save_json(dir, "config.json", hf_config(s), err);
     free(weights);
     return status;
 }
 
-static tc_status save_openclip(const tc_model *m, const char *path, tc_error *err) {
-    if (m->config.vision.activation != m->config.text.activation || m->config.eos_id >= 0)
+/* OpenCLIP takes the largest id as the end of the text: the same as the first end-of-text id where that is the largest there can be. */
+static tc_status check_openclip(const tc_model *m, const char *path, tc_error *err) {
+    const tc_config *c = &m->config;
+    if (c->vision.activation != c->text.activation)
         return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: an OpenCLIP configuration has one activation for both towers and takes the largest id; this model does not", path);
+                       "%s: OpenCLIP has one activation for both towers, this model has two; write a Hugging Face folder or the single file", path);
+    if (c->eos_id >= 0 && c->eos_id != c->vocab_size - 1)
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a Hugging Face folder or the single file", path,
+                       c->eos_id, c->vocab_size);
+    return refuse_uneven(m, path, "an OpenCLIP folder", err);
+}
+
+/* NAME.safetensors with NAME.json beside it, or a folder. */
+static tc_status save_openclip(tc_saving *s, const char *path, tc_error *err) {
+    bool file = tc_ends_with(path, ".safetensors");
+    json_t *model = NULL, *preprocess = NULL;
+    tc_config c = s->model->config;
+    char *weights = NULL, *config = NULL;
     tc_buf name = {0};
-    tc_buf_printf(&name, "%.*s.json", (int)(strlen(path) - (tc_ends_with(path, ".safetensors") ? strlen(".safetensors") : 0)), path);
-    char *config = tc_buf_take(&name);
-    tc_status status = config ? save_tensors(m, path, TC_FORMAT_OPENCLIP, err) : tc_fail_memory(err, strlen(path));
-    if (status == TC_OK) status = write_json(NULL, config, tc_config_openclip_json(&m->config), err);
+    tc_status status = check_openclip(s->model, path, err);
+    if (status == TC_OK) status = tc_preprocess_openclip_json(&preprocess, &s->model->preprocess, path, err);
+    if (status == TC_OK && !file) status = tc_make_dirs(path, err);
+    if (status != TC_OK) goto out;
+    if (file) tc_buf_printf(&name, "%.*s.json", (int)(strlen(path) - strlen(".safetensors")), path);
+    weights = file ? tc_strdup(path) : tc_path_join(path, "open_clip_model.safetensors");
+    config = file ? tc_buf_take(&name) : tc_path_join(path, "open_clip_config.json");
+    status = weights && config ? save_tensors(s, weights, TC_FORMAT_OPENCLIP, err) : tc_fail_memory(err, strlen(path));
+    if (status == TC_OK && !file) status = save_card(s->model, path, err);
+    if (status != TC_OK) goto out;
+    c.eos_id = -1;
+    model = json_pack("{s:o, s:O}", "model_cfg", tc_config_openclip_json(&c), "preprocess_cfg", preprocess);
+    status = tc_save_json(NULL, config, model, err);
+out:
+    json_decref(preprocess);
+    free(weights);
     free(config);
     return status;
 }
 
+tc_save_options tc_save_options_default(void) { return (tc_save_options){0}; }
+
+tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options, tc_error *err) {
+    tc_save_options o = options ? *options : tc_save_options_default();
+    tc_saving s = {.model = m,
+                   .dtype = o.precision == TC_PRECISION_F16    ? TC_F16
+                            : o.precision == TC_PRECISION_BF16 ? TC_BF16
+                                                               : TC_F32,
+                   .log = {o.log, o.log_user},
+                   .started = tc_now()};
+    s.bytes = (size_t)m->info.params * tc_dtype_size(s.dtype) * (o.format == TC_FORMAT_ONNX ? 2 : 1);
+    if (o.format == TC_FORMAT_AUTO) o.format = tc_ends_with(path, ".safetensors") ? TC_FORMAT_FILE : TC_FORMAT_HF;
+    if (o.format == TC_FORMAT_HF) return save_hf(&s, path, err);
+    if (o.format == TC_FORMAT_OPENCLIP) return save_openclip(&s, path, err);
+    if (o.format == TC_FORMAT_ONNX) return tc_save_onnx(&s, path, err);
+    return save_tensors(&s, path, o.format, err);
+}
+
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err) {
-    if (format == TC_FORMAT_AUTO) format = tc_ends_with(path, ".safetensors") ? TC_FORMAT_FILE : TC_FORMAT_HF;
-    if (format == TC_FORMAT_HF) return save_folder(m, path, err);
-    if (format == TC_FORMAT_OPENCLIP) return save_openclip(m, path, err);
-    return save_tensors(m, path, format, err);
+    tc_save_options o = tc_save_options_default();
+    o.format = format;
+    return tc_model_save_as(m, path, &o, err);
 }

@@ -55,6 +55,9 @@ const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err);
 /* n elements from element `start` on, converted (exactly, for F16, BF16, F32) to tc_real. Not for F8. False if the dtype cannot be converted
  * (or tc_tensor_data fails: call it first for the reason). */
 bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out);
+/* n numbers as F32, F16 or BF16, rounded to nearest even -> out, at any alignment. The index of the first finite number that is too large for the
+ * type (it becomes infinite), or -1. */
+int64_t tc_dtype_narrow(tc_dtype dtype, const tc_real *x, int64_t n, void *out);
 bool tc_tensor_read_i64(const tc_tensor *t, int64_t start, int64_t n, int64_t *out); /* integer dtypes */
 
 typedef struct tc_store tc_store;
@@ -77,6 +80,11 @@ tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc
 typedef struct tc_st_writer tc_st_writer;
 tc_status tc_st_writer_create(tc_st_writer **out, tc_error *err);
 tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err);
+/* The same for a tensor whose bytes are made when it is their turn: fill(user, item) puts them into `out`. One such tensor at a time is in memory;
+ * `user` must stay until the commit. An error of fill is the commit's. */
+typedef tc_status (*tc_st_fill)(void *user, size_t item, void *out, tc_error *err);
+tc_status tc_st_writer_add_later(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, tc_st_fill fill, void *user,
+                                 size_t item, tc_error *err);
 tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *value, tc_error *err);
 /* Frees *w in every case. *checksum (may be NULL) gets tc_checksum(0, whole file). */
 tc_status tc_st_writer_commit(tc_st_writer **w, const char *path, uint64_t *checksum, tc_error *err);

@@ -5,8 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A tensor to be written: its bytes are there, or are made by `fill`. */
+typedef struct entry {
+    tc_tensor tensor; /* the name is a copy */
+    tc_st_fill fill;
+    void *user;
+    size_t item;
+} entry;
+
 struct tc_st_writer {
-    tc_tensor_list list; /* names are copies */
+    entry *entries;
+    size_t count, capacity;
     json_t *metadata;
 };
 
@@ -28,22 +37,32 @@ tc_status tc_st_writer_create(tc_st_writer **out, tc_error *err) {
 
 void tc_st_writer_abort(tc_st_writer **w) {
     if (!*w) return;
-    for (size_t i = 0; i < (*w)->list.count; i++) free((char *)(uintptr_t)(*w)->list.at[i].name);
-    free((*w)->list.at);
+    for (size_t i = 0; i < (*w)->count; i++) free((char *)(uintptr_t)(*w)->entries[i].tensor.name);
+    free((*w)->entries);
     json_decref((*w)->metadata);
     free(*w);
     *w = NULL;
 }
 
-tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err) {
-    tc_tensor t = {.dtype = dtype, .ndim = ndim, .data = data};
-    if (ndim < 0 || ndim > TC_MAX_RANK) return tc_fail(err, TC_EARG, "tensor '%.200s': %d axes, at most %d can be written", name, ndim, TC_MAX_RANK);
+static tc_status add_entry(tc_st_writer *w, const char *name, entry e, const int64_t *shape, tc_error *err) {
+    tc_tensor *t = &e.tensor;
+    if (t->ndim < 0 || t->ndim > TC_MAX_RANK)
+        return tc_fail(err, TC_EARG, "tensor '%.200s': %d axes, at most %d can be written", name, t->ndim, TC_MAX_RANK);
     if (strcmp(name, "__metadata__") == 0) return tc_fail(err, TC_EARG, "a tensor cannot be named __metadata__");
-    if (ndim) memcpy(t.shape, shape, (size_t)ndim * sizeof *shape);
-    if (!tc_tensor_bytes(dtype, ndim, t.shape, &t.bytes)) return tc_fail(err, TC_EARG, "tensor '%.200s': its shape makes no sense", name);
-    if (!tc_grow(&w->list.at, &w->list.capacity, w->list.count + 1, sizeof t) || !(t.name = tc_strdup(name))) return tc_fail_memory(err, sizeof t);
-    w->list.at[w->list.count++] = t;
+    if (t->ndim) memcpy(t->shape, shape, (size_t)t->ndim * sizeof *shape);
+    if (!tc_tensor_bytes(t->dtype, t->ndim, t->shape, &t->bytes)) return tc_fail(err, TC_EARG, "tensor '%.200s': its shape makes no sense", name);
+    if (!tc_grow(&w->entries, &w->capacity, w->count + 1, sizeof e) || !(t->name = tc_strdup(name))) return tc_fail_memory(err, sizeof e);
+    w->entries[w->count++] = e;
     return TC_OK;
+}
+
+tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err) {
+    return add_entry(w, name, (entry){.tensor = {.dtype = dtype, .ndim = ndim, .data = data}}, shape, err);
+}
+
+tc_status tc_st_writer_add_later(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, tc_st_fill fill, void *user,
+                                 size_t item, tc_error *err) {
+    return add_entry(w, name, (entry){.tensor = {.dtype = dtype, .ndim = ndim}, .fill = fill, .user = user, .item = item}, shape, err);
 }
 
 tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *value, tc_error *err) {
@@ -58,7 +77,7 @@ static const uint8_t type_order[] = {
 };
 
 static int in_file_order(const void *pa, const void *pb) {
-    const tc_tensor *a = pa, *b = pb;
+    const tc_tensor *a = &((const entry *)pa)->tensor, *b = &((const entry *)pb)->tensor;
     if (a->dtype != b->dtype) return type_order[a->dtype] > type_order[b->dtype] ? -1 : 1;
     return strcmp(a->name, b->name);
 }
@@ -83,8 +102,8 @@ static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *ou
     tc_status status = TC_OK;
     if (!root) return tc_fail_memory(err, sizeof(void *));
     if (json_object_size(w->metadata) && json_object_set(root, "__metadata__", w->metadata) != 0) status = tc_fail_memory(err, sizeof(void *));
-    for (size_t i = 0; i < w->list.count && status == TC_OK; i++) {
-        const tc_tensor *t = &w->list.at[i];
+    for (size_t i = 0; i < w->count && status == TC_OK; i++) {
+        const tc_tensor *t = &w->entries[i].tensor;
         size_t start = at;
         if (json_object_get(root, t->name)) status = tc_fail(err, TC_EARG, "%s: tensor '%.200s' is to be written twice", path, t->name);
         else if (!tc_add(at, t->bytes, &at) || at > PTRDIFF_MAX) status = tc_fail(err, TC_EARG, "%s: too large for any file", path);
@@ -121,11 +140,27 @@ static void sink_add(sink *s, const void *data, size_t size) {
     memcpy(s->rest, p + whole, s->nrest);
 }
 
+static tc_status write_tensors(const tc_st_writer *w, sink *s, tc_error *err) {
+    size_t most = 0;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->entries[i].fill && w->entries[i].tensor.bytes > most) most = w->entries[i].tensor.bytes;
+    uint8_t *made = tc_new_aligned(most, 1);
+    if (!made) return tc_fail_memory(err, most);
+    tc_status status = TC_OK;
+    for (size_t i = 0; i < w->count && status == TC_OK; i++) {
+        const entry *e = &w->entries[i];
+        if (e->fill) status = e->fill(e->user, e->item, made, err);
+        if (status == TC_OK) sink_add(s, e->fill ? made : e->tensor.data, e->tensor.bytes);
+    }
+    free(made);
+    return status;
+}
+
 tc_status tc_st_writer_commit(tc_st_writer **out, const char *path, uint64_t *checksum, tc_error *err) {
     tc_st_writer *w = *out;
     tc_buf header = {0};
     sink s = {0};
-    if (w->list.count) qsort(w->list.at, w->list.count, sizeof *w->list.at, in_file_order);
+    if (w->count) qsort(w->entries, w->count, sizeof *w->entries, in_file_order);
     tc_status status = make_header(w, path, &header, err);
     if (status == TC_OK) status = tc_writer_open(&s.writer, path, err);
     if (status == TC_OK) {
@@ -133,9 +168,10 @@ tc_status tc_st_writer_commit(tc_st_writer **out, const char *path, uint64_t *ch
         for (int i = 0; i < 8; i++) first[i] = (uint8_t)((uint64_t)header.size >> (8 * i));
         sink_add(&s, first, 8);
         sink_add(&s, header.data, header.size);
-        for (size_t i = 0; i < w->list.count; i++) sink_add(&s, w->list.at[i].data, w->list.at[i].bytes);
-        if (checksum) *checksum = tc_checksum(s.checksum, s.rest, s.nrest);
-        status = tc_writer_commit(&s.writer, err);
+        status = write_tensors(w, &s, err);
+        if (checksum && status == TC_OK) *checksum = tc_checksum(s.checksum, s.rest, s.nrest);
+        if (status == TC_OK) status = tc_writer_commit(&s.writer, err);
+        else tc_writer_abort(&s.writer);
     }
     tc_buf_free(&header);
     tc_st_writer_abort(out);

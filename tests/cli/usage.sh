@@ -62,6 +62,11 @@ wrong "preprocess: name the file to write with -o" preprocess image
 wrong "inherit: name the student's configuration with --config" inherit teacher -o student
 wrong "inherit: --names openclip writes a file: student must end in .safetensors" inherit teacher --config c --names openclip -o student
 wrong "inherit: --names hf writes a folder: s.safetensors must not end in .safetensors" inherit teacher --config c --names hf -o s.safetensors
+wrong "convert: an argument is missing; usage: tinyclip convert MODEL OUT [--to hf|openclip|safetensors|onnx] [--dtype f32|f16|bf16] [--force]" convert model
+wrong "convert: --to safetensors writes a file: out must end in .safetensors" convert model out --to safetensors
+wrong "convert: --to onnx writes a folder: out.safetensors must not end in .safetensors" convert model out.safetensors --to onnx
+wrong "convert: --to onnx writes a folder of three files: out.onnx must not end in .onnx" convert model out.onnx
+wrong "convert: --dtype: 'f8' is none of f32|f16|bf16" convert model out --dtype f8
 wrong "train: name a configuration with --config, or a model to start from with --init" train --data d --out o --steps 1
 wrong "train: give one of --steps and --epochs" train --config c --data d --out o
 wrong "train: give one of --steps and --epochs" train --config c --data d --out o --steps 1 --epochs 1

@@ -1,0 +1,22 @@
+/* config_uneven.c - what the configurations of other programs cannot say: blocks that differ, or heads that do not fill the width. */
+#include "net/save.h"
+
+static bool tower_is_uneven(const tc_tower_config *t, const char *tower, char *buffer, size_t size) {
+    if (!tc_tower_is_pruned(t)) return false;
+    for (int l = 0; l < t->layers; l++) {
+        int heads = t->block[l].heads, ffn = t->block[l].ffn > 0 ? t->block[l].ffn : 0;
+        if (heads == t->block[0].heads && ffn == t->block[0].ffn && heads > 0 && ffn > 0) continue;
+        snprintf(buffer, size, "%s block %d has %d heads and %d FFN channels", tower, l, heads, ffn);
+        if (l > 0)
+            snprintf(buffer, size, "%s block 0 has %d heads and %d FFN channels, block %d %d and %d", tower, t->block[0].heads, t->block[0].ffn, l,
+                     heads, ffn);
+        return true;
+    }
+    snprintf(buffer, size, "the %s tower's %d heads of %d are not its width of %d", tower, t->block[0].heads, t->head_dim, t->width);
+    return true;
+}
+
+const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size) {
+    bool vision = c->image_tower == TC_IMAGE_VIT && tower_is_uneven(&c->vision, "vision", buffer, size);
+    return vision || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
+}
