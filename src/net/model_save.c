@@ -147,8 +147,11 @@ static tc_status write_tokenizer(const tc_model *m, const char *dir, tc_error *e
 
 static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) {
     if (tc_config_is_pruned(&m->config))
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a pruned model, whose layers differ; give a name that ends in .safetensors", dir);
+        return tc_fail(
+            err, TC_EUNSUPPORTED,
+            "%s: a Hugging Face folder cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in "
+            ".safetensors",
+            dir);
     tc_status status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);
@@ -166,6 +169,9 @@ static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) 
 }
 
 static tc_status save_openclip(const tc_model *m, const char *path, tc_error *err) {
+    if (tc_config_is_pruned(&m->config))
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: an OpenCLIP configuration cannot describe a pruned model, whose layers differ; write this program's single file", path);
     if (m->config.vision.activation != m->config.text.activation || m->config.eos_id >= 0)
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: an OpenCLIP configuration has one activation for both towers and takes the largest id; this model does not", path);
