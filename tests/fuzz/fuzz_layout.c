@@ -1,5 +1,5 @@
-/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with the configuration of a small model of which
- * they may be what pruning left. What is recognised must be a configuration that its own JSON gives back, and a model that can be built. */
+/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with the configuration of a small model of
+ * which they may be what pruning left. What is recognised must be a configuration that its own JSON gives back, and a model that can be built. */
 #include "net/layout.h"
 #include "store/store.h"
 
@@ -22,7 +22,7 @@ static void check(const tc_config *c) {
     tc_params params;
     tc_graph *image = NULL, *text = NULL;
     char difference[200];
-    json_t *json = tc_config_json(c);
+    json_t *json = tc_config_full_json(c);
     if (tc_config_parse(&again, json, "again", NULL) != TC_OK || tc_config_difference(c, &again, difference, sizeof difference)) abort();
     json_decref(json);
     if (tc_net_params(&params, c, NULL) != TC_OK) return; /* too large for any memory */

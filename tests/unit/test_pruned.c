@@ -255,7 +255,7 @@ static void configurations(void **state) {
             fail_msg("%s: \"%s\" instead of \"%s\"", json, err.message, cases[i].message);
         if (status != TC_OK) continue;
         assert_true(tc_config_is_pruned(&c));
-        json_t *written = tc_config_json(&c);
+        json_t *written = tc_config_full_json(&c);
         assert_int_equal(tc_config_parse(&again, written, "again", NULL), TC_OK);
         json_decref(written);
         if (tc_config_difference(&c, &again, difference, sizeof difference)) fail_msg("%s", difference);
