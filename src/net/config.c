@@ -292,7 +292,7 @@ json_t *tc_config_openclip_json(const tc_config *c) {
                      "text_cfg", text);
 }
 
-json_t *tc_config_json(const tc_config *c) { return tc_config_fits_hf(c) ? tc_config_hf_json(c) : tc_config_openclip_json(c); }
+json_t *tc_config_full_json(const tc_config *c) { return tc_config_fits_hf(c) ? tc_config_hf_json(c) : tc_config_openclip_json(c); }
 
 static json_t *hf_tower_json(const tc_tower_config *t, const char *type, int embed_dim) {
     return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:f, s:f, s:i}", "model_type", type, "hidden_size", t->width, "intermediate_size",

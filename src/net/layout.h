@@ -12,7 +12,7 @@ typedef struct tc_named {
 
 typedef struct tc_layout {
     const char *path; /* for messages; the caller's */
-    tc_named *items;  /* sorted by name and part; without those that are ignored, and each tensor that is stored twice once */
+    tc_named *items;  /* sorted by name and part; a tensor that is stored twice is there once */
     size_t count;
     unsigned written_by; /* TC_NAMED_ of all its names */
 } tc_layout;

@@ -80,7 +80,7 @@ static tc_status bind_all(tc_model *m, const tc_layout *l, tc_error *err) {
     }
     for (size_t i = 0; i < l->count; i++) {
         const tc_named *n = &l->items[i];
-        if (!n->used && !is_idle_norm(&m->config, n->is.name))
+        if (!n->used && !tc_names_ignored(n->is.name) && !is_idle_norm(&m->config, n->is.name))
             return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is not part of the configured model", m->path, n->tensor->name);
     }
     return TC_OK;

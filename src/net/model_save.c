@@ -123,7 +123,7 @@ static tc_status add_vocabulary(tc_st_writer *w, const tc_model *m, tc_error *er
 
 static tc_status add_own_metadata(tc_st_writer *w, const tc_model *m, tc_error *err) {
     bool own_config_is_hf = m->config.eos_id >= 0 || m->config.vision.activation != m->config.text.activation;
-    json_t *config = own_config_is_hf ? tc_config_json(&m->config) : tc_config_openclip_json(&m->config);
+    json_t *config = own_config_is_hf ? tc_config_full_json(&m->config) : tc_config_openclip_json(&m->config);
     tc_status status = add_json(w, "tinyclip.config", config, err);
     if (status == TC_OK) status = add_json(w, "tinyclip.preprocess", tc_preprocess_json(&m->preprocess), err);
     if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.tokenizer", m->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", err);

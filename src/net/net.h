@@ -46,7 +46,7 @@ const char *tc_config_builtin(const char *name, int index, const char **found, s
 json_t *tc_config_openclip_json(const tc_config *c);
 json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf */
 /* One of the two, such that tc_config_parse gives the same configuration again. */
-json_t *tc_config_json(const tc_config *c);
+json_t *tc_config_full_json(const tc_config *c);
 /* Anything but equal blocks whose heads fill the width: what OpenCLIP's and Hugging Face's configurations cannot describe. */
 bool tc_tower_is_pruned(const tc_tower_config *t);
 bool tc_config_is_pruned(const tc_config *c);

@@ -27,13 +27,13 @@ static int size_of(reader *r, const char *name, int ndim, int axis, int64_t most
                             tc_shape_text(t->ndim, t->shape, text, sizeof text), ndim);
         return 1;
     }
-    int64_t size = t->shape[n->is.transposed ? ndim - 1 - axis : axis] * n->is.parts;
-    if (size < 0 || size > most) {
+    int64_t size = t->shape[n->is.transposed ? ndim - 1 - axis : axis];
+    if (size < 0 || size > most / n->is.parts) {
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: tensor '%s' is %s, larger than any model that is known", r->l->path, t->name,
                             tc_shape_text(t->ndim, t->shape, text, sizeof text));
         return 1;
     }
-    return (int)size;
+    return (int)size * n->is.parts;
 }
 
 static int at_least_one(reader *r, const char *name, int ndim, int axis, int64_t most) {
@@ -154,7 +154,7 @@ static bool is_consistent(const tc_layout *l, const shape *t, const char *prefix
     char name[96];
     for (int i = 0; i < t->layers; i++) {
         const tc_named *n = t->rows[i] ? tc_layout_find(l, in_block(name, prefix, i, "attn.in_proj_weight"), 0) : NULL;
-        if (t->rows[i] && (!n || n->tensor->ndim != 2 || n->tensor->shape[0] * n->is.parts != t->rows[i])) return false;
+        if (t->rows[i] && (!n || n->tensor->ndim != 2 || n->tensor->shape[0] != t->rows[i] / n->is.parts)) return false;
     }
     return true;
 }

@@ -102,7 +102,7 @@ static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *er
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:i, s:i, s:b, s:o, s:i, s:b}",
-                             "model", tc_config_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
+                             "model", tc_config_full_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
                              t->trainer->hyper.schedule.warmup, "weight_decay", o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps", o->eps,
                              "clip", o->clip, "alpha", o->distill_weight, "logit_scale", o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip",
                              o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
@@ -117,7 +117,7 @@ static tc_status describe_settings(training *t, tc_error *err) {
             return status;
         }
         snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
-        json_object_set_new(json, "teacher_model", tc_config_json(&o->teacher->config));
+        json_object_set_new(json, "teacher_model", tc_config_full_json(&o->teacher->config));
         json_object_set_new(json, "teacher_weights", json_string(text));
     }
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;

@@ -162,7 +162,7 @@ run inherit $gelu/safetensors --config "$scratch/pruned.json" -o "$scratch/prune
 code "inherit a pruned student: exit code" 0
 run inherit $gelu/safetensors --config "$scratch/pruned.json" -o "$scratch/pruned"
 code "a pruned model in a folder: exit code" 1
-says "a pruned model in a folder" "a Hugging Face folder cannot hold a pruned model, whose layers differ; give a name that ends in .safetensors"
+says "a pruned model in a folder" ".safetensors"
 run info "$scratch/pruned.safetensors"
 sed -n '3,4p;11,14p' "$out" >"$scratch/lines"
 mv "$scratch/lines" "$out"
