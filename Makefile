@@ -9,7 +9,7 @@ B ?= build
 PREFIX ?= /usr/local
 VERSION := 0.1.0
 
-PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib
+PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libcurl nettle
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS))
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 OPT ?= -O2 -g

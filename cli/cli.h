@@ -73,7 +73,7 @@ typedef struct cli_verb {
 } cli_verb;
 
 extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval,
-    cmd_bench, cmd_verify, cmd_demo;
+    cmd_bench, cmd_verify, cmd_demo, cmd_zoo, cmd_diff;
 /* Option i of a verb's own and shared tables; NULL past the end. */
 const cli_option *cli_option_at(const cli_verb *verb, size_t i);
 /* The verbs in the order of the help text; NULL past the end. */
@@ -148,7 +148,11 @@ enum {
 };
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
 /* A built-in configuration's name, or a .json file. */
+bool cli_names_configuration(const char *path);
+/* The same where a model will do as well: a name whose weights are in the cache of the zoo is a model. */
 bool cli_is_configuration(const char *path);
+/* tc_model_open, or the cached weights of a model of the zoo where nothing else has that name. */
+tc_status cli_open_weights(tc_model **out, const char *path, const tc_open_options *options, tc_error *err);
 /* The common options applied to a model that is there already; takes it over. */
 tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err);
 void cli_model_close(cli_model *m);

@@ -16,14 +16,14 @@ static const cli_option options[] = {
 
 /* --model-config belongs to the teacher; a student without a configuration of its own is given as one. */
 static tc_status open_student(const training *t, const tc_model *teacher, tc_model **out, const char **path, tc_error *err) {
-    bool configuration = cli_is_configuration(t->student);
+    bool configuration = t->inherit ? cli_names_configuration(t->student) : cli_is_configuration(t->student);
     *path = configuration ? "" : t->student;
     if (t->inherit && !configuration) return tc_fail(err, TC_EARG, "%s: --inherit needs a configuration as the student; this is a model", t->student);
     if (t->inherit) {
         *path = t->teacher;
         return tc_model_inherit(out, teacher, t->student, err);
     }
-    return configuration ? tc_model_create(out, t->student, (uint64_t)t->seed, err) : tc_model_open(out, t->student, NULL, err);
+    return configuration ? tc_model_create(out, t->student, (uint64_t)t->seed, err) : cli_open_weights(out, t->student, NULL, err);
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
@@ -39,7 +39,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (code == CLI_DONE) {
         tc_open_options open = tc_open_options_default();
         open.config = t.common.model_config;
-        tc_status status = tc_model_open(&teacher, t.teacher, &open, &err);
+        tc_status status = cli_open_weights(&teacher, t.teacher, &open, &err);
         if (status == TC_OK) status = open_student(&t, teacher, &student, &path, &err);
         code = status == TC_OK ? cli_training_run(&t, student, path, teacher) : cli_failed(&err);
     }

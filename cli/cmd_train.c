@@ -16,7 +16,7 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
     if (!t->init) return tc_model_create(out, t->config, (uint64_t)t->seed, err);
     tc_open_options open = tc_open_options_default();
     open.config = t->common.model_config ? t->common.model_config : t->config;
-    tc_status status = tc_model_open(out, t->init, &open, err);
+    tc_status status = cli_open_weights(out, t->init, &open, err);
     if (status != TC_OK || !t->config) return status;
     tc_config wanted;
     char difference[256];

@@ -35,10 +35,40 @@ tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const
     return status;
 }
 
-bool cli_is_configuration(const char *path) {
+/* The model of the zoo that `name` means, unless a file has that name, and where its weights lie (NULL: they are not there); the caller frees. */
+static tc_status zoo_model(const char *name, const tc_zoo_model **model, char **weights, tc_error *err) {
+    *model = NULL;
+    *weights = NULL;
+    tc_status status = tc_path_exists(name) ? TC_OK : tc_zoo_find(model, name, err);
+    if (*model) *weights = tc_zoo_path(*model);
+    return status;
+}
+
+bool cli_names_configuration(const char *path) {
     for (int i = 0; tc_builtin_config(i); i++)
         if (strcmp(tc_builtin_config(i), path) == 0) return !tc_path_exists(path);
     return tc_ends_with(path, ".json");
+}
+
+bool cli_is_configuration(const char *path) {
+    const tc_zoo_model *model;
+    char *weights;
+    zoo_model(path, &model, &weights, NULL);
+    bool cached = weights != NULL;
+    free(weights);
+    return !cached && cli_names_configuration(path);
+}
+
+tc_status cli_open_weights(tc_model **out, const char *path, const tc_open_options *options, tc_error *err) {
+    const tc_zoo_model *model;
+    char *weights;
+    *out = NULL;
+    tc_status status = zoo_model(path, &model, &weights, err);
+    if (status == TC_OK && model && model->file && !weights)
+        status = tc_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them", path, model->name);
+    if (status == TC_OK) status = tc_model_open(out, weights ? weights : path, options, err);
+    free(weights);
+    return status;
 }
 
 /* A configuration's model with zeros for weights: random ones take seconds that a question about sizes need not wait for. */
@@ -65,9 +95,10 @@ tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, un
     *m = (cli_model){0};
     bool configuration = flags & (CLI_CONFIGS | CLI_SIZES) && cli_is_configuration(path);
     tc_status status;
-    if (!configuration) status = tc_model_open(&model, path, &open, err);
+    if (!configuration) status = cli_open_weights(&model, path, &open, err);
     else if (flags & CLI_SIZES) status = create_sizes(&model, path, err);
     else status = tc_model_create(&model, path, 1, err);
+    if (status == TC_OK && configuration && !(flags & CLI_SIZES)) cli_say("%s: a configuration; the weights are random", path);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
 }
 

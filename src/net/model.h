@@ -42,6 +42,8 @@ tc_status tc_model_new(tc_model **out, const tc_config *c, tc_error *err);
 tc_status tc_model_new_flat(tc_model **out, const tc_config *c, tc_error *err);
 /* Computes info and logit_scale; call when the values are there. */
 tc_status tc_model_finish(tc_model *m, tc_error *err);
+/* The part of it that needs no value: info of a configuration, with the logit_scale that m has. */
+tc_status tc_model_count(tc_model *m, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
 /* Makes the graphs and packed weights. Thread-safe. */

@@ -28,12 +28,16 @@ static tc_status costs(tc_model *m, tc_error *err) {
 }
 
 tc_status tc_model_finish(tc_model *m, tc_error *err) {
-    const tc_config *c = &m->config;
-    tc_model_info *i = &m->info;
     tc_real scale;
     tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
+    return tc_model_count(m, err);
+}
+
+tc_status tc_model_count(tc_model *m, tc_error *err) {
+    const tc_config *c = &m->config;
+    tc_model_info *i = &m->info;
     *i = (tc_model_info){.architecture = "ViT",
                          .source = m->source,
                          .embed_dim = c->embed_dim,

@@ -32,8 +32,10 @@ tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size);
 json_t *tc_config_openclip_json(const tc_config *c);
 json_t *tc_config_hf_json(const tc_config *c);
-/* The first setting in which they differ as "what: a, b" in buffer; false if there is none. */
+/* The first setting in which they differ as "what: a and b" in buffer; false if there is none. */
 bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size);
+/* Difference number `index`, from 0 on; false past the last one. */
+bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, tc_diff_setting *out);
 
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
