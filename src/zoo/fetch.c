@@ -304,18 +304,21 @@ static void pause_for(double seconds) {
 static tc_status attempts(transfer *t, tc_error *err) {
     tc_status status = TC_OK;
     double wait = t->o->wait;
-    int vain = 0;
+    int64_t most = t->at;
+    int vain = 0, made = 0;
     if (t->at > 0) tc_log_line(&t->o->log, 1, "%s: going on from %.1f MB", t->o->name, (double)t->at / 1e6);
     while (t->size < 0 || t->at != t->size) {
-        int64_t before = t->at;
         outcome result = attempt(t, &status, err);
+        made++;
         if (result == DONE) break;
         if (result == GIVE_UP) return status;
         if (t->error) return tc_fail(err, TC_EIO, "%s: cannot write: %s", t->part, strerror(t->error));
-        if (t->at - before >= ENOUGH) vain = 0, wait = t->o->wait;
-        if (vain++ >= t->o->retries)
-            return tc_fail(err, TC_EIO, "%s: given up after %d attempts, with %lld bytes here: %s; the same command goes on from there", t->url, vain,
-                           (long long)t->at, t->reason);
+        /* Bytes that were here before, and went with a new beginning, are no progress: else a server that lies about the size would go on for ever. */
+        if (t->at - most >= ENOUGH) vain = 0, wait = t->o->wait;
+        else if (vain++ >= t->o->retries)
+            return tc_fail(err, TC_EIO, "%s: given up after %d attempt%s, with %lld bytes here: %s; the same command goes on from there", t->url,
+                           made, made == 1 ? "" : "s", (long long)t->at, t->reason);
+        if (t->at > most) most = t->at;
         tc_log_line(&t->o->log, 2, "%s: %s; trying again in %g s", t->o->name, t->reason, wait);
         pause_for(wait);
         wait = 2 * wait < WAIT_MOST ? 2 * wait : WAIT_MOST;

@@ -54,7 +54,7 @@ const tc_zoo_model *tc_zoo_at(int index) { return index >= 0 && index < (int)(si
 
 /* ---- names */
 
-/* Whether two names are the same but for '/' and '-', "TinyCLIP-auto-" and "TinyCLIP-", and the suffix ".pt" of the first. */
+/* Whether two names are the same but for '/' and '-', "TinyCLIP-auto-" and "TinyCLIP-", and the suffix ".pt". */
 static bool same_name(const char *a, const char *b) {
     static const char automatic[] = "TinyCLIP-auto-", plain[] = "TinyCLIP-";
     size_t skip = strlen(automatic), keep = strlen(plain);
@@ -65,7 +65,7 @@ static bool same_name(const char *a, const char *b) {
     else if (tc_starts_with(b, plain)) b += keep;
     else return false;
     size_t n = strlen(a) - (tc_ends_with(a, ".pt") ? 3 : 0);
-    if (strlen(b) != n) return false;
+    if (strlen(b) - (tc_ends_with(b, ".pt") ? 3 : 0) != n) return false;
     for (size_t i = 0; i < n; i++)
         if ((a[i] == '/' ? '-' : a[i]) != (b[i] == '/' ? '-' : b[i])) return false;
     return true;
