@@ -313,7 +313,7 @@ static tc_status attempts(transfer *t, tc_error *err) {
         if (result == DONE) break;
         if (result == GIVE_UP) return status;
         if (t->error) return tc_fail(err, TC_EIO, "%s: cannot write: %s", t->part, strerror(t->error));
-        /* Bytes that were here before, and went with a new beginning, are no progress: else a server that lies about the size would go on for ever. */
+        /* Bytes that were here before, and went with a new beginning, are no progress: a server that lies about the size would go on for ever. */
         if (t->at - most >= ENOUGH) vain = 0, wait = t->o->wait;
         else if (vain++ >= t->o->retries)
             return tc_fail(err, TC_EIO, "%s: given up after %d attempt%s, with %lld bytes here: %s; the same command goes on from there", t->url,

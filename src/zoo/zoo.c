@@ -1,6 +1,6 @@
 /* zoo.c - what is known of a published model before and after its weights are here: its sizes, and where the weights lie.
  *
- * A manual model's configuration says everything. An automatic one's structure is in its weights, so its sizes are counted once they are in the cache. */
+ * A manual model's configuration says everything. An automatic one's structure is in its weights: it is counted once they are in the cache. */
 #include "zoo/zoo.h"
 #include "net/model.h"
 

@@ -1,4 +1,4 @@
-/* test_diff.c - in what two models differ: nothing between layouts of one model, and exactly what was changed otherwise, with figures known by hand. */
+/* test_diff.c - in what two models differ: nothing between layouts of one model, otherwise exactly what was changed, with figures known by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
