@@ -80,8 +80,8 @@ static void print_row(const tc_zoo_model *m, bool known, const tc_zoo_sizes *s, 
     if (known) snprintf(tower, sizeof tower, "%.2f+%.2f", (double)s->params_image / 1e6, (double)s->params_text / 1e6);
     if (known) snprintf(macs, sizeof macs, "%.2f", s->macs / 1e9);
     if (p->pairs_per_second > 0) cli_grouped((int64_t)p->pairs_per_second, speed, sizeof speed);
-    printf("%-49s %7s %12s %6s |%6.4g%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs, p->macs_g, m->note ? "*" : " ", p->top1, speed,
-           m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
+    printf("%-49s %7s %12s %6s |%6.*f%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs, m->teacher ? 2 : 1, p->macs_g, m->note ? "*" : " ",
+           p->top1, speed, m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
 }
 
 static int list(void) {

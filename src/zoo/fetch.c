@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -326,6 +327,30 @@ static tc_status attempts(transfer *t, tc_error *err) {
     return TC_OK;
 }
 
+/* A TLS connection that the other side has left is written to once more when it is closed, and libcurl keeps its hands off a library's signals. So
+ * SIGPIPE is blocked in this thread, and taken away if it came. */
+typedef struct sigpipe {
+    sigset_t before;
+    bool was_pending;
+} sigpipe;
+
+static void block_sigpipe(sigpipe *s) {
+    sigset_t pipe, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    s->was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe, &s->before);
+}
+
+static void restore_sigpipe(const sigpipe *s) {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    if (!s->was_pending) sigtimedwait(&pipe, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &s->before, NULL);
+}
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static CURLcode ready;
 
@@ -335,6 +360,8 @@ tc_status tc_fetch(const char *url, const char *part, const tc_fetch_options *o,
     transfer t = {.url = url, .part = part, .o = o, .fd = -1, .size = -1};
     tc_buf from = {0};
     tc_status status = TC_OK;
+    sigpipe signals;
+    block_sigpipe(&signals);
     pthread_once(&once, start_curl);
     tc_buf_printf(&from, "%s.from", part);
     t.from = tc_buf_take(&from);
@@ -357,6 +384,7 @@ tc_status tc_fetch(const char *url, const char *part, const tc_fetch_options *o,
 out:
     if (t.fd >= 0) close(t.fd);
     if (t.curl) curl_easy_cleanup(t.curl);
+    restore_sigpipe(&signals);
     free(t.from);
     return status;
 }

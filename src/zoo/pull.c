@@ -7,7 +7,9 @@
  *   NAME.safetensors            the weights, in this project's single file
  *   NAME.lock                   locked while a process works on any of these */
 #include "zoo/zoo.h"
+#include "net/net.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -162,10 +164,12 @@ static tc_status convert(const puller *p, tc_error *err) {
     tc_model *m = NULL;
     tc_log_line(&p->log, 0, "%s: converting", p->m->name);
     tc_status status = open_checked(p, p->file, &m, err);
-    /* What is broken is of no use; what this version cannot read, a later one may. */
+    /* What is broken is of no use; what this version cannot read, or has no room for, may be read later. */
     if (status == TC_EFORMAT) {
         unlink(p->file);
         tc_fail_in(err, status, "%s: the download is not what it should be and is removed", p->m->name);
+    } else if (status != TC_OK) {
+        tc_fail_in(err, status, "%s: the download stays, --force brings another", p->m->name);
     }
     if (status == TC_OK) status = add_card(p, m, err);
     if (status == TC_OK) status = tc_model_save(m, p->model, TC_FORMAT_FILE, err);
@@ -175,9 +179,21 @@ static tc_status convert(const puller *p, tc_error *err) {
     return status;
 }
 
+/* What conversions that were killed have left. */
+static void remove_left_overs(const puller *p) {
+    char *dir = tc_zoo_cache(), prefix[128];
+    DIR *d = dir ? opendir(dir) : NULL;
+    snprintf(prefix, sizeof prefix, "%s.safetensors.tmp-", p->m->name);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        if (tc_starts_with(e->d_name, prefix)) unlinkat(dirfd(d), e->d_name, 0);
+    if (d) closedir(d);
+    free(dir);
+}
+
 static tc_status pull(puller *p, tc_error *err) {
     tc_model *m = NULL;
     bool known = false;
+    remove_left_overs(p);
     if (tc_path_exists(p->model) && !p->o.force) {
         tc_status status = open_checked(p, p->model, &m, err);
         tc_model_close(&m);
@@ -202,6 +218,8 @@ tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char
     if (path) *path = NULL;
     if (!m->file)
         return tc_fail(err, TC_EARG, "%s: the release page holds the students, not their teachers; get the file from where it is published", m->name);
+    if (m->config && !tc_config_builtin(m->config, -1, NULL, NULL))
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: no configuration of that network is built in, so its weights could not be opened", m->name);
     tc_status status = start(&p, err);
     if (status == TC_OK) status = pull(&p, err);
     if (status == TC_OK && path && !(*path = tc_strdup(p.model))) status = tc_fail_memory(err, strlen(p.model));

@@ -167,10 +167,12 @@ holds "two at once: and finds the weights" sh -c "[ \$(grep -c 'already in the c
 # ---- a file that was put there by hand
 stop
 rm -r "$cache"
-mkdir "$cache" && mv "$scratch/good.safetensors" "$cache/$file"
+mkdir "$cache" && echo x >"$cache/$model.safetensors.tmp-123" && echo x >"$cache/other.safetensors.tmp-123" && mv "$scratch/good.safetensors" "$cache/$file"
 TINYCLIP_ZOO_URL=http://127.0.0.1:1 run zoo pull $model --json
 code "a file put there by hand: exit code" 0
 holds "pull --json" grep -q "^{\"name\": \"$model\", \"path\": \"$cache/$model.safetensors\"}$" "$out"
+
+holds "what killed conversions left is removed, others' work is not" sh -c "[ \"\$(ls '$cache' | grep tmp)\" = other.safetensors.tmp-123 ]"
 
 # ---- damage
 head -c 1000000 "$cache/$model.safetensors" >"$scratch/cut"
