@@ -76,6 +76,8 @@ tc_status tc_map_open(tc_map *m, const char *path, tc_error *err);
 /* Error if the file is now shorter than it was: call it before reading through the mapping (a shortened file would be SIGBUS). */
 tc_status tc_map_check(const tc_map *m, tc_error *err);
 void tc_map_close(tc_map *m);
+/* Gives the memory of what was read back; what is read again comes from the file again. */
+void tc_map_release(const tc_map *m);
 
 /* The whole file, NUL-terminated behind its end; at most `limit` bytes. The caller frees *data. */
 tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size, tc_error *err);

@@ -83,6 +83,10 @@ tc_status tc_map_check(const tc_map *m, tc_error *err) {
     return TC_OK;
 }
 
+void tc_map_release(const tc_map *m) {
+    if (m->data) madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
+}
+
 void tc_map_close(tc_map *m) {
     if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
     if (m->path && m->fd >= 0) close(m->fd);

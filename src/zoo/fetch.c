@@ -3,9 +3,9 @@
  * The file grows under its temporary name, so a process that is killed leaves what it had. The next attempt asks for the rest with Range, and with
  * If-Range so that a server whose file has changed sends the whole of the new one (RFC 9110, sections 13.1.5 and 14). A server that ignores ranges
  * answers 200, and the file begins anew. An answer that is neither leaves the file alone. */
+#include "zoo/libcurl.h"
 #include "zoo/zoo.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -32,6 +32,7 @@ typedef enum trouble { FINE, RESTART, TOO_LARGE, CANNOT_WRITE } trouble;
 typedef struct transfer {
     const char *url, *part;
     const tc_fetch_options *o;
+    const tc_curl *lib;
     CURL *curl;
     char *from; /* PART.from */
     int fd;
@@ -133,7 +134,7 @@ static size_t on_header(char *data, size_t unit, size_t n, void *user) {
 static trouble begin(transfer *t) {
     long code = 0;
     const head *h = &t->head;
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+    t->lib->easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
     t->begun = true;
     if (code == 206) {
         bool same = h->first == t->at && t->at > 0 && (t->size < 0 || h->total < 0 || h->total == t->size);
@@ -192,7 +193,7 @@ static bool worth_repeating(CURLcode c) {
 
 static outcome refused(transfer *t, tc_status *status, tc_error *err) {
     long code = 0;
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+    t->lib->easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
     if (code == 416 && t->at > 0) {
         forget(t);
         snprintf(t->reason, sizeof t->reason, "the server has no such range");
@@ -235,7 +236,7 @@ static outcome judge(transfer *t, CURLcode code, tc_status *status, tc_error *er
     }
     if (code == CURLE_HTTP_RETURNED_ERROR) return refused(t, status, err);
     if (code == CURLE_WRITE_ERROR) return not_written(t, status, err);
-    if (!t->reason[0]) snprintf(t->reason, sizeof t->reason, "%s", curl_easy_strerror(code));
+    if (!t->reason[0]) snprintf(t->reason, sizeof t->reason, "%s", t->lib->easy_strerror(code));
     if (worth_repeating(code)) return AGAIN;
     if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_COULDNT_CONNECT)
         *status =
@@ -249,9 +250,9 @@ static CURLcode set_up(transfer *t, struct curl_slist **headers) {
     CURLcode bad = CURLE_OK;
     const char *allowed = strncasecmp(t->url, "https:", 6) == 0 ? "https" : "http,https";
     char text[320];
-    curl_easy_reset(c);
+    t->lib->easy_reset(c);
 #define SET(option, value) \
-    if (bad == CURLE_OK) bad = curl_easy_setopt(c, option, value)
+    if (bad == CURLE_OK) bad = t->lib->easy_setopt(c, option, value)
     SET(CURLOPT_URL, t->url);
     SET(CURLOPT_ERRORBUFFER, t->reason);
     SET(CURLOPT_NOSIGNAL, 1L);
@@ -274,7 +275,7 @@ static CURLcode set_up(transfer *t, struct curl_slist **headers) {
     }
     if (t->at > 0 && t->validator[0]) {
         snprintf(text, sizeof text, "If-Range: %s", t->validator);
-        *headers = curl_slist_append(NULL, text);
+        *headers = t->lib->slist_append(NULL, text);
         if (!*headers) bad = CURLE_OUT_OF_MEMORY;
         SET(CURLOPT_HTTPHEADER, *headers);
     }
@@ -289,9 +290,9 @@ static outcome attempt(transfer *t, tc_status *status, tc_error *err) {
     t->trouble = FINE;
     t->error = 0;
     CURLcode code = set_up(t, &headers);
-    if (code == CURLE_OK) code = curl_easy_perform(t->curl);
+    if (code == CURLE_OK) code = t->lib->easy_perform(t->curl);
     outcome result = judge(t, code, status, err);
-    curl_slist_free_all(headers);
+    t->lib->slist_free_all(headers);
     return result;
 }
 
@@ -351,21 +352,16 @@ static void restore_sigpipe(const sigpipe *s) {
     pthread_sigmask(SIG_SETMASK, &s->before, NULL);
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static CURLcode ready;
-
-static void start_curl(void) { ready = curl_global_init(CURL_GLOBAL_DEFAULT); }
-
 tc_status tc_fetch(const char *url, const char *part, const tc_fetch_options *o, tc_error *err) {
     transfer t = {.url = url, .part = part, .o = o, .fd = -1, .size = -1};
     tc_buf from = {0};
-    tc_status status = TC_OK;
     sigpipe signals;
+    tc_status status = tc_curl_load(&t.lib, err);
+    if (status != TC_OK) return status;
     block_sigpipe(&signals);
-    pthread_once(&once, start_curl);
     tc_buf_printf(&from, "%s.from", part);
     t.from = tc_buf_take(&from);
-    t.curl = ready == CURLE_OK ? curl_easy_init() : NULL;
+    t.curl = t.lib->easy_init();
     if (!t.from || !t.curl) {
         status = tc_fail_memory(err, strlen(part));
         goto out;
@@ -383,7 +379,7 @@ tc_status tc_fetch(const char *url, const char *part, const tc_fetch_options *o,
     else if (t.at == 0) unlink(t.part), unlink(t.from);
 out:
     if (t.fd >= 0) close(t.fd);
-    if (t.curl) curl_easy_cleanup(t.curl);
+    if (t.curl) t.lib->easy_cleanup(t.curl);
     restore_sigpipe(&signals);
     free(t.from);
     return status;
