@@ -9,8 +9,9 @@ B ?= build
 PREFIX ?= /usr/local
 VERSION := 0.1.0
 
-PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS))
+PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip nettle
+# libcurl is loaded when it is needed, not linked (src/zoo/libcurl.h).
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 OPT ?= -O2 -g
 CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=default

@@ -7,7 +7,8 @@ set -eu
 cd "$(dirname "$0")"
 what=${1:-build}
 
-packages="gcc libc6-dev make pkg-config libdnnl-dev libjpeg-dev libpng-dev libwebp-dev libgif-dev libutf8proc-dev libjansson-dev zlib1g-dev libzip-dev"
+packages="gcc libc6-dev make pkg-config libdnnl-dev libjpeg-dev libpng-dev libwebp-dev libgif-dev libutf8proc-dev libjansson-dev zlib1g-dev"
+packages="$packages libzip-dev libcurl4-openssl-dev nettle-dev"
 case $what in
 build) ;;
 demo) packages="$packages dataset-fashion-mnist" ;;

@@ -74,7 +74,7 @@ typedef struct cli_verb {
 } cli_verb;
 
 extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval,
-    cmd_bench, cmd_verify, cmd_demo, cmd_convert;
+    cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff;
 /* Option i of a verb's own and shared tables; NULL past the end. */
 const cli_option *cli_option_at(const cli_verb *verb, size_t i);
 /* The verbs in the order of the help text; NULL past the end. */
@@ -150,11 +150,13 @@ enum {
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
 /* What the common options say about opening a model. */
 tc_open_options cli_open_options(const cli_common *o);
-/* Opens a model from a file or folder alone, and says so if its activation is a guess. */
+/* tc_model_open, or the cached weights of a model of the zoo where nothing else has that name; says so if the activation is a guess. */
 tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *o, tc_error *err);
 /* A model with random weights from a configuration, with the activation and image size of the common options. */
 tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o, tc_error *err);
 /* A built-in configuration's name, or a .json file. */
+bool cli_names_configuration(const char *path);
+/* The same where a model will do as well: a name whose weights are in the cache of the zoo is a model. */
 bool cli_is_configuration(const char *path);
 /* The common options applied to a model that is there already; takes it over. */
 tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err);

@@ -16,7 +16,7 @@ static const cli_option options[] = {
 
 /* --model-config and --activation belong to the teacher; a student without a configuration of its own is given as one. --image-size is for both. */
 static tc_status open_student(const training *t, const tc_model *teacher, tc_model **out, const char **path, tc_error *err) {
-    bool configuration = cli_is_configuration(t->student);
+    bool configuration = t->inherit ? cli_names_configuration(t->student) : cli_is_configuration(t->student);
     *path = configuration ? "" : t->student;
     if (t->inherit && !configuration) return tc_fail(err, TC_EARG, "%s: --inherit needs a configuration as the student; this is a model", t->student);
     if (t->inherit) {

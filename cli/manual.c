@@ -81,8 +81,11 @@ void cli_print_manual(void) {
         printf("\n");
     }
     printf(
-        ".PP\nA MODEL is a Hugging Face folder, an OpenCLIP folder, a single .safetensors file of this program, or a .safetensors file with\n"
-        "OpenCLIP's names and its configuration beside it (NAME.json) or in \\-\\-model\\-config.\n"
+        ".PP\nA MODEL is a Hugging Face or OpenCLIP folder, a single .safetensors file of this program, a checkpoint (.safetensors, .pt, .bin) under "
+        "the names\n"
+        "of OpenCLIP, OpenAI, transformers or TinyCLIP, with its configuration beside it (NAME.json), in \\-\\-model\\-config or told by its "
+        "tensors, or the\n"
+        "name of a published model whose weights \"tinyclip zoo pull\" has fetched.\n"
         "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
         "standard input, one name a line.\n");
     for (size_t i = 0; cli_verb_at(i); i++) put_verb(cli_verb_at(i));
@@ -90,8 +93,11 @@ void cli_print_manual(void) {
     static const cli_common none;
     for (size_t i = 0; cli_common_options[i].name; i++) put_option(&cli_common_options[i], &none);
     printf(".TP\n\\fB\\-\\-help\\fR\nprint the help text of the verb and exit\n");
-    printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and where. 2: wrong usage.\n");
+    printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and where. 2: wrong usage.\n"
+           "The verb diff has its own: 0 the same, 1 different, 2 trouble.\n");
     printf(".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, oneDNN's included.\n"
+           ".TP\n.B XDG_CACHE_HOME\nthe folder that tinyclip/ with the weights of published models lies in; ~/.cache unless it is set.\n"
+           ".TP\n.B TINYCLIP_ZOO_URL\nwhere published models are downloaded from, instead of the release page.\n"
            ".TP\n.B GOMP_SPINCOUNT\nhow long threads wait for one another before they sleep; "
            "the program sets 30000 unless this or OMP_WAIT_POLICY is set.\n");
 }

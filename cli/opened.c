@@ -35,13 +35,31 @@ tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const
     return status;
 }
 
-bool cli_is_configuration(const char *path) {
+/* The model of the zoo that `name` means, unless a file has that name, and where its weights lie (NULL: they are not there); the caller frees. */
+static tc_status zoo_model(const char *name, const tc_zoo_model **model, char **weights, tc_error *err) {
+    *model = NULL;
+    *weights = NULL;
+    tc_status status = tc_path_exists(name) ? TC_OK : tc_zoo_find(model, name, err);
+    if (*model) *weights = tc_zoo_path(*model);
+    return status;
+}
+
+bool cli_names_configuration(const char *path) {
     for (int i = 0; tc_builtin_config(i); i++)
         if (strcmp(tc_builtin_config(i), path) == 0) return !tc_path_exists(path);
     return tc_ends_with(path, ".json");
 }
 
 /* ---- opening */
+
+bool cli_is_configuration(const char *path) {
+    const tc_zoo_model *model;
+    char *weights;
+    zoo_model(path, &model, &weights, NULL);
+    bool cached = weights != NULL;
+    free(weights);
+    return !cached && cli_names_configuration(path);
+}
 
 tc_open_options cli_open_options(const cli_common *o) {
     tc_open_options open = tc_open_options_default();
@@ -51,11 +69,18 @@ tc_open_options cli_open_options(const cli_common *o) {
     return open;
 }
 
-tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *o, tc_error *err) {
-    tc_status status = tc_model_open(out, path, o, err);
+tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *options, tc_error *err) {
+    const tc_zoo_model *model;
+    char *weights;
+    *out = NULL;
+    tc_status status = zoo_model(path, &model, &weights, err);
+    if (status == TC_OK && model && model->file && !weights)
+        status = tc_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them", path, model->name);
+    if (status == TC_OK) status = tc_model_open(out, weights ? weights : path, options, err);
     if (status == TC_OK && tc_model_get_info(*out)->activation_assumed)
         cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would give other results: see --activation",
                 path);
+    free(weights);
     return status;
 }
 
@@ -67,6 +92,8 @@ static tc_status read_config(tc_config *c, const char *path, const cli_common *o
     }
     if (status == TC_OK && o->image_size) {
         c->image_size = (int)o->image_size;
+        if (c->image_tower == TC_IMAGE_RESNET && c->image_size % TC_RESNET_STRIDE)
+            status = tc_fail(err, TC_EARG, "%s: the image size of a ResNet is a multiple of %d", path, TC_RESNET_STRIDE);
         if (c->image_size < c->patch_size)
             status = tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", path, c->image_size, c->patch_size);
     }
@@ -105,6 +132,7 @@ tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, un
     if (!configuration) status = cli_model_load(&model, path, &open, err);
     else if (flags & CLI_SIZES) status = create_sizes(&model, path, o, err);
     else status = cli_model_create(&model, path, 1, o, err);
+    if (status == TC_OK && configuration && !(flags & CLI_SIZES)) cli_say("%s: a configuration; the weights are random", path);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
 }
 

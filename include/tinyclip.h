@@ -204,6 +204,39 @@ tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
  * teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value ln(1/0.07). */
 tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
 
+/* ---- comparison of two models -------------------------------------------------------------------------------- */
+
+/* A setting in which they differ: of the configuration, the preprocessing or the tokenizer. */
+typedef struct tc_diff_setting {
+    char what[48], a[64], b[64];
+} tc_diff_setting;
+
+typedef enum tc_diff_kind { TC_DIFF_ONLY_A, TC_DIFF_ONLY_B, TC_DIFF_SHAPE, TC_DIFF_VALUES, TC_DIFF_NONE } tc_diff_kind;
+
+typedef struct tc_diff_tensor {
+    char name[96]; /* canonical (OpenCLIP), whatever the layout */
+    tc_diff_kind kind;
+    int ndim_a, ndim_b; /* -1: it is not there */
+    int64_t shape_a[4], shape_b[4];
+    /* of tensors of one shape; NAN if a value that is not finite stands against another one */
+    double max_abs;     /* largest |a - b| */
+    double relative_l2; /* |a - b| / max(|a|, |b|), Euclidean norms; 0 if both are 0 */
+    double cosine;      /* between a and b as vectors; 1 if they are equal */
+} tc_diff_tensor;
+
+typedef struct tc_diff {
+    tc_diff_setting *settings;
+    size_t setting_count;
+    tc_diff_tensor *tensors;        /* all of both; those of one side first, then other shapes, then by relative_l2, largest first; equal ones last */
+    size_t tensor_count, different; /* the first `different` of them differ */
+    bool equal;                     /* no setting and no tensor differs */
+} tc_diff;
+
+/* Compares two models, of any layouts, tensor by tensor; not more than two tensors are in memory at a time. Tensors of one shape count as equal if no
+ * value differs by more than `tolerance`. What a model says of its origin (card, layout, dtype) is not compared. The caller frees *out. */
+tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance, tc_error *err);
+void tc_diff_free(tc_diff **d);
+
 /* ---- sessions ------------------------------------------------------------------------------------------------ */
 
 typedef struct tc_session tc_session;
@@ -222,6 +255,65 @@ void tc_normalize(float *x, int n, int dim);
 void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits);
 /* Softmax over each row of x [n,m], in place. */
 void tc_softmax(float *x, int n, int m);
+
+/* ---- zoo: the published models ------------------------------------------------------------------------------- */
+
+/* Figures as they were published, none of them computed here. Sources: the paper (arXiv 2309.12314) and the page of its model zoo; of the teachers,
+ * OpenCLIP's tables of results and profiles. */
+typedef struct tc_zoo_published {
+    const char *name;                  /* as in the published table */
+    const char *inheritance;           /* "manual", "auto"; NULL: a teacher */
+    const char *data;                  /* trained on */
+    double top1;                       /* ImageNet-1K zero-shot top-1, percent */
+    double macs_g;                     /* 10^9 multiply-accumulates of an image and a text */
+    double pairs_per_second;           /* on a V100; 0: not published */
+    int params_image_m, params_text_m; /* the numbers in the name, 10^6, without the token table; 0: there are none */
+} tc_zoo_published;
+
+typedef struct tc_zoo_model {
+    const char *name;   /* unique; what `tinyclip zoo pull` and every MODEL argument take */
+    const char *file;   /* on the release page; NULL: it is not there (the teachers) */
+    const char *config; /* the name of its configuration; NULL: its structure is in its weights */
+    const char *note;   /* what is wrong with the published figures; or NULL */
+    bool teacher;
+    tc_zoo_published published;
+} tc_zoo_model;
+/* NULL past the end. */
+const tc_zoo_model *tc_zoo_at(int index);
+/* The model of that name, written as `name`, as in the published table, or as the file. *out is NULL if there is none; two of one name are an error
+ * that says what to write instead. */
+tc_status tc_zoo_find(const tc_zoo_model **out, const char *name, tc_error *err);
+
+typedef struct tc_zoo_sizes {
+    int64_t params, params_without_tokens, params_image, params_text; /* as in tc_model_info; all 0: not known until the weights are there */
+    double macs;                                                      /* of an image and a full-length text, every position */
+} tc_zoo_sizes;
+/* Counted from the model's graph: that of its configuration, or of the weights in the cache. */
+tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err);
+
+/* The folder that weights are kept in: $XDG_CACHE_HOME/tinyclip, or $HOME/.cache/tinyclip. The caller frees it; NULL if neither variable is set. */
+char *tc_zoo_cache(void);
+/* The file in that folder that holds the model, for tc_model_open. The caller frees it; NULL if it is not there. */
+char *tc_zoo_path(const tc_zoo_model *m);
+/* TC_OK if the parameters of the two towers fit the numbers in the name. */
+tc_status tc_zoo_check(const tc_zoo_model *m, const tc_model *model, tc_error *err);
+
+typedef struct tc_zoo_options {
+    const char *url;                       /* where the files lie, without the last '/'; NULL: $TINYCLIP_ZOO_URL, or the release page */
+    int retries;                           /* attempts that bring less than 1 MiB, one after the other, before it gives up */
+    double wait;                           /* seconds before the second attempt; doubled each time */
+    double connect_timeout, stall_timeout; /* seconds without a connection, and without data */
+    int64_t size_limit;                    /* bytes */
+    bool force;                            /* download again, and accept a file of another checksum than the first one's */
+    tc_log_fn log;
+    void *log_user;
+} tc_zoo_options;
+tc_zoo_options tc_zoo_options_default(void);
+/* Puts a model into the cache: downloads its file, going on from what an earlier call left; compares its SHA-256 with the one that was recorded when
+ * it was first downloaded (the release page publishes none); opens it strictly, checks it with tc_zoo_check and writes it as this project's single
+ * file. A model that is there already is only checked. Several processes may do this at once: one works, the others wait. *path (may be NULL) is what
+ * tc_zoo_path gives. Errors: TC_EIO network, TC_EFORMAT contents, TC_ENOMEM too large, TC_EARG a teacher. */
+tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char **path, tc_error *err);
 
 /* ---- data ---------------------------------------------------------------------------------------------------- */
 

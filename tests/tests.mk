@@ -42,7 +42,10 @@ $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinycl
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(LDLIBS)
 
-check: all $(UNIT) $(F64) $(REPLAY) $(B)/tests/golden-run
+# What the tests of the program call beside it.
+HELPERS := $(B)/tests/cli/serve $(B)/tests/cli/make_weights
+
+check: all $(UNIT) $(F64) $(REPLAY) $(HELPERS) $(B)/tests/golden-run
 	sh tests/run.sh $(B) check
 golden: all $(B)/tests/golden-run
 	sh tests/run.sh $(B) golden $(GOLDENS)

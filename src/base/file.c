@@ -94,6 +94,10 @@ tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc
     return TC_OK;
 }
 
+void tc_map_release(const tc_map *m) {
+    if (m->data) madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
+}
+
 void tc_map_close(tc_map *m) {
     if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
     if (m->path && m->fd >= 0) close(m->fd);

@@ -314,7 +314,26 @@ json_t *tc_config_hf_json(const tc_config *c) {
                      "logit_scale_init_value", 2.6592, "dtype", "float32", "text_config", text, "vision_config", vision);
 }
 
-bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size) {
+static void set_difference(tc_diff_setting *out, const char *what, const char *a, const char *b) {
+    snprintf(out->what, sizeof out->what, "%s", what);
+    snprintf(out->a, sizeof out->a, "%s", a);
+    snprintf(out->b, sizeof out->b, "%s", b);
+}
+
+static const char *activation_name(tc_activation a) { return a == TC_GELU ? "gelu" : "quick_gelu"; }
+
+static bool block_difference(const tc_tower_config *a, const tc_tower_config *b, const char *tower, int *index, tc_diff_setting *out) {
+    for (int l = 0; l < a->layers && l < b->layers; l++)
+        if ((a->block[l].heads != b->block[l].heads || a->block[l].ffn != b->block[l].ffn) && (*index)-- == 0) {
+            snprintf(out->what, sizeof out->what, "%s block %d", tower, l);
+            snprintf(out->a, sizeof out->a, "%d heads, %d FFN channels", a->block[l].heads, a->block[l].ffn);
+            snprintf(out->b, sizeof out->b, "%d heads, %d FFN channels", b->block[l].heads, b->block[l].ffn);
+            return true;
+        }
+    return false;
+}
+
+bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, tc_diff_setting *out) {
     const struct {
         const char *what;
         int x, y;
@@ -332,27 +351,32 @@ bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, 
                 {"vision width", a->vision.width, b->vision.width},
                 {"vision layers", a->vision.layers, b->vision.layers},
                 {"vision head width", a->vision.head_dim, b->vision.head_dim},
-                {"vision activation", (int)a->vision.activation, (int)b->vision.activation},
                 {"text width", a->text.width, b->text.width},
                 {"text layers", a->text.layers, b->text.layers},
-                {"text head width", a->text.head_dim, b->text.head_dim},
-                {"text activation", (int)a->text.activation, (int)b->text.activation}};
+                {"text head width", a->text.head_dim, b->text.head_dim}};
+    const struct {
+        const char *what;
+        tc_activation x, y;
+    } act[] = {{"vision activation", a->vision.activation, b->vision.activation}, {"text activation", a->text.activation, b->text.activation}};
     for (size_t i = 0; i < sizeof item / sizeof *item; i++)
-        if (item[i].x != item[i].y) {
-            snprintf(buffer, size, "%s: %d and %d", item[i].what, item[i].x, item[i].y);
+        if (item[i].x != item[i].y && index-- == 0) {
+            char x[16], y[16];
+            snprintf(x, sizeof x, "%d", item[i].x);
+            snprintf(y, sizeof y, "%d", item[i].y);
+            set_difference(out, item[i].what, x, y);
             return true;
         }
-    for (int l = 0; l < a->vision.layers; l++)
-        if (a->vision.block[l].heads != b->vision.block[l].heads || a->vision.block[l].ffn != b->vision.block[l].ffn) {
-            snprintf(buffer, size, "vision block %d: %d heads and %d FFN channels, %d and %d", l, a->vision.block[l].heads, a->vision.block[l].ffn,
-                     b->vision.block[l].heads, b->vision.block[l].ffn);
+    for (size_t i = 0; i < sizeof act / sizeof *act; i++)
+        if (act[i].x != act[i].y && index-- == 0) {
+            set_difference(out, act[i].what, activation_name(act[i].x), activation_name(act[i].y));
             return true;
         }
-    for (int l = 0; l < a->text.layers; l++)
-        if (a->text.block[l].heads != b->text.block[l].heads || a->text.block[l].ffn != b->text.block[l].ffn) {
-            snprintf(buffer, size, "text block %d: %d heads and %d FFN channels, %d and %d", l, a->text.block[l].heads, a->text.block[l].ffn,
-                     b->text.block[l].heads, b->text.block[l].ffn);
-            return true;
-        }
-    return false;
+    return block_difference(&a->vision, &b->vision, "vision", &index, out) || block_difference(&a->text, &b->text, "text", &index, out);
+}
+
+bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size) {
+    tc_diff_setting d;
+    if (!tc_config_difference_at(a, b, 0, &d)) return false;
+    snprintf(buffer, size, "%s: %s and %s", d.what, d.a, d.b);
+    return true;
 }

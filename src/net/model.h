@@ -52,6 +52,8 @@ tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err);
 tc_status tc_positions_resize(const tc_real *positions, int from, int to, int64_t width, tc_real *out, tc_error *err);
 /* "gelu" or "quick_gelu" -> *out. */
 tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *err);
+/* The part of it that needs no value: info of a configuration, with the logit_scale that m has. */
+tc_status tc_model_count(tc_model *m, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
 /* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */

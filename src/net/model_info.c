@@ -28,21 +28,31 @@ static tc_status costs(tc_model *m, tc_error *err) {
 }
 
 tc_status tc_model_finish(tc_model *m, tc_error *err) {
-    const tc_config *c = &m->config;
-    tc_model_info *i = &m->info;
     tc_real scale;
     tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
-    int most[2] = {0, 0};
+    return tc_model_count(m, err);
+}
+
+/* Heads and channels of each layer; the largest number of heads of each tower -> most. */
+static void list_layers(tc_model *m, int most[2]) {
     for (int text = 0; text < 2; text++) {
-        const tc_tower_config *t = text ? &c->text : &c->vision;
+        const tc_tower_config *t = text ? &m->config.text : &m->config.vision;
+        most[text] = 0;
         for (int l = 0; l < t->layers; l++) {
             m->layer[2 * text][l] = t->block[l].heads;
             m->layer[2 * text + 1][l] = t->block[l].ffn;
             if (t->block[l].heads > most[text]) most[text] = t->block[l].heads;
         }
     }
+}
+
+tc_status tc_model_count(tc_model *m, tc_error *err) {
+    const tc_config *c = &m->config;
+    tc_model_info *i = &m->info;
+    int most[2];
+    list_layers(m, most);
     *i = (tc_model_info){.architecture = c->image_tower == TC_IMAGE_RESNET ? "ModifiedResNet" : "ViT",
                          .source = m->source,
                          .embed_dim = c->embed_dim,

@@ -193,10 +193,11 @@ static json_t *hf_config(const tc_saving *s) {
 /* The configuration comes last: a folder without one is not taken for a model. */
 static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
     if (s->model->config.image_tower == TC_IMAGE_RESNET)
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, ONNX or this program's "
-                       "single file: a name that ends in .safetensors",
-                       dir);
+        return tc_fail(
+            err, TC_EUNSUPPORTED,
+            "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, ONNX or this program's "
+            "single file: a name that ends in .safetensors",
+            dir);
     tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
     if (status == TC_OK) status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");

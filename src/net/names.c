@@ -154,6 +154,4 @@ bool tc_names_canonical(const char *stored, tc_canonical *out) {
     return true;
 }
 
-bool tc_names_ignored(const char *canonical) {
-    return tc_ends_with(canonical, ".position_ids") || strcmp(canonical, "attn_mask") == 0;
-}
+bool tc_names_ignored(const char *canonical) { return tc_ends_with(canonical, ".position_ids") || strcmp(canonical, "attn_mask") == 0; }

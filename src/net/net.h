@@ -52,8 +52,10 @@ bool tc_tower_is_pruned(const tc_tower_config *t);
 bool tc_config_is_pruned(const tc_config *c);
 /* Neither a ResNet nor pruned: what Hugging Face's CLIPModel can be. */
 bool tc_config_fits_hf(const tc_config *c);
-/* The first setting in which they differ as "what: a, b" in buffer; false if there is none. */
+/* The first setting in which they differ as "what: a and b" in buffer; false if there is none. */
 bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size);
+/* Difference number `index`, from 0 on; false past the last one. */
+bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, tc_diff_setting *out);
 
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);

@@ -66,7 +66,8 @@ static tc_status retable(tc_model *m, tc_error *err) {
 tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
     tc_config *c = &m->config;
     if (c->image_tower == TC_IMAGE_RESNET)
-        return tc_fail(err, TC_EUNSUPPORTED, "the image size of a ModifiedResNet cannot be changed: its attention pool has one position for each place");
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "the image size of a ModifiedResNet cannot be changed: its attention pool has one position for each place");
     int from = c->image_size / c->patch_size, to = image_size / c->patch_size, i = tc_params_find(&m->params, "visual.positional_embedding");
     if (image_size < c->patch_size || image_size > 8192)
         return tc_fail(err, TC_EARG, "image_size %d: the model needs at least one patch of %d pixels, and at most 8192", image_size, c->patch_size);

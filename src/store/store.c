@@ -254,3 +254,8 @@ tc_status tc_store_check(const tc_store *s, tc_error *err) {
     }
     return TC_OK;
 }
+
+void tc_store_release(const tc_store *s) {
+    for (size_t i = 0; i < s->nshards; i++)
+        if (s->shards[i].map.fd >= 0) tc_map_release(&s->shards[i].map);
+}

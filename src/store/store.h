@@ -72,6 +72,8 @@ const char *tc_store_metadata(const tc_store *s, const char *key);   /* of __met
 const char *tc_store_path(const tc_store *s);
 /* Error if any mapped file was shortened; call before reading data. */
 tc_status tc_store_check(const tc_store *s, tc_error *err);
+/* tc_map_release of every mapped file: for those who read all of a store, but little at a time. */
+void tc_store_release(const tc_store *s);
 /* For the fuzz target: the same checks on bytes in memory. */
 tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc_error *err);
 

@@ -12,9 +12,9 @@ report() { # report NAME OFFENDERS
     fi
 }
 
-# base -> kern -> {media, text, store} -> graph -> net -> data -> {train, eval} -> cli
+# base -> kern -> {media, text, store} -> graph -> net -> {data, zoo} -> {train, eval} -> cli
 rank() {
-    case $1 in base) echo 0 ;; kern) echo 1 ;; media | text | store) echo 2 ;; graph) echo 3 ;; net) echo 4 ;; data) echo 5 ;; train | eval) echo 6 ;; cli) echo 7 ;; *) echo 9 ;; esac
+    case $1 in base) echo 0 ;; kern) echo 1 ;; media | text | store) echo 2 ;; graph) echo 3 ;; net) echo 4 ;; data | zoo) echo 5 ;; train | eval) echo 6 ;; cli) echo 7 ;; *) echo 9 ;; esac
 }
 bad=""
 for f in $(find src cli -name '*.[ch]'); do
