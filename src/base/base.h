@@ -75,6 +75,8 @@ typedef struct tc_map {
 tc_status tc_map_open(tc_map *m, const char *path, tc_error *err);
 /* Error if the file is now shorter than it was: call it before reading through the mapping (a shortened file would be SIGBUS). */
 tc_status tc_map_check(const tc_map *m, tc_error *err);
+/* Takes the pages of these bytes out of memory, if they lie in the mapping; whoever reads them again gets them from the file again. Thread-safe. */
+void tc_map_let_go(const tc_map *m, const void *data, size_t size);
 void tc_map_close(tc_map *m);
 
 /* The whole file, NUL-terminated behind its end; at most `limit` bytes. The caller frees *data. */

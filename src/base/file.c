@@ -83,6 +83,14 @@ tc_status tc_map_check(const tc_map *m, tc_error *err) {
     return TC_OK;
 }
 
+/* The mapping is read-only, so nothing is lost, not even of a neighbour on the same page. */
+void tc_map_let_go(const tc_map *m, const void *data, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), base = (uintptr_t)m->data, first = (uintptr_t)data;
+    if (!m->data || m->fd < 0 || first < base || first - base > m->size || size > m->size - (first - base)) return;
+    uintptr_t from = first - first % page;
+    (void)madvise((void *)from, size + (first - from), MADV_DONTNEED); /* a request: it may be refused */
+}
+
 void tc_map_close(tc_map *m) {
     if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
     if (m->path && m->fd >= 0) close(m->fd);

@@ -149,6 +149,9 @@ typedef struct tc_prepared {
 } tc_prepared;
 /* param[i] is the data of parameter i. */
 tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err);
+/* The same in steps, for weights that need not be in memory together: node by node, with param[] of that node alone. */
+tc_status tc_prepared_init(tc_prepared *out, const tc_graph *g, tc_error *err);
+tc_status tc_prepare_node(tc_prepared *p, const tc_graph *g, size_t node, const tc_real *const *param, int64_t rows_hint, tc_error *err);
 void tc_prepared_free(tc_prepared *p);
 
 struct tc_runner {

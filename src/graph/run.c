@@ -4,23 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err) {
+tc_status tc_prepared_init(tc_prepared *out, const tc_graph *g, tc_error *err) {
     *out = (tc_prepared){.linear = tc_new(g->node_count, sizeof *out->linear), .count = g->node_count, .kern = tc_kern_get()};
-    if (!out->linear) return tc_fail_memory(err, g->node_count * sizeof *out->linear);
-    for (size_t i = 0; i < g->node_count; i++) {
-        const tc_node *n = &g->nodes[i];
-        if (n->op != &tc_op_linear) continue;
-        int64_t k = g->values[n->in[0]].width;
-        int per_seq = g->spaces[g->values[n->out].space].per_seq;
-        const tc_real *w = param[n->param[0]] + n->row0 * k, *b = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL;
-        out->linear[i] =
-            out->kern->linear_prepare(w, n->transposed ? n->rows : k, n->transposed, b, n->rows, k, n->act, n->add, per_seq ? per_seq : rows_hint);
-        if (!out->linear[i]) {
-            tc_prepared_free(out);
-            return tc_fail(err, TC_ENOMEM, "out of memory while the weights were packed");
-        }
-    }
-    return TC_OK;
+    return out->linear ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
+}
+
+tc_status tc_prepare_node(tc_prepared *p, const tc_graph *g, size_t node, const tc_real *const *param, int64_t rows_hint, tc_error *err) {
+    const tc_node *n = &g->nodes[node];
+    if (n->op != &tc_op_linear) return TC_OK;
+    int64_t k = g->values[n->in[0]].width;
+    int per_seq = g->spaces[g->values[n->out].space].per_seq;
+    const tc_real *w = param[n->param[0]] + n->row0 * k, *b = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL;
+    p->linear[node] =
+        p->kern->linear_prepare(w, n->transposed ? n->rows : k, n->transposed, b, n->rows, k, n->act, n->add, per_seq ? per_seq : rows_hint);
+    return p->linear[node] ? TC_OK : tc_fail(err, TC_ENOMEM, "out of memory while the weights were packed");
+}
+
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err) {
+    tc_status status = tc_prepared_init(out, g, err);
+    for (size_t i = 0; i < g->node_count && status == TC_OK; i++) status = tc_prepare_node(out, g, i, param, rows_hint, err);
+    if (status != TC_OK) tc_prepared_free(out);
+    return status;
 }
 
 void tc_prepared_free(tc_prepared *p) {

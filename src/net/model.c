@@ -105,6 +105,10 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
                         tc_dtype_name(o->part[0]->dtype));
 }
 
+void tc_model_let_go(const tc_model *m, size_t i) {
+    for (int k = 0; k < m->origin[i].parts && m->store; k++) tc_store_let_go(m->store, m->origin[i].part[k]);
+}
+
 /* The values where they lie, if they can be used as they are; else NULL. */
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
@@ -122,39 +126,40 @@ static bool used_as_it_is(const tc_graph *g, int param) {
     return false;
 }
 
-/* Values of all parameters of one tower for packing; *copied tells which are temporary. */
-static tc_status gather(tc_model *m, int tower, bool *copied, tc_error *err) {
-    for (size_t i = 0; i < m->params.count; i++) {
-        if (m->params.items[i].tower != tower) continue;
-        m->data[i] = value_in_place(m, i);
-        if (m->data[i]) continue;
-        tc_real *values = tc_new_aligned((size_t)m->params.items[i].numel, sizeof *values);
-        if (!values) return tc_fail_memory(err, (size_t)m->params.items[i].numel * sizeof *values);
-        m->data[i] = values;
-        m->owned[i] = copied[i] = true;
-        tc_status status = tc_model_read(m, i, values, err);
-        if (status != TC_OK) return status;
-    }
-    return TC_OK;
+/* data[i]: where the values lie, or a copy. */
+static tc_status gather(tc_model *m, int i, tc_error *err) {
+    if (i < 0 || m->data[i]) return TC_OK;
+    m->data[i] = value_in_place(m, (size_t)i);
+    if (m->data[i]) return TC_OK;
+    tc_real *values = tc_new_aligned((size_t)m->params.items[i].numel, sizeof *values);
+    if (!values) return tc_fail_memory(err, (size_t)m->params.items[i].numel * sizeof *values);
+    m->data[i] = values;
+    m->owned[i] = true;
+    return tc_model_read(m, (size_t)i, values, err);
+}
+
+/* What was packed is not needed a second time: neither a copy nor the pages of the file. */
+static void let_go(tc_model *m, const tc_graph *g, int i) {
+    if (i < 0 || used_as_it_is(g, i)) return;
+    if (m->owned[i]) free((void *)(uintptr_t)m->data[i]);
+    m->data[i] = NULL;
+    m->owned[i] = false;
+    tc_model_let_go(m, (size_t)i);
 }
 
 static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
-    bool *copied = tc_new(m->params.count, 1);
-    if (!copied) return tc_fail_memory(err, m->params.count);
     tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
                                                 : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
-    if (status == TC_OK) {
-        tc_graph_fuse(*graph, false);
-        status = gather(m, tower, copied, err);
+    if (status != TC_OK) return status;
+    tc_graph *g = *graph;
+    tc_graph_fuse(g, false);
+    status = tc_prepared_init(prepared, g, err);
+    for (size_t i = 0; i < g->node_count && status == TC_OK; i++) {
+        const tc_node *n = &g->nodes[i];
+        for (int j = 0; j < 2 && status == TC_OK; j++) status = gather(m, n->param[j], err);
+        if (status == TC_OK) status = tc_prepare_node(prepared, g, i, m->data, 8, err);
+        for (int j = 0; j < 2 && n->op == &tc_op_linear; j++) let_go(m, g, n->param[j]);
     }
-    if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, 8, err);
-    for (size_t i = 0; i < m->params.count; i++) {
-        if (!copied[i] || (status == TC_OK && used_as_it_is(*graph, (int)i))) continue;
-        free((void *)(uintptr_t)m->data[i]);
-        m->data[i] = NULL;
-        m->owned[i] = false;
-    }
-    free(copied);
     return status;
 }
 
@@ -217,7 +222,10 @@ tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *e
 tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err) {
     tc_status status = tc_model_new_flat(out, &m->config, err);
     if (status != TC_OK) return status;
-    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+        tc_model_let_go(m, i);
+    }
     if (status == TC_OK) status = tc_model_copy_settings(*out, m, err);
     if (status == TC_OK && !((*out)->source = tc_strdup(m->source))) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_model_finish(*out, err);

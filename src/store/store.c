@@ -251,3 +251,7 @@ tc_status tc_store_check(const tc_store *s, tc_error *err) {
     }
     return TC_OK;
 }
+
+void tc_store_let_go(const tc_store *s, const tc_tensor *t) {
+    for (size_t i = 0; i < s->nshards; i++) tc_map_let_go(&s->shards[i].map, t->data, t->bytes);
+}
