@@ -115,11 +115,13 @@ tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *emb
     int context = m->info->context_length;
     int32_t *ids = cli_new((size_t)CLI_BATCH * (size_t)context, sizeof *ids);
     tc_status status = TC_OK;
+    double start = tc_now();
     for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
         for (int i = 0; i < batch && status == TC_OK; i++)
             status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
         if (status == TC_OK) status = tc_session_encode_text(m->session, ids, batch, context, embeds + at * (size_t)m->info->embed_dim, err);
+        if (status == TC_OK) cli_progress("texts", at + (size_t)batch, n, start);
     }
     free(ids);
     return status;
