@@ -30,7 +30,9 @@ code "resume with other settings: exit code" 1
 
 run train --init "$scratch/run/model" --config "$scratch/student.json" $common --out "$scratch/other" --steps 1
 code "--init of another size than --config: exit code" 1
-says "--init of another size than --config" "tensor 'vision_model.embeddings.class_embedding' is [32], expected [16]"
+says "--init of another size than --config" "run/model is not of the configuration $scratch/student.json: vision width: 32 and 16"
+run train --init "$scratch/run/model" --config "$scratch/teacher.json" $common --out "$scratch/sized" --steps 1
+code "--init of the size of --config: exit code" 0
 run train --init "$scratch/run/model" $common --out "$scratch/more" --epochs 0.5
 code "train --init --epochs: exit code" 0
 
