@@ -18,6 +18,9 @@ typedef struct tc_source {
 const char *tc_data_spec(const tc_data *d);
 const char *tc_data_kind(const tc_data *d);
 
+/* `form` with each "{}" replaced by `name`; the caller frees it. NULL if memory ran out. */
+char *tc_template_fill(const char *form, const char *name);
+
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
 
