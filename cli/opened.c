@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHOWN_BYTES = 60 }; /* of a text in a message */
+
 tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback) {
     if (!o->tokenizer) return fallback;
     return strcmp(o->tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
@@ -107,8 +109,12 @@ tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embed
 tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err) {
     int cut = 0;
     tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &cut, err);
-    if (status == TC_OK && cut) cli_say("text cut to %d ids, %d did not fit: \"%.60s%s\"", context, cut, text, strlen(text) > 60 ? "..." : "");
-    return status;
+    if (status != TC_OK || !cut) return status;
+    size_t shown = 0;
+    while (shown < SHOWN_BYTES && text[shown] && text[shown] != '\n') shown++;
+    while (shown && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--; /* not in the middle of a character */
+    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, cut, (int)shown, text, text[shown] ? "..." : "");
+    return TC_OK;
 }
 
 tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err) {

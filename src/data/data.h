@@ -59,6 +59,8 @@ tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err);
 size_t tc_loader_memory(const tc_loader_options *o);
 /* Samples skipped so far, and one line that counts them by kind and tells the last reason ("" if none). */
 int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size);
+/* Captions that were longer than the context and were cut, in the batches so far; those of classes are counted once. */
+int64_t tc_loader_cut(const tc_loader *l);
 void tc_loader_close(tc_loader **l);
 
 #endif
