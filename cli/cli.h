@@ -104,6 +104,8 @@ int cli_failed(const tc_error *err);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A tc_log_fn: a line of progress replaces the one before on a terminal, and is printed every few seconds elsewhere. */
 void cli_log(void *user, int level, const char *line);
+/* A line of progress for work that takes longer than a second: "64 of 900 images, 30 a second". `start`: tc_now() when it began. */
+void cli_progress(const char *what, size_t done, size_t all, double start);
 /* Ends a line of progress that stands on the terminal. */
 void cli_log_end(void);
 
@@ -128,6 +130,7 @@ typedef struct cli_data_args {
     const char *spec, *split, *templates, *caption_column, *image_column;
 } cli_data_args;
 #define CLI_DATA_HELP "a folder (images with a .txt of the same name beside them), a .csv, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint"
+#define CLI_SPLIT_HELP "; of data without parts of its own a tenth of the samples, chosen by their names, is test"
 /* Opens it; `named_split` is the part that is taken of the sets with a name unless a split is given. */
 tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err);
 

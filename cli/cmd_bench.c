@@ -162,9 +162,11 @@ static int bench_model(const bench *o, const char *path) {
     tc_error err = {0};
     cli_model m;
     figures f = {0};
+    cli_log(NULL, 0, "opening the model, then measuring");
     tc_status status = cli_model_open(&m, path, &o->common, CLI_CONFIGS | CLI_SESSION, &err);
     if (status == TC_OK) status = measure_model(o, &m, &f, &err);
     cli_model_close(&m);
+    cli_log_end();
     return status == TC_OK ? print_figures(o, path, &f) : cli_failed(&err);
 }
 
@@ -174,11 +176,13 @@ static int bench_distill(const bench *o, const char *path) {
     double seconds = 0;
     cli_common plain = o->common;
     plain.model_config = plain.activation = NULL; /* the student's */
+    cli_log(NULL, 0, "opening the models, then measuring steps");
     tc_status status = cli_model_open(&student, path, &o->common, CLI_CONFIGS, &err);
     if (status == TC_OK) status = cli_model_open(&teacher, o->teacher, &plain, CLI_CONFIGS, &err);
     if (status == TC_OK) status = tc_train_measure(student.model, teacher.model, (int)o->batch, (int)o->caption, (int)o->steps, &seconds, &err);
     cli_model_close(&student);
     cli_model_close(&teacher);
+    cli_log_end();
     if (status != TC_OK) return cli_failed(&err);
     if (!o->common.json) {
         printf("%s from %s: batch %lld, %d threads, %s\ndistillation step  %.1f ms, %.1f pairs/s\n", path, o->teacher, (long long)o->batch,

@@ -121,11 +121,15 @@ static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t
 static tc_status classify_all(classifier *c, const cli_list *images, int64_t *bad, tc_error *err) {
     json_t *results = c->json ? json_array() : NULL;
     tc_status status = TC_OK;
+    double start = tc_now();
     for (size_t at = 0; at < images->count && status == TC_OK; at += CLI_BATCH) {
         int n = images->count - at < CLI_BATCH ? (int)(images->count - at) : CLI_BATCH;
         status = classify_batch(c, images->items + at, n, results, bad, err);
+        if (c->json && status == TC_OK) cli_progress("images", at + (size_t)n, images->count, start);
     }
-    if (status == TC_OK && c->json) {
+    cli_log_end();
+    /* Where nothing could be classified there is no result. */
+    if (status == TC_OK && c->json && *bad < (int64_t)images->count) {
         json_t *whole = json_object();
         json_object_set(whole, "results", results);
         cli_print_json(whole);
@@ -173,7 +177,8 @@ const cli_verb cmd_classify = {
     .description =
         "Zero-shot classification. Each label is put into the templates and embedded; an image gets the softmax over the labels of the model's logit "
         "scale "
-        "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the others are classified, and the exit code is 1.",
+        "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the others are classified, and the exit code is 1; with "
+        "--json such an image has an \"error\" in place of its \"predictions\".",
     .examples = "tinyclip classify model photo.jpg --labels \"a cat,a dog,a bird\"\n"
                 "tinyclip classify model photos/ --labels-file labels.txt --template \"a photo of a {}.\" --template \"a drawing of a {}.\" --top 3\n"
                 "find . -name '*.jpg' | tinyclip classify model - --labels-file labels.txt --json",

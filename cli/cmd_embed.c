@@ -32,13 +32,6 @@ static tc_status make_rows(rows *r, size_t n, const cli_model *m, tc_error *err)
     return r->x ? TC_OK : tc_fail_memory(err, n * (size_t)m->info->embed_dim * sizeof *r->x);
 }
 
-static void tell(const char *what, size_t done, size_t all, double start) {
-    char line[96];
-    double seconds = tc_now() - start;
-    snprintf(line, sizeof line, "%zu of %zu %s, %.0f a second", done, all, what, seconds > 0 ? (double)done / seconds : 0);
-    cli_log(NULL, 0, line);
-}
-
 static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_error *err) {
     cli_list paths = {0};
     tc_status status = cli_images(names, &paths, err);
@@ -47,7 +40,7 @@ static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_er
     for (size_t at = 0; at < paths.count && status == TC_OK; at += CLI_BATCH) {
         int n = paths.count - at < CLI_BATCH ? (int)(paths.count - at) : CLI_BATCH;
         status = cli_embed_images(m, paths.items + at, n, r->x + at * (size_t)m->info->embed_dim, NULL, err);
-        if (status == TC_OK && paths.count > CLI_BATCH) tell("images", at + (size_t)n, paths.count, start);
+        if (status == TC_OK) cli_progress("images", at + (size_t)n, paths.count, start);
     }
     cli_list_free(&paths);
     return status;

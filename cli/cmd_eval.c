@@ -13,7 +13,8 @@ typedef struct eval {
 static const eval defaults = {0};
 static const cli_option options[] = {{"--data", "D", CLI_TEXT, offsetof(eval, data.spec), CLI_DATA_HELP, 0, 0, NULL},
                                      {"--split", "PART", CLI_CHOICE, offsetof(eval, data.split),
-                                      "the part of the data; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
+                                      "the part of the data; without it test for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
+                                      "train|test|all"},
                                      {"--templates", "F", CLI_TEXT, offsetof(eval, data.templates),
                                       "prompt templates, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
                                      {"--caption-column", "C", CLI_TEXT, offsetof(eval, data.caption_column),

@@ -11,15 +11,17 @@ typedef struct preprocess {
     int64_t size;
 } preprocess;
 
-static const preprocess defaults = {.size = 224};
+enum { CLIP_SIDE = 224 };
+
+static const preprocess defaults = {.size = 0};
 static const cli_option options[] = {
     {"-o", "OUT.npy", CLI_TEXT, offsetof(preprocess, out), "the file to write", 0, 0, NULL},
     {"--uint8", NULL, CLI_FLAG, offsetof(preprocess, bytes), "write the crop [H,W,3] uint8 instead of the pixel values [3,H,W] float32", 0, 0, NULL},
-    {"--size", "S", CLI_INT, offsetof(preprocess, size), "side of the crop in pixels, without MODEL", 1, 16384, NULL},
+    {"--size", "S", CLI_INT, offsetof(preprocess, size), "side of the crop in pixels, where there is no MODEL to tell it; 0: 224", 0, 16384, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 static tc_status settings(const preprocess *o, const char *model, tc_preprocess *p, tc_error *err) {
-    *p = tc_preprocess_default((int)o->size);
+    *p = tc_preprocess_default(o->size ? (int)o->size : CLIP_SIDE);
     cli_preprocess_options(&o->common, p);
     if (!model) return TC_OK;
     cli_model m;
@@ -67,6 +69,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     const char *model = args.count == 2 ? args.items[0] : NULL;
     if (!o.out) code = cli_usage(verb, "name the file to write with -o");
+    else if (model && o.size) code = cli_usage(verb, "--size is for images without a model; MODEL tells the size");
     else code = preprocess_image(&o, model, args.items[args.count - 1]);
     cli_release(verb, &o, &args);
     return code;

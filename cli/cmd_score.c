@@ -33,9 +33,11 @@ static tc_status compute(scores *s, tc_error *err) {
     s->per_text = cli_new(images * texts, sizeof *s->per_text);
     s->p = cli_new(images * texts, sizeof *s->p);
     tc_status status = TC_OK;
+    double start = tc_now();
     for (size_t at = 0; at < images && status == TC_OK; at += CLI_BATCH) {
         int batch = images - at < CLI_BATCH ? (int)(images - at) : CLI_BATCH;
         status = cli_embed_images(&s->model, s->images.items + at, batch, s->image + at * dim, NULL, err);
+        if (status == TC_OK) cli_progress("images", at + (size_t)batch, images, start);
     }
     if (status == TC_OK) status = cli_embed_texts(&s->model, s->texts->items, texts, s->text, err);
     if (status != TC_OK) return status;
@@ -92,6 +94,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     tc_status status = cli_images(&o.images, &s.images, &err);
     if (status == TC_OK) status = cli_model_open(&s.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
     if (status == TC_OK) status = compute(&s, &err);
+    cli_log_end();
     code = status != TC_OK ? cli_failed(&err) : o.common.json ? print_scores_json(&s) : print_scores(&s);
 out:
     cli_model_close(&s.model);

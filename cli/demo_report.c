@@ -1,5 +1,7 @@
 /* demo_report.c - what the demonstration leaves to read and to look at: results.json, the curves, classified test pictures. */
 #include "demo.h"
+#include "eval/eval.h"
+#include "eval/metrics.h"
 
 #include <math.h>
 #include <png.h>
@@ -121,37 +123,15 @@ static tc_status write_png(const char *path, const tc_data *data, int64_t index,
     return status;
 }
 
-/* classifier [E,C] of the class names in the data's own prompts. */
-static tc_status make_classifier(cli_model *m, const tc_data *data, float *classifier, tc_error *err) {
-    int classes = tc_data_classes(data), templates = tc_data_templates(data), dim = m->info->embed_dim;
-    cli_list texts = {0};
-    for (int c = 0; c < classes; c++)
-        for (int t = 0; t < templates; t++) {
-            const char *pattern = tc_data_template(data, t), *hole = strstr(pattern, "{}");
-            tc_buf text = {0};
-            tc_buf_printf(&text, "%.*s%s%s", hole ? (int)(hole - pattern) : (int)strlen(pattern), pattern, tc_data_class_name(data, c),
-                          hole ? hole + 2 : "");
-            cli_list_add(&texts, text.data ? text.data : "");
-            tc_buf_free(&text);
-        }
-    float *embeds = cli_new(texts.count * (size_t)dim, sizeof *embeds);
-    tc_status status = cli_embed_texts(m, texts.items, texts.count, embeds, err);
-    if (status == TC_OK) tc_zeroshot_classifier(embeds, classes, templates, dim, classifier);
-    free(embeds);
-    cli_list_free(&texts);
-    return status;
-}
-
-static void print_row(const char *path, const tc_data *data, int64_t index, const float *embed, const float *classifier, int dim, float scale) {
-    int classes = tc_data_classes(data), best = 0;
+/* What the class weights [classes,E] make of a unit embedding. */
+static void print_row(const char *path, const tc_data *data, int64_t index, const float *embed, const float *weights, int dim, float scale) {
+    int classes = tc_data_classes(data), label = tc_data_label(data, index), best;
     float *p = cli_new((size_t)classes, sizeof *p);
-    for (int c = 0; c < classes; c++)
-        for (int k = 0; k < dim; k++) p[c] += scale * embed[k] * classifier[k * classes + c];
+    tc_logits(embed, weights, 1, classes, dim, scale, p);
     tc_softmax(p, 1, classes);
-    for (int c = 1; c < classes; c++)
-        if (p[c] > p[best]) best = c;
-    printf("%-34s %-14s %-14s %5.1f %% %s\n", path, tc_data_class_name(data, tc_data_label(data, index)), tc_data_class_name(data, best),
-           100 * (double)p[best], best == tc_data_label(data, index) ? "" : "wrong");
+    tc_top_k(p, classes, 1, &best);
+    printf("%-34s %-14s %-14s %5.1f %%%s\n", path, tc_data_class_name(data, label), tc_data_class_name(data, best), 100 * (double)p[best],
+           best == label ? "" : " wrong");
     free(p);
 }
 
@@ -159,12 +139,12 @@ tc_status demo_classify(const char *dir, tc_model *model, const tc_data *data, c
     cli_model m = {.model = model, .info = tc_model_get_info(model), .preprocess = *p};
     int dim = m.info->embed_dim, classes = tc_data_classes(data);
     int64_t count = tc_data_count(data) < SHOWN ? tc_data_count(data) : SHOWN;
-    float *classifier = cli_new((size_t)dim * (size_t)classes, sizeof *classifier), *embed = cli_new((size_t)dim, sizeof *embed);
+    float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights), *embed = cli_new((size_t)dim, sizeof *embed);
     char *folder = tc_path_join(dir, "images");
     tc_status status = folder ? tc_make_dirs(folder, err) : tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_model_tokenizer(model, &m.tokenizer, err);
     if (status == TC_OK) status = tc_session_create(&m.session, model, err);
-    if (status == TC_OK) status = make_classifier(&m, data, classifier, err);
+    if (status == TC_OK) status = tc_zeroshot_data_weights(m.session, model, data, m.tokenizer, NULL, weights, err);
     if (status == TC_OK) printf("\n%-34s %-14s %-14s\n", "test picture", "is", "inherit-affinity says");
     for (int64_t i = 0; i < count && status == TC_OK; i++) {
         char path[512];
@@ -174,11 +154,11 @@ tc_status demo_classify(const char *dir, tc_model *model, const tc_data *data, c
         if (status == TC_OK) status = cli_embed_images(&m, list, 1, embed, NULL, err);
         if (status != TC_OK) break;
         tc_normalize(embed, 1, dim);
-        print_row(path, data, i, embed, classifier, dim, expf(m.info->logit_scale));
+        print_row(path, data, i, embed, weights, dim, expf(m.info->logit_scale));
     }
     tc_session_close(&m.session);
     tc_tokenizer_close(&m.tokenizer);
-    free(classifier);
+    free(weights);
     free(embed);
     free(folder);
     return status;

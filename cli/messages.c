@@ -7,6 +7,8 @@
 
 static const double PROGRESS_EVERY = 5; /* seconds between lines of progress where stderr is no terminal */
 
+static const double QUIET_FOR = 1; /* seconds that work may take without a word */
+
 static struct {
     bool standing; /* a line of progress stands on the terminal, without its newline */
     bool begun;
@@ -34,6 +36,14 @@ void cli_log(void *user, int level, const char *line) {
         fprintf(stderr, "%s%s\n", level >= 2 ? "warning: " : "", line);
     }
     fflush(stderr);
+}
+
+void cli_progress(const char *what, size_t done, size_t all, double start) {
+    char line[96];
+    double seconds = tc_now() - start;
+    if (seconds < QUIET_FOR) return;
+    snprintf(line, sizeof line, "%zu of %zu %s, %.0f a second", done, all, what, (double)done / seconds);
+    cli_log(NULL, 0, line);
 }
 
 int cli_failed(const tc_error *err) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SHOWN_BYTES = 60 }; /* of a text in a message */
+
 tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback) {
     if (!o->tokenizer) return fallback;
     return strcmp(o->tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
@@ -172,19 +174,25 @@ tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embed
 tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err) {
     int cut = 0;
     tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &cut, err);
-    if (status == TC_OK && cut) cli_say("text cut to %d ids, %d did not fit: \"%.60s%s\"", context, cut, text, strlen(text) > 60 ? "..." : "");
-    return status;
+    if (status != TC_OK || !cut) return status;
+    size_t shown = 0;
+    while (shown < SHOWN_BYTES && text[shown] && text[shown] != '\n') shown++;
+    while (shown && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--; /* not in the middle of a character */
+    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, cut, (int)shown, text, text[shown] ? "..." : "");
+    return TC_OK;
 }
 
 tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err) {
     int context = m->info->context_length;
     int32_t *ids = cli_new((size_t)CLI_BATCH * (size_t)context, sizeof *ids);
     tc_status status = TC_OK;
+    double start = tc_now();
     for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
         for (int i = 0; i < batch && status == TC_OK; i++)
             status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
         if (status == TC_OK) status = tc_session_encode_text(m->session, ids, batch, context, embeds + at * (size_t)m->info->embed_dim, err);
+        if (status == TC_OK) cli_progress("texts", at + (size_t)batch, n, start);
     }
     free(ids);
     return status;

@@ -187,11 +187,13 @@ bool cli_default_text(const cli_option *o, const void *values, char *out, size_t
     return true;
 }
 
-/* Words of `text` filled into lines up to column 100, each but the first behind `indent` spaces. */
+enum { COLUMNS = 80 };
+
+/* Words of `text` filled into lines up to column 80, each but the first behind `indent` spaces. */
 static void print_filled(const char *text, int indent, int column) {
     for (bool first = true; *text; first = false) {
         int n = (int)strcspn(text, " ");
-        if (!first && column + 1 + n > 100) column = printf("\n%*s", indent, "") - 1;
+        if (!first && column + 1 + n > COLUMNS) column = printf("\n%*s", indent, "") - 1;
         else if (!first) column += printf(" ");
         column += printf("%.*s", n, text);
         text += n + (text[n] == ' ');

@@ -320,7 +320,7 @@ tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char
 typedef struct tc_data tc_data;
 
 typedef struct tc_data_options {
-    const char *split;     /* "train", "test" or NULL (whole); for data that has a split */
+    const char *split;     /* "train", "test" or NULL (whole); of data without a split of its own, a tenth, chosen by the names, is "test" */
     const char *templates; /* path of a file with one prompt template a line, "{}" where the class name goes; NULL: the data's own */
     const char *caption_column, *image_column; /* CSV; NULL: found by the usual names */
     int64_t pixel_limit;

@@ -79,9 +79,12 @@ tc_status tc_map_open(tc_map *m, const char *path, tc_error *err);
 tc_status tc_map_check(const tc_map *m, tc_error *err);
 /* Copies size bytes at offset, read from the file itself: an error, never a signal, if the file was shortened. */
 tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc_error *err);
+/* Whether these bytes lie in the mapping of a file. */
+bool tc_map_holds(const tc_map *m, const void *data, size_t size);
+/* Takes the pages of these bytes, which lie in the read-only mapping of a file, out of memory; whoever reads them again gets them from the file again.
+ * Thread-safe. */
+void tc_pages_let_go(const void *data, size_t size);
 void tc_map_close(tc_map *m);
-/* Gives the memory of what was read back; what is read again comes from the file again. */
-void tc_map_release(const tc_map *m);
 
 /* The whole file, NUL-terminated behind its end; at most `limit` bytes. The caller frees *data. */
 tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size, tc_error *err);

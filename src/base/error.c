@@ -20,9 +20,11 @@ tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...) {
     memcpy(old, err->message, sizeof old);
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(err->message, sizeof err->message, format, args);
+    vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message) snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    /* What does not fit is cut. */
+    strncat(err->message, ": ", sizeof err->message - strlen(err->message) - 1);
+    strncat(err->message, old, sizeof err->message - strlen(err->message) - 1);
     err->status = status;
     return status;
 }

@@ -94,8 +94,15 @@ tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc
     return TC_OK;
 }
 
-void tc_map_release(const tc_map *m) {
-    if (m->data) madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
+bool tc_map_holds(const tc_map *m, const void *data, size_t size) {
+    uintptr_t base = (uintptr_t)m->data, first = (uintptr_t)data;
+    return m->data && m->fd >= 0 && first >= base && first - base <= m->size && size <= m->size - (first - base);
+}
+
+/* Nothing is lost of a read-only mapping, not even of a neighbour on the same page. */
+void tc_pages_let_go(const void *data, size_t size) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)data, from = first - first % page;
+    (void)madvise((void *)from, size + (first - from), MADV_DONTNEED); /* a request: it may be refused */
 }
 
 void tc_map_close(tc_map *m) {

@@ -248,20 +248,25 @@ int tc_data_label(const tc_data *d, int64_t i) { return has(d, i) && d->source->
 
 const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size) { return has(d, i) ? d->source->name(d, i, buffer, size) : ""; }
 
-/* Every "{}" of the template becomes the class name. */
-static tc_status fill_template(const tc_data *d, int c, int t, char *buffer, size_t size, tc_error *err) {
+char *tc_template_fill(const char *form, const char *name) {
     tc_buf b = {0};
-    const char *p = tc_data_template(d, t), *hole;
-    if (!p) return tc_fail(err, TC_EARG, "%s: no template %d, there are %d", d->spec, t, d->ntemplates);
-    for (; (hole = strstr(p, "{}")); p = hole + 2) {
-        tc_buf_add(&b, p, (size_t)(hole - p));
-        tc_buf_puts(&b, d->classes[c]);
+    for (const char *gap; (gap = strstr(form, "{}")); form = gap + 2) {
+        tc_buf_add(&b, form, (size_t)(gap - form));
+        tc_buf_puts(&b, name);
     }
-    tc_buf_puts(&b, p);
-    tc_status status = b.failed ? tc_fail_memory(err, b.size) : TC_OK;
-    if (status == TC_OK) tc_copy_text(buffer, size, b.data, b.size);
-    tc_buf_free(&b);
-    return status;
+    tc_buf_puts(&b, form);
+    return tc_buf_take(&b);
+}
+
+/* The caption of class c in template t. */
+static tc_status fill_template(const tc_data *d, int c, int t, char *buffer, size_t size, tc_error *err) {
+    const char *form = tc_data_template(d, t);
+    if (!form) return tc_fail(err, TC_EARG, "%s: no template %d, there are %d", d->spec, t, d->ntemplates);
+    char *text = tc_template_fill(form, d->classes[c]);
+    if (!text) return tc_fail_memory(err, strlen(form));
+    tc_copy_text(buffer, size, text, strlen(text));
+    free(text);
+    return TC_OK;
 }
 
 tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err) {

@@ -18,6 +18,9 @@ typedef struct tc_source {
 const char *tc_data_spec(const tc_data *d);
 const char *tc_data_kind(const tc_data *d);
 
+/* `form` with each "{}" replaced by `name`; the caller frees it. NULL if memory ran out. */
+char *tc_template_fill(const char *form, const char *name);
+
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
 
@@ -56,6 +59,8 @@ tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err);
 size_t tc_loader_memory(const tc_loader_options *o);
 /* Samples skipped so far, and one line that counts them by kind and tells the last reason ("" if none). */
 int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size);
+/* Captions that were longer than the context and were cut, in the batches so far; those of classes are counted once. */
+int64_t tc_loader_cut(const tc_loader *l);
 void tc_loader_close(tc_loader **l);
 
 #endif

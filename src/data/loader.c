@@ -20,6 +20,7 @@ typedef struct slot {
     tc_batch batch;
     int64_t *epoch;  /* [B] of each sample */
     uint8_t *status; /* [B] tc_status of each sample */
+    int *cut;        /* [B] ids of its caption that did not fit */
     int pending;     /* samples that no worker has finished */
     int reason_at;   /* the place of the sample whose message `reason` is; the last place of all bad ones */
     char reason[sizeof((tc_error *)0)->message];
@@ -45,6 +46,7 @@ struct tc_loader {
     char reason[sizeof((tc_error *)0)->message];
 
     int32_t *tokens; /* [classes,templates,context] of labelled data, or NULL */
+    int64_t cut;     /* captions that were longer than the context, in the batches given; those of classes are counted once */
     pthread_t threads[MAX_WORKERS];
     int nthreads;
 };
@@ -90,21 +92,21 @@ static size_t token_place(const tc_loader *l, int c, int t) {
     return ((size_t)c * (size_t)tc_data_templates(l->o.data) + (size_t)t) * (size_t)l->o.context;
 }
 
-static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *caption, int32_t *ids, tc_error *err) {
+static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *caption, int32_t *ids, int *cut, tc_error *err) {
     int t = choose_template(l, epoch, i);
     if (l->tokens) {
         memcpy(ids, l->tokens + token_place(l, tc_data_label(l->o.data, i), t), (size_t)l->o.context * sizeof *ids);
         return TC_OK;
     }
     tc_status status = tc_data_caption(l->o.data, i, t, caption, CAPTION_SIZE, err);
-    return status == TC_OK ? tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, ids, NULL, NULL, err) : status;
+    return status == TC_OK ? tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, ids, NULL, cut, err) : status;
 }
 
 static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, tc_error *err) {
     int64_t i = s->batch.index[j], epoch = s->epoch[j];
     tc_augment a = {
         .seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min, .flip = l->o.flip};
-    tc_status status = make_ids(l, epoch, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, err);
+    tc_status status = make_ids(l, epoch, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, &s->cut[j], err);
     if (status != TC_OK) return status;
     return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL,
                                    s->batch.pixel_values + (size_t)j * l->pixels, err);
@@ -168,7 +170,8 @@ static bool make_slot(const tc_loader *l, slot *s) {
     s->batch.index = tc_new(b, sizeof *s->batch.index);
     s->epoch = tc_new(b, sizeof *s->epoch);
     s->status = tc_new(b, sizeof *s->status);
-    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->epoch && s->status;
+    s->cut = tc_new(b, sizeof *s->cut);
+    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->epoch && s->status && s->cut;
 }
 
 size_t tc_loader_memory(const tc_loader_options *o) {
@@ -191,8 +194,10 @@ static tc_status cache_tokens(tc_loader *l, tc_error *err) {
         seen[c] = true;
         for (int t = 0; t < (int)templates && status == TC_OK; t++) {
             status = tc_data_caption(l->o.data, i_of_class, t, caption, sizeof caption, err);
+            int cut = 0;
             if (status == TC_OK)
-                status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, l->tokens + token_place(l, c, t), NULL, NULL, err);
+                status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, l->tokens + token_place(l, c, t), NULL, &cut, err);
+            l->cut += cut > 0;
         }
     }
     free(seen);
@@ -258,6 +263,7 @@ void tc_loader_close(tc_loader **out) {
         free(s->batch.index);
         free(s->epoch);
         free(s->status);
+        free(s->cut);
     }
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->work);
@@ -281,6 +287,7 @@ static void close_holes(tc_loader *l, slot *s) {
             continue;
         }
         l->bad_in_a_row = 0;
+        l->cut += s->cut[j] > 0;
         if (n != j) {
             memcpy(s->batch.pixel_values + (size_t)n * l->pixels, s->batch.pixel_values + (size_t)j * l->pixels, l->pixels * sizeof(float));
             memcpy(s->batch.ids + (size_t)n * context, s->batch.ids + (size_t)j * context, context * sizeof(int32_t));
@@ -305,6 +312,8 @@ tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err) {
     *batch = &s->batch;
     return TC_OK;
 }
+
+int64_t tc_loader_cut(const tc_loader *l) { return l->cut; }
 
 int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size) {
     static const struct {

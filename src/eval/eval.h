@@ -2,15 +2,16 @@
 #ifndef TC_EVAL_H
 #define TC_EVAL_H
 
-#include "base/base.h"
-
-/* `form` with each "{}" replaced by `name`; the caller frees it. NULL if memory ran out. */
-char *tc_template_fill(const char *form, const char *name);
+#include "data/data.h"
 
 /* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and normalised again. *cut (may be NULL) gets
  * the number of prompts that were longer than the context. */
 tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes,
                               const char *const *templates, int n_templates, float *weights, int64_t *cut, tc_error *err);
+
+/* The same for the classes and templates of a source; prompts that were cut are logged. */
+tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
+                                   tc_error *err);
 
 /* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by class gives every class. */
 typedef struct tc_selection {

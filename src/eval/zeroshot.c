@@ -8,16 +8,6 @@
 
 enum { PROMPTS_AT_ONCE = 256 };
 
-char *tc_template_fill(const char *form, const char *name) {
-    tc_buf b = {0};
-    for (const char *gap; (gap = strstr(form, "{}")); form = gap + 2) {
-        tc_buf_add(&b, form, (size_t)(gap - form));
-        tc_buf_puts(&b, name);
-    }
-    tc_buf_puts(&b, form);
-    return tc_buf_take(&b);
-}
-
 /* ---- weights */
 
 typedef struct prompts {
@@ -84,8 +74,8 @@ void tc_zeroshot_result_free(tc_zeroshot_result *r) {
     *r = (tc_zeroshot_result){0};
 }
 
-static tc_status class_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
-                               tc_error *err) {
+tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
+                                   tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
     int classes = tc_data_classes(d), n = tc_data_templates(d);
     const char **names = tc_new((size_t)classes, sizeof *names), **templates = tc_new((size_t)n + 1, sizeof *templates);
@@ -119,7 +109,7 @@ static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t,
     float *weights = tc_new(classes * (size_t)tc_model_get_info(m)->embed_dim, sizeof *weights), *logits = tc_new(MOST * classes, sizeof *logits);
     int64_t within5 = 0, correct = 0;
     tc_status status = weights && logits ? TC_OK : tc_fail_memory(err, classes * MOST * sizeof *logits);
-    if (status == TC_OK) status = class_weights(p->session, m, p->data, t, &p->log, weights, err);
+    if (status == TC_OK) status = tc_zeroshot_data_weights(p->session, m, p->data, t, &p->log, weights, err);
     while (status == TC_OK && p->at < p->selection.count) {
         int n;
         status = tc_image_pass_next(p, &n, err);

@@ -23,7 +23,8 @@ typedef struct tc_weight {
     const tc_real *part[3];
     int64_t part_rows, first, ld;
     bool transposed;
-    bool stays; /* it stays there unchanged as long as what is made of it */
+    bool stays;  /* it stays there unchanged as long as what is made of it */
+    bool mapped; /* it lies in the read-only mapping of a file, whose pages are given back once it is packed */
 } tc_weight;
 static inline const tc_real *tc_weight_row(const tc_weight *w, int64_t row) {
     row += w->first;

@@ -31,7 +31,12 @@ const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(const tc_linear *
     if (packed || atomic_fetch_add(&l->runs, 1) == 0) return packed;
     pthread_mutex_lock(&l->lock);
     packed = atomic_load_explicit(&l->packed, memory_order_relaxed);
-    if (!packed) atomic_store_explicit(&l->packed, packed = pack(l), memory_order_release);
+    if (!packed && (packed = pack(l))) {
+        atomic_store_explicit(&l->packed, packed, memory_order_release);
+        const tc_weight *w = &l->weight;
+        for (int i = 0; i < 3 && w->mapped && w->part[i]; i++)
+            tc_pages_let_go(w->part[i], (size_t)((w->transposed ? l->k : w->part_rows) * w->ld) * sizeof *packed);
+    }
     pthread_mutex_unlock(&l->lock);
     return packed;
 }

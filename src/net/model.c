@@ -115,6 +115,10 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
                         tc_dtype_name(o->part[0]->dtype));
 }
 
+void tc_model_let_go(const tc_model *m, size_t i) {
+    for (int k = 0; k < m->origin[i].parts && m->store; k++) tc_store_let_go(m->store, m->origin[i].part[k]);
+}
+
 /* The values where they lie, if they can be used as they are; else NULL: tc_model_read says what is wrong, if anything is. */
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
@@ -179,7 +183,11 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
         return TC_OK;
     }
     if (in_place(o)) {
-        for (int k = 0; k < o->parts; k++) out->part[k] = (const tc_real *)(const void *)tc_tensor_data(o->part[k], NULL);
+        out->mapped = true;
+        for (int k = 0; k < o->parts; k++) {
+            out->part[k] = (const tc_real *)(const void *)tc_tensor_data(o->part[k], NULL);
+            out->mapped = out->mapped && tc_store_maps(m->store, o->part[k]);
+        }
         out->part_rows = o->transposed ? columns : rows / o->parts;
         out->ld = o->transposed ? rows : columns;
         out->transposed = transposed != o->transposed;
@@ -188,7 +196,9 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
     }
     if (!tc_grow(&x->room, &x->size, (size_t)p->numel, sizeof *x->room)) return tc_fail_memory(err, (size_t)p->numel * sizeof *x->room);
     out->part[0] = x->room;
-    return tc_model_read(m, (size_t)param, x->room, err);
+    tc_status status = tc_model_read(m, (size_t)param, x->room, err);
+    tc_model_let_go(m, (size_t)param);
+    return status;
 }
 
 static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
@@ -265,7 +275,10 @@ tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *e
 tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err) {
     tc_status status = tc_model_new_flat(out, &m->config, err);
     if (status != TC_OK) return status;
-    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+        tc_model_let_go(m, i);
+    }
     if (status == TC_OK) status = tc_model_copy_settings(*out, m, err);
     if (status == TC_OK && !((*out)->source = tc_strdup(m->source))) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_model_finish(*out, err);

@@ -140,8 +140,8 @@ static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model
         if (status == TC_OK) values(&t, v, w, p->numel, tolerance);
         free(v);
         free(w);
-        if (x->store) tc_store_release(x->store);
-        if (y->store) tc_store_release(y->store);
+        tc_model_let_go(x, (size_t)i);
+        tc_model_let_go(y, (size_t)j);
     }
     if (!tc_grow(&b->d->tensors, &b->tensors, b->d->tensor_count + 1, sizeof t)) b->failed = true;
     else b->d->tensors[b->d->tensor_count++] = t;

@@ -255,7 +255,12 @@ tc_status tc_store_check(const tc_store *s, tc_error *err) {
     return TC_OK;
 }
 
-void tc_store_release(const tc_store *s) {
-    for (size_t i = 0; i < s->nshards; i++)
-        if (s->shards[i].map.fd >= 0) tc_map_release(&s->shards[i].map);
+bool tc_store_maps(const tc_store *s, const tc_tensor *t) {
+    for (size_t i = 0; i < s->nshards && !t->lazy; i++)
+        if (tc_map_holds(&s->shards[i].map, t->data, t->bytes)) return true;
+    return false;
+}
+
+void tc_store_let_go(const tc_store *s, const tc_tensor *t) {
+    if (tc_store_maps(s, t)) tc_pages_let_go(t->data, t->bytes);
 }

@@ -72,8 +72,11 @@ const char *tc_store_metadata(const tc_store *s, const char *key);   /* of __met
 const char *tc_store_path(const tc_store *s);
 /* Error if any mapped file was shortened; call before reading data. */
 tc_status tc_store_check(const tc_store *s, tc_error *err);
-/* tc_map_release of every mapped file: for those who read all of a store, but little at a time. */
-void tc_store_release(const tc_store *s);
+/* Whether t lies in a mapped file; not so members of archives, which are read into memory when they are first wanted. */
+bool tc_store_maps(const tc_store *s, const tc_tensor *t);
+/* Gives the pages that t lies on back to the system; they are read again if they are used again. Does nothing for a tensor that lies in no
+ * mapped file. Thread-safe. */
+void tc_store_let_go(const tc_store *s, const tc_tensor *t);
 /* For the fuzz target: the same checks on bytes in memory. */
 tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc_error *err);
 

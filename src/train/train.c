@@ -437,6 +437,8 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     double spent = tc_now() - t->started;
     int64_t bad = t->loader ? tc_loader_skipped(t->loader, reason, sizeof reason) : 0;
     if (bad) tc_log_line(&t->log, 2, "%lld samples were left out: %s", (long long)bad, reason);
+    int64_t cut = t->loader ? tc_loader_cut(t->loader) : 0;
+    if (cut) tc_log_line(&t->log, 2, "captions longer than the context were cut, %lld times", (long long)cut);
     tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK && t->trainer->step == t->steps) {
         status = write_card(t, m, err);

@@ -22,6 +22,9 @@ holds "nothing was written" test ! -e "$scratch/x.npy"
 fails "an image that is not there" "nowhere.png: " preprocess nowhere.png -o "$scratch/x.npy"
 fails "an output folder that is not there" "$scratch/none" preprocess tests/data/goldens/preprocess/images/png_rgb.png -o "$scratch/none/x.npy"
 
+fails "classify without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b
+fails "classify --json without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b --json
+
 # ---- models
 fails "a model that is not there" "nowhere: no such file or folder" info nowhere
 fails "a configuration where weights are needed" "ViT-B-32: " classify ViT-B-32 x.png --labels a

@@ -23,6 +23,11 @@ complains "a long text is cut, and it is said" <<'END'
 tinyclip: text cut to 77 ids, 25 did not fit: "a cat cat cat cat cat cat cat cat cat cat cat cat cat cat ca..."
 END
 
+run tokenize --text "$(i=0; while [ $i -lt 90 ]; do echo cat; i=$((i + 1)); done)"
+complains "a long text of many lines is told in one" <<'END'
+tinyclip: text cut to 77 ids, 15 did not fit: "cat..."
+END
+
 printf '\357\273\277a cat\r\n\na dog' >"$scratch/texts"
 run tokenize --texts-file "$scratch/texts"
 prints "a file: mark and carriage returns are no text, an empty line is one" <<'END'

@@ -28,9 +28,18 @@ same "stopped and resumed is never stopped" "$scratch/run/model/model.safetensor
 run train --config "$scratch/teacher.json" $common --out "$scratch/again" --steps 9 --resume
 code "resume with other settings: exit code" 1
 
+mkdir "$scratch/long"
+cp "$scratch/pairs/0.bmp" "$scratch/pairs/1.bmp" "$scratch/long"
+echo "a caption of more words than the context of the model holds" >"$scratch/long/0.txt"
+echo "short" >"$scratch/long/1.txt"
+run train --config "$scratch/teacher.json" --data "$scratch/long" --batch 2 --out "$scratch/cut" --steps 3
+says "captions that are cut are told" "captions longer than the context were cut, 3 times"
+
 run train --init "$scratch/run/model" --config "$scratch/student.json" $common --out "$scratch/other" --steps 1
 code "--init of another size than --config: exit code" 1
-says "--init of another size than --config" "tensor 'vision_model.embeddings.class_embedding' is [32], expected [16]"
+says "--init of another size than --config" "run/model is not of the configuration $scratch/student.json: vision width: 32 and 16"
+run train --init "$scratch/run/model" --config "$scratch/teacher.json" $common --out "$scratch/sized" --steps 1
+code "--init of the size of --config: exit code" 0
 run train --init "$scratch/run/model" $common --out "$scratch/more" --epochs 0.5
 code "train --init --epochs: exit code" 0
 

@@ -21,7 +21,7 @@ for verb in $(sed -n 's/^  \([a-z]*\)  *.*/\1/p' "$scratch/overview"); do
     run "$verb" --help
     code "$verb --help: exit code" 0
     holds "$verb --help: usage, options, examples" sh -c "grep -q '^usage: tinyclip $verb ' '$out' && grep -q '^options:' '$out' && grep -q '^  tinyclip\|^  find' '$out'"
-    holds "$verb --help: at most 100 columns" sh -c "! sed '/^examples:/,\$d' '$out' | grep -v '^usage:\|^       tinyclip' | grep -q '.\{101\}'"
+    holds "$verb --help: at most 80 columns" sh -c "! sed '/^examples:/,\$d' '$out' | grep -v '^usage:\|^       tinyclip' | grep -q '.\{81\}'"
     run "$verb" --no-such-option
     code "$verb with an unknown option: exit code" 2
     printf "tinyclip %s: unknown option '--no-such-option'\nTry 'tinyclip %s --help'.\n" "$verb" "$verb" | complains "$verb with an unknown option"
@@ -59,6 +59,7 @@ wrong "embed: name the file to write with -o" embed model --images a
 wrong "tokenize: give the texts with --text or with --texts-file" tokenize
 wrong "tokenize: unexpected argument 'b'" tokenize a b --text c
 wrong "preprocess: name the file to write with -o" preprocess image
+wrong "preprocess: --size is for images without a model; MODEL tells the size" preprocess model image -o x.npy --size 32
 wrong "inherit: name the student's configuration with --config" inherit teacher -o student
 wrong "inherit: --names openclip writes a file: student must end in .safetensors" inherit teacher --config c --names openclip -o student
 wrong "inherit: --names hf writes a folder: s.safetensors must not end in .safetensors" inherit teacher --config c --names hf -o s.safetensors

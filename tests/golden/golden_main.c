@@ -96,15 +96,22 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: golden-run DIR [FOLDER...]\n");
         return 2;
     }
+    bool found = false;
     printf("# CPU level %s\n", tc_cpu_level());
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         bool wanted = argc == 2;
         for (int a = 2; a < argc; a++) wanted = wanted || strcmp(argv[a], folders[i].name) == 0;
         char *dir = tc_path_join(argv[1], folders[i].name);
-        if (wanted && dir && tc_path_is_dir(dir)) folders[i].run(dir);
+        int before = count;
+        bool there = dir && tc_path_is_dir(dir);
+        found = found || there;
+        if (wanted && there) folders[i].run(dir);
         else if (wanted) golden_skip(folders[i].name, "folder is not there");
+        /* Names that were misread would otherwise pass unnoticed. */
+        if (wanted && count == before) golden_report(false, folders[i].name, "%s: no case found", dir ? dir : folders[i].name);
         free(dir);
     }
+    if (!found) golden_report(false, argv[1], "no folder of the goldens in it");
     printf("1..%d\n", count);
     return 0;
 }

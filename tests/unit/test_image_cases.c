@@ -383,7 +383,7 @@ static void test_jpeg_sampling(void **state) {
     for (int h = 1; h <= 4; h++)
         for (int v = 1; v <= 4; v++) {
             if (h * v + 2 > 10) continue; /* more blocks in an MCU than the format allows */
-            char what[32];
+            char what[48];
             snprintf(what, sizeof what, "sampling %dx%d", h, v);
             tc_buf b = rgb_jpeg(h, v, 61, 47);
             uint8_t *pixels = gradient(61, 47, 3);

@@ -592,14 +592,64 @@ static void inheritance_keeps_settings(void **state) {
     scratch_remove(dir);
 }
 
+/* ---- memory */
+
+/* Bytes of mapped files that this process holds in memory. */
+static long resident_file_bytes(void) {
+    char line[128];
+    long kilobytes = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "RssFile: %ld kB", &kilobytes) == 1) break;
+    if (f) fclose(f);
+    return kilobytes * 1024;
+}
+
+/* Once the weights are packed, the pages that they were read from are not held beside them. */
+static void packed_weights_leave_the_file(void **state) {
+    static const char wide[] = "{\"embed_dim\": 8, \"vision_cfg\": {\"image_size\": 16, \"layers\": 3, \"width\": 256, \"head_width\": 64, "
+                               "\"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 256, \"heads\": 4, "
+                               "\"layers\": 3}}";
+    static const char *const names[] = {"folder", "single.safetensors"};
+    char *dir = scratch_dir();
+    tc_model *m = make_model(wide, 8);
+    long size = (long)(m->params.total * (int64_t)sizeof(float));
+    (void)state;
+    if (resident_file_bytes() < 0) skip();
+    for (int i = 0; i < 2; i++) {
+        char *path = tc_path_join(dir, names[i]);
+        tc_session *s = NULL;
+        assert_int_equal(tc_model_save(m, path, TC_FORMAT_AUTO, NULL), TC_OK);
+        tc_model *again = must_open(path, NULL);
+        long before = resident_file_bytes();
+        assert_int_equal(tc_session_create(&s, again, NULL), TC_OK);
+        long grown = resident_file_bytes() - before;
+        if (grown > size / 8) fail_msg("%s: %ld bytes of %ld stay in memory", names[i], grown, size);
+        expect_same(m, again);
+        tc_session_close(&s);
+        tc_model_close(&again);
+        free(path);
+    }
+    tc_model_close(&m);
+    scratch_remove(dir);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(huggingface_folder), cmocka_unit_test(single_file),
-                                       cmocka_unit_test(openclip_file),      cmocka_unit_test(huggingface_file),
-                                       cmocka_unit_test(settings_survive),   cmocka_unit_test(tokenizer_files),
-                                       cmocka_unit_test(strict_huggingface), cmocka_unit_test(strict_openclip),
-                                       cmocka_unit_test(half_precision),     cmocka_unit_test(sharded),
-                                       cmocka_unit_test(not_models),         cmocka_unit_test(preprocessor_files),
-                                       cmocka_unit_test(inheritance_errors), cmocka_unit_test(inheritance_keeps_settings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(huggingface_folder),
+                                       cmocka_unit_test(single_file),
+                                       cmocka_unit_test(openclip_file),
+                                       cmocka_unit_test(huggingface_file),
+                                       cmocka_unit_test(settings_survive),
+                                       cmocka_unit_test(tokenizer_files),
+                                       cmocka_unit_test(strict_huggingface),
+                                       cmocka_unit_test(strict_openclip),
+                                       cmocka_unit_test(half_precision),
+                                       cmocka_unit_test(sharded),
+                                       cmocka_unit_test(not_models),
+                                       cmocka_unit_test(preprocessor_files),
+                                       cmocka_unit_test(inheritance_errors),
+                                       cmocka_unit_test(inheritance_keeps_settings),
+                                       cmocka_unit_test(packed_weights_leave_the_file)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
