@@ -191,9 +191,9 @@ struct tc_runner {
     /* of the last pass */
     int batch;
     const int32_t *ids;
-    int64_t rows[TC_SPACES];    /* rows of each space */
-    const int32_t *seq[TC_SPACES];      /* [batch+1] offsets of each space */
-    const int32_t *pick_row[3]; /* [batch] position of the picked row, by tc_pick */
+    int64_t rows[TC_SPACES];       /* rows of each space */
+    const int32_t *seq[TC_SPACES]; /* [batch+1] offsets of each space */
+    const int32_t *pick_row[3];    /* [batch] position of the picked row, by tc_pick */
     tc_real **value, **grad, **aux;
     tc_conv **conv; /* [node_count] without prepared weights */
     /* plan */
@@ -231,6 +231,8 @@ tc_conv_shape tc_graph_conv_shape(const tc_graph *g, const tc_node *n);
 static inline int64_t tc_rows_of(const tc_runner *r, int value) { return r->rows[r->graph->values[value].space]; }
 static inline int tc_width_of(const tc_runner *r, int value) { return r->graph->values[value].width; }
 static inline size_t tc_node_index(const tc_runner *r, const tc_node *n) { return (size_t)(n - r->graph->nodes); }
-static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) { return r->accumulate[TC_NODE_INPUTS * tc_node_index(r, n) + (size_t)input]; }
+static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) {
+    return r->accumulate[TC_NODE_INPUTS * tc_node_index(r, n) + (size_t)input];
+}
 
 #endif

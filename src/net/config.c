@@ -218,9 +218,7 @@ static json_t *resnet_json(const tc_config *c) {
                      "layers", c->text.layers, "mlp_ratio", ratio_of(c->text.block[0].ffn, c->text.width));
 }
 
-json_t *tc_config_full_json(const tc_config *c) {
-    return c->image_tower == TC_IMAGE_RESNET ? tc_config_openclip_json(c) : tc_config_hf_json(c);
-}
+json_t *tc_config_full_json(const tc_config *c) { return c->image_tower == TC_IMAGE_RESNET ? tc_config_openclip_json(c) : tc_config_hf_json(c); }
 
 json_t *tc_config_openclip_json(const tc_config *c) {
     if (c->image_tower == TC_IMAGE_RESNET) return resnet_json(c);

@@ -45,12 +45,9 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
     const struct {
         const char *what;
         int teacher, student;
-    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers},
-                   {"text layers", t->text.layers, s->text.layers},
-                   {"blocks in stage 1", t->stages[0], s->stages[0]},
-                   {"blocks in stage 2", t->stages[1], s->stages[1]},
-                   {"blocks in stage 3", t->stages[2], s->stages[2]},
-                   {"blocks in stage 4", t->stages[3], s->stages[3]}},
+    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers}, {"text layers", t->text.layers, s->text.layers},
+                   {"blocks in stage 1", t->stages[0], s->stages[0]},     {"blocks in stage 2", t->stages[1], s->stages[1]},
+                   {"blocks in stage 3", t->stages[2], s->stages[2]},     {"blocks in stage 4", t->stages[3], s->stages[3]}},
       equal[] = {{"text head width", t->text.head_dim, s->text.head_dim},
                  {"patch_size", t->patch_size, s->patch_size},
                  {"vision head width", t->vision.head_dim, s->vision.head_dim}};

@@ -154,8 +154,9 @@ static tc_status write_tokenizer(const tc_model *m, const char *dir, tc_error *e
 
 static tc_status save_folder(const tc_model *m, const char *dir, tc_error *err) {
     if (m->config.image_tower == TC_IMAGE_RESNET)
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; save a file whose name ends in .safetensors", dir);
+        return tc_fail(
+            err, TC_EUNSUPPORTED,
+            "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; save a file whose name ends in .safetensors", dir);
     tc_status status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);

@@ -48,7 +48,8 @@ tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
 
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
-    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem, .layer1.., .attnpool */
+    TC_NET_NAMED =
+        2 /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem, .layer1.., .attnpool */
 };
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);

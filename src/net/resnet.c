@@ -39,7 +39,8 @@ static tc_param *add(adder *a, const char *prefix, const char *name, int ndim, c
 static void add_conv(adder *a, const char *prefix, const char *name, int out, tc_axis out_axis, int in, tc_axis in_axis, int kernel) {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    add(a, prefix, full, 4, (int64_t[]){out, in, kernel, kernel}, (tc_axis[]){out_axis, in_axis, FIXED, FIXED}, 0, pow(3.0 * in * kernel * kernel, -0.5));
+    add(a, prefix, full, 4, (int64_t[]){out, in, kernel, kernel}, (tc_axis[]){out_axis, in_axis, FIXED, FIXED}, 0,
+        pow(3.0 * in * kernel * kernel, -0.5));
 }
 
 static void add_norm(adder *a, const char *prefix, const char *name, int n, tc_axis axis, double weight) {
@@ -125,13 +126,10 @@ static int norm(tc_graph *g, int x, const char *prefix, const char *name) {
     return tc_graph_add_node(g, n);
 }
 
-static int relu(tc_graph *g, int x) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_RELU}, "", NULL, NULL);
-}
+static int relu(tc_graph *g, int x) { return tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_RELU}, "", NULL, NULL); }
 
 static int pool(tc_graph *g, int x, int side, int stride) {
-    return stride == 1 ? x
-                       : tc_net_layer(g, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = side, .stride = stride}, "", NULL, NULL);
+    return stride == 1 ? x : tc_net_layer(g, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = side, .stride = stride}, "", NULL, NULL);
 }
 
 /* Convolution NAME of `kernel` 1 or 3 (padded by 1) and its normalisation. */
