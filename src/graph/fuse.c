@@ -40,7 +40,8 @@ static bool join_add(tc_graph *g, size_t index) {
     for (int side = 0; side < 2; side++) {
         int residual = n->in[side], other = n->in[!side];
         tc_node *linear = sole_producer(g, other);
-        if (!is_product(linear) || linear->add || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0]) continue;
+        if (!is_product(linear) || linear->add || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0])
+            continue;
         size_t at = (size_t)(linear - g->nodes);
         /* The residual must exist when the joined node runs: move the node here. */
         tc_node joined = *linear;

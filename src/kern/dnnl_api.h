@@ -32,11 +32,11 @@ static inline bool dnnl_describe(dnnl_primitive_desc_t *pd, dnnl_engine_t engine
     static const dnnl_dims_t none = {0, 0};
     if (d == DNNL_FORWARD)
         return dnnl_convolution_forward_primitive_desc_create(pd, engine, inference ? dnnl_forward_inference : dnnl_forward_training,
-                                                              dnnl_convolution_direct, md[0], md[1], inference ? md[3] : NULL, md[2], g->strides, none,
-                                                              g->pad, g->pad, attr) == dnnl_success;
+                                                              dnnl_convolution_direct, md[0], md[1], inference ? md[3] : NULL, md[2], g->strides,
+                                                              none, g->pad, g->pad, attr) == dnnl_success;
     if (d == DNNL_DATA)
-        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, dnnl_convolution_direct, md[0], md[1], md[2], g->strides, none, g->pad,
-                                                                    g->pad, forward, attr) == dnnl_success;
+        return dnnl_convolution_backward_data_primitive_desc_create(pd, engine, dnnl_convolution_direct, md[0], md[1], md[2], g->strides, none,
+                                                                    g->pad, g->pad, forward, attr) == dnnl_success;
     return dnnl_convolution_backward_weights_primitive_desc_create(pd, engine, dnnl_convolution_direct, md[0], md[1], NULL, md[2], g->strides, none,
                                                                    g->pad, g->pad, forward, attr) == dnnl_success;
 }
@@ -63,12 +63,13 @@ static inline bool dnnl_describe(dnnl_primitive_desc_t *pd, dnnl_engine_t engine
     dnnl_convolution_desc_t desc;
     dnnl_status_t status;
     if (d == DNNL_FORWARD)
-        status = dnnl_convolution_forward_desc_init(&desc, inference ? dnnl_forward_inference : dnnl_forward_training, dnnl_convolution_direct, &md[0],
-                                                    &md[1], inference ? &md[3] : NULL, &md[2], g->strides, g->pad, g->pad);
+        status = dnnl_convolution_forward_desc_init(&desc, inference ? dnnl_forward_inference : dnnl_forward_training, dnnl_convolution_direct,
+                                                    &md[0], &md[1], inference ? &md[3] : NULL, &md[2], g->strides, g->pad, g->pad);
     else if (d == DNNL_DATA)
         status = dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, &md[0], &md[1], &md[2], g->strides, g->pad, g->pad);
     else
-        status = dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &md[0], &md[1], NULL, &md[2], g->strides, g->pad, g->pad);
+        status =
+            dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, &md[0], &md[1], NULL, &md[2], g->strides, g->pad, g->pad);
     return status == dnnl_success && dnnl_primitive_desc_create(pd, &desc, attr, engine, forward) == dnnl_success;
 }
 

@@ -88,15 +88,15 @@ static bool make_tool(tool *t, const tc_conv *c, dnnl_direction d, int64_t batch
     dnnl_primitive_desc_t reorder = NULL;
     memset(md, 0, sizeof md);
     memset(&plain, 0, sizeof plain);
-    bool ok = engine && attr && dnnl_layout_make(&md[0], 4, g.src, dnnl_nhwc) && 
-              dnnl_layout_make(&md[2], 4, g.dst, dnnl_nhwc) && dnnl_layout_make(&md[3], 1, g.bias, dnnl_a) &&
-              dnnl_layout_make(&plain, 4, g.weights, dnnl_oihw);
+    bool ok = engine && attr && dnnl_layout_make(&md[0], 4, g.src, dnnl_nhwc) && dnnl_layout_make(&md[2], 4, g.dst, dnnl_nhwc) &&
+              dnnl_layout_make(&md[3], 1, g.bias, dnnl_a) && dnnl_layout_make(&plain, 4, g.weights, dnnl_oihw);
     if (ok && d == DNNL_FORWARD && like) ok = dnnl_layout_copy(&md[1], weight_layout(like, d));
     else if (ok) ok = dnnl_layout_make(&md[1], 4, g.weights, dnnl_format_tag_any);
     ok = ok && dnnl_describe(&t->desc, engine, d, md, &g, attr, c->inference, d == DNNL_FORWARD ? NULL : like->desc);
     ok = ok && dnnl_primitive_create(&t->primitive, t->desc) == dnnl_success;
     if (ok) {
-        dnnl_layout own = weight_layout(t, d), from = d == DNNL_WEIGHTS ? own : dnnl_layout_of(&plain), to = d == DNNL_WEIGHTS ? dnnl_layout_of(&plain) : own;
+        dnnl_layout own = weight_layout(t, d), from = d == DNNL_WEIGHTS ? own : dnnl_layout_of(&plain),
+                    to = d == DNNL_WEIGHTS ? dnnl_layout_of(&plain) : own;
         t->weight_bytes = dnnl_memory_desc_get_size(own);
         t->scratch_bytes = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(t->desc, dnnl_query_scratchpad_md, 0));
         ok = dnnl_reorder_primitive_desc_create(&reorder, from, engine, to, engine, NULL) == dnnl_success &&
@@ -202,12 +202,12 @@ static bool run_forward(tc_conv *c, const tools *t, int64_t batch, const float *
     if (w && !reorder(f, w, (float *)(void *)scratch)) return false;
     if (w) packed = (const float *)(void *)scratch;
     for (int64_t i = 0; i < batch; i++) {
-        argument arguments[] = {{DNNL_ARG_SRC, dnnl_primitive_desc_query_md(f->desc, dnnl_query_src_md, 0), x + i * s->side * s->side * s->in},
-                                {DNNL_ARG_WEIGHTS, weight_layout(f, DNNL_FORWARD), packed},
-                                {DNNL_ARG_DST, dnnl_primitive_desc_query_md(f->desc, dnnl_query_dst_md, 0), y + i * side * side * s->out},
-                                {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(f->desc, dnnl_query_scratchpad_md, 0),
-                                 scratch + aligned(f->weight_bytes)},
-                                {DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(f->desc, dnnl_query_weights_md, 1), c->bias}};
+        argument arguments[] = {
+            {DNNL_ARG_SRC, dnnl_primitive_desc_query_md(f->desc, dnnl_query_src_md, 0), x + i * s->side * s->side * s->in},
+            {DNNL_ARG_WEIGHTS, weight_layout(f, DNNL_FORWARD), packed},
+            {DNNL_ARG_DST, dnnl_primitive_desc_query_md(f->desc, dnnl_query_dst_md, 0), y + i * side * side * s->out},
+            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(f->desc, dnnl_query_scratchpad_md, 0), scratch + aligned(f->weight_bytes)},
+            {DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(f->desc, dnnl_query_weights_md, 1), c->bias}};
         if (!execute(f->primitive, arguments, c->inference ? 5 : 4)) return false;
     }
     return true;
@@ -220,11 +220,11 @@ static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const floa
     char *scratch = tc_scratch(aligned(d->weight_bytes) + d->scratch_bytes + 1);
     if (!scratch || !reorder(d, w, (float *)(void *)scratch)) return false;
     for (int64_t i = 0; i < batch; i++) {
-        argument arguments[] = {{DNNL_ARG_DIFF_SRC, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_src_md, 0), dx + i * s->side * s->side * s->in},
-                                {DNNL_ARG_WEIGHTS, weight_layout(d, DNNL_DATA), scratch},
-                                {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_dst_md, 0), dy + i * side * side * s->out},
-                                {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(d->desc, dnnl_query_scratchpad_md, 0),
-                                 scratch + aligned(d->weight_bytes)}};
+        argument arguments[] = {
+            {DNNL_ARG_DIFF_SRC, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_src_md, 0), dx + i * s->side * s->side * s->in},
+            {DNNL_ARG_WEIGHTS, weight_layout(d, DNNL_DATA), scratch},
+            {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_dst_md, 0), dy + i * side * side * s->out},
+            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(d->desc, dnnl_query_scratchpad_md, 0), scratch + aligned(d->weight_bytes)}};
         if (!execute(d->primitive, arguments, 4)) return false;
     }
     return true;

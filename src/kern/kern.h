@@ -79,8 +79,8 @@ typedef struct tc_kern {
      * With a weight (copied, with bias [out] or NULL): for inference; y = act(conv(x) + b), or with `add` y = act(conv(x) + b + y). Without one
      * (w NULL, act NONE, no add, no bias): for training; the weight comes with each call. NULL if memory ran out. */
     tc_conv *(*conv_create)(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
-    /* w: NULL for a convolution that has its weight. Thread-safe on one object. Sets itself up at the first call with a batch size. An image's
-     * bits do not depend on the number of threads. */
+    /* w: NULL for a convolution that has its weight. Thread-safe on one object. An image's bits do not depend on the others; they repeat at the
+     * same number of threads. */
     void (*conv_run)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
     /* dx (NULL: not wanted) and dw are written. Repeats bit for bit at the same number of threads. */
     void (*conv_backward)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);

@@ -120,7 +120,8 @@ static void compare(const run *r, const char *prefix, const tc_real *flat, const
         const tc_real *got = flat + p->items[i].offset;
         zero_slice(r->json, p->items[i].name, &from, &to);
         /* Counters are exact. */
-        double bound = tc_param_is_counter(&p->items[i]) ? 1e-300 : golden_number(tolerance, p->items[i].name), part = golden_distance(got, want, from) / bound;
+        double bound = tc_param_is_counter(&p->items[i]) ? 1e-300 : golden_number(tolerance, p->items[i].name),
+               part = golden_distance(got, want, from) / bound;
         double slice = golden_distance(got + from, want + from, to - from) / slice_tolerance,
                rest = golden_distance(got + to, want + to, n - to) / bound;
         double ratio = fmax(part, fmax(slice, rest));

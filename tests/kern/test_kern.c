@@ -6,7 +6,10 @@
 #include "kern/kern_check.h"
 
 static double act_double(int kind, double x) {
-    return kind == TC_ACT_GELU ? 0.5 * x * erfc(-x * sqrt(0.5)) : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x)) : x;
+    return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
+           : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x))
+           : kind == TC_ACT_RELU       ? fmax(x, 0)
+                                       : x;
 }
 
 /* Roundings on the way of one element through a blocked sum of k products. */
@@ -41,7 +44,7 @@ static void check_gemm(run *r) {
 static void check_linear(run *r) {
     int64_t m = pick_size(r, 0, 300), n = pick_size(r, 1, 130), k = pick_size(r, 0, 600), ldw, ldx = k + pick(r, 1, 3), ldy = n + pick(r, 1, 3);
     bool transposed = pick(r, 0, 1), add = pick(r, 0, 1), with_bias = pick(r, 0, 1);
-    int act = (int)pick(r, 0, 2);
+    int act = (int)pick(r, 0, 3);
     ldw = (transposed ? n : k) + pick(r, 0, 3);
     float *w = filled(r, matrix(r, transposed ? k : n, transposed ? n : k, ldw), 0.2), *bias = filled(r, vector(r, n), 1);
     float *x = filled(r, matrix(r, m, k, ldx), 1), *y = filled(r, matrix(r, m, n, ldy), 1), *old = same(r, y, m, n, ldy);
@@ -69,14 +72,15 @@ static void check_linear(run *r) {
     r->k->linear_free(l);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            double sum = with_bias ? (double)bias[j] : 0, size = fabs(sum), was = add ? (double)old[i * ldy + j] : 0;
+            double sum = (with_bias ? (double)bias[j] : 0) + (add ? (double)old[i * ldy + j] : 0);
+            double size = (with_bias ? fabs((double)bias[j]) : 0) + (add ? fabs((double)old[i * ldy + j]) : 0);
             for (int64_t p = 0; p < k; p++) {
                 double term = (double)x[i * ldx + p] * (double)w[transposed ? p * ldw + j : j * ldw + p];
                 sum += term;
                 size += fabs(term);
             }
             double want = act_double(act, sum);
-            near(r, (double)y[i * ldy + j], want + was, 1.13 * sum_bound(k) * size + 8 * EPS * (fabs(want) + fabs(was)));
+            near(r, (double)y[i * ldy + j], want, 1.13 * sum_bound(k) * size + 8 * EPS * fabs(want));
         }
 }
 
@@ -97,6 +101,202 @@ static void check_linear_rows(run *r) {
         assert_memory_equal(y + i * n, z, (size_t)n * sizeof *y);
     }
     r->k->linear_free(l);
+}
+
+/* ---- convolutions */
+
+typedef struct conv_case {
+    tc_conv_shape s;
+    int64_t batch, pixels_in, pixels_out, weights;
+    float *x, *w, *dy;
+} conv_case;
+
+static void make_conv(run *r, conv_case *c) {
+    static const int kernels[] = {1, 2, 3, 3, 3, 5}, channels[] = {1, 2, 3, 7, 16, 22, 33, 44};
+    tc_conv_shape *s = &c->s;
+    s->kernel = kernels[pick(r, 0, 5)];
+    s->pad = (int)pick(r, 0, s->kernel / 2);
+    s->side = (int)pick(r, s->kernel > 2 * s->pad ? s->kernel - 2 * s->pad : 1, 12);
+    s->stride = (int)pick(r, 1, 2);
+    s->in = channels[pick(r, 0, 7)];
+    s->out = channels[pick(r, 0, 7)];
+    int side = tc_conv_out_side(s);
+    c->batch = pick(r, 1, 10);
+    c->pixels_in = (int64_t)s->side * s->side;
+    c->pixels_out = (int64_t)side * side;
+    c->weights = (int64_t)s->out * s->in * s->kernel * s->kernel;
+    c->x = filled(r, matrix(r, c->batch * c->pixels_in, s->in, s->in), 1);
+    c->w = filled(r, vector(r, c->weights), 0.2);
+    c->dy = filled(r, matrix(r, c->batch * c->pixels_out, s->out, s->out), 1);
+}
+
+/* The pixel of x that the tap (a,b) of output pixel p reads, or NULL outside of the map. */
+static const float *read_pixel(const conv_case *c, int64_t p, int tap) {
+    const tc_conv_shape *s = &c->s;
+    int side = tc_conv_out_side(s);
+    int64_t v = p % c->pixels_out / side * s->stride - s->pad + tap / s->kernel, u = p % side * s->stride - s->pad + tap % s->kernel;
+    bool inside = v >= 0 && u >= 0 && v < s->side && u < s->side;
+    return inside ? c->x + (p / c->pixels_out * c->pixels_in + v * s->side + u) * s->in : NULL;
+}
+
+static void check_conv(run *r) {
+    conv_case c;
+    make_conv(r, &c);
+    int act = (int)pick(r, 0, 3), taps = c.s.kernel * c.s.kernel;
+    bool add = pick(r, 0, 1), with_bias = pick(r, 0, 1), training = pick(r, 0, 3) == 0;
+    if (training) act = TC_ACT_NONE, add = with_bias = false;
+    int64_t n = c.batch * c.pixels_out, out = c.s.out;
+    float *bias = filled(r, vector(r, out), 1), *y = filled(r, matrix(r, n, out, out), 1), *old = same(r, y, n, out, out);
+    tc_conv *conv = r->k->conv_create(&c.s, training ? NULL : c.w, with_bias ? bias : NULL, act, add);
+    int threads = tc_threads();
+    assert_non_null(conv);
+    /* Another number of threads than it was made for. */
+    tc_set_threads((int)pick(r, 1, 3));
+    r->k->conv_run(conv, c.batch, c.x, training ? c.w : NULL, y);
+    tc_set_threads(threads);
+    r->k->conv_free(conv);
+    for (int64_t p = 0; p < n; p++)
+        for (int64_t o = 0; o < out; o++) {
+            double sum = (with_bias ? (double)bias[o] : 0) + (add ? (double)old[p * out + o] : 0);
+            double size = (with_bias ? fabs((double)bias[o]) : 0) + (add ? fabs((double)old[p * out + o]) : 0);
+            for (int t = 0; t < taps; t++) {
+                const float *x = read_pixel(&c, p, t);
+                for (int i = 0; i < c.s.in && x; i++) {
+                    double term = (double)x[i] * (double)c.w[(o * c.s.in + i) * taps + t];
+                    sum += term;
+                    size += fabs(term);
+                }
+            }
+            double want = act_double(act, sum);
+            /* a sum of so many terms in any order; GELU by a polynomial of about 1e-6 of its argument's size */
+            double bound = 1.13 * ((double)(c.s.in * taps) + 8) * EPS * size + 8 * EPS * fabs(want);
+            if (act == TC_ACT_GELU || act == TC_ACT_QUICK_GELU) bound += 32 * EPS * (size + 1);
+            near(r, (double)y[p * out + o], want, bound);
+        }
+}
+
+/* The same image gives the same bits whatever stands beside it, and again. */
+static void check_conv_images(run *r) {
+    conv_case c;
+    make_conv(r, &c);
+    int64_t n = c.batch * c.pixels_out, out = c.s.out;
+    float *y = matrix(r, n, out, out), *z = matrix(r, n, out, out), *one = matrix(r, c.pixels_out, out, out);
+    tc_conv *conv = r->k->conv_create(&c.s, c.w, NULL, TC_ACT_RELU, false);
+    assert_non_null(conv);
+    r->k->conv_run(conv, c.batch, c.x, NULL, y);
+    r->k->conv_run(conv, c.batch, c.x, NULL, z);
+    assert_memory_equal(y, z, (size_t)(n * out) * sizeof *y);
+    r->k->conv_run(conv, 1, c.x + (c.batch - 1) * c.pixels_in * c.s.in, NULL, one);
+    assert_memory_equal(y + (n - c.pixels_out) * out, one, (size_t)(c.pixels_out * out) * sizeof *y);
+    r->k->conv_free(conv);
+}
+
+static void check_conv_backward(run *r) {
+    conv_case c;
+    make_conv(r, &c);
+    int taps = c.s.kernel * c.s.kernel;
+    int64_t n = c.batch * c.pixels_out, m = c.batch * c.pixels_in;
+    bool with_dx = pick(r, 0, 3) > 0;
+    float *dx = matrix(r, m, c.s.in, c.s.in), *dw = vector(r, c.weights);
+    double *want = tc_new((size_t)(m * c.s.in + c.weights), 2 * sizeof *want), *size = want + m * c.s.in + c.weights, *want_w = want + m * c.s.in;
+    tc_conv *conv = r->k->conv_create(&c.s, NULL, NULL, TC_ACT_NONE, false);
+    assert_true(conv && want);
+    r->k->conv_backward(conv, c.batch, c.x, c.w, c.dy, with_dx ? dx : NULL, dw);
+    r->k->conv_free(conv);
+    for (int64_t p = 0; p < n; p++)
+        for (int t = 0; t < taps; t++) {
+            const float *x = read_pixel(&c, p, t);
+            for (int64_t k = 0; k < (int64_t)c.s.in * c.s.out && x; k++) {
+                int64_t o = k / c.s.in, i = k % c.s.in, w = k * taps + t, at = x + i - c.x;
+                double g = (double)c.dy[p * c.s.out + o], to_x = g * (double)c.w[w], to_w = g * (double)x[i];
+                want[at] += to_x, size[at] += fabs(to_x);
+                want_w[w] += to_w, size[m * c.s.in + w] += fabs(to_w);
+            }
+        }
+    for (int64_t i = 0; i < m * c.s.in && with_dx; i++) near(r, (double)dx[i], want[i], (double)(c.s.out * taps + 8) * EPS * size[i]);
+    for (int64_t i = 0; i < c.weights; i++) near(r, (double)dw[i], want_w[i], (double)(n + 8) * EPS * size[m * c.s.in + i]);
+    free(want);
+}
+
+static void check_avgpool(run *r) {
+    int s = (int)pick(r, 1, 3), side = (int)pick(r, s, 9), to = side / s;
+    int64_t batch = pick(r, 1, 3), n = pick_size(r, 1, 70), pixels = (int64_t)to * to, all = (int64_t)side * side;
+    bool add = pick(r, 0, 1);
+    float *x = filled(r, matrix(r, batch * all, n, n), 1), *y = matrix(r, batch * pixels, n, n), *dy = filled(r, matrix(r, batch * pixels, n, n), 1);
+    float *dx = filled(r, matrix(r, batch * all, n, n), 1), *old = same(r, dx, batch * all, n, n);
+    r->k->avgpool(batch, side, n, s, x, y);
+    r->k->avgpool_backward(batch, side, n, s, dy, dx, add);
+    for (int64_t k = 0; k < batch * pixels * n; k++) {
+        int64_t p = k / n, first = p / pixels * all + p % pixels / to * s * side + p % to * s;
+        double sum = 0, size = 0;
+        for (int t = 0; t < s * s; t++) {
+            double v = (double)x[(first + t / s * side + t % s) * n + k % n];
+            sum += v / (s * s);
+            size += fabs(v) / (s * s);
+        }
+        near(r, (double)y[k], sum, (s * s + 2) * EPS * size);
+    }
+    for (int64_t k = 0; k < batch * all * n; k++) {
+        int64_t p = k / n % all, v = p / side / s, u = p % side / s;
+        double g = v < to && u < to ? (double)dy[(k / n / all * pixels + v * to + u) * n + k % n] / (s * s) : 0, was = add ? (double)old[k] : 0;
+        near(r, (double)dx[k], g + was, 4 * EPS * (fabs(g) + fabs(was)));
+    }
+}
+
+/* ---- batch normalisation */
+
+static void check_batchnorm(run *r) {
+    int64_t rows = pick_size(r, 1, 300), n = pick_size(r, 1, 100);
+    int act = pick(r, 0, 1) ? TC_ACT_RELU : TC_ACT_NONE;
+    float shift = pick(r, 0, 1) ? 50 : 0;
+    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
+    for (int64_t i = 0; i < rows * n; i++) x[i] += shift;
+    float *from = same(r, x, rows, n, n), *y = pick(r, 0, 1) ? x : matrix(r, rows, n, n);
+    double *mean = tc_new((size_t)(3 * n), sizeof *mean), *var = mean + n, *rstd = var + n;
+    assert_non_null(mean);
+    r->k->batch_stats(rows, n, x, mean, var);
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0, square = 0;
+        for (int64_t k = 0; k < rows; k++) sum += (double)from[k * n + i] / (double)rows;
+        for (int64_t k = 0; k < rows; k++) square += pow((double)from[k * n + i] - sum, 2) / (double)rows;
+        near(r, mean[i], sum, 1e-13 * (1 + fabs(sum)));
+        /* each difference is rounded to float once or twice */
+        near(r, var[i], square, 4 * EPS * square + 1e-13);
+        rstd[i] = 1 / sqrt(var[i] + 1e-5);
+    }
+    r->k->batchnorm(rows, n, x, mean, rstd, w, b, act, y);
+    for (int64_t i = 0; i < rows * n; i++) {
+        double h = ((double)from[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n], want = act_double(act, h + (double)b[i % n]);
+        near(r, (double)y[i], want, 8 * EPS * (fabs(h) + fabs((double)b[i % n])) + 4 * EPS * EPS * (double)shift * rstd[i % n]);
+    }
+    free(mean);
+}
+
+static void check_batchnorm_backward(run *r) {
+    int64_t rows = pick_size(r, 1, 300), n = pick_size(r, 1, 100);
+    int act = pick(r, 0, 1) ? TC_ACT_RELU : TC_ACT_NONE;
+    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
+    float *dy = filled(r, matrix(r, rows, n, n), 1), *g = same(r, dy, rows, n, n), *dx = pick(r, 0, 1) ? dy : matrix(r, rows, n, n);
+    float *wx = matrix(r, rows, n, n), *dw = filled(r, vector(r, n), 1), *ww = same(r, dw, 1, n, n), *db = filled(r, vector(r, n), 1);
+    float *wb = same(r, db, 1, n, n);
+    double *mean = tc_new((size_t)(3 * n), sizeof *mean), *var = mean + n, *rstd = var + n;
+    assert_non_null(mean);
+    tc_kern_level(0)->batch_stats(rows, n, x, mean, var);
+    for (int64_t i = 0; i < n; i++) rstd[i] = 1 / sqrt(var[i] + 1e-5);
+    /* Where ReLU turns, rounding decides: such gradients are left out. */
+    for (int64_t i = 0; i < rows * n; i++)
+        if (fabs(((double)x[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n] + (double)b[i % n]) < 1e-5) g[i] = dy[i] = 0;
+    tc_kern_level(0)->batchnorm_backward(rows, n, x, mean, rstd, w, b, act, g, wx, ww, wb);
+    r->k->batchnorm_backward(rows, n, x, mean, rstd, w, b, act, dy, dx, dw, db);
+    for (int64_t i = 0; i < n; i++) {
+        double most = 0;
+        for (int64_t k = 0; k < rows; k++) most = fmax(most, fabs((double)g[k * n + i]) * (1 + fabs((double)x[k * n + i])));
+        for (int64_t k = 0; k < rows; k++)
+            near(r, (double)dx[k * n + i], (double)wx[k * n + i], 32 * EPS * most * fabs((double)w[i]) * rstd[i] + 1e-30);
+        near(r, (double)dw[i], (double)ww[i], 8 * EPS * ((double)rows * most + 4) * (1 + fabs(mean[i]) * rstd[i]));
+        near(r, (double)db[i], (double)wb[i], 8 * EPS * ((double)rows * most + 4));
+    }
+    free(mean);
 }
 
 /* ---- rows */
@@ -133,7 +333,7 @@ static void check_layernorm(run *r) {
 }
 
 static void check_act(run *r) {
-    int kind = (int)pick(r, 0, 2);
+    int kind = (int)pick(r, 0, 3);
     int64_t n = pick_size(r, 0, 600);
     double spread = pick(r, 0, 1) ? 1 : 12;
     float *x = filled(r, vector(r, n), spread), *y = pick(r, 0, 1) ? x : vector(r, n), *from = same(r, x, 1, n, n);
@@ -145,20 +345,23 @@ static void check_act(run *r) {
 }
 
 static void check_act_backward(run *r) {
-    int kind = (int)pick(r, 0, 2);
+    int kind = (int)pick(r, 0, 3);
     int64_t n = pick_size(r, 0, 600);
-    float *x = filled(r, vector(r, n), pick(r, 0, 1) ? 1 : 12), *dy = filled(r, vector(r, n), 1), *from = same(r, dy, 1, n, n);
+    float *x = filled(r, vector(r, n), pick(r, 0, 1) ? 1 : 12);
+    if (n) x[n / 2] = 0;
+    float *dy = filled(r, vector(r, n), 1), *from = same(r, dy, 1, n, n);
     float *dx = pick(r, 0, 1) ? dy : vector(r, n);
     r->k->act_backward(kind, n, x, dy, dx);
     for (int64_t i = 0; i < n; i++) {
         /* the slope is a sum of two terms of magnitude up to 1.2 that may cancel */
         double v = (double)x[i], g = (double)from[i], h = 1e-5, want = g * (act_double(kind, v + h) - act_double(kind, v - h)) / (2 * h);
+        if (kind == TC_ACT_RELU) want = v > 0 ? g : 0;
         near(r, (double)dx[i], want, fabs(g) * (12 * EPS + 1e-9));
     }
 }
 
 static void check_bias_act(run *r) {
-    int kind = (int)pick(r, 0, 2);
+    int kind = (int)pick(r, 0, 3);
     int64_t rows = pick_size(r, 0, 50), n = pick_size(r, 1, 300);
     float *x = filled(r, matrix(r, rows, n, n), 2), *bias = filled(r, vector(r, n), 1), *from = same(r, x, rows, n, n);
     float *y = pick(r, 0, 1) ? x : matrix(r, rows, n, n);
@@ -449,6 +652,12 @@ static const struct kernel_case {
     {"gemm", check_gemm, 40, false, {AT(gemm)}},
     {"linear", check_linear, 40, false, {AT(linear_prepare), AT(linear_run), AT(linear_free)}},
     {"linear_rows", check_linear_rows, 4, false, {AT(linear_run)}},
+    {"conv", check_conv, 60, false, {AT(conv_create), AT(conv_run), AT(conv_free)}},
+    {"conv_images", check_conv_images, 20, false, {AT(conv_run)}},
+    {"conv_backward", check_conv_backward, 40, false, {AT(conv_backward)}},
+    {"avgpool", check_avgpool, 40, false, {AT(avgpool), AT(avgpool_backward)}},
+    {"batchnorm", check_batchnorm, 40, false, {AT(batch_stats), AT(batchnorm)}},
+    {"batchnorm_backward", check_batchnorm_backward, 40, true, {AT(batchnorm_backward)}},
     {"layernorm", check_layernorm, 40, false, {AT(layernorm)}},
     {"layernorm_backward", check_layernorm_backward, 40, true, {AT(layernorm_backward)}},
     {"act", check_act, 200, false, {AT(act)}},

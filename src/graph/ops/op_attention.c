@@ -61,4 +61,10 @@ static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_i
     return 2 * pairs * n->heads * n->dim;
 }
 
-const tc_op tc_op_attention = {.name = "attention", .shape = attention_shape, .forward = attention_forward, .backward = attention_backward, .macs = attention_macs, .aux_width = attention_aux, .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT};
+const tc_op tc_op_attention = {.name = "attention",
+                               .shape = attention_shape,
+                               .forward = attention_forward,
+                               .backward = attention_backward,
+                               .macs = attention_macs,
+                               .aux_width = attention_aux,
+                               .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT};

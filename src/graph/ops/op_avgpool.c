@@ -5,7 +5,8 @@
 static void avgpool_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]];
     int side = n->stride > 0 ? n->side / n->stride : 0;
-    if (side < 1 || g->spaces[x->space].per_seq != n->side * n->side) tc_graph_fail(g, "avgpool: a map of side %d in squares of %d", n->side, n->stride);
+    if (side < 1 || g->spaces[x->space].per_seq != n->side * n->side)
+        tc_graph_fail(g, "avgpool: a map of side %d in squares of %d", n->side, n->stride);
     out->space = tc_graph_space_of(g, side * side);
     out->width = x->width;
 }
@@ -18,5 +19,4 @@ static void avgpool_backward(const tc_runner *r, const tc_node *n) {
     r->kern->avgpool_backward(r->batch, n->side, tc_width_of(r, n->out), n->stride, r->grad[n->out], r->grad[n->in[0]], tc_accumulates(r, n, 0));
 }
 
-const tc_op tc_op_avgpool = {
-    .name = "avgpool", .shape = avgpool_shape, .forward = avgpool_forward, .backward = avgpool_backward, .grad_adds = true};
+const tc_op tc_op_avgpool = {.name = "avgpool", .shape = avgpool_shape, .forward = avgpool_forward, .backward = avgpool_backward, .grad_adds = true};

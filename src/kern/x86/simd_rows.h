@@ -139,10 +139,7 @@ INLINE vf act_value(int kind, vf x) {
 }
 
 INLINE vf act_slope(int kind, vf x) {
-    return kind == TC_ACT_GELU         ? gelu_slope(x)
-           : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x)
-           : kind == TC_ACT_RELU       ? relu_slope(x)
-                                       : v_set1(1);
+    return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : kind == TC_ACT_RELU ? relu_slope(x) : v_set1(1);
 }
 
 static void act(int kind, int64_t n, const float *x, float *y) {
