@@ -111,7 +111,7 @@ tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pi
 
 /* ---- models -------------------------------------------------------------------------------------------------- */
 
-typedef enum tc_activation { TC_GELU, TC_QUICK_GELU } tc_activation;
+typedef enum tc_activation { TC_GELU, TC_QUICK_GELU, TC_RELU } tc_activation;
 
 typedef struct tc_model tc_model;
 
@@ -158,11 +158,12 @@ tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_op
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
 typedef struct tc_model_info {
-    const char *architecture; /* "ViT" */
+    const char *architecture; /* of the image tower: "ViT" or "ModifiedResNet" */
     const char *source;       /* layout of the file it came from, e.g. "huggingface" */
     int embed_dim;
     int image_size, patch_size, vision_layers, vision_width, vision_heads;
     int context_length, vocab_size, text_layers, text_width, text_heads;
+    int vision_stages[4];          /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
     tc_activation vision_activation, text_activation;
     int64_t params;                /* all parameters */
     int64_t params_without_tokens; /* without the token table, as published counts are */

@@ -1,6 +1,6 @@
-/* fuse.c - joins a linear node with what follows it: the activation, or the addition of the residual. The joined node is one call of the
- * library's matrix product with its epilogue, so that the result is touched once. In training, where the residual is
- * still needed, only the activation is joined. */
+/* fuse.c - joins a linear or conv node with what follows it: batch normalisation, the addition of the residual, the activation, in this order. The
+ * joined node is one call of the library's product with its epilogue, so that the result is touched once. In training, where statistics are those of
+ * the batch and the residual is still needed, only the activation is joined, to a linear or batchnorm node. */
 #include "graph/graph.h"
 
 static int consumers(const tc_graph *g, int value) {
@@ -19,13 +19,14 @@ static int last_use(const tc_graph *g, int value) {
     return last;
 }
 
-/* The linear node that makes the value for this reader alone, or NULL. */
-static tc_node *sole_linear(tc_graph *g, int value) {
+/* The node without an activation that makes the value, unnamed, for this reader alone, or NULL. */
+static tc_node *sole_producer(tc_graph *g, int value) {
     int p = g->values[value].producer;
-    if (p < 0 || consumers(g, value) != 1) return NULL;
-    tc_node *n = &g->nodes[p];
-    return n->op == &tc_op_linear && n->act == TC_ACT_NONE && !n->add ? n : NULL;
+    if (p < 0 || consumers(g, value) != 1 || g->values[value].name[0]) return NULL;
+    return g->nodes[p].act == TC_ACT_NONE ? &g->nodes[p] : NULL;
 }
+
+static bool is_product(const tc_node *n) { return n && (n->op == &tc_op_linear || n->op == &tc_op_conv); }
 
 static void remove_node(tc_graph *g, size_t index) {
     for (size_t i = index; i + 1 < g->node_count; i++) g->nodes[i] = g->nodes[i + 1];
@@ -38,8 +39,8 @@ static bool join_add(tc_graph *g, size_t index) {
     tc_node *n = &g->nodes[index];
     for (int side = 0; side < 2; side++) {
         int residual = n->in[side], other = n->in[!side];
-        tc_node *linear = sole_linear(g, other);
-        if (!linear || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0]) continue;
+        tc_node *linear = sole_producer(g, other);
+        if (!is_product(linear) || linear->add || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0]) continue;
         size_t at = (size_t)(linear - g->nodes);
         /* The residual must exist when the joined node runs: move the node here. */
         tc_node joined = *linear;
@@ -54,11 +55,21 @@ static bool join_add(tc_graph *g, size_t index) {
     return false;
 }
 
-static bool join_act(tc_graph *g, size_t index) {
-    tc_node *n = &g->nodes[index], *linear = sole_linear(g, n->in[0]);
-    if (!linear || g->values[n->in[0]].name[0]) return false;
-    linear->act = n->act;
-    linear->out = n->out;
+static bool join_act(tc_graph *g, size_t index, bool training) {
+    tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
+    bool norm = before && before->op == &tc_op_batchnorm && n->act == TC_ACT_RELU;
+    if (!norm && (!is_product(before) || (training && before->op != &tc_op_linear))) return false;
+    before->act = n->act;
+    before->out = n->out;
+    remove_node(g, index);
+    return true;
+}
+
+static bool join_norm(tc_graph *g, size_t index) {
+    tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
+    if (!is_product(before) || before->add || before->param[2] >= 0 || before->transposed || before->row0 || n->act) return false;
+    for (int i = 0; i < 4; i++) before->param[2 + i] = n->param[i];
+    before->out = n->out;
     remove_node(g, index);
     return true;
 }
@@ -66,8 +77,9 @@ static bool join_act(tc_graph *g, size_t index) {
 void tc_graph_fuse(tc_graph *g, bool training) {
     for (size_t i = 0; i < g->node_count;) {
         bool joined = false;
-        if (g->nodes[i].op == &tc_op_act) joined = join_act(g, i);
+        if (g->nodes[i].op == &tc_op_act) joined = join_act(g, i, training);
         else if (g->nodes[i].op == &tc_op_add && !training) joined = join_add(g, i);
+        else if (g->nodes[i].op == &tc_op_batchnorm && !training) joined = join_norm(g, i);
         if (!joined) i++;
     }
 }

@@ -32,7 +32,7 @@ void tc_params_free(tc_params *p) {
 }
 
 const tc_op *const tc_ops[] = {&tc_op_patchify,  &tc_op_tokens, &tc_op_embed, &tc_op_layernorm, &tc_op_linear,
-                               &tc_op_attention, &tc_op_act,    &tc_op_add,   &tc_op_select,    NULL};
+                               &tc_op_attention, &tc_op_act,    &tc_op_add,   &tc_op_select,    &tc_op_conv, &tc_op_batchnorm, &tc_op_avgpool, NULL};
 
 tc_graph *tc_graph_create(const tc_params *params) {
     tc_graph *g = tc_new(1, sizeof *g);
@@ -69,6 +69,12 @@ int tc_graph_space(tc_graph *g, int per_seq) {
     return g->space_count++;
 }
 
+int tc_graph_space_of(tc_graph *g, int per_seq) {
+    for (int i = 0; i < g->space_count; i++)
+        if (g->spaces[i].per_seq == per_seq) return i;
+    return tc_graph_space(g, per_seq);
+}
+
 static int add_value(tc_graph *g, tc_value value) {
     if (!tc_grow(&g->values, &g->value_capacity, g->value_count + 1, sizeof *g->values)) {
         tc_graph_fail(g, "out of memory");
@@ -91,6 +97,7 @@ int tc_graph_add_node(tc_graph *g, tc_node node) {
     }
     tc_value out = {.producer = (int)g->node_count};
     for (int i = 0; i < 2; i++) out.needs_grad = out.needs_grad || node.param[i] >= 0;
+    for (int i = 2 + node.op->state_params; i < TC_NODE_PARAMS; i++) node.param[i] = -1;
     for (int i = 0; i < node.nin; i++) out.needs_grad = out.needs_grad || g->values[node.in[i]].needs_grad;
     node.op->shape(g, &node, &out);
     node.out = add_value(g, out);

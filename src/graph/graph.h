@@ -1,7 +1,7 @@
 /* graph.h - a network is a linear array of nodes; everything else is a pass over it.
  *
  * A value is a matrix [rows, width]. Its rows belong to a space: so many rows a sequence (patches, tokens, one), or ragged
- * (captions of different lengths). A node applies one operation to one or two values and makes one value. Parameters lie in a table beside the
+ * (captions of different lengths); a map of H x W pixels is a space of H*W rows. A node applies one operation to up to three values and makes one value. Parameters lie in a table beside the
  * graph, each axis tagged with the group that it belongs to, so that inheritance, masks and pruning know no network. */
 #ifndef TC_GRAPH_H
 #define TC_GRAPH_H
@@ -11,12 +11,20 @@
 /* ---- parameters */
 
 /* What an axis counts. An axis of HEADS has parts x heads x unit entries (parts 3: fused query, key, value; unit: head size). */
-typedef enum tc_group { TC_GROUP_NONE, TC_GROUP_EMBED, TC_GROUP_WIDTH, TC_GROUP_HEADS, TC_GROUP_FFN } tc_group;
+typedef enum tc_group {
+    TC_GROUP_NONE,
+    TC_GROUP_EMBED,
+    TC_GROUP_WIDTH,
+    TC_GROUP_HEADS,
+    TC_GROUP_FFN,
+    TC_GROUP_STAGE,   /* ResNet: what the blocks of stage `layer` add to; 0 is the stem's result */
+    TC_GROUP_CHANNELS /* ResNet: channels within the stem or a block; `layer` numbers them over the tower */
+} tc_group;
 enum { TC_TOWER_VISION, TC_TOWER_TEXT, TC_TOWER_JOINT, TC_TOWERS };
 
 typedef struct tc_axis {
     tc_group group;
-    int layer; /* of HEADS and FFN: the block; -1 otherwise */
+    int layer; /* of HEADS and FFN: the block; of STAGE and CHANNELS: which; -1 otherwise */
     int parts, unit;
 } tc_axis;
 
@@ -30,7 +38,11 @@ typedef struct tc_param {
     tc_axis axis[TC_PARAM_RANK];
     int64_t numel, offset;      /* offset in a flat block of all parameters, elements, a multiple of 16 */
     double init_mean, init_std; /* normal distribution of the initial values */
+    bool state;                 /* not trained: no gradient, no decay, not counted; running statistics and their counter */
 } tc_param;
+
+/* A whole number: stored as I64, exact here up to 2^24. */
+static inline bool tc_param_is_counter(const tc_param *p) { return p->state && p->ndim == 0; }
 
 typedef struct tc_params {
     tc_param *items;
@@ -58,20 +70,25 @@ typedef struct tc_value {
 
 typedef enum tc_pick { TC_PICK_ALL, TC_PICK_FIRST, TC_PICK_LAST } tc_pick;
 
+enum { TC_SPACES = 16, TC_NODE_INPUTS = 3, TC_NODE_PARAMS = 6 };
+
 typedef struct tc_op tc_op;
 typedef struct tc_node {
     const tc_op *op;
-    int nin, in[2], out;
-    int param[2]; /* weight and bias, or -1 */
+    int nin, in[TC_NODE_INPUTS], out;
+    /* Weight and bias, or -1. batchnorm: running mean, running variance and counter too. linear, conv: from 2 on the weight, bias, mean and variance
+     * of the batch normalisation that is folded into them, or -1 (set by fusing). */
+    int param[TC_NODE_PARAMS];
     /* attributes, by operation */
-    int act;                    /* act, linear (fused): TC_ACT_* */
-    bool add;                   /* linear (fused): in[1] is added; the result takes its place */
+    int act;                    /* act; linear, conv, batchnorm (fused): TC_ACT_* */
+    bool add;                   /* linear, conv (fused): in[1] is added, before the activation; the result takes its place */
     bool transposed;            /* linear: the weight is [in, out] */
     int row0, rows;             /* linear: rows row0 .. row0+rows-1 of the weight and the bias are used */
     int heads, dim;             /* attention */
     bool causal;                /* attention */
     tc_pick pick;               /* attention: the queries; select: the rows */
     int image_size, patch_size; /* patchify */
+    int side, stride, pad;      /* conv, avgpool: side of the input map; avgpool: stride is its window too */
 } tc_node;
 
 typedef struct tc_graph {
@@ -79,7 +96,7 @@ typedef struct tc_graph {
     size_t node_count, node_capacity;
     tc_value *values;
     size_t value_count, value_capacity;
-    tc_space spaces[8];
+    tc_space spaces[TC_SPACES];
     int space_count;
     int input, output; /* values */
     const tc_params *params;
@@ -113,14 +130,20 @@ struct tc_op {
     double (*macs)(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs);
     /* Width of what forward keeps for backward beside the values, in the space of value aux_of(n); NULL: nothing. */
     int (*aux_width)(const tc_graph *g, const tc_node *n);
-    unsigned keep;       /* bits 0, 1: backward reads that input's value; bit 2: the result's */
+    /* What forward needs beside the values, in training until backward is done, in numbers, whatever the rows. */
+    int64_t (*aux_fixed)(const tc_graph *g, const tc_node *n);
+    /* After a step that counts: brings state parameters (in `flat`) up to date with the last pass; NULL: there are none. */
+    void (*update)(const tc_runner *r, const tc_node *n, tc_real *flat);
+    int state_params;    /* parameters beyond weight and bias */
+    unsigned keep;       /* bits 0 to 2: backward reads that input's value; bit 3: the result's */
     bool grad_in_place;  /* backward may put the gradient of input 0 over that of the result */
     bool grad_adds;      /* backward can add to a gradient of its inputs that is already there; without it, no later node may read an input */
     bool grad_is_shared; /* the inputs' gradients are the result's, so that all three may lie in the same memory */
 };
-enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_OUT = 4 };
+enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_IN2 = 4, TC_KEEP_OUT = 8 };
 
-extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention, tc_op_act, tc_op_add, tc_op_select;
+extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention, tc_op_act, tc_op_add, tc_op_select,
+    tc_op_conv, tc_op_batchnorm, tc_op_avgpool;
 /* All operations, for tests that go through them; ends with NULL. */
 extern const tc_op *const tc_ops[];
 
@@ -128,22 +151,28 @@ extern const tc_op *const tc_ops[];
 tc_graph *tc_graph_create(const tc_params *params);
 void tc_graph_free(tc_graph **g);
 int tc_graph_space(tc_graph *g, int per_seq);
+/* The space of so many rows a sequence that is there already, or a new one. */
+int tc_graph_space_of(tc_graph *g, int per_seq);
 int tc_graph_input(tc_graph *g, int space, int width);
 int tc_graph_add_node(tc_graph *g, tc_node node);
 void tc_graph_name(tc_graph *g, int value, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void tc_graph_fail(tc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 
-/* Joins linear + activation and, for inference only, linear + residual into one node; exact. */
+/* Joins linear, conv or batchnorm + activation and, for inference only, linear or conv + batchnorm, + residual into one node. */
 void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);
 
 /* ---- running */
 
-/* Weights made ready for inference, one a linear node; shared between runners. */
+/* Added to the variance by batchnorm. */
+#define TC_BATCHNORM_EPS 1e-5
+
+/* Weights made ready for inference, one a linear or conv node; shared between runners. */
 typedef struct tc_prepared {
     tc_linear **linear; /* [node_count] */
+    tc_conv **conv;     /* [node_count] */
     size_t count;
     const tc_kern *kern;
 } tc_prepared;
@@ -162,18 +191,19 @@ struct tc_runner {
     /* of the last pass */
     int batch;
     const int32_t *ids;
-    int64_t rows[8];            /* rows of each space */
-    const int32_t *seq[8];      /* [batch+1] offsets of each space */
+    int64_t rows[TC_SPACES];    /* rows of each space */
+    const int32_t *seq[TC_SPACES];      /* [batch+1] offsets of each space */
     const int32_t *pick_row[3]; /* [batch] position of the picked row, by tc_pick */
     tc_real **value, **grad, **aux;
+    tc_conv **conv; /* [node_count] without prepared weights */
     /* plan */
     int batch_capacity;
     int64_t ragged_capacity;
-    int32_t *offsets[8]; /* owned seq of the spaces with a fixed number of rows */
+    int32_t *offsets[TC_SPACES]; /* owned seq of the spaces with a fixed number of rows */
     int32_t *last_row, *first_row;
     char *arena;
     size_t arena_bytes;
-    bool *accumulate; /* [node][2] the gradient of that input was already written */
+    bool *accumulate; /* [node][TC_NODE_INPUTS] the gradient of that input was already written */
     int32_t *touched; /* rows of the token table that the last backward pass wrote */
     int64_t touched_count;
 };
@@ -191,11 +221,16 @@ const tc_real *tc_runner_output(const tc_runner *r); /* [batch, width of the out
 tc_real *tc_runner_output_grad(const tc_runner *r);
 /* Gradients of the parameters are written (not added) to param_grad. */
 void tc_runner_backward(tc_runner *r);
+/* Brings the state parameters in the flat block up to date with the last forward pass: running statistics. */
+void tc_runner_update_state(const tc_runner *r, tc_real *flat);
+
+/* Geometry of a conv node. */
+tc_conv_shape tc_graph_conv_shape(const tc_graph *g, const tc_node *n);
 
 /* For operations. */
 static inline int64_t tc_rows_of(const tc_runner *r, int value) { return r->rows[r->graph->values[value].space]; }
 static inline int tc_width_of(const tc_runner *r, int value) { return r->graph->values[value].width; }
 static inline size_t tc_node_index(const tc_runner *r, const tc_node *n) { return (size_t)(n - r->graph->nodes); }
-static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) { return r->accumulate[2 * tc_node_index(r, n) + (size_t)input]; }
+static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) { return r->accumulate[TC_NODE_INPUTS * tc_node_index(r, n) + (size_t)input]; }
 
 #endif

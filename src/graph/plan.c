@@ -43,17 +43,23 @@ static int64_t rows_of(const planner *p, int space) {
     return per_seq ? (int64_t)p->batch * per_seq : p->ragged;
 }
 
-static size_t bytes_of(planner *p, int space, int width) {
+static size_t bytes_of_numbers(planner *p, int64_t rows, int64_t width) {
     size_t bytes;
-    bool ok = tc_mul((size_t)rows_of(p, space), (size_t)width, &bytes) && tc_mul(bytes, sizeof(tc_real), &bytes) && tc_round_up(bytes, 64, &bytes);
+    bool ok = tc_mul((size_t)rows, (size_t)width, &bytes) && tc_mul(bytes, sizeof(tc_real), &bytes) && tc_round_up(bytes, 64, &bytes);
     if (!ok || bytes > (size_t)1 << 50) p->ok = false;
     return ok ? bytes : 0;
 }
 
+static size_t bytes_of(planner *p, int space, int width) { return bytes_of_numbers(p, rows_of(p, space), width); }
+
 static int grad_span(const planner *p, int value) { return (int)p->g->value_count + value; }
 static int aux_span(const planner *p, int node) { return 2 * (int)p->g->value_count + node; }
 
-static bool reads(const tc_node *n, int value) { return (n->nin > 0 && n->in[0] == value) || (n->nin > 1 && n->in[1] == value); }
+static bool reads(const tc_node *n, int value) {
+    for (int i = 0; i < n->nin; i++)
+        if (n->in[i] == value) return true;
+    return false;
+}
 
 /* The node whose backward pass writes the gradient of the value first: its last reader. */
 static int born(const tc_graph *g, int value) {
@@ -82,7 +88,9 @@ static bool may_share(const planner *p, int i, int in, bool writes) {
     const tc_node *n = &g->nodes[i];
     int root = root_of(p, grad_span(p, n->out));
     if (!g->values[in].needs_grad || born(g, in) != i) return false;
-    if (n->nin == 2 && n->in[0] == n->in[1]) return false;
+    for (int a = 0; a < n->nin; a++)
+        for (int b = a + 1; b < n->nin; b++)
+            if (n->in[a] == n->in[b]) return false;
     for (int v = 0; v < (int)g->value_count; v++) {
         if (root_of(p, grad_span(p, v)) != root || (writes && v == n->out)) continue;
         if (disturbs(g, i, in, v, writes)) return false;
@@ -106,6 +114,7 @@ static void describe(planner *p) {
     }
     for (size_t i = 0; i < g->node_count; i++) {
         const tc_node *n = &g->nodes[i];
+        if (n->op->aux_fixed) p->spans[aux_span(p, (int)i)].bytes = bytes_of_numbers(p, 1, n->op->aux_fixed(g, n));
         if (n->op->aux_width) p->spans[aux_span(p, (int)i)].bytes = bytes_of(p, g->values[n->in[0]].space, n->op->aux_width(g, n));
         if (n->add && !p->keep_all) join(p, n->out, n->in[1]);
     }
@@ -129,9 +138,9 @@ static void forward_times(planner *p) {
         live(p, node->out, i);
         for (int j = 0; j < node->nin; j++)
             if (node->in[j] != g->input) live(p, node->in[j], i);
-        if (p->train && p->spans[aux_span(p, i)].bytes > 0) {
+        if (p->spans[aux_span(p, i)].bytes > 0 && (p->train || node->op->aux_fixed)) {
             live(p, aux_span(p, i), i);
-            live(p, aux_span(p, i), 2 * n - 1 - i);
+            if (p->train) live(p, aux_span(p, i), 2 * n - 1 - i);
         }
     }
     live(p, g->output, end);
@@ -159,7 +168,7 @@ static void backward_times(planner *p, tc_plan *plan) {
             if ((node->op->keep >> j & 1) && in != g->input) live(p, in, t);
             if (!g->values[in].needs_grad) continue;
             if (written[in] && !node->op->grad_adds) p->ok = false;
-            plan->accumulate[2 * i + j] = written[in];
+            plan->accumulate[TC_NODE_INPUTS * i + j] = written[in];
             written[in] = true;
             live(p, grad_span(p, in), t);
         }
@@ -220,7 +229,7 @@ bool tc_plan_make(tc_plan *plan, const tc_graph *g, bool train, bool keep_all, i
     *plan = (tc_plan){.value = tc_new(g->value_count, sizeof(int64_t)),
                       .grad = tc_new(g->value_count, sizeof(int64_t)),
                       .aux = tc_new(g->node_count, sizeof(int64_t)),
-                      .accumulate = tc_new(2 * g->node_count, 1)};
+                      .accumulate = tc_new(TC_NODE_INPUTS * g->node_count, 1)};
     p.spans = tc_new((size_t)count, sizeof *p.spans);
     p.order = tc_new((size_t)count, sizeof *p.order);
     p.ok = plan->value && plan->grad && plan->aux && plan->accumulate && p.spans && p.order;

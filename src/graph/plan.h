@@ -10,7 +10,7 @@ enum { TC_PLAN_NOWHERE = -1 };
 typedef struct tc_plan {
     int64_t *value, *grad; /* [value_count] */
     int64_t *aux;          /* [node_count] */
-    bool *accumulate;      /* [node_count][2] */
+    bool *accumulate;      /* [node_count][TC_NODE_INPUTS] */
     size_t bytes;
 } tc_plan;
 

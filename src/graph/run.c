@@ -4,30 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, int64_t rows_hint, tc_error *err) {
-    *out = (tc_prepared){.linear = tc_new(g->node_count, sizeof *out->linear), .count = g->node_count, .kern = tc_kern_get()};
-    if (!out->linear) return tc_fail_memory(err, g->node_count * sizeof *out->linear);
+/* Without prepared weights each convolution keeps what oneDNN sets up for its shapes. */
+static bool make_convolutions(tc_runner *r) {
+    const tc_graph *g = r->graph;
     for (size_t i = 0; i < g->node_count; i++) {
-        const tc_node *n = &g->nodes[i];
-        if (n->op != &tc_op_linear) continue;
-        int64_t k = g->values[n->in[0]].width;
-        int per_seq = g->spaces[g->values[n->out].space].per_seq;
-        const tc_real *w = param[n->param[0]] + n->row0 * k, *b = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL;
-        out->linear[i] =
-            out->kern->linear_prepare(w, n->transposed ? n->rows : k, n->transposed, b, n->rows, k, n->act, n->add, per_seq ? per_seq : rows_hint);
-        if (!out->linear[i]) {
-            tc_prepared_free(out);
-            return tc_fail(err, TC_ENOMEM, "out of memory while the weights were packed");
-        }
+        if (g->nodes[i].op != &tc_op_conv) continue;
+        tc_conv_shape s = tc_graph_conv_shape(g, &g->nodes[i]);
+        if (!(r->conv[i] = r->kern->conv_create(&s, NULL, NULL, TC_ACT_NONE, false))) return false;
     }
-    return TC_OK;
-}
-
-void tc_prepared_free(tc_prepared *p) {
-    for (size_t i = 0; i < p->count && p->linear; i++)
-        if (p->linear[i]) p->kern->linear_free(p->linear[i]);
-    free(p->linear);
-    *p = (tc_prepared){0};
+    return true;
 }
 
 tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param, tc_real *const *param_grad, const tc_prepared *prepared,
@@ -38,13 +23,14 @@ tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *co
         r->value = tc_new(g->value_count, sizeof *r->value);
         r->grad = tc_new(g->value_count, sizeof *r->grad);
         r->aux = tc_new(g->node_count, sizeof *r->aux);
+        r->conv = tc_new(g->node_count, sizeof *r->conv);
+        r->graph = g;
+        r->kern = prepared ? prepared->kern : tc_kern_get();
     }
-    if (!r || !r->value || !r->grad || !r->aux) {
+    if (!r || !r->value || !r->grad || !r->aux || !r->conv || (!prepared && !make_convolutions(r))) {
         tc_runner_free(&r);
         return tc_fail_memory(err, sizeof *r);
     }
-    r->graph = g;
-    r->kern = prepared ? prepared->kern : tc_kern_get();
     r->param = param;
     r->param_grad = param_grad;
     r->prepared = prepared;
@@ -56,7 +42,7 @@ tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *co
 }
 
 static void release_buffers(tc_runner *r) {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < TC_SPACES; i++) {
         free(r->offsets[i]);
         r->offsets[i] = NULL;
     }
@@ -78,6 +64,9 @@ void tc_runner_free(tc_runner **out) {
     free(r->value);
     free(r->grad);
     free(r->aux);
+    for (size_t i = 0; r->conv && i < r->graph->node_count; i++)
+        if (r->conv[i]) r->kern->conv_free(r->conv[i]);
+    free(r->conv);
     free(r->touched);
     free(r);
     *out = NULL;
@@ -188,4 +177,10 @@ void tc_runner_backward(tc_runner *r) {
         if (n->op->backward && g->values[n->out].needs_grad) n->op->backward(r, n);
     }
     if (r->ids) r->touched_count = r->rows[g->values[g->nodes[0].out].space];
+}
+
+void tc_runner_update_state(const tc_runner *r, tc_real *flat) {
+    const tc_graph *g = r->graph;
+    for (size_t i = 0; i < g->node_count; i++)
+        if (g->nodes[i].op->update) g->nodes[i].op->update(r, &g->nodes[i], flat);
 }

@@ -14,10 +14,19 @@
 
 #include "base/base.h"
 
-enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU }; /* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)) */
+/* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its slope at 0 is 0 */
+enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
 
-/* A weight W [n,k] made ready for y = act(x W^T + b) + r; immutable, shared between threads. */
+/* A weight W [n,k] made ready for y = act(x W^T + b + r); immutable, shared between threads. */
 typedef struct tc_linear tc_linear;
+
+/* A convolution of square maps: x [batch, side*side, in] -> y [batch, out_side*out_side, out], pixels row by row, channels innermost;
+ * weight [out, in, kernel, kernel]; zeros lie around the map. y[o](v,u) = sum over i,a,b of w[o][i][a][b] x[i](v*stride-pad+a, u*stride-pad+b). */
+typedef struct tc_conv_shape {
+    int side, in, out, kernel, stride, pad;
+} tc_conv_shape;
+static inline int tc_conv_out_side(const tc_conv_shape *s) { return (s->side + 2 * s->pad - s->kernel) / s->stride + 1; }
+typedef struct tc_conv tc_conv;
 
 /* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements. q has
  * one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then q, out, dq, dout have nseq rows.
@@ -45,10 +54,35 @@ typedef struct tc_kern {
      * with (no level needs it yet). NULL if memory ran out. */
     tc_linear *(*linear_prepare)(const tc_real *w, int64_t ldw, bool transposed, const tc_real *bias, int64_t n, int64_t k, int act, bool add,
                                  int64_t rows_hint);
-    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b) + y. A row's bits depend neither on the other rows nor on the
+    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b + y). A row's bits depend neither on the other rows nor on the
      * number of threads. */
     void (*linear_run)(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
     void (*linear_free)(tc_linear *l);
+
+    /* ---- convolutions
+     * With a weight (copied, with bias [out] or NULL): for inference; y = act(conv(x) + b), or with `add` y = act(conv(x) + b + y). Without one
+     * (w NULL, act NONE, no add, no bias): for training; the weight comes with each call. NULL if memory ran out. */
+    tc_conv *(*conv_create)(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
+    /* w: NULL for a convolution that has its weight. Thread-safe on one object. Sets itself up at the first call with a batch size. An image's
+     * bits do not depend on the number of threads. */
+    void (*conv_run)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
+    /* dx (NULL: not wanted) and dw are written. Repeats bit for bit at the same number of threads. */
+    void (*conv_backward)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+    void (*conv_free)(tc_conv *c);
+    /* y [batch, (side/s)^2, n] = mean over squares of s x s pixels of x [batch, side*side, n]; pixels past the last whole square are left out. */
+    void (*avgpool)(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y);
+    /* dx is written, or added to if `add`. */
+    void (*avgpool_backward)(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
+
+    /* ---- batch normalisation (Ioffe & Szegedy 2015) of the columns of x [rows,n], rows >= 1
+     * Mean and biased variance of each column. Fixed order. */
+    void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, tc_real *mean, tc_real *var);
+    /* y = act((x - mean) * rstd * w + b), act NONE or RELU; y may be x. */
+    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b, int act,
+                      tc_real *y);
+    /* The gradient through mean and rstd, which are those of x itself. dx is written and may be dy; dw += , db += (fixed order). */
+    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
+                               int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
 
     /* ---- rows
      * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2] may be NULL. y may be x. */

@@ -11,6 +11,22 @@ tc_linear *ref_linear_prepare(const tc_real *w, int64_t ldw, bool transposed, co
 void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
 void ref_linear_free(tc_linear *l);
 
+tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
+void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
+void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+void ref_conv_free(tc_conv *c);
+/* The same without an object: conv_run without bias and activation, conv_backward. */
+void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
+void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y);
+void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
+
+void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, tc_real *mean, tc_real *var);
+void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b, int act,
+                   tc_real *y);
+void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
+                            int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
+
 void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,
                    tc_real *mean_rstd);
 void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,

@@ -1,4 +1,4 @@
-/* ref_gemm.c - matrix products in plain C: c = alpha op(a) op(b) + beta c, and y = act(x W^T + b) + y.
+/* ref_gemm.c - matrix products in plain C: c = alpha op(a) op(b) + beta c, and y = act(x W^T + b + y).
  *
  * Both operands are copied in blocks into small arrays on the stack, so that the four transposition cases share one inner loop and
  * the compiler can keep it in vector registers of the base machine. Sums run over blocks of k that are added up one after the
@@ -95,11 +95,11 @@ fail:
     return NULL;
 }
 
-/* y = act(sum + bias) + y for one row of sums. With `add` the old y must not pass through the activation. */
+/* y = act(sum + bias + y) for one row of sums. */
 static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum, tc_real *y) {
     for (int64_t j = 0; l->bias && j < jn; j++) sum[j] += l->bias[j0 + j];
-    ref_act(l->act, jn, sum, sum);
-    for (int64_t j = 0; j < jn; j++) y[j] = l->add ? sum[j] + y[j] : sum[j];
+    for (int64_t j = 0; l->add && j < jn; j++) sum[j] += y[j];
+    ref_act(l->act, jn, sum, y);
 }
 
 void ref_linear_run(const tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {

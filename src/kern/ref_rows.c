@@ -64,6 +64,7 @@ void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_
 static double act_value(int kind, double x) {
     if (kind == TC_ACT_GELU) return 0.5 * x * erfc(-x * SQRT_HALF);
     if (kind == TC_ACT_QUICK_GELU) return x / (1 + exp(-QUICK * x));
+    if (kind == TC_ACT_RELU) return x < 0 ? 0 : x;
     return x;
 }
 
@@ -73,6 +74,7 @@ static double act_slope(int kind, double x) {
         double s = 1 / (1 + exp(-QUICK * x));
         return s * (1 + QUICK * x * (1 - s));
     }
+    if (kind == TC_ACT_RELU) return x > 0 ? 1 : 0;
     return 1;
 }
 

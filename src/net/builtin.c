@@ -12,6 +12,10 @@ BUILTIN(ViT_B_32)
 BUILTIN(ViT_B_16)
 BUILTIN(ViT_B_32_quickgelu)
 BUILTIN(ViT_B_16_quickgelu)
+BUILTIN(TinyCLIP_ResNet_30M_Text_29M)
+BUILTIN(TinyCLIP_ResNet_19M_Text_19M)
+BUILTIN(RN50)
+BUILTIN(RN50_quickgelu)
 #undef BUILTIN
 
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size) {
@@ -26,7 +30,11 @@ const char *tc_config_builtin(const char *name, int index, const char **found, s
                  ENTRY("ViT-B-32", ViT_B_32),
                  ENTRY("ViT-B-16", ViT_B_16),
                  ENTRY("ViT-B-32-quickgelu", ViT_B_32_quickgelu),
-                 ENTRY("ViT-B-16-quickgelu", ViT_B_16_quickgelu)};
+                 ENTRY("ViT-B-16-quickgelu", ViT_B_16_quickgelu),
+                 ENTRY("TinyCLIP-ResNet-30M-Text-29M", TinyCLIP_ResNet_30M_Text_29M),
+                 ENTRY("TinyCLIP-ResNet-19M-Text-19M", TinyCLIP_ResNet_19M_Text_19M),
+                 ENTRY("RN50", RN50),
+                 ENTRY("RN50-quickgelu", RN50_quickgelu)};
 #undef ENTRY
     for (int i = 0; i < (int)(sizeof table / sizeof *table); i++) {
         if (index >= 0 ? i != index : strcmp(table[i].name, name) != 0) continue;

@@ -97,7 +97,8 @@ static void add_text(adder *a, const tc_config *c) {
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err) {
     *out = (tc_params){0};
     adder a = {.params = out, .layer = -1};
-    add_vision(&a, c);
+    if (c->image_tower == TC_IMAGE_RESNET) a.failed = !tc_net_resnet_params(out, c);
+    else add_vision(&a, c);
     add_text(&a, c);
     if (tc_params_add(out, "logit_scale", TC_TOWER_JOINT, -1, 0, NULL, NULL, log(1 / 0.07), 0) < 0) a.failed = true;
     if (!a.failed && out->total < (int64_t)1 << 40) return TC_OK;

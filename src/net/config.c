@@ -60,11 +60,32 @@ static int ratio_ffn(reader *r, const json_t *cfg, const char *where, int width)
     return r->status == TC_OK ? (int)ffn : 1;
 }
 
+/* The four lists' entries are the stages. Every stride is 2: an image's side is 32 times that of the last map. */
+static void read_stages(reader *r, tc_config *c, const json_t *v) {
+    const json_t *list = json_object_get(v, "layers");
+    c->image_tower = TC_IMAGE_RESNET;
+    c->vision.head_dim = number(r, v, "vision_cfg.", "head_width", 1, 1 << 16, 64);
+    c->vision.width = number(r, v, "vision_cfg.", "width", 2, 1 << 11, -1);
+    if (r->status == TC_OK && json_array_size(list) != TC_STAGES)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.layers must have %d entries, the blocks of each stage", r->name, TC_STAGES);
+    for (int i = 0; i < TC_STAGES && r->status == TC_OK; i++) {
+        json_int_t n = json_integer_value(json_array_get(list, (size_t)i));
+        if (n < 1 || n > TC_MAX_LAYERS - c->vision.layers)
+            r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.layers must be whole numbers from 1, at most %d in all", r->name, TC_MAX_LAYERS);
+        else c->vision.layers += c->stages[i] = (int)n;
+    }
+    if (r->status != TC_OK) return;
+    if (c->image_size % 32)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.image_size %d is not a multiple of 32, as a ResNet needs it", r->name, c->image_size);
+    else if (c->vision.width % 2 || 32 * c->vision.width % c->vision.head_dim)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: the ResNet's width %d must be even and 32 times it a multiple of head_width %d", r->name,
+                            c->vision.width, c->vision.head_dim);
+    else c->vision.block[0].heads = 32 * c->vision.width / c->vision.head_dim;
+}
+
 static void read_openclip(reader *r, tc_config *c, const json_t *json) {
     const json_t *v = section(r, json, "vision_cfg"), *t = section(r, json, "text_cfg");
     if (r->status != TC_OK) return;
-    if (json_is_array(json_object_get(v, "layers")))
-        r->status = tc_fail(r->err, TC_EUNSUPPORTED, "%s: vision_cfg.layers is a list: ResNet towers are not supported", r->name);
     static const char *const other[] = {
         "timm_model_name", "hf_model_name", "ls_init_value", "attentional_pool", "patch_dropout", "global_average_pool", NULL};
     for (int i = 0; other[i] && r->status == TC_OK; i++) {
@@ -74,21 +95,26 @@ static void read_openclip(reader *r, tc_config *c, const json_t *json) {
     }
     c->embed_dim = number(r, json, "", "embed_dim", 1, 1 << 16, -1);
     c->image_size = number(r, v, "vision_cfg.", "image_size", 1, 8192, 224);
-    c->patch_size = number(r, v, "vision_cfg.", "patch_size", 1, 8192, -1);
-    c->vision.width = number(r, v, "vision_cfg.", "width", 1, 1 << 16, -1);
-    c->vision.layers = number(r, v, "vision_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
-    c->vision.head_dim = number(r, v, "vision_cfg.", "head_width", 1, 1 << 16, 64);
+    if (json_is_array(json_object_get(v, "layers"))) {
+        read_stages(r, c, v);
+    } else {
+        c->patch_size = number(r, v, "vision_cfg.", "patch_size", 1, 8192, -1);
+        c->vision.width = number(r, v, "vision_cfg.", "width", 1, 1 << 16, -1);
+        c->vision.layers = number(r, v, "vision_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
+        c->vision.head_dim = number(r, v, "vision_cfg.", "head_width", 1, 1 << 16, 64);
+    }
     c->context_length = number(r, t, "text_cfg.", "context_length", 1, 8192, 77);
     c->vocab_size = number(r, t, "text_cfg.", "vocab_size", 1, 1 << 24, 49408);
     c->text.width = number(r, t, "text_cfg.", "width", 1, 1 << 16, -1);
     c->text.layers = number(r, t, "text_cfg.", "layers", 1, TC_MAX_LAYERS, -1);
     int heads = number(r, t, "text_cfg.", "heads", 1, 1 << 16, -1);
     if (r->status != TC_OK) return;
-    if (c->vision.width % c->vision.head_dim)
+    bool vit = c->image_tower == TC_IMAGE_VIT;
+    if (vit && c->vision.width % c->vision.head_dim)
         r->status =
             tc_fail(r->err, TC_EFORMAT, "%s: the vision width %d is not a multiple of head_width %d", r->name, c->vision.width, c->vision.head_dim);
     c->text.head_dim = head_dim(r, c->text.width, heads, "text");
-    uniform_blocks(&c->vision, c->vision.width / c->vision.head_dim, ratio_ffn(r, v, "vision_cfg.", c->vision.width));
+    if (vit) uniform_blocks(&c->vision, c->vision.width / c->vision.head_dim, ratio_ffn(r, v, "vision_cfg.", c->vision.width));
     uniform_blocks(&c->text, heads, ratio_ffn(r, t, "text_cfg.", c->text.width));
     c->vision.activation = c->text.activation = json_is_true(json_object_get(json, "quick_gelu")) ? TC_QUICK_GELU : TC_GELU;
     c->eos_id = -1;
@@ -184,7 +210,20 @@ static double ratio_of(int ffn, int width) {
     return trunc(width * ratio) == ffn ? ratio : nextafter(ratio, INFINITY);
 }
 
+static json_t *resnet_json(const tc_config *c) {
+    return json_pack("{s:i, s:b, s:{s:i, s:[i,i,i,i], s:i, s:i, s:n}, s:{s:i, s:i, s:i, s:i, s:i, s:f}}", "embed_dim", c->embed_dim, "quick_gelu",
+                     c->text.activation == TC_QUICK_GELU, "vision_cfg", "image_size", c->image_size, "layers", c->stages[0], c->stages[1],
+                     c->stages[2], c->stages[3], "width", c->vision.width, "head_width", c->vision.head_dim, "patch_size", "text_cfg",
+                     "context_length", c->context_length, "vocab_size", c->vocab_size, "width", c->text.width, "heads", c->text.block[0].heads,
+                     "layers", c->text.layers, "mlp_ratio", ratio_of(c->text.block[0].ffn, c->text.width));
+}
+
+json_t *tc_config_full_json(const tc_config *c) {
+    return c->image_tower == TC_IMAGE_RESNET ? tc_config_openclip_json(c) : tc_config_hf_json(c);
+}
+
 json_t *tc_config_openclip_json(const tc_config *c) {
+    if (c->image_tower == TC_IMAGE_RESNET) return resnet_json(c);
     return json_pack("{s:i, s:b, s:{s:i, s:i, s:i, s:i, s:f, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:f}}", "embed_dim", c->embed_dim, "quick_gelu",
                      c->vision.activation == TC_QUICK_GELU, "vision_cfg", "image_size", c->image_size, "layers", c->vision.layers, "width",
                      c->vision.width, "head_width", c->vision.head_dim, "mlp_ratio", ratio_of(c->vision.block[0].ffn, c->vision.width), "patch_size",
@@ -216,7 +255,12 @@ bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, 
     const struct {
         const char *what;
         int x, y;
-    } item[] = {{"embed_dim", a->embed_dim, b->embed_dim},
+    } item[] = {{"image tower (0 ViT, 1 ResNet)", (int)a->image_tower, (int)b->image_tower},
+                {"blocks of stage 1", a->stages[0], b->stages[0]},
+                {"blocks of stage 2", a->stages[1], b->stages[1]},
+                {"blocks of stage 3", a->stages[2], b->stages[2]},
+                {"blocks of stage 4", a->stages[3], b->stages[3]},
+                {"embed_dim", a->embed_dim, b->embed_dim},
                 {"image_size", a->image_size, b->image_size},
                 {"patch_size", a->patch_size, b->patch_size},
                 {"context_length", a->context_length, b->context_length},

@@ -23,9 +23,16 @@ static void take_leading(const tc_param *s, const tc_param *t, const tc_real *va
     }
 }
 
-/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th. */
+/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th, in each stage of a ResNet for itself. */
 static int teacher_param(const tc_model *teacher, const tc_config *student, const tc_param *p) {
     if (p->layer < 0) return tc_params_find(&teacher->params, p->name);
+    int stage, index;
+    const char *part;
+    if (tc_net_resnet_block(p->name, &stage, &index, &part)) {
+        char name[128];
+        snprintf(name, sizeof name, "visual.layer%d.%d.%s", stage, index * (teacher->config.stages[stage - 1] / student->stages[stage - 1]), part);
+        return tc_params_find(&teacher->params, name);
+    }
     bool vision = p->tower == TC_TOWER_VISION;
     int t = vision ? teacher->config.vision.layers : teacher->config.text.layers, s = vision ? student->vision.layers : student->text.layers;
     char name[96];
@@ -38,15 +45,25 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
     const struct {
         const char *what;
         int teacher, student;
-    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers}, {"text layers", t->text.layers, s->text.layers}},
-      equal[] = {{"vision head width", t->vision.head_dim, s->vision.head_dim},
-                 {"text head width", t->text.head_dim, s->text.head_dim},
-                 {"patch_size", t->patch_size, s->patch_size}};
-    for (size_t i = 0; i < 2; i++)
+    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers},
+                   {"text layers", t->text.layers, s->text.layers},
+                   {"blocks in stage 1", t->stages[0], s->stages[0]},
+                   {"blocks in stage 2", t->stages[1], s->stages[1]},
+                   {"blocks in stage 3", t->stages[2], s->stages[2]},
+                   {"blocks in stage 4", t->stages[3], s->stages[3]}},
+      equal[] = {{"text head width", t->text.head_dim, s->text.head_dim},
+                 {"patch_size", t->patch_size, s->patch_size},
+                 {"vision head width", t->vision.head_dim, s->vision.head_dim}};
+    /* The projections of attention pooling are not fused: their leading rows are taken whatever the heads are. */
+    size_t equals = t->image_tower == TC_IMAGE_VIT ? 3 : 2;
+    if (t->image_tower != s->image_tower)
+        return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s", s->image_tower ? "ResNet" : "ViT",
+                       t->image_tower ? "ResNet" : "ViT");
+    for (size_t i = 0; i < sizeof at_most / sizeof *at_most; i++)
         if (at_most[i].student > at_most[i].teacher)
             return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d", at_most[i].student, at_most[i].what,
                            at_most[i].teacher);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < equals; i++)
         if (equal[i].student != equal[i].teacher)
             return tc_fail(err, TC_EARG, "inherit: %s is %d in the student and %d in the teacher; they must be equal", equal[i].what,
                            equal[i].student, equal[i].teacher);

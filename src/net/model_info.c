@@ -34,7 +34,7 @@ tc_status tc_model_finish(tc_model *m, tc_error *err) {
     tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
-    *i = (tc_model_info){.architecture = "ViT",
+    *i = (tc_model_info){.architecture = c->image_tower == TC_IMAGE_RESNET ? "ModifiedResNet" : "ViT",
                          .source = m->source,
                          .embed_dim = c->embed_dim,
                          .image_size = c->image_size,
@@ -47,13 +47,15 @@ tc_status tc_model_finish(tc_model *m, tc_error *err) {
                          .text_layers = c->text.layers,
                          .text_width = c->text.width,
                          .text_heads = c->text.block[0].heads,
-                         .vision_activation = c->vision.activation,
+                         .vision_activation = c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
                          .text_activation = c->text.activation,
                          .logit_scale = m->logit_scale,
                          .card = m->card};
+    for (int k = 0; k < TC_STAGES; k++) i->vision_stages[k] = c->stages[k];
     for (size_t k = 0; k < m->params.count; k++) {
         const tc_param *p = &m->params.items[k];
         bool tokens = strcmp(p->name, "token_embedding.weight") == 0;
+        if (p->state) continue;
         i->params += p->numel;
         if (!tokens) i->params_without_tokens += p->numel;
         if (p->tower == TC_TOWER_VISION) i->params_vision += p->numel;
@@ -86,7 +88,7 @@ bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, 
     *name = p->name;
     *ndim = p->ndim;
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[k];
-    *dtype = m->flat ? "F32" : tc_dtype_name(m->origin[i].part[0]->dtype);
+    *dtype = m->flat ? (tc_param_is_counter(p) ? "I64" : "F32") : tc_dtype_name(m->origin[i].part[0]->dtype);
     return true;
 }
 

@@ -17,7 +17,16 @@ static bool ignored(const char *name) { return tc_ends_with(name, ".position_ids
 
 static bool numeric(tc_dtype d) { return d == TC_F32 || d == TC_F16 || d == TC_BF16 || d == TC_F64; }
 
-static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, const int64_t *shape, tc_error *err) {
+/* Counters are kept as numbers of the program, which are whole up to 2^24. */
+static tc_status check_counter(const tc_model *m, const tc_tensor *t, tc_error *err) {
+    int64_t value;
+    if (t->dtype != TC_I64) return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' has dtype %s, expected I64", m->path, t->name, tc_dtype_name(t->dtype));
+    if (!tc_tensor_read_i64(t, 0, 1, &value) || value < 0 || value > 1 << 24)
+        return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' must be a count from 0 to 16777216", m->path, t->name);
+    return TC_OK;
+}
+
+static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, const int64_t *shape, bool counter, tc_error *err) {
     char a[96], b[96];
     bool same = t->ndim == ndim;
     for (int i = 0; i < ndim && same; i++) same = t->shape[i] == shape[i];
@@ -25,6 +34,7 @@ static tc_status check_tensor(const tc_model *m, const tc_tensor *t, int ndim, c
     if (!same)
         return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is %s, expected %s", m->path, t->name, tc_shape_text(t->ndim, t->shape, a, sizeof a),
                        tc_shape_text(ndim, shape, b, sizeof b));
+    if (counter) return check_counter(m, t, err);
     if (!numeric(t->dtype))
         return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' has dtype %s, expected a floating-point one", m->path, t->name, tc_dtype_name(t->dtype));
     return TC_OK;
@@ -49,7 +59,7 @@ static tc_status bind_param(tc_model *m, size_t i, bool hf, size_t *used, tc_err
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[o->transposed ? 1 - k : k];
     if (o->parts == 3) shape[0] /= 3;
     for (int part = 0; part < o->parts; part++) {
-        tc_status status = check_tensor(m, o->part[part], p->ndim, shape, err);
+        tc_status status = check_tensor(m, o->part[part], p->ndim, shape, tc_param_is_counter(p), err);
         if (status != TC_OK) return status;
     }
     return TC_OK;

@@ -60,7 +60,8 @@ static tc_status fill(void *user, size_t item, void *out, tc_error *err) {
         if (turned) turn(values, p->shape[0], p->shape[1], turned);
         else status = tc_fail_memory(err, (size_t)p->numel * sizeof *turned);
     }
-    if (status == TC_OK) status = tc_saving_narrow(all->saving, e->param, (turned ? turned : values) + e->part * n, n, out, err);
+    if (status == TC_OK && tc_param_is_counter(p)) *(int64_t *)out = (int64_t)*values;
+    else if (status == TC_OK) status = tc_saving_narrow(all->saving, e->param, (turned ? turned : values) + e->part * n, n, out, err);
     free(turned);
     free(values);
     return status;
@@ -73,7 +74,8 @@ static tc_status add_piece(tc_st_writer *w, pieces *all, piece e, const char *na
     if (e.parts > 1) shape[0] /= e.parts;
     if (!tc_grow(&all->items, &all->capacity, all->count + 1, sizeof e)) return tc_fail_memory(err, sizeof e);
     all->items[all->count] = e;
-    return tc_st_writer_add_later(w, name, all->saving->dtype, p->ndim, shape, fill, all, all->count++, err);
+    tc_dtype dtype = tc_param_is_counter(p) ? TC_I64 : all->saving->dtype;
+    return tc_st_writer_add_later(w, name, dtype, p->ndim, shape, fill, all, all->count++, err);
 }
 
 static tc_status add_tensors(tc_st_writer *w, pieces *all, bool hf, tc_error *err) {
@@ -190,6 +192,11 @@ static json_t *hf_config(const tc_saving *s) {
 
 /* The configuration comes last: a folder without one is not taken for a model. */
 static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
+    if (s->model->config.image_tower == TC_IMAGE_RESNET)
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, a single "
+                       ".safetensors file or ONNX",
+                       dir);
     tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
     if (status == TC_OK) status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");

@@ -5,7 +5,9 @@
 #include "graph/graph.h"
 #include "store/store.h"
 
-enum { TC_MAX_LAYERS = 128 };
+enum { TC_MAX_LAYERS = 128, TC_STAGES = 4 };
+
+typedef enum tc_image_tower { TC_IMAGE_VIT, TC_IMAGE_RESNET } tc_image_tower;
 
 /* One transformer tower. Each block has its own number of heads and FFN channels, so that a pruned model is an ordinary one. */
 typedef struct tc_tower_config {
@@ -16,7 +18,11 @@ typedef struct tc_tower_config {
     tc_activation activation;
 } tc_tower_config;
 
+/* With a ModifiedResNet: patch_size is 0; vision.width is the stem's, vision.layers the blocks of all stages, vision.head_dim and block[0].heads those
+ * of the attention pooling; its activation is ReLU, and vision.activation the text tower's. */
 typedef struct tc_config {
+    tc_image_tower image_tower;
+    int stages[TC_STAGES]; /* ResNet: blocks of each */
     int embed_dim;
     int image_size, patch_size;
     int context_length, vocab_size;
@@ -35,12 +41,14 @@ json_t *tc_config_hf_json(const tc_config *c);
 /* The first setting in which they differ as "what: a, b" in buffer; false if there is none. */
 bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size);
 
+/* The form that can say everything of this model: Hugging Face's for a ViT, OpenCLIP's for a ResNet. */
+json_t *tc_config_full_json(const tc_config *c);
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
 
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
-    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled */
+    TC_NET_NAMED = 2  /* values are named vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem, .layer1.., .attnpool */
 };
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
@@ -48,6 +56,14 @@ tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params 
 int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, const char *label, int x, bool causal, tc_pick pick, unsigned flags);
 /* Adds a node `op` with the named parameters (NULL: none). */
 int tc_net_layer(tc_graph *g, tc_node node, const char *prefix, const char *weight, const char *bias);
+
+/* The parts of a ModifiedResNet: called by the functions for all towers above. */
+bool tc_net_resnet_params(tc_params *p, const tc_config *c); /* false: memory ran out */
+tc_status tc_net_resnet_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
+/* Channels of a stage's result, 1 to TC_STAGES; 0: of the stem's. */
+int tc_net_resnet_width(const tc_config *c, int stage);
+/* Takes "visual.layerS.I.REST" apart; false if the name is none. */
+bool tc_net_resnet_block(const char *name, int *stage, int *index, const char **rest);
 
 /* Number of ids up to and with the one that the text feature is taken at; at least 1. */
 int tc_net_text_length(const tc_config *c, const int32_t *ids, int context);

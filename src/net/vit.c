@@ -3,6 +3,7 @@
 #include "net/net.h"
 
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err) {
+    if (c->image_tower == TC_IMAGE_RESNET) return tc_net_resnet_graph(out, c, p, flags, err);
     tc_graph *g = tc_graph_create(p);
     *out = NULL;
     if (!g) return tc_fail_memory(err, sizeof *g);

@@ -102,7 +102,7 @@ static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *er
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:I, s:i, s:i, s:b, s:o, s:i, s:b}",
-                             "model", tc_config_hf_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
+                             "model", tc_config_full_json(&o->init->config), "steps", (json_int_t)t->steps, "batch", o->batch, "lr", o->lr, "warmup",
                              t->trainer->hyper.schedule.warmup, "weight_decay", o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps", o->eps,
                              "clip", o->clip, "alpha", o->distill_weight, "logit_scale", o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip",
                              o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
@@ -432,14 +432,14 @@ static tc_status start(training *t, tc_error *err) {
 
 static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc_error *err) {
     tc_model *m = t->trainer->student;
-    char reason[256] = "", *path = tc_path_join(t->o->out, "model");
+    char reason[256] = "", *path = tc_path_join(t->o->out, m->config.image_tower == TC_IMAGE_RESNET ? "model.safetensors" : "model");
     double spent = tc_now() - t->started;
     int64_t bad = t->loader ? tc_loader_skipped(t->loader, reason, sizeof reason) : 0;
     if (bad) tc_log_line(&t->log, 2, "%lld samples were left out: %s", (long long)bad, reason);
     tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK && t->trainer->step == t->steps) {
         status = write_card(t, m, err);
-        if (status == TC_OK) status = tc_model_save(m, path, TC_FORMAT_HF, err);
+        if (status == TC_OK) status = tc_model_save(m, path, TC_FORMAT_AUTO, err);
         if (status == TC_OK) tc_log_line(&t->log, 1, "saved %s", path);
     } else if (status == TC_OK) {
         tc_log_line(&t->log, 1, "stopped after step %lld of %lld; go on with resume", (long long)t->trainer->step, (long long)t->steps);

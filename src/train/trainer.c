@@ -11,7 +11,7 @@ enum { IMAGE, TEXT };
 /* Loshchilov & Hutter's decay goes to matrices only. */
 static bool decays(const tc_param *p) {
     static const char *const without[] = {"bn", "ln", "bias", "logit_scale"};
-    if (p->ndim < 2) return false;
+    if (p->ndim < 2 || p->state) return false;
     for (size_t i = 0; i < sizeof without / sizeof *without; i++)
         if (strstr(p->name, without[i])) return false;
     return true;
@@ -218,8 +218,10 @@ static void update(tc_trainer *t, const tc_step_log *log) {
     double scale = fmin(1, h->clip / (log->grad_norm + 1e-6)), count = (double)(t->step - t->skipped + 1);
     double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
     if (h->clip <= 0) scale = 1;
+    tc_runner_update_state(t->runner[IMAGE], t->student->flat);
     for (size_t i = 0; i < p->count; i++) {
         int64_t at = p->items[i].offset;
+        if (p->items[i].state) continue;
         t->kern->adamw(p->items[i].numel, t->student->flat + at, t->grad + at, t->m + at, t->v + at, scale, log->lr,
                        t->decay[i] ? h->weight_decay : 0, h->beta1, h->beta2, h->eps, c1, c2);
     }

@@ -1,7 +1,8 @@
 /* op_attention.c - softmax(q k^T / sqrt(d)) v for each head and sequence (Vaswani et al. 2017).
  *
  * With one input it is [rows, 3*heads*d]: q, k, v side by side. With two, in[0] holds the queries of the picked rows alone, [batch, heads*d], and
- * in[1] k and v side by side: the last block, of whose result only the class or end-of-text row is read. */
+ * in[1] k and v side by side: the last block, of whose result only the class or end-of-text row is read. With three, k and v are values of their own
+ * (attention pooling, whose projections are separate matrices), and in[0] holds the queries of the picked rows or, without a pick, of all. */
 #include "graph/graph.h"
 
 #include <math.h>
@@ -9,8 +10,10 @@
 static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *q = &g->values[n->in[0]];
     int width = n->heads * n->dim;
-    bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == 2 * width;
-    if (!fits || (n->nin == 2) != (n->pick != TC_PICK_ALL)) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
+    bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == (n->nin == 2 ? 2 : 1) * width;
+    if (n->nin == 3) fits = fits && g->values[n->in[2]].width == width && g->values[n->in[2]].space == g->values[n->in[1]].space;
+    else fits = fits && (n->nin == 2) == (n->pick != TC_PICK_ALL);
+    if (!fits) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
     if (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[n->nin - 1]].space].per_seq)
         tc_graph_fail(g, "attention: only captions have a last row");
     out->space = q->space;
@@ -19,7 +22,7 @@ static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
 
 static tc_attention describe(const tc_runner *r, const tc_node *n) {
     int64_t width = n->heads * n->dim;
-    int kv = n->in[n->nin - 1];
+    int kv = n->in[n->nin > 1];
     const tc_real *k = r->value[kv] + (n->nin == 1 ? width : 0);
     return (tc_attention){.heads = n->heads,
                           .dim = n->dim,
@@ -30,7 +33,7 @@ static tc_attention describe(const tc_runner *r, const tc_node *n) {
                           .scale = (tc_real)(1 / sqrt((double)n->dim)),
                           .q = r->value[n->in[0]],
                           .k = k,
-                          .v = k + width,
+                          .v = n->nin == 3 ? r->value[n->in[2]] : k + width,
                           .ldq = tc_width_of(r, n->in[0]),
                           .ldk = tc_width_of(r, kv),
                           .ldv = tc_width_of(r, kv)};
@@ -49,8 +52,8 @@ static void attention_forward(const tc_runner *r, const tc_node *n) {
 static void attention_backward(const tc_runner *r, const tc_node *n) {
     tc_attention a = describe(r, n);
     int64_t width = n->heads * n->dim;
-    tc_real *dk = r->grad[n->in[n->nin - 1]] + (n->nin == 1 ? width : 0);
-    r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out], width, r->grad[n->in[0]], dk, dk + width);
+    tc_real *dk = r->grad[n->in[n->nin > 1]] + (n->nin == 1 ? width : 0), *dv = n->nin == 3 ? r->grad[n->in[2]] : dk + width;
+    r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out], width, r->grad[n->in[0]], dk, dv);
 }
 
 static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
@@ -58,13 +61,4 @@ static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_i
     return 2 * pairs * n->heads * n->dim;
 }
 
-const tc_op tc_op_attention = {"attention",
-                               attention_shape,
-                               attention_forward,
-                               attention_backward,
-                               attention_macs,
-                               attention_aux,
-                               TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_OUT,
-                               false,
-                               false,
-                               false};
+const tc_op tc_op_attention = {.name = "attention", .shape = attention_shape, .forward = attention_forward, .backward = attention_backward, .macs = attention_macs, .aux_width = attention_aux, .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT};

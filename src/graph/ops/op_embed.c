@@ -1,6 +1,6 @@
 /* op_embed.c - where tokens come from.
  *   patchify: pixels [3,S,S] -> one row a patch, [3*P*P]; the convolution of stride P is then a linear node.
- *   tokens:   patch rows -> [class token; patches] + positions.
+ *   tokens:   patch rows -> [class token; patches] + positions; without a class token their mean stands in its place (attention pooling).
  *   embed:    token ids -> rows of the token table + positions. */
 #include "graph/graph.h"
 
@@ -31,9 +31,9 @@ static void patchify_forward(const tc_runner *r, const tc_node *n) {
     }
 }
 
-const tc_op tc_op_patchify = {"patchify", patchify_shape, patchify_forward, NULL, NULL, NULL, 0, false, false, false};
+const tc_op tc_op_patchify = {.name = "patchify", .shape = patchify_shape, .forward = patchify_forward};
 
-/* ---- tokens; parameters: class_embedding [W], positional_embedding [1+patches, W] */
+/* ---- tokens; parameters: class_embedding [W] or -1, positional_embedding [1+patches, W] */
 
 static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *in = &g->values[n->in[0]];
@@ -44,34 +44,46 @@ static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
         tc_graph_fail(g, "%s does not fit the patches", positions->name);
 }
 
+/* y = mean of the patches + the first position */
+static void mean_token(int64_t patches, int64_t width, const tc_real *x, const tc_real *position, tc_real *y) {
+    for (int64_t i = 0; i < width; i++) y[i] = 0;
+    for (int64_t p = 0; p < patches; p++)
+        for (int64_t i = 0; i < width; i++) y[i] += x[p * width + i];
+    for (int64_t i = 0; i < width; i++) y[i] = y[i] / (tc_real)patches + position[i];
+}
+
 static void tokens_forward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
-    const tc_real *x = r->value[n->in[0]], *first = r->param[n->param[0]], *positions = r->param[n->param[1]];
+    const tc_real *x = r->value[n->in[0]], *first = n->param[0] >= 0 ? r->param[n->param[0]] : NULL, *positions = r->param[n->param[1]];
     tc_real *y = r->value[n->out];
 #pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
     for (int64_t row = 0; row < r->batch * per_seq; row++) {
         int64_t s = row / per_seq, t = row % per_seq;
         const tc_real *from = t ? x + (s * (per_seq - 1) + t - 1) * width : first;
-        for (int64_t i = 0; i < width; i++) y[row * width + i] = from[i] + positions[t * width + i];
+        if (from)
+            for (int64_t i = 0; i < width; i++) y[row * width + i] = from[i] + positions[t * width + i];
+        else mean_token(per_seq - 1, width, x + s * (per_seq - 1) * width, positions, y + row * width);
     }
 }
 
 static void tokens_backward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
     const tc_real *dy = r->grad[n->out];
-    tc_real *dx = r->grad[n->in[0]], *dfirst = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
+    tc_real *dx = r->grad[n->in[0]], *dfirst = n->param[0] >= 0 ? r->param_grad[n->param[0]] : NULL, *dpositions = r->param_grad[n->param[1]];
+    tc_real share = dfirst ? 0 : 1 / (tc_real)(per_seq - 1); /* of each patch in the mean */
     memset(dpositions, 0, (size_t)(per_seq * width) * sizeof *dpositions);
 #pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
     for (int64_t t = 0; t < per_seq; t++)
         for (int64_t s = 0; s < r->batch; s++) {
             const tc_real *from = dy + (s * per_seq + t) * width;
             for (int64_t i = 0; i < width; i++) dpositions[t * width + i] += from[i];
-            if (t) memcpy(dx + (s * (per_seq - 1) + t - 1) * width, from, (size_t)width * sizeof *dx);
+            const tc_real *mean = dy + s * per_seq * width;
+            for (int64_t i = 0; t && i < width; i++) dx[(s * (per_seq - 1) + t - 1) * width + i] = from[i] + share * mean[i];
         }
-    memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
+    if (dfirst) memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
 }
 
-const tc_op tc_op_tokens = {"tokens", tokens_shape, tokens_forward, tokens_backward, NULL, NULL, 0, false, false, false};
+const tc_op tc_op_tokens = {.name = "tokens", .shape = tokens_shape, .forward = tokens_forward, .backward = tokens_backward};
 
 /* ---- embed; parameters: token_embedding [V, W], positional_embedding [context, W]. The space of ids is ragged. */
 
@@ -113,4 +125,4 @@ static void embed_backward(const tc_runner *r, const tc_node *n) {
         }
 }
 
-const tc_op tc_op_embed = {"embed", embed_shape, embed_forward, embed_backward, NULL, NULL, 0, false, false, false};
+const tc_op tc_op_embed = {.name = "embed", .shape = embed_shape, .forward = embed_forward, .backward = embed_backward};

@@ -27,5 +27,4 @@ static void layernorm_backward(const tc_runner *r, const tc_node *n) {
                                 r->grad[n->out], r->grad[n->in[0]], tc_accumulates(r, n, 0), r->param_grad[n->param[0]], r->param_grad[n->param[1]]);
 }
 
-const tc_op tc_op_layernorm = {"layernorm", layernorm_shape, layernorm_forward, layernorm_backward, NULL, layernorm_aux, TC_KEEP_IN0, false, true,
-                               false};
+const tc_op tc_op_layernorm = {.name = "layernorm", .shape = layernorm_shape, .forward = layernorm_forward, .backward = layernorm_backward, .aux_width = layernorm_aux, .keep = TC_KEEP_IN0, .grad_adds = true};

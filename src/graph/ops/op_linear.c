@@ -67,4 +67,4 @@ static double linear_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, 
     return (double)rows_out * n->rows * g->values[n->in[0]].width;
 }
 
-const tc_op tc_op_linear = {"linear", linear_shape, linear_forward, linear_backward, linear_macs, linear_aux, TC_KEEP_IN0, false, true, false};
+const tc_op tc_op_linear = {.name = "linear", .shape = linear_shape, .forward = linear_forward, .backward = linear_backward, .macs = linear_macs, .aux_width = linear_aux, .keep = TC_KEEP_IN0, .grad_adds = true};

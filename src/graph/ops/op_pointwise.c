@@ -20,7 +20,7 @@ static void act_backward(const tc_runner *r, const tc_node *n) {
     r->kern->act_backward(n->act, numel(r, n), r->value[n->in[0]], r->grad[n->out], r->grad[n->in[0]]);
 }
 
-const tc_op tc_op_act = {"act", same_shape, act_forward, act_backward, NULL, NULL, TC_KEEP_IN0, true, false, false};
+const tc_op tc_op_act = {.name = "act", .shape = same_shape, .forward = act_forward, .backward = act_backward, .keep = TC_KEEP_IN0, .grad_in_place = true};
 
 static void add_forward(const tc_runner *r, const tc_node *n) { r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]); }
 
@@ -35,4 +35,4 @@ static void add_backward(const tc_runner *r, const tc_node *n) {
     }
 }
 
-const tc_op tc_op_add = {"add", same_shape, add_forward, add_backward, NULL, NULL, 0, false, true, true};
+const tc_op tc_op_add = {.name = "add", .shape = same_shape, .forward = add_forward, .backward = add_backward, .grad_adds = true, .grad_is_shared = true};

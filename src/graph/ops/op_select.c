@@ -35,4 +35,4 @@ static void select_backward(const tc_runner *r, const tc_node *n) {
     }
 }
 
-const tc_op tc_op_select = {"select", select_shape, select_forward, select_backward, NULL, NULL, 0, false, true, false};
+const tc_op tc_op_select = {.name = "select", .shape = select_shape, .forward = select_forward, .backward = select_backward, .grad_adds = true};

@@ -10,6 +10,7 @@
 #include "kern/x86/simd_tile.h"
 #include "kern/x86/simd_linear.h"
 #include "kern/x86/simd_rows.h"
+#include "kern/x86/simd_norm.h"
 
 #include "kern/x86/simd_attention.h"
 #include "kern/x86/simd_attention_backward.h"
@@ -21,6 +22,15 @@ const tc_kern tc_kern_avx512 = {
     .linear_prepare = linear_prepare,
     .linear_run = linear_run,
     .linear_free = tc_x86_linear_free,
+    .conv_create = tc_dnnl_conv_create,
+    .conv_run = tc_dnnl_conv_run,
+    .conv_backward = tc_dnnl_conv_backward,
+    .conv_free = tc_dnnl_conv_free,
+    .avgpool = avgpool,
+    .avgpool_backward = avgpool_backward,
+    .batch_stats = batch_stats,
+    .batchnorm = batchnorm,
+    .batchnorm_backward = batchnorm_backward,
     .layernorm = layernorm,
     .layernorm_backward = layernorm_backward,
     .act = act,

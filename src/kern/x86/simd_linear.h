@@ -1,4 +1,4 @@
-/* simd_linear.h - y = act(x W^T + b) + y for a weight packed once.
+/* simd_linear.h - y = act(x W^T + b + y) for a weight packed once.
  *
  * W is kept in panels of COLS outputs, [panel][k][COLS]: one panel at a time passes through the caches, read in order, against a block of rows of
  * x that stays there. A tile's sums are finished (bias, activation, old y) while they are in the first cache. Any number of rows runs at the same
@@ -35,9 +35,10 @@ INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, 
         for (int j = 0; j < COLS; j += VL) {
             float *to = y + i * ldy + j;
             vf x = v_load(sum + i * COLS + j) + v_load(bias + j);
+            if (add) x = x + v_load_part(to, columns - j);
             if (act == TC_ACT_GELU) x = gelu(x);
             if (act == TC_ACT_QUICK_GELU) x = quick_gelu(x);
-            if (add) x = x + v_load_part(to, columns - j);
+            if (act == TC_ACT_RELU) x = v_max(v_zero(), x);
             v_store_part(to, x, columns - j);
         }
 }
@@ -47,6 +48,7 @@ static void linear_finish(const tc_linear *l, const float *sum, int64_t column, 
     y += column;
     if (l->act == TC_ACT_GELU) finish_rows(TC_ACT_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
     else if (l->act == TC_ACT_QUICK_GELU) finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
+    else if (l->act == TC_ACT_RELU) finish_rows(TC_ACT_RELU, l->add, sum, bias, rows, l->n - column, y, ldy);
     else finish_rows(TC_ACT_NONE, l->add, sum, bias, rows, l->n - column, y, ldy);
 }
 

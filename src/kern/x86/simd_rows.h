@@ -129,9 +129,21 @@ static void layernorm_backward(int64_t rows, int64_t n, const float *x, const fl
 
 /* ---- activations and biases */
 
-INLINE vf act_value(int kind, vf x) { return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : x; }
+/* v_max gives its second operand if either is not a number: one that is none stays so. */
+INLINE vf relu(vf x) { return v_max(v_zero(), x); }
 
-INLINE vf act_slope(int kind, vf x) { return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : v_set1(1); }
+INLINE vf relu_slope(vf x) { return v_if_negative(v_zero() - x, v_set1(1), v_zero()); }
+
+INLINE vf act_value(int kind, vf x) {
+    return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : kind == TC_ACT_RELU ? relu(x) : x;
+}
+
+INLINE vf act_slope(int kind, vf x) {
+    return kind == TC_ACT_GELU         ? gelu_slope(x)
+           : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x)
+           : kind == TC_ACT_RELU       ? relu_slope(x)
+                                       : v_set1(1);
+}
 
 static void act(int kind, int64_t n, const float *x, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)

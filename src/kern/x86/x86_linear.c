@@ -20,7 +20,7 @@ void tc_x86_linear_slow(const tc_linear *l, int64_t panel, int64_t first, int64_
             float sum = 0, *to = &y[i * ldy + j];
             for (int64_t p = 0; p < l->k; p++) sum += x[i * ldx + p] * packed[j / panel * panel * l->k + p * panel + j % panel];
             sum += l->bias[j];
-            ref_act(l->act, 1, &sum, &sum);
-            *to = l->add ? *to + sum : sum;
+            if (l->add) sum += *to;
+            ref_act(l->act, 1, &sum, to);
         }
 }

@@ -1,0 +1,69 @@
+/* op_batchnorm.c - y = act((x - mean) / sqrt(var + 1e-5) * w + b) with statistics of each column (Ioffe & Szegedy 2015).
+ *
+ * In training mean and biased variance are those of the batch, and gradients pass through them; they are kept aside, also for the running statistics:
+ * r = 0.9 r + 0.1 of the batch's, the variance unbiased. These change only when a step counts (update), so a step that is left out leaves nothing
+ * behind. Otherwise the running statistics are used; where weights are prepared they are folded into the layer before.
+ * Parameters: weight, bias, running mean, running variance, counter. */
+#include "graph/graph.h"
+
+#include <math.h>
+
+static const double MOMENTUM = 0.1;
+
+enum { WEIGHT, BIAS, MEAN, VAR, COUNTER };
+enum { BATCH_MEAN, BATCH_RSTD, BATCH_VAR, KEPT };
+
+static void batchnorm_shape(tc_graph *g, tc_node *n, tc_value *out) {
+    const tc_value *x = &g->values[n->in[0]];
+    for (int i = WEIGHT; i <= VAR; i++)
+        if (g->params->items[n->param[i]].numel != x->width)
+            tc_graph_fail(g, "%s does not fit an input of width %d", g->params->items[n->param[i]].name, x->width);
+    out->space = x->space;
+    out->width = x->width;
+}
+
+static int64_t batchnorm_aux(const tc_graph *g, const tc_node *n) { return (int64_t)KEPT * g->values[n->in[0]].width; }
+
+static void batchnorm_forward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
+    const tc_real *x = r->value[n->in[0]], *mean = r->param[n->param[MEAN]], *var = r->param[n->param[VAR]];
+    tc_real *y = r->value[n->out], *kept = r->aux[tc_node_index(r, n)];
+    if (r->train) {
+        r->kern->batch_stats(rows, width, x, kept + BATCH_MEAN * width, kept + BATCH_VAR * width);
+        mean = kept + BATCH_MEAN * width;
+        var = kept + BATCH_VAR * width;
+    }
+    for (int64_t i = 0; i < width; i++) kept[BATCH_RSTD * width + i] = (tc_real)(1 / sqrt((double)var[i] + TC_BATCHNORM_EPS));
+    r->kern->batchnorm(rows, width, x, mean, kept + BATCH_RSTD * width, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, y);
+}
+
+static void batchnorm_backward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out);
+    const tc_real *kept = r->aux[tc_node_index(r, n)];
+    r->kern->batchnorm_backward(tc_rows_of(r, n->out), width, r->value[n->in[0]], kept + BATCH_MEAN * width, kept + BATCH_RSTD * width,
+                                r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, r->grad[n->out], r->grad[n->in[0]],
+                                r->param_grad[n->param[WEIGHT]], r->param_grad[n->param[BIAS]]);
+}
+
+static void batchnorm_update(const tc_runner *r, const tc_node *n, tc_real *flat) {
+    const tc_param *p = r->graph->params->items;
+    int64_t width = tc_width_of(r, n->out);
+    double rows = (double)tc_rows_of(r, n->out), unbiased = rows > 1 ? rows / (rows - 1) : 1;
+    const tc_real *kept = r->aux[tc_node_index(r, n)];
+    tc_real *mean = flat + p[n->param[MEAN]].offset, *var = flat + p[n->param[VAR]].offset, *counter = flat + p[n->param[COUNTER]].offset;
+    for (int64_t i = 0; i < width; i++) {
+        mean[i] = (tc_real)((1 - MOMENTUM) * (double)mean[i] + MOMENTUM * (double)kept[BATCH_MEAN * width + i]);
+        var[i] = (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * (double)kept[BATCH_VAR * width + i]);
+    }
+    *counter += 1;
+}
+
+const tc_op tc_op_batchnorm = {.name = "batchnorm",
+                               .shape = batchnorm_shape,
+                               .forward = batchnorm_forward,
+                               .backward = batchnorm_backward,
+                               .aux_fixed = batchnorm_aux,
+                               .update = batchnorm_update,
+                               .state_params = 3,
+                               .keep = TC_KEEP_IN0,
+                               .grad_in_place = true};

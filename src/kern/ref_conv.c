@@ -1,0 +1,145 @@
+/* ref_conv.c - convolutions and average pooling of square maps in plain C; see kern.h for their contracts.
+ *
+ * y(v,u) = sum over the taps (a,b) of W(a,b) x(v s - p + a, u s - p + b): a small product of a matrix and a pixel for each tap that lies within the
+ * map. The gradients walk over the same pairs of pixels. */
+#include "kern/ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tc_conv {
+    tc_conv_shape shape;
+    int act;
+    bool add;
+    tc_real *w, *bias; /* or NULL */
+};
+
+tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add) {
+    size_t count = (size_t)s->out * (size_t)s->in * (size_t)s->kernel * (size_t)s->kernel;
+    tc_conv *c = tc_new(1, sizeof *c);
+    if (!c) return NULL;
+    c->shape = *s, c->act = act, c->add = add;
+    if ((w && !(c->w = tc_new(count, sizeof *w))) || (bias && !(c->bias = tc_new((size_t)s->out, sizeof *bias)))) {
+        ref_conv_free(c);
+        return NULL;
+    }
+    if (w) memcpy(c->w, w, count * sizeof *w);
+    if (bias) memcpy(c->bias, bias, (size_t)s->out * sizeof *bias);
+    return c;
+}
+
+void ref_conv_free(tc_conv *c) {
+    if (!c) return;
+    free(c->w);
+    free(c->bias);
+    free(c);
+}
+
+/* Pixel of x that tap (a,b) of output pixel (v,u) reads, or -1 outside of the map. */
+static int64_t pixel(const tc_conv_shape *s, int v, int u, int a, int b) {
+    int row = v * s->stride - s->pad + a, column = u * s->stride - s->pad + b;
+    return row >= 0 && row < s->side && column >= 0 && column < s->side ? (int64_t)row * s->side + column : -1;
+}
+
+static tc_real output(const tc_conv_shape *s, const tc_real *x, const tc_real *w, int v, int u) {
+    int taps = s->kernel * s->kernel;
+    tc_real sum = 0;
+    for (int tap = 0; tap < taps; tap++) {
+        int64_t at = pixel(s, v, u, tap / s->kernel, tap % s->kernel);
+        for (int i = 0; at >= 0 && i < s->in; i++) sum += w[i * taps + tap] * x[at * s->in + i];
+    }
+    return sum;
+}
+
+void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
+    int side = tc_conv_out_side(s);
+    int64_t pixels = (int64_t)side * side, per_out = (int64_t)s->in * s->kernel * s->kernel;
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (batch * pixels * s->out * per_out > TC_PARALLEL_WORK)
+    for (int64_t p = 0; p < batch * pixels; p++) {
+        const tc_real *image = x + p / pixels * s->side * s->side * s->in;
+        int v = (int)(p % pixels / side), u = (int)(p % side);
+        for (int o = 0; o < s->out; o++) y[p * s->out + o] = output(s, image, w + o * per_out, v, u);
+    }
+}
+
+void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
+    const tc_conv_shape *s = &c->shape;
+    int side = tc_conv_out_side(s);
+    int64_t n = batch * side * side;
+    tc_real *old = c->add ? tc_scratch((size_t)(n * s->out) * sizeof *old) : NULL;
+    if (old) memcpy(old, y, (size_t)(n * s->out) * sizeof *old);
+    ref_conv_forward(s, batch, x, w ? w : c->w, y);
+    for (int64_t p = 0; p < n && c->bias; p++)
+        for (int o = 0; o < s->out; o++) y[p * s->out + o] += c->bias[o];
+    if (old) ref_add(n * s->out, y, old, y);
+    if (c->act) ref_act(c->act, n * s->out, y, y);
+}
+
+/* One input channel of dx, all images: each output pixel gives to the pixels that it read. */
+static void data_channel(const tc_conv_shape *s, int64_t batch, int i, const tc_real *w, const tc_real *dy, tc_real *dx) {
+    int side = tc_conv_out_side(s), taps = s->kernel * s->kernel;
+    for (int64_t p = 0; p < batch * s->side * s->side; p++) dx[p * s->in + i] = 0;
+    for (int64_t p = 0; p < batch * side * side; p++)
+        for (int tap = 0; tap < taps; tap++) {
+            int64_t q = p % ((int64_t)side * side), at = pixel(s, (int)(q / side), (int)(q % side), tap / s->kernel, tap % s->kernel);
+            tc_real sum = 0;
+            if (at < 0) continue;
+            for (int o = 0; o < s->out; o++) sum += dy[p * s->out + o] * w[((int64_t)o * s->in + i) * taps + tap];
+            dx[(p / ((int64_t)side * side) * s->side * s->side + at) * s->in + i] += sum;
+        }
+}
+
+/* One weight: the product of the two pixels at its ends, summed over all pairs. */
+static tc_real weight_gradient(const tc_conv_shape *s, int64_t batch, int o, int i, int tap, const tc_real *x, const tc_real *dy) {
+    int side = tc_conv_out_side(s);
+    double sum = 0;
+    for (int64_t n = 0; n < batch; n++)
+        for (int v = 0; v < side; v++)
+            for (int u = 0; u < side; u++) {
+                int64_t at = pixel(s, v, u, tap / s->kernel, tap % s->kernel);
+                if (at < 0) continue;
+                sum += (double)dy[((n * side + v) * side + u) * s->out + o] * (double)x[(n * s->side * s->side + at) * s->in + i];
+            }
+    return (tc_real)sum;
+}
+
+void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw) {
+    int taps = s->kernel * s->kernel, side = tc_conv_out_side(s);
+    int64_t work = batch * side * side * s->out * s->in * taps;
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
+    for (int i = 0; i < s->in; i++)
+        if (dx) data_channel(s, batch, i, w, dy, dx);
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
+    for (int64_t k = 0; k < (int64_t)s->out * s->in * taps; k++)
+        dw[k] = weight_gradient(s, batch, (int)(k / taps / s->in), (int)(k / taps % s->in), (int)(k % taps), x, dy);
+}
+
+void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw) {
+    ref_conv_gradients(&c->shape, batch, x, w, dy, dx, dw);
+}
+
+/* ---- average pooling */
+
+void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y) {
+    int to = side / s;
+    for (int64_t p = 0; p < batch * to * to; p++) {
+        const tc_real *from = x + (p / (to * to) * side * side + p / to % to * s * side + p % to * s) * n;
+        for (int64_t i = 0; i < n; i++) {
+            tc_real sum = 0;
+            for (int k = 0; k < s * s; k++) sum += from[(k / s * side + k % s) * n + i];
+            y[p * n + i] = sum / (tc_real)(s * s);
+        }
+    }
+}
+
+void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add) {
+    int to = side / s;
+    for (int64_t p = 0; p < batch * side * side; p++) {
+        int v = (int)(p / side % side) / s, u = (int)(p % side) / s;
+        const tc_real *from = v < to && u < to ? dy + ((p / (side * side) * to + v) * to + u) * n : NULL;
+        for (int64_t i = 0; i < n; i++) {
+            tc_real g = from ? from[i] / (tc_real)(s * s) : 0;
+            dx[p * n + i] = add ? dx[p * n + i] + g : g;
+        }
+    }
+}
