@@ -50,7 +50,7 @@ tc_status tc_preprocess_openclip_parse(tc_preprocess *p, const json_t *config, c
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         const char *s = json_string_value(json_object_get(cfg, fixed[i][0]));
         if (s && strcmp(s, fixed[i][1]) != 0)
-            return tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.%s \"%.40s\" is not supported, only \"%s\"", name, fixed[i][0], s, fixed[i][1]);
+            return tc_fail(err, TC_EUNSUPPORTED, "%s: preprocess_cfg.%s \"%.40s\" is not supported, only %s", name, fixed[i][0], s, fixed[i][1]);
     }
     tc_status status = read_triple(p->mean, cfg, "mean", name, err);
     if (status == TC_OK) status = read_triple(p->std, cfg, "std", name, err);

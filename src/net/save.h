@@ -26,7 +26,7 @@ tc_status tc_save_onnx(tc_saving *s, const char *dir, tc_error *err);
 
 /* Why the configuration's blocks cannot be described by one number of heads and of channels a tower, or NULL if they can. */
 const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size);
-/* The shortest decimal number that is x in float, as other programs' files have it (0.48145466, not 0.48145467042922974); 1/255 exactly. */
+/* The shortest decimal number that is x in float, as people write it (0.1, not 0.10000000149011612); 1/255 exactly. */
 double tc_decimal(float x);
 /* preprocess_cfg of an open_clip_config.json; an error if OpenCLIP cannot do that. */
 tc_status tc_preprocess_openclip_json(json_t **out, const tc_preprocess *p, const char *path, tc_error *err);

@@ -189,6 +189,36 @@ static void round_trips(void **state) {
             }
 }
 
+/* What an open_clip_config.json says of images, well and badly. */
+static void openclip_preprocessing(void **state) {
+    (void)state;
+    static const struct {
+        const char *cfg, *message;
+    } cases[] = {{"{\"mean\": [0.5, 0.25, 0], \"std\": null, \"interpolation\": \"bicubic\", \"resize_mode\": \"shortest\"}", NULL},
+                 {"{\"mean\": [0.5, 0.25]}", "c.json: preprocess_cfg.mean must be three numbers"},
+                 {"{\"mean\": 0.5}", "c.json: preprocess_cfg.mean must be three numbers"},
+                 {"{\"mean\": [1, 2, 1e300]}", "c.json: preprocess_cfg.mean must be three numbers"},
+                 {"{\"std\": [1, \"1\", 1]}", "c.json: preprocess_cfg.std must be three numbers"},
+                 {"{\"std\": [1, 0, 1]}", "c.json: preprocess_cfg.std must be above 0"},
+                 {"{\"interpolation\": \"nearest\"}", "c.json: preprocess_cfg.interpolation \"nearest\" is not supported, only bicubic"},
+                 {"{\"resize_mode\": \"squash\"}", "c.json: preprocess_cfg.resize_mode \"squash\" is not supported, only shortest"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tc_preprocess p = tc_preprocess_default(32), before = p;
+        tc_error err = {0};
+        json_t *config = json_object(), *cfg = NULL;
+        assert_int_equal(tc_json_parse(&cfg, cases[i].cfg, strlen(cases[i].cfg), "test", NULL), TC_OK);
+        json_object_set_new(config, "preprocess_cfg", cfg);
+        tc_status status = tc_preprocess_openclip_parse(&p, config, "c.json", &err);
+        assert_int_equal(status == TC_OK, cases[i].message == NULL);
+        if (cases[i].message) assert_string_equal(err.message, cases[i].message);
+        else assert_true(p.mean[0] == 0.5f && p.mean[2] == 0 && p.std[0] == before.std[0]);
+        json_decref(config);
+    }
+    static const float numbers[] = {0.48145466f, 0.5f, 1 / 3.0f, 1e-30f, 16777217.0f, -0.1f};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) assert_true((float)tc_decimal(numbers[i]) == numbers[i]);
+    assert_true(tc_decimal(0.4578275f) == 0.4578275 && tc_decimal((float)(1 / 255.0)) == 1 / 255.0);
+}
+
 /* config.json names the type that the weights have. */
 static void folders_name_their_type(void **state) {
     (void)state;
@@ -582,10 +612,16 @@ static int write_pruned(const char *dir) {
 
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--pruned") == 0) return write_pruned(argv[2]);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_16_bit_number),        cmocka_unit_test(round_trips),           cmocka_unit_test(folders_name_their_type),
-        cmocka_unit_test(what_a_form_cannot_say),     cmocka_unit_test(too_large_for_f16),     cmocka_unit_test(onnx_files),
-        cmocka_unit_test(every_operation_has_a_form), cmocka_unit_test(what_onnx_cannot_hold), cmocka_unit_test(a_place_that_cannot_be_written)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_16_bit_number),
+                                       cmocka_unit_test(round_trips),
+                                       cmocka_unit_test(folders_name_their_type),
+                                       cmocka_unit_test(openclip_preprocessing),
+                                       cmocka_unit_test(what_a_form_cannot_say),
+                                       cmocka_unit_test(too_large_for_f16),
+                                       cmocka_unit_test(onnx_files),
+                                       cmocka_unit_test(every_operation_has_a_form),
+                                       cmocka_unit_test(what_onnx_cannot_hold),
+                                       cmocka_unit_test(a_place_that_cannot_be_written)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
