@@ -172,8 +172,8 @@ static tc_status refuse_uneven(const tc_model *m, const char *path, const char *
     char why[160];
     if (!tc_config_uneven(&m->config, why, sizeof why)) return TC_OK;
     return tc_fail(err, TC_EUNSUPPORTED,
-                   "%s: %s has one number of heads and FFN channels a tower, and this is a pruned model: %s; write it as a single .safetensors file "
-                   "or as ONNX",
+                   "%s: %s cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in .safetensors, or "
+                   "ONNX (%s)",
                    path, form, why);
 }
 
@@ -220,7 +220,7 @@ static tc_status check_openclip(const tc_model *m, const char *path, tc_error *e
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a Hugging Face folder or the single file", path,
                        c->eos_id, c->vocab_size);
-    return refuse_uneven(m, path, "an OpenCLIP configuration", err);
+    return refuse_uneven(m, path, "an OpenCLIP folder", err);
 }
 
 /* NAME.safetensors with NAME.json beside it, or a folder. */

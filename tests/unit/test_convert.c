@@ -262,10 +262,11 @@ static void what_a_form_cannot_say(void **state) {
     char *dir = scratch_dir(), *path = tc_path_join(dir, "out");
     tc_config c = config(2);
     tc_model *m = make_model(&c);
-    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
-                   "out: a Hugging Face folder has one number of heads and FFN channels a tower, and this is a pruned model: vision block 0 has 3 "
-                   "heads and 31 FFN channels, block 1 0 and 48; write it as a single .safetensors file or as ONNX");
-    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "an OpenCLIP configuration has one number of heads");
+    expect_refused(
+        m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
+        "out: a Hugging Face folder cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in "
+        ".safetensors, or ONNX (vision block 0 has 3 heads and 31 FFN channels, block 1 0 and 48)");
+    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "an OpenCLIP folder cannot hold a pruned model");
     tc_model_close(&m);
     c = config(3);
     m = make_model(&c);
