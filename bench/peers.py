@@ -44,11 +44,13 @@ def read_config(name):
 
 
 def build_model(name):
-    """The model of a configuration with random weights, by transformers; the same weights in each process."""
+    """The model of a configuration with random weights, by transformers or, a ResNet, by open_clip; the same weights in each process."""
     import torch
-    from transformers import CLIPConfig, CLIPModel
     c = read_config(name)
     v, t = c["vision_cfg"], c["text_cfg"]
+    if isinstance(v["layers"], list):
+        return build_resnet(c)
+    from transformers import CLIPConfig, CLIPModel
     act = "quick_gelu" if c.get("quick_gelu") else "gelu"
     vision = {"hidden_size": v["width"], "intermediate_size": 4 * v["width"], "num_hidden_layers": v["layers"], "hidden_act": act,
               "num_attention_heads": v["width"] // v.get("head_width", 64), "image_size": v["image_size"], "patch_size": v["patch_size"]}
@@ -59,11 +61,36 @@ def build_model(name):
     return CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=c["embed_dim"])).eval()
 
 
+def build_resnet(config):
+    import torch
+    import open_clip
+    torch.manual_seed(1)
+    model = open_clip.CLIP(**config).eval()
+    with torch.no_grad():  # fresh normalisations pass everything on, and the last of a block nothing: give them statistics that do something
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1)
+                module.bias.normal_(0, 0.1)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
+    return model
+
+
+def set_attention(model, variant):
+    """open_clip's attention is PyTorch's own fused one; only transformers has a choice."""
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation(variant)
+
+
 def encode_image(model, pixel_values):
+    if hasattr(model, "visual"):
+        return model.encode_image(pixel_values)
     return model.visual_projection(model.vision_model(pixel_values=pixel_values).pooler_output)
 
 
 def encode_text(model, input_ids):
+    if hasattr(model, "visual"):
+        return model.encode_text(input_ids)
     return model.text_projection(model.text_model(input_ids=input_ids).pooler_output)
 
 
@@ -93,7 +120,7 @@ def export_onnx(name, folder):
 
     os.makedirs(folder, exist_ok=True)
     model, inputs = build_model(name), make_inputs(name)
-    model.set_attn_implementation("eager")
+    set_attention(model, "eager")
     for task, value in inputs.items():
         path = onnx_path(folder, task)
         if os.path.exists(path):
@@ -186,7 +213,7 @@ class PyTorch:
 
     def measure(self, task, variant, seconds):
         if task != "distill_step":
-            self.model.set_attn_implementation(variant)
+            set_attention(self.model, variant)
             return median_time(lambda: self.run(task), seconds)
         first = not self.distillation
         self.distillation = self.distillation or Distillation(self.torch, self.args, self.inputs)
@@ -206,8 +233,8 @@ class Distillation:
         self.optimizer = torch.optim.AdamW(groups, lr=1e-4, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
     def set_variant(self, variant):
-        self.teacher.set_attn_implementation(variant)
-        self.student.set_attn_implementation(variant)
+        set_attention(self.teacher, variant)
+        set_attention(self.student, variant)
 
     def affinity(self, model):
         normalize = self.torch.nn.functional.normalize
@@ -304,7 +331,7 @@ class Ours:
 
 def find_python():
     """This interpreter if it has the peers, or the one of build/venv, which `make venv` makes."""
-    if all(importlib.util.find_spec(m) for m in ("torch", "transformers", "onnxruntime", "openvino", "onnx")):
+    if all(importlib.util.find_spec(m) for m in ("torch", "transformers", "open_clip", "onnxruntime", "openvino", "onnx")):
         return sys.executable
     python = os.path.join(ROOT, "build", "venv", "bin", "python")
     if not os.path.exists(python):
@@ -313,7 +340,7 @@ def find_python():
 
 
 def versions(python):
-    names = ["torch", "transformers", "onnxruntime", "openvino", "onnx"]
+    names = ["torch", "transformers", "open_clip_torch", "onnxruntime", "openvino", "onnx"]
     code = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {names}}}))"
     found = json.loads(subprocess.run([python, "-c", code], stdout=subprocess.PIPE, check=True).stdout)
     return dict(found, python=platform.python_version())

@@ -75,13 +75,13 @@ typedef struct tc_kern {
     void (*avgpool_backward)(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
 
     /* ---- batch normalisation (Ioffe & Szegedy 2015) of the columns of x [rows,n], rows >= 1
-     * Mean and biased variance of each column. Fixed order. */
-    void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, tc_real *mean, tc_real *var);
+     * Mean and biased variance of each column, in double: columns may be few values far from 0. Fixed order. */
+    void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
     /* y = act((x - mean) * rstd * w + b), act NONE or RELU; y may be x. */
-    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b, int act,
+    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b, int act,
                       tc_real *y);
     /* The gradient through mean and rstd, which are those of x itself. dx is written and may be dy; dw += , db += (fixed order). */
-    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
+    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b,
                                int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
 
     /* ---- rows

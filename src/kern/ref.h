@@ -21,10 +21,10 @@ void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x,
 void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y);
 void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
 
-void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, tc_real *mean, tc_real *var);
-void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b, int act,
+void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
+void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b, int act,
                    tc_real *y);
-void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *mean, const tc_real *rstd, const tc_real *w, const tc_real *b,
+void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b,
                             int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
 
 void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,

@@ -6,6 +6,9 @@
 
 /* dir: the folder of the layout, e.g. GOLDENS/loss. Called only if the folder exists. */
 void golden_models(const char *dir);
+/* Is dir/file a ModifiedResNet in one file, its configuration beside it? Its cases. */
+bool golden_is_resnet(const char *dir, const char *file);
+void golden_resnet(const char *dir, const char *file);
 void golden_tokenizer(const char *dir);
 void golden_preprocess(const char *dir);
 void golden_inherit(const char *dir);

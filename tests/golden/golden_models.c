@@ -450,7 +450,8 @@ void golden_models(const char *dir) {
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
         char name[256];
-        if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
+        if (golden_is_resnet(dir, file) && !tc_ends_with(file, ".pt")) golden_resnet(dir, file);
+        else if (tc_ends_with(file, ".pt")) golden_skip(name_of(name, "models", file), ".pt files are not read");
         else if (file[0] != '.' && is_model(dir, file)) run_folder(dir, file);
         free(entries[i]);
     }

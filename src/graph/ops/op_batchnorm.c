@@ -22,24 +22,28 @@ static void batchnorm_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->width = x->width;
 }
 
-static int64_t batchnorm_aux(const tc_graph *g, const tc_node *n) { return (int64_t)KEPT * g->values[n->in[0]].width; }
+/* In double, whatever the numbers of the values are: a mean far from 0 would leave too little of the differences from it. */
+static int64_t batchnorm_aux(const tc_graph *g, const tc_node *n) {
+    return (int64_t)KEPT * g->values[n->in[0]].width * (int64_t)(sizeof(double) / sizeof(tc_real));
+}
+
+static double *kept_of(const tc_runner *r, const tc_node *n) { return (double *)(void *)r->aux[tc_node_index(r, n)]; }
 
 static void batchnorm_forward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
-    const tc_real *x = r->value[n->in[0]], *mean = r->param[n->param[MEAN]], *var = r->param[n->param[VAR]];
-    tc_real *y = r->value[n->out], *kept = r->aux[tc_node_index(r, n)];
-    if (r->train) {
-        r->kern->batch_stats(rows, width, x, kept + BATCH_MEAN * width, kept + BATCH_VAR * width);
-        mean = kept + BATCH_MEAN * width;
-        var = kept + BATCH_VAR * width;
+    const tc_real *x = r->value[n->in[0]];
+    double *mean = kept_of(r, n) + BATCH_MEAN * width, *rstd = kept_of(r, n) + BATCH_RSTD * width, *var = kept_of(r, n) + BATCH_VAR * width;
+    if (r->train) r->kern->batch_stats(rows, width, x, mean, var);
+    for (int64_t i = 0; i < width; i++) {
+        if (!r->train) mean[i] = (double)r->param[n->param[MEAN]][i], var[i] = (double)r->param[n->param[VAR]][i];
+        rstd[i] = 1 / sqrt(var[i] + TC_BATCHNORM_EPS);
     }
-    for (int64_t i = 0; i < width; i++) kept[BATCH_RSTD * width + i] = (tc_real)(1 / sqrt((double)var[i] + TC_BATCHNORM_EPS));
-    r->kern->batchnorm(rows, width, x, mean, kept + BATCH_RSTD * width, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, y);
+    r->kern->batchnorm(rows, width, x, mean, rstd, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, r->value[n->out]);
 }
 
 static void batchnorm_backward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out);
-    const tc_real *kept = r->aux[tc_node_index(r, n)];
+    const double *kept = kept_of(r, n);
     r->kern->batchnorm_backward(tc_rows_of(r, n->out), width, r->value[n->in[0]], kept + BATCH_MEAN * width, kept + BATCH_RSTD * width,
                                 r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, r->grad[n->out], r->grad[n->in[0]],
                                 r->param_grad[n->param[WEIGHT]], r->param_grad[n->param[BIAS]]);
@@ -49,11 +53,11 @@ static void batchnorm_update(const tc_runner *r, const tc_node *n, tc_real *flat
     const tc_param *p = r->graph->params->items;
     int64_t width = tc_width_of(r, n->out);
     double rows = (double)tc_rows_of(r, n->out), unbiased = rows > 1 ? rows / (rows - 1) : 1;
-    const tc_real *kept = r->aux[tc_node_index(r, n)];
+    const double *kept = kept_of(r, n);
     tc_real *mean = flat + p[n->param[MEAN]].offset, *var = flat + p[n->param[VAR]].offset, *counter = flat + p[n->param[COUNTER]].offset;
     for (int64_t i = 0; i < width; i++) {
-        mean[i] = (tc_real)((1 - MOMENTUM) * (double)mean[i] + MOMENTUM * (double)kept[BATCH_MEAN * width + i]);
-        var[i] = (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * (double)kept[BATCH_VAR * width + i]);
+        mean[i] = (tc_real)((1 - MOMENTUM) * (double)mean[i] + MOMENTUM * kept[BATCH_MEAN * width + i]);
+        var[i] = (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * kept[BATCH_VAR * width + i]);
     }
     *counter += 1;
 }

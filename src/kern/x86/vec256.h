@@ -69,6 +69,10 @@ static inline vd2 vd_add_product(vd2 s, vf x, vf y) {
     s.high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(y, 1)), s.high);
     return s;
 }
+static inline void vd_store(double *p, vd2 s) {
+    _mm256_storeu_pd(p, s.low);
+    _mm256_storeu_pd(p + 4, s.high);
+}
 static inline double vd_sum(vd2 s) {
     __m256d both = _mm256_add_pd(s.low, s.high);
     __m128d two = _mm_add_pd(_mm256_castpd256_pd128(both), _mm256_extractf128_pd(both, 1));

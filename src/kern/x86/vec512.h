@@ -54,6 +54,10 @@ static inline vd2 vd_add_product(vd2 s, vf x, vf y) {
     s.high = _mm512_fmadd_pd(_mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(y, 1)), s.high);
     return s;
 }
+static inline void vd_store(double *p, vd2 s) {
+    _mm512_storeu_pd(p, s.low);
+    _mm512_storeu_pd(p + 8, s.high);
+}
 static inline double vd_sum(vd2 s) { return _mm512_reduce_add_pd(_mm512_add_pd(s.low, s.high)); }
 
 /* Transposes VL vectors: pairs, fours, then quarters of vectors in two rounds. */
