@@ -213,6 +213,8 @@ static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
 /* OpenCLIP takes the largest id as the end of the text: the same as the first end-of-text id where that is the largest there can be. */
 static tc_status check_openclip(const tc_model *m, const char *path, tc_error *err) {
     const tc_config *c = &m->config;
+    tc_status status = refuse_uneven(m, path, "an OpenCLIP folder", err);
+    if (status != TC_OK) return status;
     if (c->vision.activation != c->text.activation)
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: OpenCLIP has one activation for both towers, this model has two; write a Hugging Face folder or the single file", path);
@@ -220,7 +222,7 @@ static tc_status check_openclip(const tc_model *m, const char *path, tc_error *e
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a Hugging Face folder or the single file", path,
                        c->eos_id, c->vocab_size);
-    return refuse_uneven(m, path, "an OpenCLIP folder", err);
+    return TC_OK;
 }
 
 /* NAME.safetensors with NAME.json beside it, or a folder. */
