@@ -17,6 +17,6 @@ static bool tower_is_uneven(const tc_tower_config *t, const char *tower, char *b
 }
 
 const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size) {
-    bool vision = c->image_tower == TC_IMAGE_VIT && tower_is_uneven(&c->vision, "vision", buffer, size);
-    return vision || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
+    bool vit = c->image_tower == TC_IMAGE_VIT;
+    return (vit && tower_is_uneven(&c->vision, "vision", buffer, size)) || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
 }

@@ -74,7 +74,8 @@ static tc_status add_piece(tc_st_writer *w, pieces *all, piece e, const char *na
     if (e.parts > 1) shape[0] /= e.parts;
     if (!tc_grow(&all->items, &all->capacity, all->count + 1, sizeof e)) return tc_fail_memory(err, sizeof e);
     all->items[all->count] = e;
-    return tc_st_writer_add_later(w, name, tc_param_is_counter(p) ? TC_I64 : all->saving->dtype, p->ndim, shape, fill, all, all->count++, err);
+    tc_dtype dtype = tc_param_is_counter(p) ? TC_I64 : all->saving->dtype;
+    return tc_st_writer_add_later(w, name, dtype, p->ndim, shape, fill, all, all->count++, err);
 }
 
 static tc_status add_tensors(tc_st_writer *w, pieces *all, bool hf, tc_error *err) {
@@ -193,11 +194,10 @@ static json_t *hf_config(const tc_saving *s) {
 /* The configuration comes last: a folder without one is not taken for a model. */
 static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
     if (s->model->config.image_tower == TC_IMAGE_RESNET)
-        return tc_fail(
-            err, TC_EUNSUPPORTED,
-            "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, ONNX or this program's "
-            "single file: a name that ends in .safetensors",
-            dir);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, a single "
+                       ".safetensors file or ONNX",
+                       dir);
     tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
     if (status == TC_OK) status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
@@ -214,6 +214,8 @@ static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
 /* OpenCLIP takes the largest id as the end of the text: the same as the first end-of-text id where that is the largest there can be. */
 static tc_status check_openclip(const tc_model *m, const char *path, tc_error *err) {
     const tc_config *c = &m->config;
+    tc_status status = refuse_uneven(m, path, "an OpenCLIP folder", err);
+    if (status != TC_OK) return status;
     if (c->vision.activation != c->text.activation)
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: OpenCLIP has one activation for both towers, this model has two; write a Hugging Face folder or the single file", path);
@@ -221,7 +223,7 @@ static tc_status check_openclip(const tc_model *m, const char *path, tc_error *e
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a Hugging Face folder or the single file", path,
                        c->eos_id, c->vocab_size);
-    return refuse_uneven(m, path, "an OpenCLIP folder", err);
+    return TC_OK;
 }
 
 /* NAME.safetensors with NAME.json beside it, or a folder. */

@@ -37,6 +37,11 @@ OPENCLIP_CONFIGS = {
                        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 40, "heads": 4, "layers": 3}},
     "open_clip 28 pixels": {"embed_dim": 64, "vision_cfg": {"image_size": 28, "layers": 4, "width": 128, "patch_size": 7},
                             "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 96, "heads": 3, "layers": 2}},
+    "open_clip ResNet": {"embed_dim": 40, "vision_cfg": {"image_size": 64, "layers": [2, 1, 2, 1], "width": 8, "head_width": 16, "patch_size": None},
+                         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 2, "layers": 2}},
+    "open_clip RN50": {"embed_dim": 64, "quick_gelu": True,
+                       "vision_cfg": {"image_size": 224, "layers": [3, 4, 6, 3], "width": 24, "patch_size": None},
+                       "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}},
 }
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 BATCH = 5
@@ -188,26 +193,28 @@ def same_file(a, b):
         return f.read() == g.read()
 
 
-def check_source(tally, program, source, path, processor):
+def check_source(tally, program, source, path, processor, hf=True):
     for dtype in DTYPES:
         rounded = source.rounded_to(dtype)
         with tempfile.TemporaryDirectory() as folder:
             def out(name):
                 return os.path.join(folder, name)
             try:
-                tinyclip(program, "convert", path, out("hf"), "--dtype", dtype)
+                if hf:
+                    tinyclip(program, "convert", path, out("hf"), "--dtype", dtype)
                 tinyclip(program, "convert", path, out("openclip"), "--to", "openclip", "--dtype", dtype)
                 tinyclip(program, "convert", path, out("onnx"), "--to", "onnx", "--dtype", dtype)
                 tinyclip(program, "convert", path, out("file.safetensors"), "--dtype", dtype)
-                tinyclip(program, "convert", out("file.safetensors"), out("again"), "--to", "hf", "--dtype", dtype)
+                tinyclip(program, "convert", out("file.safetensors"), out("again"), "--to", "openclip", "--dtype", dtype)
             except ProgramFailed as failure:
                 tally.check(False, rounded.name, str(failure))
                 continue
-            check_hf(tally, rounded, out("hf"), dtype, processor)
+            if hf:
+                check_hf(tally, rounded, out("hf"), dtype, processor)
             check_openclip(tally, rounded, out("openclip"), dtype)
             check_onnx(tally, rounded, out("onnx"), dtype)
-            same = same_file(os.path.join(out("hf"), "model.safetensors"), os.path.join(out("again"), "model.safetensors"))
-            tally.check(same, f"{rounded.name} to safetensors and on to hf is the same")
+            same = same_file(*(os.path.join(out(name), "open_clip_model.safetensors") for name in ("openclip", "again")))
+            tally.check(same, f"{rounded.name} to safetensors and on to openclip is the same")
 
 
 # ---- the pruned model
@@ -259,11 +266,23 @@ def main():
             check_source(tally, program, source, path, processor)
         for number, (name, config) in enumerate(OPENCLIP_CONFIGS.items()):
             model, path = spread_weights(open_clip.CLIP(**copy.deepcopy(config)), seed=400 + number), os.path.join(folder, f"open_clip{number}")
+            spread_statistics(model, 500 + number)
             write_openclip(model, config, path)
             pixel_values = openclip_side.open_image_list(config["vision_cfg"]["image_size"], images)
-            check_source(tally, program, Source(name, OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH])), path, None)
+            source = Source(name, OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH]))
+            check_source(tally, program, source, path, None, hf=not isinstance(config["vision_cfg"]["layers"], list))
     check_pruned(tally, os.path.dirname(program))
     tally.close()
+
+
+def spread_statistics(model, seed):
+    """Running statistics that are not those of a fresh model."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
+        elif name.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
 
 
 def write_openclip(model, config, path):

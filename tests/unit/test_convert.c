@@ -16,8 +16,9 @@
 
 /* ---- models */
 
-/* kind 0: even, GELU, the largest id ends a text; 1: two activations, an end-of-text id, patches that leave pixels over; 2: pruned. */
-enum { KINDS = 3 };
+/* kind 0: even, GELU, the largest id ends a text; 1: two activations, an end-of-text id, patches that leave pixels over; 2: pruned;
+ * 3: a ResNet. */
+enum { KINDS = 4 };
 static tc_config config(int kind) {
     tc_config c = {.embed_dim = 12,
                    .image_size = 16,
@@ -32,8 +33,15 @@ static tc_config config(int kind) {
         c.eos_id = 31;
         c.vision.activation = TC_QUICK_GELU;
     }
+    if (kind == 3) {
+        c.image_tower = TC_IMAGE_RESNET;
+        c.image_size = 64;
+        c.patch_size = 0;
+        c.vision = (tc_tower_config){.width = 4, .layers = 6, .head_dim = 32, .block = {{.heads = 4}}};
+        for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1 + (i % 2 == 0);
+    }
     tc_tower_config *towers[] = {&c.vision, &c.text};
-    for (int t = 0; t < 2; t++)
+    for (int t = kind == 3; t < 2; t++)
         for (int i = 0; i < towers[t]->layers; i++) {
             towers[t]->block[i].heads = towers[t]->width / towers[t]->head_dim;
             towers[t]->block[i].ffn = 2 * towers[t]->width;
@@ -57,6 +65,8 @@ static tc_model *make_model(const tc_config *c) {
     if (tc_model_random(&m, c, 3, &err) != TC_OK) fail_msg("%s", err.message);
     tc_rng rng = tc_rng_make(3, 1, 1);
     for (int64_t i = 0; i < m->params.total; i++) m->flat[i] = 1.5f * m->flat[i] + 0.1f * (float)tc_rng_normal(&rng);
+    for (size_t i = 0; i < m->params.count; i++)
+        if (tc_param_is_counter(&m->params.items[i])) m->flat[m->params.items[i].offset] = 70000 + (float)i; /* a whole number, larger than f16 */
     assert_int_equal(tc_model_finish(m, NULL), TC_OK);
     return m;
 }
@@ -134,14 +144,14 @@ static void expect_narrowed(const tc_model *m, const tc_model *again, tc_dtype d
         int ndim;
         int64_t shape[4];
         assert_true(tc_model_tensor(again, i, &name, &ndim, shape, &stored));
-        assert_string_equal(stored, tc_dtype_name(dtype));
+        assert_string_equal(stored, tc_param_is_counter(p) ? "I64" : tc_dtype_name(dtype));
         tc_real *v = tc_new((size_t)p->numel, sizeof *v), *w = tc_new((size_t)p->numel, sizeof *w);
         assert_true(v && w);
         assert_int_equal(tc_model_read(m, i, v, NULL), TC_OK);
         assert_int_equal(tc_model_read(again, i, w, NULL), TC_OK);
         for (int64_t k = 0; k < p->numel; k++) {
             bool fits;
-            if (dtype != TC_F32) v[k] = (tc_real)widen(dtype, narrow(dtype, (float)v[k], &fits));
+            if (dtype != TC_F32 && !tc_param_is_counter(p)) v[k] = (tc_real)widen(dtype, narrow(dtype, (float)v[k], &fits));
             assert_true(v[k] == w[k]);
         }
         free(v);
@@ -161,8 +171,8 @@ static void round_trips(void **state) {
     static const tc_dtype dtypes[] = {TC_F32, TC_F16, TC_BF16};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         for (int p = 0; p < 3; p++)
-            for (int kind = 0; kind < 2; kind++) {
-                if (kind == 1 && forms[i].format == TC_FORMAT_OPENCLIP) continue;
+            for (int kind = 0; kind < KINDS; kind++) {
+                if (kind == 2 || (kind == 1 && forms[i].format == TC_FORMAT_OPENCLIP) || (kind == 3 && forms[i].format == TC_FORMAT_HF)) continue;
                 tc_config c = config(kind);
                 char *dir = scratch_dir(), *path = tc_path_join(dir, forms[i].name);
                 tc_model *m = make_model(&c), *again = NULL;
@@ -257,6 +267,11 @@ static void what_a_form_cannot_say(void **state) {
         "out: a Hugging Face folder cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in "
         ".safetensors, or ONNX (vision block 0 has 3 heads and 31 FFN channels, block 1 0 and 48)");
     expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "an OpenCLIP folder cannot hold a pruned model");
+    tc_model_close(&m);
+    c = config(3);
+    m = make_model(&c);
+    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "out: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder");
     tc_model_close(&m);
     c = config(0);
     c.text.width = 19;
