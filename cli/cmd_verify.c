@@ -49,6 +49,7 @@ static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
     int side = o->model.info->image_size;
     if (t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != side || t->shape[3] != side || t->shape[0] > INT32_MAX)
         return tc_fail(err, TC_EFORMAT, "pixel_values: expected [n,3,%d,%d]", side, side);
+    if (!tc_tensor_data(t, err)) return err->status;
     size_t n = (size_t)t->shape[0], dim = (size_t)o->model.info->embed_dim;
     float *pixels = cli_new(n * 3 * (size_t)side * (size_t)side, sizeof *pixels);
     o->image = cli_new(n * dim, sizeof *o->image);
@@ -63,6 +64,7 @@ static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
 static tc_status embed_texts(outputs *o, const tc_tensor *t, tc_error *err) {
     if (t->ndim != 2 || t->shape[1] < 1 || t->shape[0] > INT32_MAX || t->shape[1] > o->model.info->context_length)
         return tc_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows", o->model.info->context_length);
+    if (!tc_tensor_data(t, err)) return err->status;
     size_t n = (size_t)tc_tensor_numel(t), dim = (size_t)o->model.info->embed_dim;
     int64_t *wide = cli_new(n, sizeof *wide);
     int32_t *ids = cli_new(n, sizeof *ids);
@@ -160,6 +162,7 @@ static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, diff
     if (!fits)
         return tc_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", t->name,
                        tc_shape_text(t->ndim, t->shape, text, sizeof text), shape[0], shape[1]);
+    if (!tc_tensor_data(t, err)) return err->status;
     float *want = cli_new(n, sizeof *want);
     if (!tc_tensor_read(t, 0, (int64_t)n, want)) {
         free(want);

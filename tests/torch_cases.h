@@ -1,4 +1,4 @@
-/* torch_cases.h - what the tests of PyTorch files share: a valid file to break, and the check that a broken one is refused. Needs cmocka before it. */
+/* torch_cases.h - what the tests of PyTorch files share: a valid file to break, and the check that a broken one is refused. Include cmocka first. */
 #ifndef TC_TORCH_CASES_H
 #define TC_TORCH_CASES_H
 

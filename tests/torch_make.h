@@ -14,7 +14,7 @@ enum { MAKE_ENTRIES = 24 };
 /* ---- little-endian numbers */
 
 static inline void put_n(tc_buf *b, uint64_t v, int n) {
-    for (int i = 0; i < n; i++) tc_buf_add(b, &(uint8_t){(uint8_t)(v >> (8 * i))}, 1);
+    for (int i = 0; i < n; i++) tc_buf_add(b, &(uint8_t){(uint8_t)(i < 8 ? v >> (8 * i) : 0)}, 1);
 }
 
 /* Overwrites n bytes. */

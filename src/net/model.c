@@ -99,7 +99,7 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
     tc_status status = tc_model_check(m, err);
     if (status != TC_OK) return status;
     for (int k = 0; k < o->parts; k++)
-        if (!tc_tensor_data(o->part[k], err)) return TC_EFORMAT;
+        if (!tc_tensor_data(o->part[k], err)) return err ? err->status : TC_EFORMAT;
     bool ok = true;
     if (o->transposed) {
         ok = read_transposed(o->part[0], p, out);

@@ -53,13 +53,14 @@ static float float_of_bits(uint32_t bits) {
     return f;
 }
 
-/* IEEE binary16: subnormals (exponent 0) are fraction * 2^-24, infinities and NaN keep their fraction. */
+/* IEEE binary16, without a branch, so that loops become vector code: exponent and fraction moved into a float are 2^-112 times the value, subnormals
+ * too; infinities and NaN, which keep their fraction, get the largest exponent. */
 static float half_to_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff;
-    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    if (exponent) return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    float f = (float)fraction * 0x1p-24f;
-    return sign ? -f : f;
+    uint32_t bits;
+    float f = float_of_bits((uint32_t)(h & 0x7fff) << 13) * 0x1p112f;
+    memcpy(&bits, &f, 4);
+    bits |= (h & 0x7c00) == 0x7c00 ? 0x7f800000u : 0;
+    return float_of_bits(bits | (uint32_t)(h & 0x8000) << 16);
 }
 
 static bool range_is_inside(const tc_tensor *t, int64_t start, int64_t n) {
@@ -128,11 +129,21 @@ static void read_f32(const uint8_t *p, int64_t n, tc_real *out) {
     }
 }
 
-static void read_16(const uint8_t *p, int64_t n, bool bf16, tc_real *out) {
+static void read_f16(const uint8_t *p, int64_t n, tc_real *out) {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
-        out[i] = (tc_real)(bf16 ? float_of_bits((uint32_t)h << 16) : half_to_float(h));
+        out[i] = (tc_real)half_to_float(h);
+    }
+}
+
+static void read_bf16(const uint8_t *p, int64_t n, tc_real *out) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, 2);
+        out[i] = (tc_real)float_of_bits((uint32_t)h << 16);
     }
 }
 
@@ -151,10 +162,10 @@ bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) 
         read_f32(p, n, out);
         return true;
     case TC_F16:
-        read_16(p, n, false, out);
+        read_f16(p, n, out);
         return true;
     case TC_BF16:
-        read_16(p, n, true, out);
+        read_bf16(p, n, out);
         return true;
     default:
         break;

@@ -203,7 +203,7 @@ static bool holds_tensors(const tc_pickle *p, uint32_t dict) {
     return false;
 }
 
-/* Tensors beside a state_dict are training state (a random generator's, say); beside a model they may be weights, so then it is one of their names. */
+/* Tensors beside a state_dict are training state (a random generator's, say); beside a model they may be weights, and it is one of their names. */
 static uint32_t unwrap_once(const tc_pickle *p, uint32_t node) {
     static const char *const sure[] = {"state_dict", "model_state_dict"};
     uint32_t inner;

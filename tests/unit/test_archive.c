@@ -1,8 +1,9 @@
-/* test_archive.c - files of PyTorch that are read, and what is only found when their bytes are asked for. The rules of the container and of the pickle
- * are in test_zip.c and test_pickle.c.
+/* test_archive.c - files of PyTorch that are read, and what only asking for their bytes finds. The rules of the container and of the
+ * pickle are in test_zip.c and test_pickle.c.
  *
  * `test_archive --convert IN OUT.safetensors` writes the tensors that are read from IN, so that tests/parity/parity_archive.py can compare them with
- * what torch reads; `--write-cases DIR` also writes pickles, as seeds for fuzzing. */
+ * what torch reads; `--write-cases DIR` also writes pickles, as seeds for fuzzing;
+ * `--read FILE` opens a file, reads every tensor and tells the times, for bench/checkpoints.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -307,7 +308,7 @@ static void test_threads(void **state) {
     pk_start(&b);
     pk_op(&b, "}(");
     for (int i = 0; i < 200; i++) {
-        char name[8];
+        char name[12];
         snprintf(name, sizeof name, "%d", i);
         pk_str(&b, name);
         pk_tensor_of(&b, &(pk_tensor_args){"FloatStorage", i % 2 ? "0" : "1", 4, 0, 2, 2, size, back});
@@ -327,7 +328,7 @@ static void test_threads(void **state) {
     tc_buf_free(&z.b);
 }
 
-/* ---- the program behind --convert */
+/* ---- the programs behind --convert and --read */
 
 static int convert(const char *in, const char *out) {
     tc_store *s = NULL;
@@ -347,8 +348,32 @@ static int convert(const char *in, const char *out) {
     return status != TC_OK;
 }
 
+/* Opens a file and reads every byte of every tensor, as it is stored; says how long each took. */
+static int read_file(const char *path) {
+    tc_store *s = NULL;
+    tc_error err = {0};
+    double start = tc_now(), opened;
+    size_t bytes = 0;
+    tc_status status = tc_store_open(&s, path, &err);
+    opened = tc_now();
+    for (size_t i = 0; status == TC_OK && i < tc_store_count(s); i++) {
+        const tc_tensor *t = tc_store_at(s, i);
+        volatile uint8_t sum = 0;
+        const uint8_t *data = tc_tensor_data(t, &err);
+        if (!data) status = err.status;
+        for (size_t k = 0; data && k < t->bytes; k += 64) sum = (uint8_t)(sum + data[k]);
+        bytes += t->bytes;
+    }
+    if (status == TC_OK)
+        printf("{\"tensors\":%zu,\"bytes\":%zu,\"open\":%.4f,\"read\":%.4f}\n", tc_store_count(s), bytes, opened - start, tc_now() - opened);
+    else fprintf(stderr, "%s\n", err.message);
+    tc_store_close(&s);
+    return status != TC_OK;
+}
+
 int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "--convert") == 0) return convert(argv[2], argv[3]);
+    if (argc == 3 && strcmp(argv[1], "--read") == 0) return read_file(argv[2]);
     if (argc == 3 && strcmp(argv[1], "--write-cases") == 0) cases_dir = argv[2];
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),   cmocka_unit_test(test_file),      cmocka_unit_test(test_shards),  cmocka_unit_test(test_checkpoint),

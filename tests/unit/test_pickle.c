@@ -239,7 +239,7 @@ static void test_many_copies(void **state) {
     pk_start(&b);
     pk_op(&b, "}(");
     for (int i = 0; i < 5; i++) {
-        char name[8];
+        char name[12];
         snprintf(name, sizeof name, "%d", i);
         pk_str(&b, name);
         pk_tensor_of(&b, &(pk_tensor_args){"FloatStorage", "0", 4, 0, 2, 2, size, stride});

@@ -11,6 +11,8 @@
 #include "scratch.h"
 #include "store/store.h"
 
+#include <math.h>
+
 #define A(range) "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":" range "}"
 #define B(range) "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":" range "}"
 #define ONE(shape, range) "{\"a\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" range "}}"
@@ -284,6 +286,23 @@ static void test_conversions(void **state) {
     assert_false(tc_tensor_read_i64(&t, 0, 1, &v));
 }
 
+/* All 65536 halves against the definition: sign, exponent, fraction. */
+static void test_every_half(void **state) {
+    (void)state;
+    static uint8_t bytes[2 * 65536];
+    static tc_real values[65536];
+    for (int h = 0; h < 65536; h++) bytes[2 * h] = (uint8_t)h, bytes[2 * h + 1] = (uint8_t)(h >> 8);
+    tc_tensor t = {.name = "t", .dtype = TC_F16, .ndim = 1, .shape = {65536}, .data = bytes, .bytes = sizeof bytes};
+    assert_true(tc_tensor_read(&t, 0, 65536, values));
+    for (int h = 0; h < 65536; h++) {
+        int exponent = h >> 10 & 31, fraction = h & 1023;
+        double x = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        if (exponent == 31) x = fraction ? NAN : INFINITY;
+        if (h & 0x8000) x = -x;
+        if (isnan(x) ? !isnan(values[h]) : (double)values[h] != x || !signbit(values[h]) != !signbit(x)) fail_msg("%04x: %g", h, (double)values[h]);
+    }
+}
+
 /* Case 23. */
 static void test_shortened_file(void **state) {
     (void)state;
@@ -538,6 +557,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_deep_json),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_every_half),
         cmocka_unit_test(test_shortened_file),
         cmocka_unit_test(test_opening_touches_no_data),
         cmocka_unit_test(test_shards),
