@@ -65,10 +65,11 @@ static tc_status retable(tc_model *m, tc_error *err) {
 
 tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
     tc_config *c = &m->config;
-    int from = c->image_size / c->patch_size, to = image_size / c->patch_size, i = tc_params_find(&m->params, "visual.positional_embedding");
+    int i = tc_params_find(&m->params, "visual.positional_embedding");
+    if (i < 0) return tc_fail(err, TC_EUNSUPPORTED, "the image size of this model cannot be changed");
     if (image_size < c->patch_size || image_size > 8192)
         return tc_fail(err, TC_EARG, "image_size %d: the model needs at least one patch of %d pixels, and at most 8192", image_size, c->patch_size);
-    if (i < 0) return tc_fail(err, TC_EUNSUPPORTED, "the image size of this model cannot be changed");
+    int from = c->image_size / c->patch_size, to = image_size / c->patch_size;
     if (from != to) {
         size_t width = (size_t)c->vision.width, count = ((size_t)to * (size_t)to + 1) * width;
         tc_real *old = tc_new((size_t)m->params.items[i].numel, sizeof *old), *resized = tc_new_aligned(count, sizeof *resized);
