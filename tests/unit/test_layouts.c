@@ -524,6 +524,72 @@ static void openclip_folder(void **state) {
     scratch_remove(dir);
 }
 
+/* ---- real sizes: shapes alone, no file */
+
+static int by_name(const void *a, const void *b) { return strcmp(((const tc_named *)a)->is.name, ((const tc_named *)b)->is.name); }
+
+static void expect_recognised(const tc_config *c, const char *label) {
+    tc_params params;
+    tc_config found;
+    tc_error err;
+    char difference[256];
+    assert_int_equal(tc_net_params(&params, c, NULL), TC_OK);
+    tc_tensor *tensors = tc_new(params.count, sizeof *tensors);
+    tc_layout l = {.path = label, .items = tc_new(params.count, sizeof *l.items), .count = params.count, .written_by = TC_NAMED_OPENCLIP};
+    assert_true(tensors && l.items);
+    for (size_t i = 0; i < params.count; i++) {
+        const tc_param *p = &params.items[i];
+        tensors[i] = (tc_tensor){.name = p->name, .dtype = TC_F32, .ndim = p->ndim};
+        for (int k = 0; k < p->ndim; k++) tensors[i].shape[k] = p->shape[k];
+        l.items[i] = (tc_named){.tensor = &tensors[i], .is = {.parts = 1}};
+        snprintf(l.items[i].is.name, sizeof l.items[i].is.name, "%s", p->name);
+    }
+    qsort(l.items, l.count, sizeof *l.items, by_name);
+    if (tc_layout_config(&found, &l, NULL, &err) != TC_OK) fail_msg("%s", err.message);
+    found.vision.activation = c->vision.activation;
+    found.text.activation = c->text.activation;
+    if (tc_config_difference(c, &found, difference, sizeof difference)) fail_msg("%s: %s", label, difference);
+    tc_layout_free(&l);
+    tc_params_free(&params);
+    free(tensors);
+}
+
+static void real_models(void **state) {
+    (void)state;
+    /* OpenCLIP's largest, whose image heads are not of 64 channels: width, layers, head_width, FFN; text width, layers; embed_dim. */
+    static const struct {
+        const char *name;
+        int width, layers, head_dim, ffn, text_width, text_layers, embed_dim;
+    } large[] = {{"ViT-H-14", 1280, 32, 80, 5120, 1024, 24, 1024},
+                 {"ViT-g-14", 1408, 40, 88, 6144, 1024, 24, 1024},
+                 {"ViT-bigG-14", 1664, 48, 104, 8192, 1280, 32, 1280},
+                 {"ViT-L-14", 1024, 24, 64, 4096, 768, 12, 768}};
+    tc_config c;
+    for (int i = 0; tc_builtin_config(i); i++) {
+        assert_int_equal(tc_config_open(&c, tc_builtin_config(i), NULL), TC_OK);
+        expect_recognised(&c, tc_builtin_config(i));
+    }
+    assert_int_equal(tc_config_open(&c, "ViT-B-32", NULL), TC_OK);
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        c.embed_dim = large[i].embed_dim;
+        c.image_size = 224;
+        c.patch_size = 14;
+        c.vision.width = large[i].width, c.vision.layers = large[i].layers, c.vision.head_dim = large[i].head_dim;
+        c.text.width = large[i].text_width, c.text.layers = large[i].text_layers, c.text.head_dim = 64;
+        for (int l = 0; l < c.vision.layers; l++) {
+            c.vision.block[l].heads = c.vision.width / c.vision.head_dim;
+            c.vision.block[l].ffn = large[i].ffn;
+        }
+        for (int l = 0; l < c.text.layers; l++) {
+            c.text.block[l].heads = c.text.width / 64;
+            c.text.block[l].ffn = 4 * c.text.width;
+        }
+        expect_recognised(&c, large[i].name);
+    }
+}
+
+/* ---- ResNet */
+
 /* A ResNet is recognised by its tensors; a configuration of another one, or of a ViT, is refused. */
 static void resnet(void **state) {
     (void)state;
@@ -565,6 +631,7 @@ int main(void) {
                                        cmocka_unit_test(image_sizes),
                                        cmocka_unit_test(resized_positions),
                                        cmocka_unit_test(openclip_folder),
+                                       cmocka_unit_test(real_models),
                                        cmocka_unit_test(resnet)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
