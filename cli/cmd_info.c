@@ -11,9 +11,15 @@ typedef struct info {
 static const info defaults = {0};
 static const cli_option options[] = {{NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-static const char *activation_name(tc_activation a) { return a == TC_QUICK_GELU ? "quick_gelu" : "gelu"; }
+static const char *activation_name(tc_activation a) { return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu"; }
 
 static void set_int(json_t *to, const char *key, int64_t value) { json_object_set_new(to, key, json_integer((json_int_t)value)); }
+
+static json_t *stage_list(const tc_model_info *i) {
+    json_t *list = json_array();
+    for (int k = 0; k < 4; k++) json_array_append_new(list, json_integer(i->vision_stages[k]));
+    return list;
+}
 
 static json_t *tensor_list(const tc_model *m) {
     json_t *tensors = json_array();
@@ -98,6 +104,7 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "architecture", cli_json_text(i->architecture));
     json_object_set_new(all, "source", cli_json_text(i->source ? i->source : ""));
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) set_int(all, numbers[k].key, numbers[k].value);
+    if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
     json_object_set_new(all, "activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "text_activation", json_string(activation_name(i->text_activation)));
@@ -127,8 +134,13 @@ static int print_info(const cli_model *m) {
     printf("architecture  %s, from: %s\n", i->architecture, i->source ? i->source : "");
     printf("embedding     %d\n", i->embed_dim);
     const char *most = i->pruned ? "at most " : "";
-    printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
-           i->vision_width, most, i->vision_heads, activation_name(i->vision_activation));
+    if (i->patch_size)
+        printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
+               i->vision_width, most, i->vision_heads, activation_name(i->vision_activation));
+    else
+        printf("image         %d px; stages of %d, %d, %d and %d blocks, stem width %d, pooling by %d heads, %s\n", i->image_size,
+               i->vision_stages[0], i->vision_stages[1], i->vision_stages[2], i->vision_stages[3], i->vision_width, i->vision_heads,
+               activation_name(i->vision_activation));
     printf("text          %d ids of %d; %d layers, width %d, %s%d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width, most,
            i->text_heads, activation_name(i->text_activation));
     printf("parameters    %s; without the token table %s (image %s, text %s)\n", cli_grouped(i->params, a, sizeof a),

@@ -55,7 +55,8 @@ const cli_verb cmd_train = {
                    "Before the first step it tells what the data holds and the "
                    "memory that it takes. An interrupt finishes the step, saves a checkpoint and ends; --resume goes on from "
                    "it, to the same weights bit for bit.\n"
-                   "DIR/model is a Hugging Face folder; of a pruned model DIR/model.safetensors is written instead, the form that can hold it.",
+                   "DIR/model is a Hugging Face folder; of a pruned model, or one with a ResNet, which such a folder cannot hold, "
+                   "DIR/model.safetensors is written instead.",
     .examples = "tinyclip train --config teacher.json --data fashion-mnist --out run --steps 300 --batch 256 --lr 1e-3\n"
                 "tinyclip train --init model --data pairs/ --out run --epochs 2 --lr 1e-5 --crop-scale-min 0.9\n"
                 "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 --resume",

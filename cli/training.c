@@ -7,7 +7,8 @@
 
 const cli_option cli_training_options[] = {
     {"--data", "D", CLI_TEXT, offsetof(training, data.spec), CLI_DATA_HELP, 0, 0, NULL},
-    {"--out", "DIR", CLI_TEXT, offsetof(training, out), "the folder for the model (DIR/model), the checkpoints and log.jsonl", 0, 0, NULL},
+    {"--out", "DIR", CLI_TEXT, offsetof(training, out),
+     "the folder for the model (DIR/model; a ResNet: DIR/model.safetensors), the checkpoints and log.jsonl", 0, 0, NULL},
     {"--steps", "N", CLI_INT, offsetof(training, steps), "steps in all; 0: from --epochs", 0, 1e12, NULL},
     {"--epochs", "X", CLI_REAL, offsetof(training, epochs), "passes over the data; --steps or --epochs is needed", 0, 1e9, NULL},
     {"--batch", "N", CLI_INT, offsetof(training, batch), "pairs a step", 1, 1 << 20, NULL},
@@ -16,8 +17,9 @@ const cli_option cli_training_options[] = {
      1e12, NULL},
     {"--wd", "X", CLI_REAL, offsetof(training, wd), "weight decay of the matrices", 0, 1e3, NULL},
     {"--beta1", "X", CLI_REAL, offsetof(training, beta1), "AdamW's decay of the first moment", 0, 1, NULL},
-    {"--beta2", "X", CLI_REAL, offsetof(training, beta2), "AdamW's decay of the second moment", 0, 1, NULL},
-    {"--eps", "X", CLI_REAL, offsetof(training, eps), "AdamW's epsilon", 1e-30, 1, NULL},
+    {"--beta2", "X", CLI_REAL, offsetof(training, beta2), "AdamW's decay of the second moment; -1: 0.98, with a ResNet as image tower 0.999", -1, 1,
+     NULL},
+    {"--eps", "X", CLI_REAL, offsetof(training, eps), "AdamW's epsilon; 0: 1e-6, with a ResNet as image tower 1e-8", 0, 1, NULL},
     {"--clip", "X", CLI_REAL, offsetof(training, clip), "largest norm of the gradient; 0: any", 0, 1e12, NULL},
     {"--logit-scale", "X", CLI_REAL, offsetof(training, logit_scale), "fixed scale of the logits; 0: learnt, from 1/0.07 on", 0, 1e4, NULL},
     {"--crop-scale-min", "X", CLI_REAL, offsetof(training, crop_scale_min),
@@ -85,8 +87,6 @@ static tc_train_options train_options(const training *t) {
     o.warmup_steps = t->warmup;
     o.weight_decay = t->wd;
     o.beta1 = t->beta1;
-    o.beta2 = t->beta2;
-    o.eps = t->eps;
     o.clip = t->clip;
     o.distill_weight = t->alpha;
     o.logit_scale = t->logit_scale;
@@ -137,6 +137,9 @@ int cli_training_run(const training *t, tc_model *init, const char *path, const 
     if (status == TC_OK) status = cli_data_open(&data, &t->data, "train", &err);
     if (status == TC_OK && t->eval.spec) status = cli_data_open(&eval, &t->eval, "test", &err);
     if (status == TC_OK) {
+        bool resnet = strcmp(m.info->architecture, "ModifiedResNet") == 0;
+        o.beta2 = t->beta2 >= 0 ? t->beta2 : resnet ? 0.999 : 0.98;
+        o.eps = t->eps > 0 ? t->eps : resnet ? 1e-8 : 1e-6;
         o.init = m.model;
         o.teacher = teacher;
         o.data = data;

@@ -19,7 +19,7 @@ typedef struct training {
 
 /* The published recipe, as tc_train_options_default; both verbs change some of it. */
 #define CLI_TRAINING_DEFAULTS \
-    .alpha = 1, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .clip = 5, .crop_scale_min = 1
+    .alpha = 1, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, .clip = 5, .crop_scale_min = 1
 
 extern const cli_option cli_training_options[];
 

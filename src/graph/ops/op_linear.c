@@ -32,7 +32,9 @@ static void linear_forward(const tc_runner *r, const tc_node *n) {
     if (r->prepared) {
         /* The plan puts the result over the residual, unless every value is kept. */
         if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(m * w) * sizeof *y);
-        r->kern->linear_run(r->prepared->linear[tc_node_index(r, n)], m, x, k, y, w);
+        const size_t i = tc_node_index(r, n);
+        if (r->prepared->conv[i]) r->kern->conv_run(r->prepared->conv[i], r->batch, x, NULL, y);
+        else r->kern->linear_run(r->prepared->linear[i], m, x, k, y, w);
         return;
     }
     tc_real *h = n->act ? r->aux[tc_node_index(r, n)] : y;
