@@ -35,7 +35,11 @@ static void limit_spinning(char **argv) {
 }
 
 int main(int argc, char **argv) {
-    const char *verb = argc > 1 ? argv[1] : NULL;
+    const char *verb = argc > 1 ? argv[1] : NULL, *level = getenv("TINYCLIP_CPU");
+    if (level && *level && strcmp(level, "ref") != 0 && strcmp(level, "avx2") != 0 && strcmp(level, "avx512") != 0) {
+        fprintf(stderr, "tinyclip: TINYCLIP_CPU: '%s' is none of ref, avx2 and avx512\n", level);
+        return CLI_USAGE;
+    }
     if (!verb) {
         cli_print_overview(stderr);
         return CLI_USAGE;

@@ -108,13 +108,20 @@ tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, co
     return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
 }
 
-/* A configuration's model with zeros for weights: random ones take seconds that a question about sizes need not wait for. */
+/* A configuration's model with zeros for weights, which take memory only where they are touched: a question about sizes need not wait for random
+ * ones. */
 static tc_status create_sizes(tc_model **out, const char *path, const cli_common *o, tc_error *err) {
     tc_config c;
     tc_status status = read_config(&c, path, o, err);
-    if (status == TC_OK) status = tc_model_new_flat(out, &c, err);
+    if (status == TC_OK) status = tc_model_new(out, &c, err);
     if (status != TC_OK) return status;
     tc_model *m = *out;
+    m->flat = tc_new((size_t)m->params.total, sizeof *m->flat);
+    if (!m->flat) {
+        status = tc_fail_memory(err, (size_t)m->params.total * sizeof *m->flat);
+        tc_model_close(out);
+        return status;
+    }
     const tc_param *scale = &m->params.items[m->params.count - 1];
     m->flat[scale->offset] = (tc_real)(float)scale->init_mean;
     m->tokenizer_kind = TC_TOKENIZER_HF;

@@ -48,7 +48,7 @@ int cli_print_json(json_t *value) {
     json_decref(value);
     printf("\n");
     if (!failed) return CLI_DONE;
-    cli_say("the result could not be printed as JSON");
+    if (!ferror(stdout)) cli_say("the result could not be printed as JSON"); /* main tells of a full disk */
     return CLI_FAILED;
 }
 

@@ -53,7 +53,7 @@ tc_status tc_make_dirs(const char *path, tc_error *err) {
 tc_status tc_map_open(tc_map *m, const char *path, tc_error *err) {
     *m = (tc_map){.fd = -1};
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
@@ -112,34 +112,44 @@ void tc_map_close(tc_map *m) {
     *m = (tc_map){.fd = -1};
 }
 
+/* Until `size` bytes are there or the file ends; the number of bytes, or -1. */
+static ssize_t read_all(int fd, char *bytes, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = read(fd, bytes + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -1;
+        if (n == 0) break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+/* Without O_NONBLOCK a pipe under the name would hold the program up. */
 tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size, tc_error *err) {
     *data = NULL;
     *size = 0;
     struct stat st;
-    FILE *f = fopen(path, "rb");
-    if (!f) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
     tc_status status = TC_OK;
     char *bytes = NULL;
-    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         status = tc_fail(err, TC_EIO, "%s: not a regular file", path);
     } else if ((uintmax_t)st.st_size > limit) {
         status = tc_fail(err, TC_ENOMEM, "%s: %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size, limit);
     } else if (!(bytes = malloc((size_t)st.st_size + 1))) {
         status = tc_fail_memory(err, (size_t)st.st_size);
     } else {
-        size_t n = fread(bytes, 1, (size_t)st.st_size, f);
-        if (ferror(f)) status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
-        bytes[n] = 0;
-        *size = n;
+        ssize_t n = read_all(fd, bytes, (size_t)st.st_size);
+        if (n < 0) status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
+        *size = n < 0 ? 0 : (size_t)n;
+        bytes[*size] = 0;
     }
-    fclose(f);
-    if (status != TC_OK) {
-        free(bytes);
-        *size = 0;
-        return status;
-    }
-    *data = bytes;
-    return TC_OK;
+    close(fd);
+    if (status != TC_OK) free(bytes);
+    else *data = bytes;
+    return status;
 }
 
 /* ---- atomic writer */

@@ -3,13 +3,9 @@
  * A caption of labelled data is a prompt template with the class name in the place of "{}". */
 #include "data/source.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { LINES_LIMIT = 16 << 20 };
 
@@ -95,38 +91,12 @@ void tc_copy_text(char *buffer, size_t size, const char *text, size_t n) {
 
 /* ---- images */
 
-/* Without O_NONBLOCK a pipe under an image's name would hold the program up. */
-static tc_status read_file(const char *path, uint8_t **bytes, size_t *size, tc_error *err) {
-    struct stat st;
-    size_t done = 0;
-    *bytes = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) return tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
-    tc_status status = TC_OK;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) status = tc_fail(err, TC_EIO, "%s: not a regular file", path);
-    else if (st.st_size > TC_ENCODED_LIMIT) status = tc_fail(err, TC_EFORMAT, "%s: image file of more than %d bytes", path, TC_ENCODED_LIMIT);
-    else if (!(*bytes = malloc((size_t)st.st_size + 1))) status = tc_fail_memory(err, (size_t)st.st_size);
-    while (status == TC_OK && done < (size_t)st.st_size) {
-        ssize_t n = read(fd, *bytes + done, (size_t)st.st_size - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
-        if (n <= 0) break;
-        done += (size_t)n;
-    }
-    close(fd);
-    *size = done;
-    if (status == TC_OK) return TC_OK;
-    free(*bytes);
-    *bytes = NULL;
-    return status;
-}
-
 tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
-    uint8_t *bytes;
-    size_t size = 0;
+    char *bytes;
+    size_t size;
     tc_image im = {0};
     int64_t limit = d->options.pixel_limit > 0 && d->options.pixel_limit < p->pixel_limit ? d->options.pixel_limit : p->pixel_limit;
-    tc_status status = read_file(path, &bytes, &size, err);
+    tc_status status = tc_file_read(path, TC_ENCODED_LIMIT, &bytes, &size, err);
     if (status != TC_OK) return status;
     status = tc_image_decode(&im, bytes, size, path, limit, err);
     free(bytes);

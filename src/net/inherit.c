@@ -82,6 +82,7 @@ static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teac
     if (!values) return tc_fail_memory(err, (size_t)t->numel * sizeof *values);
     tc_status status = tc_model_read(teacher, (size_t)from, values, err);
     if (status == TC_OK) take_leading(s, t, values, student->flat + s->offset);
+    tc_model_let_go(teacher, (size_t)from);
     free(values);
     return status;
 }

@@ -93,6 +93,7 @@ static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *er
     for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
         status = tc_model_read(m, i, values, err);
         if (status == TC_OK) *sum = tc_checksum(*sum, values, (size_t)m->params.items[i].numel * sizeof *values);
+        tc_model_let_go(m, i);
     }
     free(values);
     return status;

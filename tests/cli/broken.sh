@@ -22,6 +22,9 @@ holds "nothing was written" test ! -e "$scratch/x.npy"
 fails "an image that is not there" "nowhere.png: " preprocess nowhere.png -o "$scratch/x.npy"
 fails "an output folder that is not there" "$scratch/none" preprocess tests/data/goldens/preprocess/images/png_rgb.png -o "$scratch/none/x.npy"
 
+mkfifo "$scratch/pipe.jpg"
+fails "a pipe under the name of an image" "$scratch/pipe.jpg: not a regular file" preprocess "$scratch/pipe.jpg" -o "$scratch/x.npy"
+fails "a pipe under the name of a model" "$scratch/pipe.jpg: not a regular file" info "$scratch/pipe.jpg" --model-config ViT-B-32
 fails "classify without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b
 fails "classify --json without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b --json
 

@@ -81,6 +81,24 @@ wrong "eval: 'both' is none of zeroshot, retrieval" eval model both --data d
 wrong "eval: name the data with --data" eval model zeroshot
 wrong "verify: an argument is missing; usage: tinyclip verify MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]" verify model
 
+TINYCLIP_CPU=avx "$tinyclip" --version >"$out" 2>"$err"
+code=$?
+code "an unknown TINYCLIP_CPU: exit code" 2
+complains "an unknown TINYCLIP_CPU" <<'END'
+tinyclip: TINYCLIP_CPU: 'avx' is none of ref, avx2 and avx512
+END
+
+if [ -w /dev/full ]; then
+    for form in "" --json; do
+        "$tinyclip" info $form >/dev/full 2>"$err"
+        code=$?
+        code "a result that finds no room $form: exit code" 1
+        complains "a result that finds no room $form" <<'END'
+tinyclip: standard output: No space left on device
+END
+    done
+fi
+
 # The manual page is printed from the same tables: docs/tinyclip.1 is renewed with `tinyclip --manual >docs/tinyclip.1`.
 run --manual
 same "docs/tinyclip.1 is what the program says" docs/tinyclip.1 "$out"
