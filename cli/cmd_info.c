@@ -13,6 +13,9 @@ static const cli_option options[] = {{NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}
 
 static const char *activation_name(tc_activation a) { return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu"; }
 
+/* The one that is a matter of choice: a ResNet's is always ReLU. */
+static tc_activation chosen_activation(const tc_model_info *i) { return i->vision_activation == TC_RELU ? i->text_activation : i->vision_activation; }
+
 static void set_int(json_t *to, const char *key, int64_t value) { json_object_set_new(to, key, json_integer((json_int_t)value)); }
 
 static json_t *stage_list(const tc_model_info *i) {
@@ -105,7 +108,7 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "source", cli_json_text(i->source ? i->source : ""));
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) set_int(all, numbers[k].key, numbers[k].value);
     if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
-    json_object_set_new(all, "activation", json_string(activation_name(i->vision_activation)));
+    json_object_set_new(all, "activation", json_string(activation_name(chosen_activation(i))));
     json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "text_activation", json_string(activation_name(i->text_activation)));
     json_object_set_new(all, "activation_source", cli_json_text(i->activation_source));
@@ -151,7 +154,7 @@ static int print_info(const cli_model *m) {
     printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
     printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize,
            m->preprocess.crop);
-    printf("activation    %s (%s)\n", activation_name(i->vision_activation), i->activation_source);
+    printf("activation    %s (%s)\n", activation_name(chosen_activation(i)), i->activation_source);
     if (i->pruned) print_layers(i);
     if (i->card) printf("card          %s\n", i->card);
     printf("tensors\n");

@@ -131,8 +131,8 @@ def deviation(name, parameter):
 
 
 def spread_weights(model, seed):
-    """Random weights everywhere, biases and LayerNorm included: initialisers leave those at 0 and 1, which hides mistakes. Features get
-    spread and logits the range of trained models."""
+    """Random weights everywhere, biases, norms and running statistics included: initialisers leave those at 0 and 1, which hides mistakes.
+    Features get spread and logits the range of trained models."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -145,6 +145,13 @@ def spread_weights(model, seed):
                 p.copy_(0.1 * noise)
             else:
                 p.copy_(1 + 0.1 * noise)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
+        elif name.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+        elif name.endswith("num_batches_tracked"):
+            buffer.fill_(123456)
     return model.eval()
 
 

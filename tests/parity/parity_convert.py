@@ -266,23 +266,12 @@ def main():
             check_source(tally, program, source, path, processor)
         for number, (name, config) in enumerate(OPENCLIP_CONFIGS.items()):
             model, path = spread_weights(open_clip.CLIP(**copy.deepcopy(config)), seed=400 + number), os.path.join(folder, f"open_clip{number}")
-            spread_statistics(model, 500 + number)
             write_openclip(model, config, path)
             pixel_values = openclip_side.open_image_list(config["vision_cfg"]["image_size"], images)
             source = Source(name, OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH]))
             check_source(tally, program, source, path, None, hf=not isinstance(config["vision_cfg"]["layers"], list))
     check_pruned(tally, os.path.dirname(program))
     tally.close()
-
-
-def spread_statistics(model, seed):
-    """Running statistics that are not those of a fresh model."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
-        elif name.endswith("running_var"):
-            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
 
 
 def write_openclip(model, config, path):

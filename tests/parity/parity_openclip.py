@@ -1,6 +1,6 @@
-"""Models that open_clip makes, saved under its own names with its own configuration, give the same results here.
+"""Models that open_clip makes, ViT and ResNet, saved under its own names with its own configuration, give the same results here.
 
-GELU and QuickGELU, an own head width, open_clip's order of image steps and its tokenizer.
+GELU and QuickGELU (a ResNet's text tower), own head widths, open_clip's order of image steps and its tokenizer.
 """
 import json
 import os
@@ -18,6 +18,13 @@ CONFIGS = {
     "28 pixels": {"embed_dim": 64, "vision_cfg": {"image_size": 28, "layers": 4, "width": 128, "patch_size": 7},
                   "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 96, "heads": 3, "layers": 2}},
     "ViT-40M/32": {"embed_dim": 512, "vision_cfg": {"image_size": 224, "layers": 12, "width": 512, "patch_size": 32},
+                   "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 6}},
+    "ResNet of 64 pixels": {"embed_dim": 40, "vision_cfg": {"image_size": 64, "layers": [2, 1, 2, 1], "width": 8, "head_width": 16, "patch_size": None},
+                            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 2, "layers": 2}},
+    "ResNet of 160 pixels": {"embed_dim": 72, "vision_cfg": {"image_size": 160, "layers": [1, 2, 1, 2], "width": 18, "head_width": 96,
+                                                             "patch_size": None},
+                             "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 36, "heads": 3, "layers": 3}},
+    "ResNet-19M": {"embed_dim": 1024, "vision_cfg": {"image_size": 224, "layers": [3, 4, 6, 3], "width": 44, "patch_size": None},
                    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 6}},
 }
 

@@ -37,6 +37,8 @@ static const char *const WITH_EOS =
 #define HF_TEXT(extra) \
     "\"text_config\": {\"hidden_size\": 8, \"num_attention_heads\": 2, \"num_hidden_layers\": 1, \"intermediate_size\": 8" extra "}"
 
+#define RESNET(layers, size, width) \
+    "{\"embed_dim\": 4, \"vision_cfg\": {\"layers\": " layers ", \"image_size\": " size ", \"width\": " width ", \"patch_size\": null}, " TEXT "}"
 static const struct {
     const char *text, *message; /* after "c.json: "; NULL: accepted */
 } configs[] = {
@@ -53,8 +55,17 @@ static const struct {
     {"{\"embed_dim\": \"4\", " VISION ", " TEXT "}", "embed_dim must be a whole number from 1 to 65536"},
     {"{\"embed_dim\": 4, " VISION "}", "\"text_cfg\" is missing or not an object"},
     {"{\"embed_dim\": 4, \"vision_cfg\": 3, " TEXT "}", "\"vision_cfg\" is missing or not an object"},
-    {"{\"embed_dim\": 4, \"vision_cfg\": {\"layers\": [1, 1, 1, 1], \"width\": 8, \"patch_size\": null}, " TEXT "}",
-     "vision_cfg.layers is a list: ResNet towers are not supported"},
+    {"{\"embed_dim\": 4, \"vision_cfg\": {\"layers\": [3, 4, 6, 3], \"width\": 44, \"patch_size\": null}, " TEXT "}", NULL},
+    {RESNET("[1, 2, 1, 1]", "64", "8"), NULL},
+    {RESNET("[1, 1, 1]", "64", "8"), "vision_cfg.layers must have 4 entries, the blocks of each stage"},
+    {RESNET("[]", "64", "8"), "vision_cfg.layers must have 4 entries, the blocks of each stage"},
+    {RESNET("[1, 1, 0, 1]", "64", "8"), "vision_cfg.layers must be whole numbers from 1, at most 128 in all"},
+    {RESNET("[1, 1, 2.5, 1]", "64", "8"), "vision_cfg.layers must be whole numbers from 1, at most 128 in all"},
+    {RESNET("[100, 1, 27, 1]", "64", "8"), "vision_cfg.layers must be whole numbers from 1, at most 128 in all"},
+    {RESNET("[1, 1, 1, 1]", "48", "8"), "vision_cfg.image_size 48 is not a multiple of 32, as a ResNet needs it"},
+    {RESNET("[1, 1, 1, 1]", "64", "7"), "the ResNet's width 7 must be even and 32 times it a multiple of head_width 64"},
+    {RESNET("[1, 1, 1, 1]", "64", "8, \"head_width\": 48"), "the ResNet's width 8 must be even and 32 times it a multiple of head_width 48"},
+    {RESNET("[1, 1, 1, 1]", "64", "0"), "vision_cfg.width must be a whole number from 2 to 2048"},
     {"{\"embed_dim\": 4, \"vision_cfg\": {\"timm_model_name\": \"vit\", \"layers\": 1}, " TEXT "}", "\"timm_model_name\" is not supported"},
     {"{\"embed_dim\": 4, " VISION ", \"text_cfg\": {\"hf_model_name\": \"bert\"}}", "\"hf_model_name\" is not supported"},
     {"{\"embed_dim\": 4, \"vision_cfg\": {\"layers\": 129, \"width\": 8, \"patch_size\": 4}, " TEXT "}",
@@ -161,7 +172,7 @@ static void sizes_of(const tc_config *c, int64_t params[2], double macs[2]) {
     assert_int_equal(tc_net_params(&p, c, NULL), TC_OK);
     params[0] = params[1] = 0;
     for (size_t i = 0; i < p.count; i++)
-        if (p.items[i].tower != TC_TOWER_JOINT && strcmp(p.items[i].name, "token_embedding.weight") != 0)
+        if (p.items[i].tower != TC_TOWER_JOINT && !p.items[i].state && strcmp(p.items[i].name, "token_embedding.weight") != 0)
             params[p.items[i].tower == TC_TOWER_TEXT] += p.items[i].numel;
     for (int text = 0; text < 2; text++) {
         tc_graph *g = NULL;
@@ -179,10 +190,8 @@ static void builtin_sizes(void **state) {
     static const struct {
         const char *name;
         double gmacs;
-    } published[] = {{"TinyCLIP-ViT-39M-16-Text-19M", 9.5},
-                     {"TinyCLIP-ViT-8M-16-Text-3M", 2.0},
-                     {"TinyCLIP-ViT-61M-32-Text-29M", 5.3},
-                     {"TinyCLIP-ViT-40M-32-Text-19M", 3.5}};
+    } published[] = {{"TinyCLIP-ViT-39M-16-Text-19M", 9.5}, {"TinyCLIP-ViT-8M-16-Text-3M", 2.0},   {"TinyCLIP-ViT-61M-32-Text-29M", 5.3},
+                     {"TinyCLIP-ViT-40M-32-Text-19M", 3.5}, {"TinyCLIP-ResNet-30M-Text-29M", 6.9}, {"TinyCLIP-ResNet-19M-Text-19M", 4.4}};
     int found = 0;
     for (int i = 0; tc_builtin_config(i); i++) {
         const char *name = tc_builtin_config(i);
@@ -197,6 +206,14 @@ static void builtin_sizes(void **state) {
             assert_int_equal((params[0] + 500000) / 1000000, image);
             assert_int_equal((params[1] + 500000) / 1000000, text);
             assert_int_equal(c.patch_size, patch);
+        } else if (sscanf(name, "TinyCLIP-ResNet-%dM-Text-%dM", &image, &text) == 2) {
+            assert_int_equal((params[0] + 500000) / 1000000, image);
+            assert_int_equal((params[1] + 500000) / 1000000, text);
+            assert_int_equal(c.image_tower, TC_IMAGE_RESNET);
+        } else if (tc_starts_with(name, "RN50")) {
+            assert_int_equal(c.vision.width, 64);
+            assert_int_equal(c.text.activation, tc_ends_with(name, "quickgelu") ? TC_QUICK_GELU : TC_GELU);
+            assert_int_equal(params[0] + params[1] + (int64_t)c.vocab_size * c.text.width + 1, 102007137); /* OpenAI's RN50 */
         } else {
             assert_int_equal(sscanf(name, "ViT-B-%d", &patch), 1);
             assert_int_equal(c.patch_size, patch);
@@ -211,7 +228,7 @@ static void builtin_sizes(void **state) {
             if (!(fabs(total / published[k].gmacs - 1) <= 0.03)) fail_msg("%s: %.3f GMACs, published %.1f", name, total, published[k].gmacs);
         }
     }
-    assert_int_equal(found, 4);
+    assert_int_equal(found, 6);
     assert_null(tc_builtin_config(-1));
 }
 
