@@ -55,6 +55,26 @@ for dtype in f16 bf16; do
     same "--dtype $dtype loses nothing the second time" "$scratch/a.npy" "$scratch/b.npy"
 done
 
+# ---- a ResNet, from a checkpoint of training
+rn=$models/openclip_rn.pt input=$models/openclip_rn_data/input.safetensors
+run embed $rn --pixel-values $input:pixel_values -o "$scratch/source.npy"
+for form in rn-openclip rn.safetensors; do
+    run convert $rn "$scratch/$form" --to ${form#rn[-.]}
+    code "a ResNet to ${form#rn[-.]}: exit code" 0
+    run embed "$scratch/$form" --pixel-values $input:pixel_values -o "$scratch/again.npy"
+    same "a ResNet in $form gives the same embeddings" "$scratch/source.npy" "$scratch/again.npy"
+    run diff $rn "$scratch/$form"
+    code "a ResNet in $form has the same tensors" 0
+done
+run convert $rn "$scratch/rn-onnx" --to onnx
+code "a ResNet to onnx: exit code" 0
+for file in vision_model.onnx text_model.onnx model.onnx; do
+    holds "a ResNet to onnx writes $file" test -s "$scratch/rn-onnx/$file"
+done
+run convert $rn "$scratch/no"
+code "a ResNet to hf: exit code" 1
+says "a ResNet to hf" "a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder"
+
 # ---- what is there already
 cp "$scratch/m.safetensors" "$scratch/before"
 run convert $vit "$scratch/m.safetensors"

@@ -41,6 +41,10 @@ done
 holds "info --json: the activation of the file" grep -q '"activation": "gelu"' "$out"
 run info $vit --json
 holds "info --json: the other activation" grep -q '"activation": "quick_gelu"' "$out"
+run info RN50-quickgelu --json
+for pair in '"activation": "quick_gelu"' '"vision_activation": "relu"' '"text_activation": "quick_gelu"' '"params": 102007137'; do
+    holds "info --json of a ResNet: $pair" grep -qF "$pair" "$out"
+done
 
 # ---- verify
 run verify $gelu/safetensors $gelu/expected.safetensors --input $gelu/input.safetensors --tolerance 1e-4
