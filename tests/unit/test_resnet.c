@@ -1,4 +1,5 @@
-/* test_resnet.c - models with a ModifiedResNet: the published sizes, configurations that are refused, files, and training that goes on bit for bit. */
+/* test_resnet.c - models with a ModifiedResNet: the published sizes, configurations that are refused, files, and training that goes on bit
+ * for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
