@@ -23,8 +23,8 @@ typedef struct tc_tower_config {
     tc_activation activation;
 } tc_tower_config;
 
-/* With a ModifiedResNet: patch_size is 0; vision.width is the stem's, vision.layers the blocks of all stages, vision.head_dim and block[0].heads those
- * of the attention pooling; its activation is ReLU, and vision.activation the text tower's. */
+/* With a ModifiedResNet: patch_size is 0; vision.width is the stem's, vision.layers the blocks of all stages, vision.head_dim and block[0].heads
+ * those of the attention pooling; its activation is ReLU, and vision.activation the text tower's. */
 typedef struct tc_config {
     tc_image_tower image_tower;
     int stages[TC_STAGES]; /* ResNet: blocks of each */

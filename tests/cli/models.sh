@@ -14,6 +14,10 @@ ViT-B-32
 ViT-B-16
 ViT-B-32-quickgelu
 ViT-B-16-quickgelu
+TinyCLIP-ResNet-30M-Text-29M
+TinyCLIP-ResNet-19M-Text-19M
+RN50
+RN50-quickgelu
 END
 run info TinyCLIP-ViT-8M-16-Text-3M
 head -n 9 "$out" >"$scratch/head"
