@@ -377,7 +377,8 @@ typedef struct tc_train_options {
     void *log_user;
     volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
 } tc_train_options;
-/* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them), weight decay 0.2, clip 5, logit scale 50, alpha 1. */
+/* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them),
+ * weight decay 0.2, clip 5, logit scale 50, alpha 1. */
 tc_train_options tc_train_options_default(void);
 
 typedef struct tc_train_result {
@@ -386,7 +387,7 @@ typedef struct tc_train_result {
     double top1; /* of eval_data, or -1 */
 } tc_train_result;
 
-/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model OUT/model.safetensors, the project's single file),
+/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors, the project's single file),
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";

@@ -1,6 +1,7 @@
 #!/bin/sh
 # run.sh BUILD check|golden [GOLDENS] - runs the test programs, which print TAP, and adds their lines up. The last line is
-# "N passed, N failed, N skipped"; the exit code is 1 if anything failed. A program that dies counts as one failure.
+# "N passed, N failed, N skipped"; the exit code is 1 if anything failed. A program that dies counts as one failure, and so does one whose plan names
+# another number of checks.
 set -u
 build=$1 what=$2 goldens=${3:-tests/data/goldens}
 log=$build/tests/log
@@ -14,6 +15,10 @@ run() { # run NAME COMMAND...
     "$@" >"$out" 2>"$out.err" </dev/null
     code=$?
     p=$(grep -ac '^ok ' "$out"); s=$(grep -aciE '^ok .*# *SKIP' "$out"); f=$(grep -ac '^not ok ' "$out")
+    plan=$(awk -F'[.][.]' '/^1[.][.][0-9]+/ {n += $2} END {print n + 0}' "$out")
+    [ "$plan" -eq $((p + f)) ] || {
+        f=$((f + 1)); echo "  $name: $((p + f - 1)) checks, $plan planned; ended with code $code"; tail -n 15 "$out.err"
+    }
     p=$((p - s))
     if [ $((p + s + f)) -eq 0 ] || { [ $code -ne 0 ] && [ "$f" -eq 0 ]; }; then
         f=$((f + 1)); echo "  $name: ended with code $code"; tail -n 15 "$out.err"

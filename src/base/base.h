@@ -81,8 +81,8 @@ tc_status tc_map_check(const tc_map *m, tc_error *err);
 tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc_error *err);
 /* Whether these bytes lie in the mapping of a file. */
 bool tc_map_holds(const tc_map *m, const void *data, size_t size);
-/* Takes the pages of these bytes, which lie in the read-only mapping of a file, out of memory; whoever reads them again gets them from the file again.
- * Thread-safe. */
+/* Takes the pages of these bytes, which lie in the read-only mapping of a file, out of memory; whoever reads them again gets them from the
+ * file again. Thread-safe. */
 void tc_pages_let_go(const void *data, size_t size);
 void tc_map_close(tc_map *m);
 

@@ -2,8 +2,8 @@
  *
  * A value is a matrix [rows, width]. Its rows belong to a space: so many rows a sequence (patches, tokens, one), or ragged
  * (captions of different lengths); a map of H x W pixels is a space of H*W rows. A node applies one operation to up to three
- * values and makes one value. Parameters lie in a table beside the graph, each axis tagged with the group that it belongs to,
- * so that inheritance, masks and pruning know no network. */
+ * values and makes one value. Parameters lie in a table beside the graph, each axis tagged with the group
+ * that it belongs to, so that inheritance, masks and pruning know no network. */
 #ifndef TC_GRAPH_H
 #define TC_GRAPH_H
 

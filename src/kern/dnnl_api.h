@@ -1,4 +1,5 @@
-/* dnnl_api.h - convolutions in the words of both oneDNN 2.x (descriptors are structs) and 3.x (descriptors are objects). Included by dnnl_conv.c only.
+/* dnnl_api.h - convolutions in the words of both oneDNN 2.x (descriptors are structs) and 3.x (descriptors are objects).
+ * Included by dnnl_conv.c only.
  *
  * Functions return false if oneDNN refused. What they make is released by the function of the same name or by oneDNN's own. */
 #ifndef TC_DNNL_API_H

@@ -17,8 +17,8 @@
 /* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its slope at 0 is 0 */
 enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
 
-/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its rows are ld apart. If `transposed` there
- * is one piece, whose rows are the matrix's columns, `first` the first of its columns. */
+/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its rows are ld apart. If
+ * `transposed` there is one piece, whose rows are the matrix's columns, `first` the first of its columns. */
 typedef struct tc_weight {
     const tc_real *part[3];
     int64_t part_rows, first, ld;

@@ -1,8 +1,10 @@
 /* resnet.c - the image tower ModifiedResNet of CLIP (He et al. 2016; Radford et al. 2021, section 2.4): a stem of three convolutions, four stages of
  * bottleneck blocks whose strides are average pools (against aliasing), and attention pooling in place of a mean.
  *
- * A block: y = ReLU(shortcut(x) + BN3 W3 pool(ReLU(BN2 conv2(ReLU(BN1 W1 x))))), of which 1 x 1 convolutions are linear nodes on the pixels' rows.
- * The shortcut comes before the branch, so that the branch's first node is the first to write the gradient of x. */
+ * A block: y = ReLU(shortcut(x) + BN3 W3 pool(ReLU(BN2 conv2(ReLU(BN1 W1 x))))), of which the 1 x 1
+ * convolutions are linear nodes on the pixels' rows.
+ * The shortcut comes before the branch, so that the branch's
+ * first node is the first to write the gradient of x. */
 #include "net/net.h"
 
 #include <math.h>
