@@ -2,8 +2,9 @@
 
 open_clip: checkpoints of training (names with "module.", the state of the optimizer beside them), with and without a configuration, also as
 PyTorch wrote them before 1.6; folders with open_clip_pytorch_model.bin or open_clip_model.safetensors; half precision of both kinds; TorchScript
-archives traced in half precision, as OpenAI's are. transformers: one file, shards, pytorch_model.bin, shards of it. The judge is the peer in
-float64; of weights in 16 bits, the peer running those very weights. The way back: what `convert` writes for open_clip holds the same tensors.
+archives traced in half precision, as OpenAI's are. TinyCLIP: pruned ViTs, whose peer is the whole model with zeros in it. transformers: one file,
+shards, pytorch_model.bin, shards of it. The judge is the peer in float64; of weights in 16 bits, the peer running those very weights. The way back:
+what `convert` writes for open_clip holds the same tensors.
 """
 import copy
 import json
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 import hf_side
 import openclip_side
 from common import TEXTS, ProgramFailed, Tally, arguments, judge, make_images, score, spread_weights, tinyclip
+from openclip_side import PRUNED, prune, state
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 3}
 # Heads of 64 channels and GELU: what shapes alone tell.
@@ -30,10 +32,6 @@ ODD = {"ViT": {"embed_dim": 32, "quick_gelu": True, "text_cfg": NARROW,
        "ResNet": {"embed_dim": 32, "quick_gelu": True, "text_cfg": NARROW,
                   "vision_cfg": {"image_size": 96, "layers": [1, 1, 1, 2], "width": 6, "head_width": 24, "patch_size": None}}}
 HF_SPEC = {"image": 48, "patch": 16, "embed": 40, "vision": (3, 80, 5, 200), "text": (2, 48, 3, 96), "act": "quick_gelu", "eos": 49407}
-
-
-def state(model):
-    return {k: v.detach().contiguous().clone() for k, v in model.state_dict().items() if k != "attn_mask"}
 
 
 def rounded(model, dtype):
@@ -164,6 +162,27 @@ def openclip_forms(tally, program, folder, images):
         check_way_back(tally, program, f"{family} TorchScript", given, peer, folder)
 
 
+# ---- pruned models
+
+def pruned_forms(tally, program, folder, images):
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        name, given = f"pruned ViT {str(dtype)[6:]}", os.path.join(folder, f"pruned {dtype}.pt")
+        model = rounded(spread_weights(open_clip.CLIP(**copy.deepcopy(PRUNED)), seed=25), dtype)
+        torch.save({"epoch": 1, "name": "run", "state_dict": prune(model, seed=26)}, given)
+        with_settings(PRUNED, given[:-3] + ".config.json")
+        compare(tally, program, name, given, model, images)
+        for to in ("hf", "openclip"):
+            try:
+                tinyclip(program, "convert", given, os.path.join(folder, "refused"), "--to", to)
+                tally.check(False, f"{name} to {to} is refused")
+            except ProgramFailed as failure:
+                tally.check("cannot hold a pruned model" in str(failure), f"{name} to {to} is refused", str(failure)[:60])
+        single = os.path.join(folder, f"pruned {dtype}.safetensors")
+        kind = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}[dtype]
+        tinyclip(program, "convert", given, single, "--dtype", kind)
+        compare(tally, program, f"{name} in the single file", single, model, images)
+
+
 # ---- forms of transformers
 
 def hf_shards(model, folder, _):
@@ -212,6 +231,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(folder)[:8]
         openclip_forms(tally, program, folder, images)
+        pruned_forms(tally, program, folder, images)
         hf_forms(tally, program, images)
     tally.close()
 

@@ -2,8 +2,8 @@
 
 Models with random weights that transformers and open_clip make in this run are converted from their own files to each form. The judge is the model
 itself in float64; a result is good if it is at most twice as far from that as the model's own in f32, or within 1e-5 of the largest value. Weights of
-16 bits are compared with the model running those very weights. A pruned model, which no peer has, comes from tests/unit/test_convert; there the judge
-is the ONNX graph run in float64 by ONNX's reference evaluator.
+16 bits are compared with the model running those very weights. The peer of a pruned model is the whole one with zeros in it. One of pruned width, which
+no peer has, comes from tests/unit/test_convert; there the judge is the ONNX graph run in float64 by ONNX's reference evaluator.
 """
 import copy
 import json
@@ -193,31 +193,33 @@ def same_file(a, b):
         return f.read() == g.read()
 
 
-def check_source(tally, program, source, path, processor, hf=True):
+def check_source(tally, program, source, path, processor=None, forms=("hf", "openclip", "onnx")):
     for dtype in DTYPES:
         rounded = source.rounded_to(dtype)
         with tempfile.TemporaryDirectory() as folder:
             def out(name):
                 return os.path.join(folder, name)
             try:
-                if hf:
-                    tinyclip(program, "convert", path, out("hf"), "--dtype", dtype)
-                tinyclip(program, "convert", path, out("openclip"), "--to", "openclip", "--dtype", dtype)
-                tinyclip(program, "convert", path, out("onnx"), "--to", "onnx", "--dtype", dtype)
+                for form in forms:
+                    tinyclip(program, "convert", path, out(form), "--to", form, "--dtype", dtype)
                 tinyclip(program, "convert", path, out("file.safetensors"), "--dtype", dtype)
-                tinyclip(program, "convert", out("file.safetensors"), out("again"), "--to", "openclip", "--dtype", dtype)
+                for form in forms:
+                    tinyclip(program, "convert", out("file.safetensors"), out(form + " again"), "--to", form, "--dtype", dtype)
             except ProgramFailed as failure:
                 tally.check(False, rounded.name, str(failure))
                 continue
-            if hf:
+            if "hf" in forms:
                 check_hf(tally, rounded, out("hf"), dtype, processor)
-            check_openclip(tally, rounded, out("openclip"), dtype)
+            if "openclip" in forms:
+                check_openclip(tally, rounded, out("openclip"), dtype)
             check_onnx(tally, rounded, out("onnx"), dtype)
-            same = same_file(*(os.path.join(out(name), "open_clip_model.safetensors") for name in ("openclip", "again")))
-            tally.check(same, f"{rounded.name} to safetensors and on to openclip is the same")
+            for form in forms:
+                same = all(same_file(os.path.join(out(form), name), os.path.join(out(form + " again"), name)) for name in os.listdir(out(form))
+                           if name.endswith((".onnx", ".safetensors")))
+                tally.check(same, f"{rounded.name} to safetensors and on to {form} is the same")
 
 
-# ---- the pruned model
+# ---- the model of pruned width
 
 def doubled(path):
     """The ONNX model with every f32 tensor as float64."""
@@ -269,7 +271,14 @@ def main():
             write_openclip(model, config, path)
             pixel_values = openclip_side.open_image_list(config["vision_cfg"]["image_size"], images)
             source = Source(name, OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH]))
-            check_source(tally, program, source, path, None, hf=not isinstance(config["vision_cfg"]["layers"], list))
+            resnet = isinstance(config["vision_cfg"]["layers"], list)
+            check_source(tally, program, source, path, forms=("openclip", "onnx") if resnet else ("hf", "openclip", "onnx"))
+        model, path = spread_weights(open_clip.CLIP(**copy.deepcopy(openclip_side.PRUNED)), seed=600), os.path.join(folder, "pruned.pt")
+        torch.save(openclip_side.prune(model, seed=601), path)
+        with open(os.path.join(folder, "pruned.config.json"), "w", encoding="utf-8") as f:
+            json.dump(openclip_side.PRUNED, f)
+        pixel_values = openclip_side.open_image_list(openclip_side.PRUNED["vision_cfg"]["image_size"], images)
+        check_source(tally, program, Source("pruned ViT", OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH])), path, forms=("onnx",))
     check_pruned(tally, os.path.dirname(program))
     tally.close()
 
