@@ -1,6 +1,7 @@
 """What `train`, `distill` and `inherit` write opens in transformers and open_clip, strictly, and gives the same results there.
 
-A small teacher is trained for a few steps on pictures with captions that this run draws; a student inherits from it and is distilled.
+A small teacher is trained for a few steps on pictures with captions that this run draws; a student inherits from it and is distilled. The same with
+ResNets, for open_clip.
 """
 import json
 import os
@@ -19,6 +20,9 @@ TEACHER = {"embed_dim": 64, "vision_cfg": {"image_size": 32, "layers": 4, "width
            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 4}}
 STUDENT = {"embed_dim": 64, "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}}
+RESNETS = {"teacher": dict(TEACHER, vision_cfg={"image_size": 64, "layers": [2, 2, 2, 2], "width": 16, "head_width": 64, "patch_size": None}),
+           "student": dict(STUDENT, vision_cfg={"image_size": 64, "layers": [1, 2, 1, 1], "width": 8, "head_width": 64, "patch_size": None})}
+RUN = ["--steps", 5, "--batch", 16, "--lr", "1e-3"]
 
 
 def make_pairs(folder, count=48):
@@ -66,13 +70,33 @@ def make_all(program, folder):
         with open(path(name), "w", encoding="utf-8") as f:
             json.dump(config, f)
     data = make_pairs(path("pairs"))
-    run = ["--data", data, "--steps", 5, "--batch", 16, "--lr", "1e-3"]
+    run = ["--data", data, *RUN]
     tinyclip(program, "train", "--config", path("teacher.json"), *run, "--out", path("teacher"))
     teacher = os.path.join(path("teacher"), "model")
     tinyclip(program, "inherit", teacher, "--config", path("student.json"), "-o", path("inherited"))
     tinyclip(program, "inherit", teacher, "--config", path("student.json"), "--names", "openclip", "-o", path("inherited.safetensors"))
     tinyclip(program, "distill", "--teacher", teacher, "--student", path("inherited"), *run, "--out", path("distilled"))
     return {"trained": teacher, "inherited": path("inherited"), "distilled": os.path.join(path("distilled"), "model")}
+
+
+def check_resnets(tally, program, folder, images):
+    def path(name):
+        return os.path.join(folder, name)
+    for name, config in RESNETS.items():
+        with open(path(f"rn_{name}.json"), "w", encoding="utf-8") as f:
+            json.dump(config, f)
+    run = ["--data", path("pairs"), *RUN]
+    tinyclip(program, "train", "--config", path("rn_teacher.json"), *run, "--out", path("rn_teacher"))
+    teacher, inherited = os.path.join(path("rn_teacher"), "model.safetensors"), path("rn_inherited.safetensors")
+    tinyclip(program, "inherit", teacher, "--config", path("rn_student.json"), "-o", inherited)
+    tinyclip(program, "distill", "--teacher", teacher, "--student", inherited, *run, "--out", path("rn_distilled"))
+    for name, model in (("trained", teacher), ("inherited", inherited), ("distilled", os.path.join(path("rn_distilled"), "model.safetensors"))):
+        out = path(f"rn_{name}_openclip")
+        tinyclip(program, "convert", model, out, "--to", "openclip")
+        files = [os.path.join(out, f"open_clip_{file}") for file in ("model.safetensors", "config.json")]
+        check_openclip(tally, program, f"{name} ResNet", *files, images)
+        counters = {int(v) for k, v in load_file(files[0]).items() if k.endswith("num_batches_tracked")}
+        tally.check(counters == {10 if name == "distilled" else 5}, f"{name} ResNet num_batches_tracked", str(counters))
 
 
 def main():
@@ -82,6 +106,7 @@ def main():
         try:
             for name, model in make_all(program, folder).items():
                 check_transformers(tally, program, name, model, images)
+            check_resnets(tally, program, folder, images)
             check_openclip(tally, program, "inherited", os.path.join(folder, "inherited.safetensors"), os.path.join(folder, "inherited.json"), images)
         except ProgramFailed as failure:
             tally.check(False, "the program's own verbs", str(failure))
