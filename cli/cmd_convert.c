@@ -110,7 +110,8 @@ const cli_verb cmd_convert = {
         "Operator set 17, IR version 8, at most 2 GiB a file.\n"
         "f16 and bf16 round every tensor to nearest even; a number too large for f16 is an error. In ONNX files such weights are widened as they are "
         "used and computed with in f32.\n"
-        "Pruned models, whose blocks differ, go into safetensors and onnx alone: the other forms have no words for them.",
+        "A ResNet goes into every form but hf, since CLIPModel has none. Pruned models, whose blocks differ, go into safetensors and onnx alone: the "
+        "other forms have no words for them.",
     .examples = "tinyclip convert model model.safetensors --dtype f16\n"
                 "tinyclip convert student.safetensors --to openclip student-openclip\n"
                 "tinyclip convert model model-onnx --to onnx",

@@ -1,7 +1,8 @@
 /* onnx_ops.c - the operations of a graph as ONNX operators of set 17: one entry of the table an operation.
  *
  * A value [rows, width] becomes [batch, rows a sequence, width], or [batch, width] where a sequence has one row. Ragged rows become L rows a caption.
- * Between convolutions a value is a map [batch, width, side, side], as they want it; other operations get it as rows.
+ * Between convolutions a value is a map [batch, width, side, side], as they want it; other operations get it as rows. Batch normalisation stays an
+ * operator of its own: so the file holds the model's own tensors, in 16 bits too, and runtimes fold it when they open the file.
  * A value of width 0 (the FFN of a pruned block) has no ONNX value; what a linear node makes of it is its bias, the same for every row, which
  * broadcasts. */
 #include "graph/onnx.h"

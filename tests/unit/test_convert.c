@@ -494,6 +494,42 @@ static void check_file(const char *dir, const char *name, int float_type, size_t
     free(path);
 }
 
+static size_t count_nodes(const char *dir, const char *name, const char *op) {
+    char *path = tc_path_join(dir, name), *data = NULL;
+    size_t size, count = 0;
+    assert_int_equal(tc_file_read(path, 1 << 24, &data, &size, NULL), TC_OK);
+    bytes graph = get((bytes){(const uint8_t *)data, (const uint8_t *)data + size}, 7), inner;
+    int field;
+    uint64_t value;
+    while (next_field(&graph, &field, &value, &inner)) {
+        if (field != 1) continue;
+        bytes kind = get(inner, 4);
+        count += (size_t)(kind.end - kind.p) == strlen(op) && memcmp(kind.p, op, strlen(op)) == 0;
+    }
+    free(data);
+    free(path);
+    return count;
+}
+
+/* Maps stay as convolutions want them: none of the products on pixels is a MatMul, and the only transposes are one behind the last map and those of
+ * the keys and values of the pool. */
+static void onnx_of_a_resnet(void **state) {
+    (void)state;
+    char *dir = scratch_dir();
+    tc_config c = config(3);
+    tc_model *m = make_model(&c);
+    assert_int_equal(save(m, dir, TC_FORMAT_ONNX, TC_PRECISION_F32, NULL), TC_OK);
+    size_t convolutions = 3 + TC_STAGES; /* the stem, and a shortcut in each stage */
+    for (int i = 0; i < TC_STAGES; i++) convolutions += 3 * (size_t)c.stages[i];
+    assert_int_equal(count_nodes(dir, "vision_model.onnx", "Conv"), convolutions);
+    assert_int_equal(count_nodes(dir, "vision_model.onnx", "BatchNormalization"), convolutions);
+    assert_int_equal(count_nodes(dir, "vision_model.onnx", "Transpose"), 3);
+    assert_int_equal(count_nodes(dir, "vision_model.onnx", "MatMul"), 4 + 2);
+    assert_int_equal(count_nodes(dir, "vision_model.onnx", "AveragePool"), 1 + 2 * (TC_STAGES - 1));
+    tc_model_close(&m);
+    scratch_remove(dir);
+}
+
 static void onnx_files(void **state) {
     (void)state;
     static const int types[] = {TC_ONNX_FLOAT, TC_ONNX_FLOAT16, TC_ONNX_BFLOAT16};
@@ -635,6 +671,7 @@ int main(int argc, char **argv) {
                                        cmocka_unit_test(what_a_form_cannot_say),
                                        cmocka_unit_test(too_large_for_f16),
                                        cmocka_unit_test(onnx_files),
+                                       cmocka_unit_test(onnx_of_a_resnet),
                                        cmocka_unit_test(every_operation_has_a_form),
                                        cmocka_unit_test(what_onnx_cannot_hold),
                                        cmocka_unit_test(a_place_that_cannot_be_written)};
