@@ -2,7 +2,8 @@
  * in pieces that fit the caches.
  *
  * A ResNet is some sixty short convolutions, and the threads lose 7 % of the time waiting for each other behind them (docs/PERF.md). So each
- * thread takes images of its own, with a memory plan of its own; those left over, fewer than threads, are run by all together. */
+ * thread takes images of its own, with a memory plan of its own; those left over, fewer than threads, are run by all together. oneDNN
+ * may add up in another order then: an image's last bits depend on which of the two it was. */
 #include "net/model.h"
 
 #include <math.h>
