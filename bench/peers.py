@@ -8,6 +8,9 @@ the figure of a program is the median of its rounds, and a ratio is ours over th
 All peers run f32 with the same number of threads and the same weights, and their outputs are compared with PyTorch's before
 anything is measured, so that none computes less, or in bf16. Captions are 10 tokens long with start and end; the peers compute
 all positions of the context, as their users do.
+
+The pruned tasks have no peer: they compare a pruned model with the one that it was pruned from, both run by tinyclip in turn. Their
+ratio is the gain in speed over the gain that the multiply-accumulates promise (nominal ones: every position, 77 tokens).
 """
 import argparse
 import hashlib
@@ -22,6 +25,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TASKS = ("images_batch1", "images_batch32", "texts", "distill_step")
+PRUNED = {"pruned_" + task: task for task in TASKS[:3]}
 BATCH = {"images_batch1": 1, "images_batch32": 32, "texts": 32, "distill_step": 32}
 # Which variants of a peer are measured for a task; the best counts. One image at a time has no second stream to fill, so at
 # batch 1 every peer answers one request after the other.
@@ -309,21 +313,28 @@ class Ours:
     def __init__(self, args):
         self.args, self.round, self.cache, self.peak = args, -1, {}, []
 
-    def bench(self, extra, round_number):
+    def ask(self, *arguments):
+        command = [self.args.tinyclip, *arguments, "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            sys.exit(f"peers.py: {' '.join(command)} failed")
+        return json.loads(done.stdout)
+
+    def bench(self, model, extra, round_number):
         if round_number != self.round:
             self.round, self.cache = round_number, {}
-        if tuple(extra) not in self.cache:
-            command = [self.args.tinyclip, "bench", self.args.model, "--threads", str(self.args.threads), "--json"] + extra
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-            if done.returncode:
-                sys.exit(f"peers.py: {' '.join(command)} failed")
-            self.cache[tuple(extra)] = json.loads(done.stdout)
-        return self.cache[tuple(extra)]
+        key = (model, *extra)
+        if key not in self.cache:
+            self.cache[key] = self.ask("bench", model, "--threads", str(self.args.threads), *extra)
+        return self.cache[key]
 
-    def measure(self, task, round_number):
+    def macs(self, model, task):
+        return self.ask("info", model)["macs_text" if task == "texts" else "macs_image"]
+
+    def measure(self, model, task, round_number):
         if task == "distill_step":
-            return self.bench(["--teacher", self.args.teacher, "--batch", "32", "--steps", "3"], round_number)["distill_step_ms"]
-        result = self.bench(["--batch", str(BATCH[task])], round_number)
+            return self.bench(model, ["--teacher", self.args.teacher, "--batch", "32", "--steps", "3"], round_number)["distill_step_ms"]
+        result = self.bench(model, ["--batch", str(BATCH[task])], round_number)
         if task == "images_batch32":
             self.peak.append({k: v for k, v in result.items() if "peak" in k})
         return result["texts_per_second" if task == "texts" else "images_per_second"]
@@ -381,24 +392,34 @@ def rate(task, seconds):
     return seconds * 1e3 if task == "distill_step" else BATCH[task] / seconds
 
 
+def programs_of(task, args, ours, peers, number):
+    """What is measured in turn for a task: (name, function)."""
+    if task in PRUNED:
+        models = (("pruned", args.pruned), ("whole", args.teacher)) if ours else ()
+        return [(name, lambda m=model: ours.measure(m, PRUNED[task], number)) for name, model in models]
+    programs = [("tinyclip", lambda: ours.measure(args.model, task, number))] if ours else []
+    for peer in peers:
+        for variant in VARIANTS[peer.name].get(task, []):
+            programs.append((f"{peer.name}-{variant}", lambda p=peer, v=variant: rate(
+                task, p.ask(what="measure", task=task, variant=v, seconds=args.seconds))))
+    return programs
+
+
 def run_rounds(args, ours, peers):
     samples = {task: {} for task in args.only}
     for number in range(args.rounds):
         for task in args.only:
-            programs = [("tinyclip", lambda t=task: ours.measure(t, number))] if ours else []
-            for peer in peers:
-                for variant in VARIANTS[peer.name].get(task, []):
-                    programs.append((f"{peer.name}-{variant}", lambda t=task, p=peer, v=variant: rate(
-                        t, p.ask(what="measure", task=t, variant=v, seconds=args.seconds))))
-            for name, measure in programs:
+            for name, measure in programs_of(task, args, ours, peers, number):
                 time.sleep(0.1)  # the last one's threads stop spinning
                 samples[task].setdefault(name, []).append(measure())
         print(f"peers.py: round {number + 1} of {args.rounds} done", file=sys.stderr)
     return samples
 
 
-def compare(task, medians):
-    """(name of the best peer, our ratio to it)"""
+def compare(task, medians, promised):
+    """(name of the best peer, our ratio to it); of a pruned task the model before, and the part of the promised gain"""
+    if task in PRUNED:
+        return ("whole", medians["pruned"] / medians["whole"] / promised[task]) if medians else (None, None)
     peers = {name: value for name, value in medians.items() if name != "tinyclip"}
     if not peers or "tinyclip" not in medians:
         return None, None
@@ -413,11 +434,11 @@ def report(args, samples, extra):
     ratios, details = {}, {}
     for task, by_name in samples.items():
         medians = {name: statistics.median(values) for name, values in by_name.items()}
-        best, ratio = compare(task, medians)
+        best, ratio = compare(task, medians, extra["promised_gains"])
         if ratio is not None:
             ratios[task] = round(ratio, 4)
         details[task] = {"unit": "ms" if task == "distill_step" else "1/s", "best_peer": best, "medians": medians, "rounds": by_name}
-    result = {"ratios": ratios, "cpu": cpu_name(), "model": args.model, "teacher": args.teacher, "threads": args.threads,
+    result = {"ratios": ratios, "cpu": cpu_name(), "model": args.model, "teacher": args.teacher, "pruned": args.pruned, "threads": args.threads,
               "rounds": args.rounds, "details": details, **extra}
     if args.json:
         print(json.dumps(result, indent=1))
@@ -425,17 +446,23 @@ def report(args, samples, extra):
     print(f"{args.model}, {args.threads} threads, f32, {result['cpu']}, medians of {args.rounds} rounds")
     for task, d in details.items():
         line = "  ".join(f"{name} {value:.1f}" for name, value in d["medians"].items())
-        print(f"{task} ({d['unit']}): {line}" + (f"  ratio {ratios[task]:.2f} to {d['best_peer']}" if task in ratios else ""))
+        if task in PRUNED and task in ratios:
+            line += f"  {ratios[task]:.2f} of the promised gain of {extra['promised_gains'][task]:.2f}"
+        elif task in ratios:
+            line += f"  ratio {ratios[task]:.2f} to {d['best_peer']}"
+        print(f"{task} ({d['unit']}): {line}")
 
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     p.add_argument("--model", default="TinyCLIP-ViT-40M-32-Text-19M", help="name of a configuration in configs/, or its path")
-    p.add_argument("--teacher", default="ViT-B-32", help="the teacher of the distillation step, likewise")
+    p.add_argument("--teacher", default="ViT-B-32", help="the teacher of the distillation step, likewise; what `pruned` was before")
+    p.add_argument("--pruned", default=os.path.join(ROOT, "bench", "pruned-ViT-45M-32-Text-18M.json"),
+                   help="the model of the pruned tasks, likewise")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=1.5, help="for one measurement of a peer")
-    p.add_argument("--only", default=",".join(TASKS), help="comma-separated subset of " + ", ".join(TASKS))
+    p.add_argument("--only", default=",".join([*TASKS, *PRUNED]), help="comma-separated subset of " + ", ".join([*TASKS, *PRUNED]))
     p.add_argument("--peers", default=",".join(VARIANTS), help="comma-separated subset of " + ", ".join(VARIANTS))
     p.add_argument("--tinyclip", default=os.path.join(ROOT, "build", "tinyclip"), help="the program; empty: measure the peers only")
     p.add_argument("--json", action="store_true")
@@ -444,7 +471,7 @@ def parse():
     args = p.parse_args()
     args.only = [t for t in args.only.split(",") if t]
     args.peers = [t for t in args.peers.split(",") if t]
-    for name, known in [(t, TASKS) for t in args.only] + [(t, VARIANTS) for t in args.peers]:
+    for name, known in [(t, (*TASKS, *PRUNED)) for t in args.only] + [(t, VARIANTS) for t in args.peers]:
         if name not in known:
             p.error(f"'{name}' is none of {', '.join(known)}")
     return args
@@ -458,6 +485,8 @@ def main():
     if args.tinyclip and not os.path.exists(args.tinyclip):
         sys.exit(f"peers.py: {args.tinyclip}: not there; run make first")
     load = os.getloadavg()[0]
+    if not set(args.only) & set(TASKS):
+        args.peers = []  # nothing to ask them
     python = find_python()
     found = versions(python)
     args.folder = cache_folder(args.model, found)
@@ -475,7 +504,8 @@ def main():
     samples = run_rounds(args, ours, peers)
     for peer in peers:
         peer.close()
-    report(args, samples, {"load_average_before": load, "versions": found, "output_differences": differences, "peak": ours.peak if ours else []})
+    promised = {t: ours.macs(args.teacher, PRUNED[t]) / ours.macs(args.pruned, PRUNED[t]) for t in args.only if ours and t in PRUNED}
+    report(args, samples, {"promised_gains": promised, "load_average_before": load, "versions": found, "output_differences": differences, "peak": ours.peak if ours else []})
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ const char *tc_cpu_level(void) { return level_names[chosen()]; }
 
 static atomic_int thread_count; /* 0: not asked for yet */
 
+/* A thread of a team works alone: what it calls opens no team of its own. */
 int tc_threads(void) {
+    if (omp_in_parallel()) return 1;
     int n = atomic_load_explicit(&thread_count, memory_order_relaxed);
     if (n > 0) return n;
     n = omp_get_max_threads();

@@ -1,5 +1,9 @@
 /* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to their end-of-text token, a large batch
- * in pieces that fit the caches. */
+ * in pieces that fit the caches.
+ *
+ * A ResNet is some sixty short convolutions, and the threads lose 7 % of the time waiting for each other behind them (docs/PERF.md). So each
+ * thread takes images of its own, with a memory plan of its own; those left over, fewer than threads, are run by all together. oneDNN
+ * may add up in another order then: an image's last bits depend on which of the two it was. */
 #include "net/model.h"
 
 #include <math.h>
@@ -11,6 +15,8 @@ enum { IMAGES_AT_ONCE = 8, TEXT_ROWS_AT_ONCE = 8192 };
 struct tc_session {
     const tc_model *model;
     tc_runner *image, *text;
+    tc_runner **apart; /* [apart_count] ResNet: one for each thread that runs images by itself */
+    int apart_count;
     tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
 };
@@ -39,6 +45,8 @@ void tc_session_close(tc_session **s) {
     if (!*s) return;
     tc_runner_free(&(*s)->image);
     tc_runner_free(&(*s)->text);
+    for (int i = 0; i < (*s)->apart_count; i++) tc_runner_free(&(*s)->apart[i]);
+    free((*s)->apart);
     tc_captions_free(&(*s)->captions);
     free((*s)->pixels);
     free(*s);
@@ -58,17 +66,60 @@ static const tc_real *as_real(tc_session *s, const float *x, int64_t n) {
     return s->pixels;
 }
 
+static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, int dim, float *embeds, tc_error *err) {
+    tc_feed feed = {.batch = n, .pixels = pixels};
+    tc_status status = tc_runner_forward(r, &feed, err);
+    if (status == TC_OK) copy_out(tc_runner_output(r), (int64_t)n * dim, embeds);
+    return status;
+}
+
+static tc_status make_apart(tc_session *s, int threads, tc_error *err) {
+    const tc_model *m = s->model;
+    if (threads <= s->apart_count) return TC_OK;
+    tc_runner **grown = realloc(s->apart, (size_t)threads * sizeof *grown);
+    if (!grown) return tc_fail_memory(err, (size_t)threads * sizeof *grown);
+    s->apart = grown;
+    for (; s->apart_count < threads; s->apart_count++) {
+        tc_status status = tc_runner_create(&grown[s->apart_count], m->image, m->data, NULL, &m->image_prepared, false, err);
+        if (status != TC_OK) return status;
+    }
+    return TC_OK;
+}
+
+/* `each` images by each of the threads. */
+static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *pixels, float *embeds, tc_error *err) {
+    const tc_config *c = &s->model->config;
+    int64_t size = 3 * (int64_t)c->image_size * c->image_size;
+    tc_status failed = make_apart(s, threads, err);
+    if (failed != TC_OK) return failed;
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+    for (int t = 0; t < threads; t++) {
+        tc_error own;
+        tc_status status = run_images(s->apart[t], pixels + t * each * size, each, c->embed_dim, embeds + (int64_t)t * each * c->embed_dim, &own);
+        if (status == TC_OK) continue;
+#pragma omp critical(tc_session_failed)
+        {
+            failed = status;
+            if (err) *err = own;
+        }
+    }
+    return failed;
+}
+
 tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds, tc_error *err) {
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
     if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
     tc_status status = make_ready(s, TC_TOWER_VISION, err);
-    for (int at = 0; at < n && status == TC_OK; at += IMAGES_AT_ONCE) {
-        int batch = n - at < IMAGES_AT_ONCE ? n - at : IMAGES_AT_ONCE;
-        tc_feed feed = {.batch = batch, .pixels = as_real(s, pixel_values + at * size, batch * size)};
-        if (!feed.pixels) return tc_fail_memory(err, (size_t)(batch * size));
-        status = tc_runner_forward(s->image, &feed, err);
-        if (status == TC_OK) copy_out(tc_runner_output(s->image), (int64_t)batch * c->embed_dim, image_embeds + (int64_t)at * c->embed_dim);
+    int threads = c->image_tower == TC_IMAGE_RESNET ? tc_threads() : 1;
+    for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
+        int apart = n - at < threads ? 1 : threads, each = (n - at) / apart;
+        if (each > IMAGES_AT_ONCE) each = IMAGES_AT_ONCE;
+        batch = apart * each;
+        const tc_real *x = as_real(s, pixel_values + at * size, batch * size);
+        float *embeds = image_embeds + (int64_t)at * c->embed_dim;
+        if (!x) return tc_fail_memory(err, (size_t)(batch * size));
+        status = apart > 1 ? run_apart(s, apart, each, x, embeds, err) : run_images(s->image, x, batch, c->embed_dim, embeds, err);
     }
     return status;
 }

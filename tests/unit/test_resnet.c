@@ -168,6 +168,27 @@ static void embed(const tc_model *m, int n, float *out) {
     tc_session_close(&s);
 }
 
+/* Threads take images of their own and run what is left over together: the same embeddings as image by image on one thread, but for the order of sums. */
+static void threads_share_images(void **state) {
+    (void)state;
+    enum { EACH = 9 };
+    tc_trainer *t = make_trainer();
+    float want[BATCH * EACH], got[BATCH * EACH], most = 0;
+    int before = tc_threads();
+    train(t, 0, 1);
+    tc_set_threads(1);
+    embed(t->student, BATCH, want);
+    for (int i = 0; i < BATCH * EACH; i++) most = fmaxf(most, fabsf(want[i]));
+    for (int threads = 2; threads <= BATCH + 1; threads++) {
+        tc_set_threads(threads);
+        memset(got, 0, sizeof got);
+        embed(t->student, BATCH, got);
+        for (int i = 0; i < BATCH * EACH; i++) assert_true(fabsf(got[i] - want[i]) <= 1e-5f * most);
+    }
+    tc_set_threads(before);
+    tc_trainer_free(&t);
+}
+
 /* Trained, saved and opened again, in both forms that can hold it; a Hugging Face folder is refused and not begun. */
 static void files(void **state) {
     (void)state;
@@ -211,11 +232,9 @@ static void inherit_needs_one_family(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(published_sizes),
-                                       cmocka_unit_test(refused_configurations),
-                                       cmocka_unit_test(resumes_bit_for_bit),
-                                       cmocka_unit_test(skipped_step_changes_nothing),
-                                       cmocka_unit_test(files),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(published_sizes),         cmocka_unit_test(refused_configurations),
+                                       cmocka_unit_test(resumes_bit_for_bit),     cmocka_unit_test(skipped_step_changes_nothing),
+                                       cmocka_unit_test(threads_share_images),    cmocka_unit_test(files),
                                        cmocka_unit_test(inherit_needs_one_family)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,11 @@ static void patchify_forward(const tc_runner *r, const tc_node *n) {
     tc_real *y = r->value[n->out];
 #pragma omp parallel for schedule(static) if (patches * width > 100000)
     for (int64_t i = 0; i < patches; i++) {
+        if (patch == 1) { /* a row a pixel, for convolutions: too short to be copied by a call */
+            const tc_real *pixel = x + i / (grid * grid) * 3 * size * size + i % (grid * grid);
+            for (int c = 0; c < 3; c++) y[3 * i + c] = pixel[(int64_t)c * size * size];
+            continue;
+        }
         int64_t image = i / (grid * grid), row = i / grid % grid, column = i % grid;
         const tc_real *from = x + image * 3 * size * size + row * patch * size + column * patch;
         tc_real *to = y + i * width;
