@@ -259,11 +259,12 @@ tc_status tc_store_check(const tc_store *s, tc_error *err) {
 }
 
 bool tc_store_maps(const tc_store *s, const tc_tensor *t) {
-    for (size_t i = 0; i < s->nshards && !t->lazy; i++)
-        if (tc_map_holds(&s->shards[i].map, t->data, t->bytes)) return true;
+    const uint8_t *data = tc_tensor_data(t, NULL);
+    for (size_t i = 0; i < s->nshards && data; i++)
+        if (tc_map_holds(&s->shards[i].map, data, t->bytes)) return true;
     return false;
 }
 
 void tc_store_let_go(const tc_store *s, const tc_tensor *t) {
-    if (tc_store_maps(s, t)) tc_pages_let_go(t->data, t->bytes);
+    if (tc_store_maps(s, t)) tc_pages_let_go(tc_tensor_data(t, NULL), t->bytes);
 }
