@@ -13,8 +13,8 @@ static const cli_option options[] = {{NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}
 
 static const char *activation_name(tc_activation a) { return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu"; }
 
-/* The one that is a matter of choice: a ResNet's is always ReLU. */
-static tc_activation chosen_activation(const tc_model_info *i) { return i->vision_activation == TC_RELU ? i->text_activation : i->vision_activation; }
+/* The activation that layout, configuration or option decide: a ModifiedResNet's own is ReLU in every case, its text tower's is not. */
+static tc_activation decided_activation(const tc_model_info *i) { return i->patch_size ? i->vision_activation : i->text_activation; }
 
 static void set_int(json_t *to, const char *key, int64_t value) { json_object_set_new(to, key, json_integer((json_int_t)value)); }
 
@@ -108,7 +108,7 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "source", cli_json_text(i->source ? i->source : ""));
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) set_int(all, numbers[k].key, numbers[k].value);
     if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
-    json_object_set_new(all, "activation", json_string(activation_name(chosen_activation(i))));
+    json_object_set_new(all, "activation", json_string(activation_name(decided_activation(i))));
     json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
     json_object_set_new(all, "text_activation", json_string(activation_name(i->text_activation)));
     json_object_set_new(all, "activation_source", cli_json_text(i->activation_source));
@@ -154,7 +154,10 @@ static int print_info(const cli_model *m) {
     printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
     printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize,
            m->preprocess.crop);
-    printf("activation    %s (%s)\n", activation_name(chosen_activation(i)), i->activation_source);
+    if (i->patch_size && i->vision_activation != i->text_activation)
+        printf("activation    image %s, text %s (%s)\n", activation_name(i->vision_activation), activation_name(i->text_activation),
+               i->activation_source);
+    else printf("activation    %s (%s)\n", activation_name(decided_activation(i)), i->activation_source);
     if (i->pruned) print_layers(i);
     if (i->card) printf("card          %s\n", i->card);
     printf("tensors\n");
@@ -196,20 +199,20 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_info = {
-    .name = "info",
-    .summary = "tell what a model is; without MODEL, list the built-in configurations",
-    .usage = "[MODEL] [--json]",
-    .description =
-        "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
-        "the name of a built-in configuration or a "
-        "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
-        "since it skips what cannot change the result. The activation is followed by where it was taken from. Of a pruned model the heads and FFN "
-        "channels of each layer are listed.",
-    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
-    .options = options,
-    .common = CLI_WITH_JSON | CLI_WITH_MODEL,
-    .defaults = &defaults,
-    .least_args = 0,
-    .most_args = 1,
-    .run = run};
+const cli_verb cmd_info = {.name = "info",
+                           .summary = "tell what a model is; without MODEL, list the built-in configurations",
+                           .usage = "[MODEL] [--json]",
+                           .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
+                                          "the name of a built-in configuration or a "
+                                          "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
+                                          "since it skips what cannot change the result. The activation is followed by where it was taken from; with "
+                                          "a ResNet as image tower, whose own is "
+                                          "always ReLU, it is the text tower's. Of a pruned model the heads and FFN "
+                                          "channels of each layer are listed.",
+                           .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
+                           .options = options,
+                           .common = CLI_WITH_JSON | CLI_WITH_MODEL,
+                           .defaults = &defaults,
+                           .least_args = 0,
+                           .most_args = 1,
+                           .run = run};

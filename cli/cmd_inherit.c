@@ -93,7 +93,8 @@ const cli_verb cmd_inherit = {
     .usage = "TEACHER [--model-config T.json] --config STUDENT.json [--names hf|openclip] -o OUT",
     .description = "Manual weight inheritance: each tensor of the student is the leading part of its teacher's, and layer i is the teacher's layer i "
                    "* floor(T/S) of T layers for S. "
-                   "The logit scale starts anew. The student is meant to be trained with distill.",
+                   "The logit scale starts anew. For a student of another image size give --image-size N: the teacher's positions are then resized "
+                   "first. The student is meant to be trained with distill.",
     .examples = "tinyclip inherit teacher --config TinyCLIP-ViT-40M-32-Text-19M -o student\n"
                 "tinyclip inherit teacher.safetensors --model-config ViT-B-32 --config student.json --names openclip -o student.safetensors",
     .options = options,

@@ -201,7 +201,8 @@ tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *er
 tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
 
 /* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is the leading part of its
- * teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value ln(1/0.07). */
+ * teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value ln(1/0.07). Image size, patch size and the sizes of heads must
+ * be equal, all others at most the teacher's; else TC_EARG. */
 tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
 
 /* ---- comparison of two models -------------------------------------------------------------------------------- */

@@ -55,16 +55,24 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 asan:
 	$(MAKE) B=$(B)/asan OPT='-O1 -g $(SANITIZE)' LDFLAGS='-fopenmp $(SANITIZE)' check
 
-# New inputs for every target, FUZZ_SECONDS each; needs clang and its compiler-rt.
+# New inputs for every target (or FUZZ=zip), FUZZ_SECONDS each; needs clang and its compiler-rt. The library is built once for all.
 FUZZ_SECONDS ?= 60
-FUZZ_LIB_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c
-fuzz: all
-	@mkdir -p $(B)/fuzz
+FUZZ_CFLAGS := -std=c11 -O1 -g -fopenmp=libgomp -fno-sanitize-recover=all
+FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c)
+$(B)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c $< -o $@
+$(B)/fuzz/libtinyclip.a: $(FUZZ_OBJ) $(DATA_OBJ)
+	rm -f $@
+	$(AR) rcs $@ $^
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/fuzz/libtinyclip.a
+	clang $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libtinyclip.a \
+	    $(filter-out -ldnnl,$(LDLIBS)) -lgomp
+fuzz: $(FUZZ:%=$(B)/fuzz/fuzz_%)
 	for t in $(FUZZ); do \
-	    clang $(CPPFLAGS) -Itests -std=c11 -O1 -g -fopenmp=libgomp -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        -o $(B)/fuzz/$$t tests/fuzz/fuzz_$$t.c $(FUZZ_LIB_SRC) $(DATA_OBJ) $(filter-out -ldnnl,$(LDLIBS)) -lgomp && \
 	    mkdir -p $(B)/fuzz/new-$$t && \
-	    $(B)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=0 $(B)/fuzz/new-$$t tests/fuzz/corpus/$$t || exit 1; \
+	    $(B)/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=0 \
+	        -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/new-$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
 bench: all $(B)/bench_kern
@@ -74,4 +82,4 @@ $(B)/bench_kern: bench/bench_kern.c $(B)/libtinyclip.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtinyclip.a $(LDLIBS)
 
 .PHONY: check golden asan fuzz bench
--include $(F64_OBJ:.o=.d) $(GOLDEN_OBJ:.o=.d)
+-include $(F64_OBJ:.o=.d) $(GOLDEN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)

@@ -322,6 +322,8 @@ static void set_difference(tc_diff_setting *out, const char *what, const char *a
 
 static const char *activation_name(tc_activation a) { return a == TC_GELU ? "gelu" : "quick_gelu"; }
 
+static const char *tower_name(const tc_config *c) { return c->image_tower == TC_IMAGE_VIT ? "ViT" : "ModifiedResNet"; }
+
 static bool block_difference(const tc_tower_config *a, const tc_tower_config *b, const char *tower, int *index, tc_diff_setting *out) {
     for (int l = 0; l < a->layers && l < b->layers; l++)
         if ((a->block[l].heads != b->block[l].heads || a->block[l].ffn != b->block[l].ffn) && (*index)-- == 0) {
@@ -337,8 +339,7 @@ bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, 
     const struct {
         const char *what;
         int x, y;
-    } item[] = {{"image tower (0 ViT, 1 ResNet)", (int)a->image_tower, (int)b->image_tower},
-                {"blocks of stage 1", a->stages[0], b->stages[0]},
+    } item[] = {{"blocks of stage 1", a->stages[0], b->stages[0]},
                 {"blocks of stage 2", a->stages[1], b->stages[1]},
                 {"blocks of stage 3", a->stages[2], b->stages[2]},
                 {"blocks of stage 4", a->stages[3], b->stages[3]},
@@ -358,6 +359,10 @@ bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, 
         const char *what;
         tc_activation x, y;
     } act[] = {{"vision activation", a->vision.activation, b->vision.activation}, {"text activation", a->text.activation, b->text.activation}};
+    if (a->image_tower != b->image_tower && index-- == 0) {
+        set_difference(out, "image tower", tower_name(a), tower_name(b));
+        return true;
+    }
     for (size_t i = 0; i < sizeof item / sizeof *item; i++)
         if (item[i].x != item[i].y && index-- == 0) {
             char x[16], y[16];

@@ -50,9 +50,10 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
                    {"blocks in stage 3", t->stages[2], s->stages[2]},     {"blocks in stage 4", t->stages[3], s->stages[3]}},
       equal[] = {{"text head width", t->text.head_dim, s->text.head_dim},
                  {"patch_size", t->patch_size, s->patch_size},
+                 {"image_size", t->image_size, s->image_size}, /* the leading positions of another grid are not those of this one */
                  {"vision head width", t->vision.head_dim, s->vision.head_dim}};
     /* The projections of attention pooling are not fused: their leading rows are taken whatever the heads are. */
-    size_t equals = t->image_tower == TC_IMAGE_VIT ? 3 : 2;
+    size_t equals = t->image_tower == TC_IMAGE_VIT ? 4 : 3;
     if (t->image_tower != s->image_tower)
         return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s", s->image_tower ? "ResNet" : "ViT",
                        t->image_tower ? "ResNet" : "ViT");
@@ -104,10 +105,6 @@ tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const
         else status = inherit_param(m, i, teacher, err);
     }
     if (status == TC_OK) status = tc_model_copy_settings(m, teacher, err);
-    if (status == TC_OK && c.image_size != teacher->config.image_size) {
-        m->preprocess.resize = teacher->preprocess.resize ? c.image_size : 0;
-        m->preprocess.crop = c.image_size;
-    }
     if (status == TC_OK && !(m->source = tc_strdup("inherited"))) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_model_finish(m, err);
     if (status != TC_OK) tc_model_close(out);

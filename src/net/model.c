@@ -150,6 +150,7 @@ static tc_status gather(tc_model *m, int tower, const tc_graph *g, tc_error *err
         m->data[i] = values;
         m->owned[i] = true;
         tc_status status = tc_model_read(m, i, values, err);
+        tc_model_let_go(m, i);
         if (status != TC_OK) return status;
     }
     return TC_OK;

@@ -319,8 +319,9 @@ static tc_status open_checkpoint(tc_model **out, const char *path, const tc_open
     tc_layout l;
     tc_status status = tc_layout_read(&l, *store, path, err);
     if (status != TC_OK) goto out;
+    if (l.count == 0) status = tc_fail(err, TC_EFORMAT, "%s: it holds no tensors", path);
     /* Hugging Face's folders are nothing without their configuration. */
-    if (!o->config && !found && tc_path_is_dir(path))
+    else if (!o->config && !found && tc_path_is_dir(path))
         status = tc_fail(err, TC_EIO, "%s: the folder has no config.json and no open_clip_config.json", path);
     else status = open_layout(out, path, o, o->config ? o->config : found, store, &l, err);
     tc_layout_free(&l);

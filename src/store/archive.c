@@ -339,8 +339,6 @@ void tc_archive_close(tc_archive **out) {
     *out = NULL;
 }
 
-size_t tc_archive_prefix(const tc_archive *a) { return a->prefix; }
-
 const tc_member *tc_archive_find(const tc_archive *a, const char *name) {
     size_t low = 0, high = a->count;
     while (low < high) {

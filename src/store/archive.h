@@ -32,7 +32,6 @@ typedef struct tc_archive tc_archive;
 /* b->map or b->data, and b->name, must outlive the archive. */
 tc_status tc_archive_open(tc_archive **out, const tc_bytes *b, tc_error *err);
 void tc_archive_close(tc_archive **a);
-size_t tc_archive_prefix(const tc_archive *a); /* length of the folder's name, with its slash */
 /* A member by its name without the folder; NULL if there is none. Stays until the archive is closed. */
 const tc_member *tc_archive_find(const tc_archive *a, const char *name);
 /* The whole content of a stored member of at most `limit` bytes, its CRC checked, NUL-terminated behind its end. The caller frees *data. */

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { PARALLEL = 1 << 16 }; /* elements from which on a conversion is shared by the threads: a model's first embedding waits for it */
+
 static const struct {
     const char *name;
     uint8_t size;
@@ -130,7 +132,7 @@ static void read_f32(const uint8_t *p, int64_t n, tc_real *out) {
 }
 
 static void read_f16(const uint8_t *p, int64_t n, tc_real *out) {
-#pragma omp simd
+#pragma omp parallel for simd schedule(static) num_threads(tc_threads()) if (n >= PARALLEL)
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
@@ -139,7 +141,7 @@ static void read_f16(const uint8_t *p, int64_t n, tc_real *out) {
 }
 
 static void read_bf16(const uint8_t *p, int64_t n, tc_real *out) {
-#pragma omp simd
+#pragma omp parallel for simd schedule(static) num_threads(tc_threads()) if (n >= PARALLEL)
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);

@@ -12,7 +12,7 @@ tc_status tc_st_header_size(const uint8_t first[8], size_t size, const char *nam
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--) n = n << 8 | first[i];
     if (n > TC_ST_HEADER_LIMIT)
-        return tc_fail(err, TC_EFORMAT, "%s: header of %llu bytes, more than the limit of %d (is it a safetensors file?)", name,
+        return tc_fail(err, TC_EFORMAT, "%s: neither a PyTorch file nor safetensors: a header of %llu bytes is more than the limit of %d", name,
                        (unsigned long long)n, TC_ST_HEADER_LIMIT);
     if (n > size - 8)
         return tc_fail(err, TC_EFORMAT, "%s: header of %llu bytes at offset 8 runs past the end of the file (%zu bytes)", name, (unsigned long long)n,

@@ -61,7 +61,7 @@ static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *e
     status = tc_torch_recognise(&bytes, &torch, err);
     if (status == TC_OK && torch) status = tc_torch_open(&sh->torch, &bytes, &s->list, err);
     if (status != TC_OK || torch) return status;
-    if (sh->map.size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a safetensors file", path, sh->map.size);
+    if (sh->map.size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", path, sh->map.size);
     status = tc_map_read(&sh->map, 0, first, 8, err);
     if (status == TC_OK) status = tc_st_header_size(first, sh->map.size, path, &n, err);
     if (status != TC_OK) return status;
@@ -188,7 +188,7 @@ out:
 
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
     static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors",
-                                        "pytorch_model.bin", "pytorch_model.bin.index.json",  "open_clip_pytorch_model.bin"};
+                                        "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"};
     *out = NULL;
     if (!tc_path_is_dir(path)) return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
@@ -199,12 +199,15 @@ tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
         free(file);
         if (there) return status;
     }
-    return tc_fail(err, TC_EIO, "%s: the folder has no model.safetensors, no pytorch_model.bin and no index of shards of either", path);
+    return tc_fail(err, TC_EIO,
+                   "%s: the folder has no model.safetensors, pytorch_model.bin, index of shards of either, open_clip_model.safetensors or "
+                   "open_clip_pytorch_model.bin",
+                   path);
 }
 
 static tc_status parse_memory(tc_store *s, const tc_bytes *all, tc_error *err) {
     size_t n = 0;
-    if (all->size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a safetensors file", all->name, all->size);
+    if (all->size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", all->name, all->size);
     tc_status status = tc_st_header_size(all->data, all->size, all->name, &n, err);
     if (status != TC_OK) return status;
     const uint8_t *header = all->data + 8;
@@ -256,11 +259,12 @@ tc_status tc_store_check(const tc_store *s, tc_error *err) {
 }
 
 bool tc_store_maps(const tc_store *s, const tc_tensor *t) {
-    for (size_t i = 0; i < s->nshards && !t->lazy; i++)
-        if (tc_map_holds(&s->shards[i].map, t->data, t->bytes)) return true;
+    const uint8_t *data = tc_tensor_data(t, NULL);
+    for (size_t i = 0; i < s->nshards && data; i++)
+        if (tc_map_holds(&s->shards[i].map, data, t->bytes)) return true;
     return false;
 }
 
 void tc_store_let_go(const tc_store *s, const tc_tensor *t) {
-    if (tc_store_maps(s, t)) tc_pages_let_go(t->data, t->bytes);
+    if (tc_store_maps(s, t)) tc_pages_let_go(tc_tensor_data(t, NULL), t->bytes);
 }

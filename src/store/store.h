@@ -72,7 +72,7 @@ const char *tc_store_metadata(const tc_store *s, const char *key);   /* of __met
 const char *tc_store_path(const tc_store *s);
 /* Error if any mapped file was shortened; call before reading data. */
 tc_status tc_store_check(const tc_store *s, tc_error *err);
-/* Whether t lies in a mapped file; not so members of archives, which are read into memory when they are first wanted. */
+/* Whether the bytes that tc_tensor_data gives lie in a mapped file; not so those of a view that had to be put into order. */
 bool tc_store_maps(const tc_store *s, const tc_tensor *t);
 /* Gives the pages that t lies on back to the system; they are read again if they are used again. Does nothing for a tensor that lies in no
  * mapped file. Thread-safe. */

@@ -35,6 +35,10 @@ mkdir "$scratch/empty"
 fails "an empty folder" "$scratch/empty" info "$scratch/empty"
 : >"$scratch/zero.safetensors"
 fails "an empty file" "$scratch/zero.safetensors: " info "$scratch/zero.safetensors" --model-config ViT-B-32
+echo "these are no weights" >"$scratch/text.pt"
+fails "a text under the name of weights" "$scratch/text.pt: neither a PyTorch file nor safetensors" info "$scratch/text.pt"
+printf '\002\000\000\000\000\000\000\000{}' >"$scratch/none.safetensors"
+fails "a file without tensors" "$scratch/none.safetensors: it holds no tensors" info "$scratch/none.safetensors" --model-config ViT-B-32
 cp $gelu/safetensors/model.safetensors "$scratch/alone.safetensors"
 fails "no configuration beside the file" "name one with --model-config" info "$scratch/alone.safetensors"
 run info "$scratch/alone.safetensors" --model-config $gelu/safetensors/config.json

@@ -20,6 +20,8 @@ holds "two models: blocks" grep -qx 'text block 1: 3 heads, 56 FFN channels and 
 holds "two models: shapes" grep -qx 'token_embedding.weight  *shape  *\[321,24\] and \[49408,20\]' "$out"
 holds "two models: the table is limited" grep -qx '... and 42 more; --all prints them' "$out"
 holds "two models: sum" grep -qx '62 of 62 tensors and 18 settings differ' "$out"
+run diff $vit tests/data/goldens/models/openclip_rn.pt
+holds "a ViT and a ResNet" grep -qx 'image tower: ViT and ModifiedResNet' "$out"
 run diff $gelu/safetensors $vit --all --json
 holds "two models: --all --json" sh -c "tr '{' '\n' <'$out' | grep -c '\"kind\": \"shape\"' | grep -qx 61"
 holds "two models: values" grep -q '"name": "logit_scale", "kind": "values", "shape_a": \[\], "shape_b": \[\], "max_abs": [0-9.e-]*, "relative_l2": [0-9.e-]*, "cosine": 1.0' "$out"

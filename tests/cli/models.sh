@@ -2,6 +2,7 @@
 # models.sh BUILD - info, verify, score, embed, classify, preprocess, inherit on the golden models and images.
 . tests/cli/tap.inc
 gelu=tests/data/goldens/models/hf_vit_gelu vit=tests/data/goldens/models/hf_vit images=tests/data/goldens/preprocess/images
+rn=tests/data/goldens/models/openclip_rn
 
 # ---- info
 run info
@@ -198,6 +199,10 @@ run info "$scratch/pruned.safetensors" --activation quick_gelu --json
 holds "--activation" sh -c "grep -q '\"activation\": \"quick_gelu\"' '$out' && grep -q '\"activation_source\": \"option: chosen with --activation\"' '$out'"
 run embed "$scratch/pruned.safetensors" --activation quick_gelu --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/q.npy"
 holds "--activation changes the result" sh -c "! cmp -s '$scratch/p.npy' '$scratch/q.npy'"
+run info $rn.pt
+holds "info of a ResNet: the activation that was decided" grep -qx "activation    gelu (configuration $rn.config.json)" "$out"
+run info $rn.pt --activation quick_gelu --json
+holds "--activation of a ResNet" grep -q '"activation": "quick_gelu", "vision_activation": "relu", "text_activation": "quick_gelu"' "$out"
 run info $vit --image-size 112 --json
 holds "--image-size" sh -c "grep -q '\"image_size\": 112' '$out' && grep -q '\"crop\": 112' '$out' && grep -q '\"shape\": \[50, 36\]' '$out'"
 run preprocess $vit $images/png_rgb.png --image-size 112 -o "$scratch/small.npy"

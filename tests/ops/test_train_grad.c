@@ -135,5 +135,6 @@ static void both(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(contrastive), cmocka_unit_test(affinity), cmocka_unit_test(both)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    tc_set_threads(1); /* thousands of passes, each too small to be shared */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

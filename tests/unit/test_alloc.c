@@ -1,4 +1,4 @@
-/* test_alloc.c - after the first call neither inference nor a training step allocates, unless a batch is larger than any before.
+/* test_alloc.c - after the first call neither inference nor a training step of any kind of model allocates, unless a batch is larger than any before.
  *
  * The program's own malloc and its kin count calls and pass them on to glibc's. Libraries (oneDNN packs into memory of its own) are not counted: only
  * calls whose return address lies in this program, into which libtinyclip is linked. */
@@ -69,7 +69,10 @@ int posix_memalign(void **out, size_t alignment, size_t size) {
 
 enum { BATCH = 6, CONTEXT = 20 };
 
-static tc_model *make_model(int layers) {
+typedef enum kind { VIT, PRUNED, RESNET, KINDS } kind;
+
+/* A pruned one has a block without heads and one without an FFN in each tower. */
+static tc_model *make_model(kind k, int layers) {
     tc_config c = {.embed_dim = 16,
                    .image_size = 32,
                    .patch_size = 8,
@@ -81,6 +84,18 @@ static tc_model *make_model(int layers) {
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
         c.vision.block[i].ffn = c.text.block[i].ffn = 64;
+    }
+    if (k == PRUNED) {
+        c.vision.width = 27;
+        c.vision.block[0].heads = c.text.block[1].heads = 0;
+        c.vision.block[1].ffn = c.text.block[0].ffn = -1;
+    }
+    if (k == RESNET) {
+        json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}", "embed_dim", 16, "vision_cfg", "image_size",
+                                 32, "layers", 1, layers, 1, 1, "width", 4, "head_width", 16, "text_cfg", "context_length", CONTEXT, "vocab_size",
+                                 100, "width", 32, "heads", 2, "layers", layers);
+        assert_int_equal(tc_config_parse(&c, json, "test", NULL), TC_OK);
+        json_decref(json);
     }
     tc_model *m = NULL;
     assert_int_equal(tc_model_random(&m, &c, 3, NULL), TC_OK);
@@ -98,9 +113,8 @@ static void make_batch(float *pixels, int32_t *ids) {
 static float pixels[BATCH * 3 * 32 * 32];
 static int32_t ids[BATCH * CONTEXT];
 
-static void inference(void **state) {
-    (void)state;
-    tc_model *m = make_model(3);
+static void check_inference(kind k) {
+    tc_model *m = make_model(k, 3);
     tc_session *s = NULL;
     float out[BATCH * 16];
     make_batch(pixels, ids);
@@ -122,9 +136,13 @@ static void inference(void **state) {
     tc_model_close(&m);
 }
 
-static void training(void **state) {
+static void inference(void **state) {
     (void)state;
-    tc_model *student = make_model(2), *teacher = make_model(3);
+    for (kind k = VIT; k < KINDS; k++) check_inference(k);
+}
+
+static void check_training(kind k) {
+    tc_model *student = make_model(k, 2), *teacher = make_model(k, 3);
     tc_trainer *t = NULL;
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 100},
                   .weight_decay = 0.2,
@@ -149,6 +167,11 @@ static void training(void **state) {
     assert_int_equal(atomic_load(&allocations) - before, 0);
     tc_trainer_free(&t);
     tc_model_close(&teacher);
+}
+
+static void training(void **state) {
+    (void)state;
+    for (kind k = VIT; k < KINDS; k++) check_training(k);
 }
 
 int main(void) {

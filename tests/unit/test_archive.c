@@ -51,6 +51,9 @@ static void test_file(void **state) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (tc_store_open(&s, scratch_file(dir, names[i], z.b.data, z.b.size), &err) != TC_OK) fail_msg("%s", err.message);
         check_vector(s, "a", 4, 0);
+        assert_true(tc_store_maps(s, tc_store_find(s, "a")));
+        tc_store_let_go(s, tc_store_find(s, "a"));
+        check_vector(s, "a", 4, 0);
         assert_int_equal(tc_store_check(s, &err), TC_OK);
         tc_store_close(&s);
     }

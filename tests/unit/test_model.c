@@ -545,6 +545,7 @@ static void inheritance_errors(void **state) {
         {"\"head_width\": 4", "\"head_width\": 6", "inherit: vision head width is 6 in the student and 4 in the teacher; they must be equal"},
         {"\"heads\": 2", "\"heads\": 1", "inherit: text head width is 8 in the student and 4 in the teacher; they must be equal"},
         {"\"patch_size\": 8", "\"patch_size\": 4", "inherit: patch_size is 4 in the student and 8 in the teacher; they must be equal"},
+        {"\"image_size\": 16", "\"image_size\": 8", "inherit: image_size is 8 in the student and 16 in the teacher; they must be equal"},
         {"\"width\": 12", "\"width\": 16", "inherit: visual.class_embedding is [16] in the student, larger than the teacher's [12]"},
         {"\"vocab_size\": 30", "\"vocab_size\": 31", "inherit: token_embedding.weight is [31,8] in the student, larger than the teacher's [30,8]"}};
     char *dir = scratch_dir();
