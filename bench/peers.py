@@ -505,7 +505,8 @@ def main():
     for peer in peers:
         peer.close()
     promised = {t: ours.macs(args.teacher, PRUNED[t]) / ours.macs(args.pruned, PRUNED[t]) for t in args.only if ours and t in PRUNED}
-    report(args, samples, {"promised_gains": promised, "load_average_before": load, "versions": found, "output_differences": differences, "peak": ours.peak if ours else []})
+    report(args, samples, {"promised_gains": promised, "load_average_before": load, "versions": found, "output_differences": differences,
+                           "peak": ours.peak if ours else []})
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ static void embed(const tc_model *m, int n, float *out) {
     tc_session_close(&s);
 }
 
-/* Threads take images of their own and run what is left over together: the same embeddings as image by image on one thread, but for the order of sums. */
+/* Threads take images of their own and run what is left over together: but for the order of sums the same embeddings as on one thread. */
 static void threads_share_images(void **state) {
     (void)state;
     enum { EACH = 9 };
