@@ -73,7 +73,9 @@ static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, int dim,
     return status;
 }
 
-static tc_status make_apart(tc_session *s, int threads, tc_error *err) {
+/* A runner for each thread. When they are made, the first images are run by all threads once: those left over in later calls then find what
+ * they need. */
+static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, float *embeds, tc_error *err) {
     const tc_model *m = s->model;
     if (threads <= s->apart_count) return TC_OK;
     tc_runner **grown = realloc(s->apart, (size_t)threads * sizeof *grown);
@@ -83,14 +85,14 @@ static tc_status make_apart(tc_session *s, int threads, tc_error *err) {
         tc_status status = tc_runner_create(&grown[s->apart_count], m->image, m->data, NULL, &m->image_prepared, false, err);
         if (status != TC_OK) return status;
     }
-    return TC_OK;
+    return run_images(s->image, pixels, threads - 1, m->config.embed_dim, embeds, err);
 }
 
 /* `each` images by each of the threads. */
 static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *pixels, float *embeds, tc_error *err) {
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
-    tc_status failed = make_apart(s, threads, err);
+    tc_status failed = make_apart(s, threads, pixels, embeds, err);
     if (failed != TC_OK) return failed;
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int t = 0; t < threads; t++) {
