@@ -1,8 +1,11 @@
-/* scratch.c - one buffer a thread for the kernels' packed blocks; it grows to the largest size asked for and goes with its thread. */
+/* scratch.c - one buffer a thread for packed blocks of the kernels. It grows by whole megabytes to the largest size asked for and goes with its
+ * thread. */
 #include "kern/kern_priv.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+
+enum { STEP = 1 << 20 };
 
 typedef struct scratch {
     size_t size;
@@ -34,8 +37,9 @@ void *tc_scratch(size_t bytes) {
     }
     if (s->size < bytes) {
         free(s->data);
-        s->data = tc_new_aligned(bytes, 1);
-        s->size = s->data ? bytes : 0;
+        s->size = 0;
+        s->data = tc_round_up(bytes, STEP, &bytes) ? tc_new_aligned(bytes, 1) : NULL;
+        if (s->data) s->size = bytes;
     }
     return s->data;
 }

@@ -4,7 +4,7 @@
 . tests/cli/pairs.inc
 
 weights=model/model.safetensors
-steps=60
+steps=180
 common="--data $scratch/pairs --batch 6 --threads 1 --workers 1 --lr 1e-3 --steps $steps --flip --crop-scale-min 0.5"
 train="train --config $scratch/teacher.json $common"
 
@@ -35,7 +35,7 @@ for how in "TERM $train" "INT $distill"; do
     signal=${how%% *} verb=${how#* }
     what="${verb%% *}, SIG$signal" dir=$scratch/stopped-$signal wanted=5 resume= stops=0
     [ "$signal" = TERM ] && whole=$scratch/whole || whole=$scratch/whole-student
-    while [ ! -e "$dir/$weights" ] && [ $wanted -lt 100 ]; do
+    while [ ! -e "$dir/$weights" ] && [ $wanted -lt $((steps + 60)) ]; do
         background $verb --out "$dir" $resume
         logged "$dir" $wanted
         kill -$signal $pid
@@ -43,7 +43,7 @@ for how in "TERM $train" "INT $distill"; do
         code=$?
         grep -q "go on with resume" "$err" && stops=$((stops + 1))
         [ $code -eq 0 ] || break
-        resume=--resume wanted=$(($(wc -l <"$dir/log.jsonl") + 10)) # so that the signal comes after the start
+        resume=--resume wanted=$(($(wc -l <"$dir/log.jsonl") + 40)) # so that the signal comes after the start
     done
     code "$what: exit code" 0
     holds "$what: it was stopped" [ $stops -gt 0 ]
