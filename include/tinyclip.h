@@ -356,7 +356,7 @@ typedef struct tc_train_options {
     const tc_model *init;  /* where the student starts */
     const tc_model *teacher; /* affinity mimicking from this model; NULL: contrastive loss */
     const tc_data *data;
-    const tc_data *eval_data; /* labelled data for accuracy during training, or NULL */
+    const tc_data *eval_data; /* for figures during training: zero-shot accuracy if labelled, else retrieval; or NULL */
     const tc_tokenizer *tokenizer;
     tc_preprocess preprocess;
     int64_t steps;         /* in all; 0: from epochs */
@@ -385,14 +385,15 @@ tc_train_options tc_train_options_default(void);
 typedef struct tc_train_result {
     int64_t steps, skipped_samples, skipped_steps;
     double final_loss, seconds, pairs_per_second;
-    double top1; /* of eval_data, or -1 */
+    double top1; /* of eval_data, or -1 if there are none or they are pairs */
 } tc_train_result;
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors, the project's single file),
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
- * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
+ * for each evaluation "step" and, of labelled data, "top1", "top5" and "images", of pairs "retrieval": {"pairs", "image_to_text", "text_to_image"}
+ * with "r1", "r5", "r10" (fractions), "mean_rank" and "median_rank" each way. The counts of the result are those of the whole run, resumed or not; times are of this
  * call. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
 

@@ -65,8 +65,7 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
                  {isfinite(o->clip), "the largest norm of the gradient must be finite"},
                  {o->distill_weight >= 0 && o->distill_weight <= 1, "the weight of the affinity loss must be from 0 to 1"},
                  {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
-                 {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"},
-                 {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
+                 {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
     if (o->preprocess.crop != o->init->config.image_size)
@@ -295,13 +294,10 @@ static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error
 
 /* ---- during and after */
 
-static tc_status evaluate(training *t, tc_error *err) {
+static tc_status evaluate_classes(training *t, const tc_model *now, tc_error *err) {
     const tc_train_options *o = t->o;
     tc_zeroshot_result r = {0};
-    tc_model *now = NULL;
-    tc_status status = tc_model_copy(&now, t->trainer->student, err);
-    if (status == TC_OK) status = tc_eval_zeroshot(now, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, NULL, NULL, &r, err);
-    tc_model_close(&now);
+    tc_status status = tc_eval_zeroshot(now, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, NULL, NULL, &r, err);
     if (status != TC_OK) return status;
     t->top1 = r.top1;
     char line[256];
@@ -310,6 +306,31 @@ static tc_status evaluate(training *t, tc_error *err) {
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
     return write_line(t, line, err);
+}
+
+static tc_status evaluate_pairs(training *t, const tc_model *now, tc_error *err) {
+    const tc_train_options *o = t->o;
+    tc_retrieval_result r;
+    tc_status status = tc_eval_retrieval(now, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, NULL, NULL, &r, err);
+    if (status != TC_OK) return status;
+    const tc_retrieval_direction *to[2] = {&r.image_to_text, &r.text_to_image};
+    char line[768];
+    int n = snprintf(line, sizeof line, "{\"step\":%lld,\"retrieval\":{\"pairs\":%lld", (long long)t->trainer->step, (long long)r.pairs);
+    for (int i = 0; i < 2; i++)
+        n += snprintf(line + n, sizeof line - (size_t)n, ",\"%s\":{\"r1\":%.6f,\"r5\":%.6f,\"r10\":%.6f,\"mean_rank\":%.9g,\"median_rank\":%.9g}",
+                      i ? "text_to_image" : "image_to_text", to[i]->r1, to[i]->r5, to[i]->r10, to[i]->mean_rank, to[i]->median_rank);
+    snprintf(line + n, sizeof line - (size_t)n, "}}\n");
+    tc_log_line(&t->log, 1, "step %lld: the caption of an image is first for %.2f %%, among ten for %.2f %%; its image for %.2f and %.2f %%",
+                (long long)t->trainer->step, 100 * to[0]->r1, 100 * to[0]->r10, 100 * to[1]->r1, 100 * to[1]->r10);
+    return write_line(t, line, err);
+}
+
+static tc_status evaluate(training *t, tc_error *err) {
+    tc_model *now = NULL;
+    tc_status status = tc_model_copy(&now, t->trainer->student, err);
+    if (status == TC_OK) status = tc_data_classes(t->o->eval_data) > 0 ? evaluate_classes(t, now, err) : evaluate_pairs(t, now, err);
+    tc_model_close(&now);
+    return status;
 }
 
 /* Paths need not be UTF-8, JSON must be. */

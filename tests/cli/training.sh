@@ -89,6 +89,18 @@ run train --config "$scratch/student.json" --data "idx:$scratch/images.idx,$scra
 code "train on labelled pictures: exit code" 0
 holds "train on labelled pictures gives the accuracy" grep -q '"top1": [01]\.' "$out"
 
+# The figures of pairs while training; they change nothing in what is learnt, and their last ones are those of the trained model.
+run train --config "$scratch/teacher.json" $common --eval-data "$scratch/pairs" --eval-every 4 --out "$scratch/watched" --steps 8 --json
+code "train with pairs to evaluate on: exit code" 0
+holds "train with pairs to evaluate on: no accuracy" grep -q '"top1": null' "$out"
+holds "train with pairs to evaluate on: retrieval twice" sh -c "[ \$(grep -c '\"retrieval\":{\"pairs\":12,' '$scratch/watched/log.jsonl') -eq 2 ]"
+same "evaluation on pairs changes nothing" "$scratch/run/model/model.safetensors" "$scratch/watched/model/model.safetensors"
+"$tinyclip" eval "$scratch/watched/model" retrieval --data "$scratch/pairs" --json 2>"$err" | tr '{},' '\n\n\n' | sed -n 's/.*\(image_to_text\|text_to_image\)_.*: //p' |
+    awk '{printf "%.6f\n", $1}' >"$scratch/want"
+tail -n 1 "$scratch/watched/log.jsonl" | tr '{},' '\n\n\n' | sed -n 's/"\(r1\|r5\|r10\|mean_rank\|median_rank\)"://p' | awk '{printf "%.6f\n", $1}' >"$scratch/got"
+holds "the last evaluation on pairs has ten figures" sh -c "[ \$(wc -l <'$scratch/got') -eq 10 ]"
+same "the last evaluation on pairs is that of the trained model" "$scratch/want" "$scratch/got"
+
 # A pruned model is trained like any other, and comes out as the file that can hold it; images of another size for teacher and student.
 printf '{"embed_dim":16,"vision_cfg":{"image_size":8,"layers":2,"width":19,"patch_size":4,"head_width":8,"heads":[1,0],"mlp":[0,9]},' >"$scratch/pruned.json"
 printf '"text_cfg":{"context_length":8,"vocab_size":49408,"width":11,"head_width":8,"heads":[0,1],"layers":2,"mlp":[5,null]}}' >>"$scratch/pruned.json"
