@@ -1,8 +1,8 @@
 /* prune.c - folding: a masked model becomes a smaller one that computes the same.
  *
- * Members of a site that are masked with 0 are dropped from every axis of their group; the factors of the others go into the weights that make what
- * is masked: y_j = m_j x_j followed by W y is (W diag m) x, and m (W x + b) is (diag m W) x + diag m b. Which axis of which parameter a mask's factors
- * go into is seen in the graph, what is dropped in the axis groups; nothing here knows a network.
+ * Members of a site that are masked with 0 are dropped from every axis of their group. The factors of the others go into the weights beside the mask:
+ * W (m x) = (W diag m) x, and m (W x + b) = (diag m W) x + diag m b. Which axis of which parameter takes a mask's factors is seen in the graph, what
+ * is dropped in the axis groups; nothing here knows a network.
  *
  * Of a branch whose members are all gone a constant is left, the bias of its last linear node. It moves to where the residual that it is added to
  * got its last addition; between the two nothing reads the residual any more. */
