@@ -367,6 +367,9 @@ typedef struct tc_train_options {
     double logit_scale;    /* fixed scale of student and teacher; 0: learnt */
     double crop_scale_min; /* random resized crop: smallest area kept, 1: none */
     bool flip;             /* random horizontal flip */
+    int cache_augmentations; /* so many augmentations (crop, flip, template) of each sample, one an epoch, then the first again; 0: a new one in
+                              * every epoch */
+    const char *teacher_cache; /* folder in which the teacher's features are kept; cache_augmentations must be set. NULL: none */
     uint64_t seed;
     int workers;           /* decoding threads; 0: chosen */
     int64_t checkpoint_every; /* steps; 0: only at the end and on a signal */
@@ -390,6 +393,10 @@ typedef struct tc_train_result {
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors, the project's single file),
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+ * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
+ * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
+ * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the
+ * file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
