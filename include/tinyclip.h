@@ -407,6 +407,16 @@ tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_res
  * the median of `steps` steps, seconds. The student's weights are copied, not changed. teacher NULL: the contrastive loss. */
 tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err);
 
+typedef struct tc_step_times {
+    double plain;   /* contrastive loss, no teacher */
+    double distill; /* affinity mimicking, the teacher computes its features */
+    double cached;  /* affinity mimicking, they come from a file, as with tc_train_options.teacher_cache */
+} tc_step_times;
+/* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is made under $TMPDIR, or /tmp, and
+ * removed afterwards. */
+tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, tc_step_times *times,
+                                 tc_error *err);
+
 /* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in use; measured for `seconds`. */
 double tc_measure_peak(double seconds);
 

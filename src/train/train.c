@@ -224,7 +224,9 @@ static tc_status make_teacher(training *t, tc_error *err) {
 static void tell_cache(const training *t) {
     tc_teacher_cache_counts c = tc_teacher_cache_count(t->cache);
     tc_log_line(&t->log, 1, "teacher cache: %lld pairs taken from it, %lld computed", (long long)c.found, (long long)c.computed);
-    if (c.damaged) tc_log_line(&t->log, 2, "%s: %lld rows were damaged and computed again", tc_teacher_cache_path(t->cache), (long long)c.damaged);
+    if (c.damaged)
+        tc_log_line(&t->log, 2, "%s: %lld damaged row%s computed again", tc_teacher_cache_path(t->cache), (long long)c.damaged,
+                    c.damaged == 1 ? "" : "s");
 }
 
 /* Bytes that the run will take with captions of this length: steps, batches read ahead, and the copies of the model that it starts from and that are
