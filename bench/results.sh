@@ -10,6 +10,7 @@ LC_ALL=C
 export LC_ALL
 step=${1:-all} tinyclip=${2:-build/tinyclip} out=${3:-build/results}
 here=$(dirname "$0")
+page=$here/../docs/RESULTS.md
 sets="fashion clipart" seeds="1 2 3" search_seed=9 rates="1e-3 2e-3 4e-3"
 
 # What is the same for every run of a set. `steps` is the length of one stage, `every` the distance of the evaluations on the way.
@@ -142,6 +143,12 @@ runs() {
 
 tables() {
     cat "$out"/*/*-[0-9].json >"$out/results.jsonl"
+    awk -f "$here/tables.awk" "$out/results.jsonl" >"$out/tables.md"
+    awk -v tables="$out/tables.md" '
+        /^<!-- end of tables -->/ { inside = 0 }
+        !inside
+        /^<!-- tables/ { inside = 1; while ((getline line <tables) > 0) print line; print "" }' "$page" >"$out/page.md"
+    cp "$out/page.md" "$page"
 }
 
 case $step in
