@@ -643,6 +643,7 @@ static void same_model_from_a_resnet(void **state) {
     c.patch_size = 0;
     c.stages[0] = c.stages[1] = c.stages[2] = c.stages[3] = 1;
     c.vision = (tc_tower_config){.width = 8, .layers = 4, .head_dim = 16, .block[0] = {.heads = 16}};
+    tc_net_resnet_fill(&c);
     tc_model_close(&x.r.teacher);
     assert_int_equal(tc_model_random(&x.r.teacher, &c, 2, NULL), TC_OK);
     tc_model_close(&x.r.start);
