@@ -1,5 +1,5 @@
-/* fuzz_teacher_cache.c - any bytes as a file of the teacher's features: it is refused, or every row of it is there or missing, and can be filled; then
- * all rows are there. */
+/* fuzz_teacher_cache.c - any bytes as a file of the teacher's features: it is refused, or every row of it is there or missing, and can be filled;
+ * then all rows are there. */
 #include "scratch.h"
 #include "train/teacher_cache.h"
 
