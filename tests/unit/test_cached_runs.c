@@ -306,11 +306,12 @@ static void same_model_from_a_resnet(void **state) {
     runs x;
     rig_log told;
     runs_open(&x);
-    tc_config c = rig_config(1, 16, 32);
-    c.image_tower = TC_IMAGE_RESNET;
-    c.patch_size = 0;
-    c.stages[0] = c.stages[1] = c.stages[2] = c.stages[3] = 1;
-    c.vision = (tc_tower_config){.width = 8, .layers = 4, .head_dim = 16, .block[0] = {.heads = 16}};
+    tc_config c;
+    json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}", "embed_dim", 8, "vision_cfg", "image_size", 32,
+                             "layers", 1, 1, 1, 1, "width", 8, "head_width", 16, "text_cfg", "context_length", RIG_CONTEXT, "vocab_size", RIG_IDS,
+                             "width", 16, "heads", 2, "layers", 1);
+    rig_or_die(tc_config_parse(&c, json, "test", NULL), &(tc_error){0}, "configuration");
+    json_decref(json);
     tc_model_close(&x.r.teacher);
     assert_int_equal(tc_model_random(&x.r.teacher, &c, 2, NULL), TC_OK);
     tc_model_close(&x.r.start);
