@@ -341,12 +341,66 @@ static void one_run_at_a_time(void **state) {
     scratch_remove(dir);
 }
 
+/* ---- the key */
+
+static tc_data *labelled(const char *dir, const char *templates) {
+    static const uint8_t images[] = "\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\x05\x06", labels[] = "\0\0\x08\x01\0\0\0\x02\0\x01";
+    char spec[4096];
+    tc_data *d;
+    tc_error err;
+    tc_data_options o = tc_data_options_default();
+    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images - 1), scratch_file(dir, "l", labels, sizeof labels - 1),
+             scratch_text(dir, "c", "cat\ndog\n"));
+    o.templates = scratch_text(dir, "t", templates);
+    if (tc_data_open(&d, spec, &o, &err) != TC_OK) fail_msg("%s", err.message);
+    return d;
+}
+
+/* Which templates there are counts; more than one of them is chance enough for seed and augmentations to count. */
+static void key_of_labelled_data(void **state) {
+    (void)state;
+    static const char *const lists[] = {"a {}\n", "the {}\n", "a {}\nthe {}\n", "the {}\na {}\n"};
+    rig r;
+    rig_open(&r);
+    tc_preprocess p = tc_preprocess_default(RIG_SIDE);
+    tc_teacher_key keys[4];
+    for (int i = 0; i < 4; i++) {
+        tc_data *d = labelled(r.dir, lists[i]);
+        tc_teacher_use use = {.teacher = r.teacher,
+                              .weights = 9,
+                              .data = d,
+                              .tokenizer = r.tokenizer,
+                              .preprocess = &p,
+                              .context = RIG_CONTEXT,
+                              .crop_scale_min = 1,
+                              .seed = 6,
+                              .augmentations = 3};
+        assert_int_equal(tc_teacher_key_make(&keys[i], &use, NULL), TC_OK);
+        assert_int_equal(keys[i].samples, 2);
+        assert_int_equal(keys[i].dim, r.teacher->config.embed_dim);
+        assert_int_equal(keys[i].weights, 9);
+        assert_int_equal(keys[i].seed, i < 2 ? 0 : 6);
+        assert_int_equal(keys[i].augmentations, i < 2 ? 1 : 3);
+        for (int k = 0; k < i; k++) assert_true(keys[k].templates != keys[i].templates && keys[k].tokenizer == keys[i].tokenizer);
+        for (int k = 0; k < 2; k++) {
+            use.flip = k == 0;
+            use.crop_scale_min = k == 1 ? 0.5 : 1;
+            assert_int_equal(tc_teacher_key_make(&keys[i], &use, NULL), TC_OK);
+            assert_int_equal(keys[i].seed, 6);
+            assert_int_equal(keys[i].augmentations, 3);
+        }
+        tc_data_close(&d);
+    }
+    rig_close(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_come_back),         cmocka_unit_test(any_values_are_kept),
         cmocka_unit_test(another_key_is_refused), cmocka_unit_test(damaged_headers_are_refused),
         cmocka_unit_test(cut_files_are_refused),  cmocka_unit_test(damaged_rows_are_missing),
         cmocka_unit_test(what_is_no_file),        cmocka_unit_test(one_run_at_a_time),
+        cmocka_unit_test(key_of_labelled_data),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
