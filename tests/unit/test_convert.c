@@ -558,11 +558,11 @@ static void onnx_files(void **state) {
         }
 }
 
-/* A new operation needs its form. */
+/* A new operation needs its form, unless it is in no graph that is saved. */
 static void every_operation_has_a_form(void **state) {
     (void)state;
     for (int i = 0; tc_ops[i]; i++)
-        if (!tc_onnx_knows(tc_ops[i])) fail_msg("%s has no ONNX form", tc_ops[i]->name);
+        if (tc_onnx_knows(tc_ops[i]) == tc_ops[i]->unsaved) fail_msg("%s has no ONNX form, or one that is not used", tc_ops[i]->name);
     static const tc_op other = {.name = "other"};
     assert_false(tc_onnx_knows(&other));
 }
