@@ -271,6 +271,7 @@ void golden_l0(const char *dir) {
     const json_t *item;
     size_t i;
     json_array_foreach(json_object_get(json, "modules"), i, item) run_module(dir, item);
+    golden_fold_l0(dir, json);
     golden_skip("l0 masked_forward", "masks in the graph are not implemented");
     golden_skip("l0 joint", "training with masks is not implemented");
     json_decref(json);
