@@ -59,12 +59,17 @@ typedef struct fit {
     tc_error *err;
 } fit;
 
+/* Without any there would be no model. */
 static int fewest(const tc_mask_site *s) { return s->group == TC_GROUP_WIDTH || s->group == TC_GROUP_CHANNELS; }
 
+void tc_gates_kept_least(const tc_gates *g, double shift, int *kept) {
+    tc_gates_kept(g, shift, kept);
+    for (size_t i = 0; i < g->sites.count; i++)
+        if (kept[i] < fewest(&g->sites.items[i])) kept[i] = fewest(&g->sites.items[i]);
+}
+
 static tc_status measure_shift(const fit *f, double shift, int *kept, double *out) {
-    tc_gates_kept(f->g, shift, kept);
-    for (size_t i = 0; i < f->g->sites.count; i++)
-        if (kept[i] < fewest(&f->g->sites.items[i])) kept[i] = fewest(&f->g->sites.items[i]);
+    tc_gates_kept_least(f->g, shift, kept);
     return tc_budget_measure(f->kind, f->m, &f->g->sites, kept, out, f->err);
 }
 

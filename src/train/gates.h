@@ -101,6 +101,8 @@ void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_targ
 tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, const int *kept, double *out, tc_error *err);
 /* Of `goal` (a number of what `kind` counts) whether it can be met: at most what m has, at least what it has with one member in every site. */
 tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal, tc_error *err);
+/* tc_gates_kept, but of each tower's width and of convolutions' channels at least one: so the model can be folded. */
+void tc_gates_kept_least(const tc_gates *g, double shift, int *kept);
 /* The deterministic mask, corrected so that the folded model has `goal` as nearly as one channel allows. If the gates themselves are off by more than
  * a twentieth, all are shifted by one number; then FFN channels (of a ResNet inner channels too), nearest to being kept or dropped, over both towers,
  * make up the rest. Of a tower's width and of convolutions' channels at least one stays. mask: [sites.total]. */
