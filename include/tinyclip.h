@@ -168,9 +168,13 @@ typedef struct tc_model_info {
     int image_size, patch_size, vision_layers, vision_width, vision_heads;
     int context_length, vocab_size, text_layers, text_width, text_heads;
     int vision_stages[4];          /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
-    bool pruned; /* layers differ in heads or FFN channels, or the heads do not fill the width; vision_heads and text_heads are then the largest */
+    /* Layers differ in heads or FFN channels, or the heads do not fill the width (vision_heads and text_heads are then the largest), or a
+     * ModifiedResNet has fewer inner channels than one of its width. */
+    bool pruned;
     const int *vision_layer_heads, *vision_layer_ffn; /* [vision_layers] heads, and FFN channels (-1: the layer has no FFN) */
     const int *text_layer_heads, *text_layer_ffn;     /* [text_layers] */
+    /* ModifiedResNet: [2 + 2 * vision_layers] what the stem's first two convolutions give, then the first two of each block; else NULL */
+    const int *vision_channels;
     tc_activation vision_activation, text_activation;
     const char *activation_source; /* where the activation was taken from, e.g. "layout: OpenAI archives use QuickGELU" */
     bool activation_assumed;       /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */

@@ -56,7 +56,11 @@ static double prunable(const tc_model *m) { return (double)tc_model_get_info(m)-
 static void train_in_parts(const tc_train_options *options, int64_t stride) {
     tc_train_options o = *options;
     o.stop_after = stride;
-    for (int64_t done = 0; done < o.steps; o.resume = true) done = train(&o, NULL).steps;
+    for (int64_t done = 0; done < o.steps; o.resume = true) {
+        int64_t now = train(&o, NULL).steps;
+        assert_true(now == done + stride || now == o.steps);
+        done = now;
+    }
 }
 
 /* Stops after every 1, 2, .. steps, so also right before, at and after the fold; and checkpoints at other steps than those of the stops. */
