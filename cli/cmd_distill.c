@@ -20,6 +20,15 @@ static const cli_option options[] = {
      "steps in which the target goes from the whole model to the goal; -1: a third of those before the fold", -1, 1e12, NULL},
     {"--mask-lr", "X", CLI_REAL, offsetof(training, mask_lr), "learning rate of the masks", 0, 1e3, NULL},
     {"--alpha", "X", CLI_REAL, offsetof(training, alpha), "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
+    {"--teacher-cache", "C", CLI_TEXT, offsetof(training, teacher_cache),
+     "a folder that keeps the teacher's features, which later epochs and runs then take from it (C/teacher.cache, samples x augmentations x (8 E + "
+     "8) bytes); "
+     "it belongs to this teacher, data, tokenizer and augmentation, and is refused with another",
+     0, 0, NULL},
+    {"--cache-augmentations", "N", CLI_INT, offsetof(training, cache_augmentations),
+     "augmentations (crop, mirror image, template) of a sample, one an epoch, then the first again; 0: 4 with --teacher-cache, else a new one in "
+     "every epoch",
+     0, 1 << 20, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* --model-config and --activation belong to the teacher; a student without a configuration of its own is given as one. --image-size is for both. */
@@ -90,10 +99,14 @@ const cli_verb cmd_distill = {
         "(of a ResNet the channels within its blocks) of the teacher are trained together with the weights until --fold-step, "
         "under a Lagrangian that drives what is left of both towers to the goal. Then they are folded into the weights, and training "
         "goes on with the small model and a fresh optimizer.\n"
+        "With --teacher-cache a step costs little more than one of train, once the features are there; the result is that of a run without the cache "
+        "and with the same --cache-augmentations.\n"
         "Data, checkpoints, --resume and the result are as those of train.",
-    .examples = "tinyclip distill --teacher run/model --student student.json --inherit --data fashion-mnist --out half --steps 150 --lr 1e-3\n"
-                "tinyclip distill --teacher run/model --keep 50% --data fashion-mnist --out auto --steps 300 --fold-step 150 --mask-lr 0.1\n"
-                "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 6 --resume",
+    .examples =
+        "tinyclip distill --teacher run/model --student student.json --inherit --data fashion-mnist --out half --steps 150 --lr 1e-3\n"
+        "tinyclip distill --teacher run/model --keep 50% --data fashion-mnist --out auto --steps 300 --fold-step 150 --mask-lr 0.1\n"
+        "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 6 --resume\n"
+        "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 20 --teacher-cache features --crop-scale-min 0.9",
     .options = options,
     .more = cli_training_options,
     .common = CLI_WITH_ALL,

@@ -12,6 +12,8 @@ typedef struct training {
     cli_goal goal; /* distill: masks */
     int64_t fold_step;
     double target_warmup, mask_lr;
+    const char *teacher_cache;
+    int64_t cache_augmentations;
     double alpha;
     cli_data_args data, eval;
     const char *out;
@@ -24,6 +26,9 @@ typedef struct training {
 #define CLI_TRAINING_DEFAULTS                                                                                                                 \
     .alpha = 1, .target_warmup = -1, .mask_lr = 0.02, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, \
     .clip = 5, .crop_scale_min = 1
+
+/* Of a sample, with a teacher cache, unless told otherwise. */
+enum { CLI_CACHE_AUGMENTATIONS = 4 };
 
 extern const cli_option cli_training_options[];
 

@@ -10,6 +10,9 @@ typedef struct tc_training {
     tc_log log;
     tc_trainer *trainer;
     tc_loader *loader;
+    tc_teacher_cache *cache; /* or NULL */
+    int64_t *cache_rows;     /* [batch] */
+    uint64_t teacher_hash;
     int64_t steps, first;
     double epochs_per_step;
     char *settings;
