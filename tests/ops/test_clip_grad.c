@@ -63,8 +63,8 @@ static tc_config pruned_config(tc_activation act, int last) {
 
 /* ---- masks */
 
-/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the FFN channels of block 0 all are dropped; of
- * a ResNet's channels the first where there are more. The rest are fractions, some of them 1. */
+/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the FFN channels of block 0 all are dropped;
+ * of a ResNet's channels the first where there are more. The rest are fractions, some of them 1. */
 enum { DROPPED_WIDTH = 2 };
 
 static bool drops_all(const tc_mask_site *s) { return (s->group == TC_GROUP_HEADS && s->layer == 1) || (s->group == TC_GROUP_FFN && s->layer == 0); }
