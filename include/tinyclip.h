@@ -415,8 +415,9 @@ typedef struct tc_train_result {
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
  * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
- * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the
- * file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
+ * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data,
+ * tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the file, the run is refused (TC_EARG, TC_ESTATE) before
+ * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * while there are masks also "sparsity" (1 - what is expected to be left / the whole, of what the goal counts), "target_sparsity", "lagrangian" (not
@@ -424,9 +425,9 @@ typedef struct tc_train_result {
  * part of the start's prunable parameters), "params" and "params_without_tokens";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
  * call.
- * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the student folded with
- * the masks as they are, and what the fold leaves meets the goal as nearly as one channel allows. A goal that cannot be met is TC_EARG before anything
- * is computed or written: more than init has, or less than it would have with one head and one channel everywhere. */
+ * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the student folded
+ * with the masks as they are, and what the fold leaves meets the goal as nearly as one channel allows. A goal that cannot be met is TC_EARG before
+ * anything is computed or written: more than init has, or less than it would have with one head and one channel everywhere. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
 
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:
