@@ -34,7 +34,8 @@ extern const cli_option cli_training_options[];
 
 /* What is wrong with the options that both share; CLI_DONE if nothing. */
 int cli_training_check(const cli_verb *verb, const training *t);
-/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from, or "". */
+/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from,
+ * or "". */
 int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks);
 
 #endif

@@ -365,7 +365,7 @@ typedef struct tc_mask_options {
     double macs;          /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
     int64_t fold_step;    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
     double target_warmup; /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
-    double lr;            /* at which gates descend and multipliers ascend: 0.02 */
+    double lr;            /* at which gates descend and multipliers ascend: 0.02; a gate needs some 5 / lr steps to close */
     double start;         /* of the gates' log alpha and of the multipliers: 10 */
 } tc_mask_options;
 tc_mask_options tc_mask_options_default(void);
@@ -420,8 +420,14 @@ typedef struct tc_train_result {
  * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
+ * while there are masks also "sparsity" (1 - what is expected to be left / the whole, of what the goal counts), "target_sparsity", "lagrangian" (not
+ * in "loss") and "lambda" (the two multipliers of the image tower, then of the text tower); after the fold one line "step", "fold": true, "kept" (the
+ * part of the start's prunable parameters), "params" and "params_without_tokens";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
- * call. */
+ * call.
+ * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the student folded
+ * with the masks as they are, and what the fold leaves meets the goal as nearly as one channel allows. A goal that cannot be met is TC_EARG before
+ * anything is computed or written: more than init has, or less than it would have with one head and one channel everywhere. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
 
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:

@@ -2,8 +2,9 @@
  *
  * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the counters and a checksum over
  * all of it. While masks are learnt, gates and multipliers with their moments are one block more; once they are folded, the metadata holds the
- * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
- * before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes the trainer. */
+ * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during
+ * a save, the one before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes
+ * the trainer. */
 #include "train/train.h"
 
 #include <dirent.h>

@@ -119,8 +119,8 @@ typedef struct tc_trainer {
     tc_real *pixels; /* only where tc_real is not float */
 } tc_trainer;
 
-/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if there are
- * to be masks and nothing can be masked. */
+/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if
+ * there are to be masks and nothing can be masked. */
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
 void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
@@ -148,8 +148,9 @@ size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 
 /* `settings`: JSON text of everything that must be the same on resuming; compared key by key. */
 tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *settings, tc_error *err);
-/* Loads the newest valid checkpoint of the folder into the trainer, which becomes one of the folded student if the checkpoint is. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
- * TC_EARG if the settings differ, naming the first difference. On failure the trainer is what it was. */
+/* Loads the newest valid checkpoint of the folder into the trainer, which becomes one of the folded student if the checkpoint is. A damaged one is
+ * passed over and told to the log. TC_ESTATE if there is none; TC_EARG if the settings differ, naming the first difference. On failure the trainer
+ * is what it was. */
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
 /* Whether the folder has any checkpoint file, valid or not. */
 bool tc_checkpoint_exists(const char *dir);

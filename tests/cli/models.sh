@@ -36,7 +36,7 @@ preprocess    hf: resize 224, crop 224
 END
 run info $gelu/safetensors --json
 code "info --json: exit code" 0
-for key in architecture params params_without_tokens macs_image macs_text activation tensors; do
+for key in architecture params params_without_tokens params_prunable macs_image macs_text activation tensors; do
     holds "info --json has $key" grep -q "\"$key\":" "$out"
 done
 holds "info --json: the activation of the file" grep -q '"activation": "gelu"' "$out"
