@@ -20,6 +20,8 @@ void golden_l0(const char *dir);
 void golden_fold_l0(const char *dir, const json_t *json);
 /* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the latter's outputs. */
 void golden_fold_pruned(const char *dir, const char *config, const json_t *tolerances, const char *label);
+/* Steps on a copy of a pruned model, whose loss must fall. */
+void golden_pruned_trains(const tc_model *m, const char *label);
 /* Part of folder l0: json is "masked_forward" of its expected.json. */
 void golden_masked(const char *dir, const json_t *json);
 

@@ -281,5 +281,6 @@ int main(void) {
         cmocka_unit_test(transformers),        cmocka_unit_test(resnets),  cmocka_unit_test(ones_change_nothing), cmocka_unit_test(settings_stay),
         cmocka_unit_test(configuration_alone), cmocka_unit_test(refusals), cmocka_unit_test(folded_is_a_model)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    tc_set_threads(1); /* hundreds of passes, each too small to be shared */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
