@@ -1,5 +1,5 @@
-/* golden_fold.c - pruned models are trained on; folded models: the outputs of a masked model, computed with what is left of its weights. The masks hold zeros, ones and fractions;
- * in both folders there are blocks without heads, whose output bias stays. */
+/* golden_fold.c - pruned models are trained on; folded models: the outputs of a masked model, computed with what is left of its weights. The
+ * masks hold zeros, ones and fractions; in both folders there are blocks without heads, whose output bias stays. */
 #include "golden/golden.h"
 #include "train/train.h"
 

@@ -1,5 +1,6 @@
-/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's, through the graph and through sessions; what
- * they keep of the model that was masked; what cannot be folded; and that they are models like any other: counted, saved, opened, exported, trained. */
+/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's, through the graph and through sessions;
+ * what they keep of the model that was masked; what cannot be folded; and that they are models like any other: counted, saved, opened, exported,
+ * trained. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
