@@ -7,8 +7,6 @@
 #ifndef TC_SIMD_LINEAR_H
 #define TC_SIMD_LINEAR_H
 
-enum { LINE = 16 }; /* floats of a cache line */
-
 /* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
 static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
     const tc_weight *w = &l->weight;
@@ -51,7 +49,7 @@ static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t 
 
 INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy) {
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < COLS; j += VL) {
+        for (int j = 0; j < COLS && j < columns; j += VL) {
             float *to = y + i * ldy + j;
             vf x = v_load(sum + i * COLS + j) + v_load(bias + j);
             if (add) x = x + v_load_part(to, columns - j);
@@ -77,29 +75,30 @@ static int64_t linear_chunk(int64_t k) {
     return rows < 4 * TILE_ROWS ? 4 * TILE_ROWS : rows > 512 ? 512 : rows;
 }
 
-/* All rows of x, panels first .. last-1. A block of BLOCK x COLS weights stays in the first cache while every tile meets it; the tiles' sums wait
- * in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
+/* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache while every tile meets it; the tiles'
+ * sums wait in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
 static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
                              int64_t ldy, float *scratch) {
     left_blocks left;
     float *sum = scratch + left_size(m, l->k), *own = sum + m * COLS;
-    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, block = block_of(l->k);
     left_pack(&left, scratch, x, ldx, m, l->k);
     for (int64_t panel = first; panel < last; panel++) {
         const float *weights = packed ? packed + panel * COLS * l->k : own;
+        int64_t columns = l->n - panel * COLS;
         if (!packed) pack_panel(l, panel, own);
-        for (int64_t p = 0; p == 0 || p < l->k; p += BLOCK) {
-            int64_t step = l->k - p < BLOCK ? l->k - p : BLOCK;
-            const float *a = scratch + p / BLOCK * m * A_STRIDE, *b = weights + p * COLS;
+        for (int64_t p = 0; p == 0 || p < l->k; p += block) {
+            int64_t step = l->k - p < block ? l->k - p : block, rest = p + step < l->k ? l->k - p - step : l->k;
+            const float *a = scratch + p / block * m * A_STRIDE, *b = weights + p * COLS;
             /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its share. */
-            int64_t share = step * COLS * (int64_t)sizeof *b / tiles;
+            int64_t share = (rest < block ? rest : block) * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
                 if (p + step == l->k)
                     for (int64_t i = row; i < end; i++)
-                        for (int64_t j = 0; j < COLS && panel * COLS + j < l->n; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
-                ahead next = {(const char *)(b + step * COLS) + t * share, share / BLOCK};
-                tile_any((int)(end - row), a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
+                        for (int64_t j = 0; j < COLS && j < columns; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
+                ahead next = {(const char *)(b + step * COLS) + t * share, step ? share / step : 0};
+                tile_any((int)(end - row), columns, a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
                 if (p + step == l->k) linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }
