@@ -35,7 +35,7 @@ const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(const tc_linear *
         atomic_store_explicit(&l->packed, packed, memory_order_release);
         const tc_weight *w = &l->weight;
         for (int i = 0; i < 3 && w->mapped && w->part[i]; i++)
-            tc_pages_let_go(w->part[i], (size_t)((w->transposed ? l->k : w->part_rows) * w->ld) * sizeof *packed);
+            tc_pages_let_go(w->part[i], (size_t)((w->transposed ? l->k : w->part_rows) * w->ld) * tc_weight_size(w));
     }
     pthread_mutex_unlock(&l->lock);
     return packed;

@@ -10,20 +10,24 @@
 /* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
 static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
     const tc_weight *w = &l->weight;
-    int64_t first = panel * COLS, k = l->k;
-    for (int64_t p = 0; w->transposed && p < k; p++)
-        for (int64_t i = 0; i < COLS; i += VL)
-            v_store(out + p * COLS + i, v_load_part(w->part[0] + p * w->ld + w->first + first + i, l->n - first - i));
-    for (int64_t i = 0; !w->transposed && i < COLS; i += VL) {
-        const float *row[VL];
-        for (int r = 0; r < VL; r++) row[r] = first + i + r < l->n ? tc_weight_row(w, first + i + r) : NULL;
-        for (int64_t p = 0; p < k; p += VL) {
-            vf square[VL];
-            for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, k - p) : v_zero();
-            v_transpose(square);
-            for (int r = 0; r < VL && p + r < k; r++) v_store(out + (p + r) * COLS + i, square[r]);
-        }
+    int64_t first = panel * COLS, count = l->n - first < COLS ? l->n - first : COLS, k = l->k;
+    float room[VL][BLOCK];
+    for (int64_t p = 0; w->transposed && p < k; p++) {
+        const float *from = tc_weight_get(w, first, p, count, room[0]);
+        for (int64_t i = 0; i < COLS; i += VL) v_store(out + p * COLS + i, v_load_part(from + i, count - i));
     }
+    for (int64_t i = 0; !w->transposed && i < COLS; i += VL)
+        for (int64_t block = 0; block < k; block += BLOCK) {
+            int64_t step = k - block < BLOCK ? k - block : BLOCK;
+            const float *row[VL];
+            for (int r = 0; r < VL; r++) row[r] = i + r < count ? tc_weight_get(w, first + i + r, block, step, room[r]) : NULL;
+            for (int64_t p = 0; p < step; p += VL) {
+                vf square[VL];
+                for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, step - p) : v_zero();
+                v_transpose(square);
+                for (int r = 0; r < VL && p + r < step; r++) v_store(out + (block + p + r) * COLS + i, square[r]);
+            }
+        }
 }
 
 static float *linear_pack(const tc_linear *l) {
