@@ -30,9 +30,9 @@ static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
         }
 }
 
-static float *linear_pack(const tc_linear *l) {
+static float *linear_pack(tc_linear *l) {
     int64_t panels = (l->n + COLS - 1) / COLS;
-    float *packed = tc_alloc_aligned((size_t)(panels * COLS * l->k), sizeof *packed);
+    float *packed = tc_linear_room(l, (size_t)(panels * COLS * l->k));
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
     for (int64_t i = 0; i < panels; i++)
         if (packed) pack_panel(l, i, packed + i * COLS * l->k);
