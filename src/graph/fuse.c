@@ -1,12 +1,7 @@
 /* fuse.c - joins a linear or conv node with what follows it: batch normalisation, the addition of the residual, the activation, in this order. The
  * joined node is one call of the library's product with its epilogue, so that the result is touched once. In training, where statistics are those of
- * the batch and the residual is still needed, only the activation is joined, to a linear or batchnorm node.
- *
- * What is between the two linear layers of a block may have any number of channels after pruning. Rows of an odd width would make every
- * vector that is stored or loaded straddle two cache lines, so such rows are set apart by whole lines. */
+ * the batch and the residual is still needed, only the activation is joined, to a linear or batchnorm node. */
 #include "graph/graph.h"
-
-#include <limits.h>
 
 static int consumers(const tc_graph *g, int value) {
     int n = value == g->output;
@@ -24,16 +19,11 @@ static int last_use(const tc_graph *g, int value) {
     return last;
 }
 
-/* The node that makes the value, unnamed, for one reader alone, or NULL. */
+/* The node without an activation that makes the value, unnamed, for this reader alone, or NULL. */
 static tc_node *sole_producer(tc_graph *g, int value) {
     int p = g->values[value].producer;
-    return p < 0 || consumers(g, value) != 1 || g->values[value].name[0] ? NULL : &g->nodes[p];
-}
-
-/* The same if it has no activation yet. */
-static tc_node *plain_producer(tc_graph *g, int value) {
-    tc_node *n = sole_producer(g, value);
-    return n && n->act == TC_ACT_NONE ? n : NULL;
+    if (p < 0 || consumers(g, value) != 1 || g->values[value].name[0]) return NULL;
+    return g->nodes[p].act == TC_ACT_NONE ? &g->nodes[p] : NULL;
 }
 
 static bool is_product(const tc_node *n) { return n && (n->op == &tc_op_linear || n->op == &tc_op_conv); }
@@ -49,7 +39,7 @@ static bool join_add(tc_graph *g, size_t index) {
     tc_node *n = &g->nodes[index];
     for (int side = 0; side < 2; side++) {
         int residual = n->in[side], other = n->in[!side];
-        tc_node *linear = plain_producer(g, other);
+        tc_node *linear = sole_producer(g, other);
         if (!is_product(linear) || linear->add || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0])
             continue;
         size_t at = (size_t)(linear - g->nodes);
@@ -67,7 +57,7 @@ static bool join_add(tc_graph *g, size_t index) {
 }
 
 static bool join_act(tc_graph *g, size_t index, bool training) {
-    tc_node *n = &g->nodes[index], *before = plain_producer(g, n->in[0]);
+    tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
     bool norm = before && before->op == &tc_op_batchnorm && n->act == TC_ACT_RELU;
     if (!norm && (!is_product(before) || (training && before->op != &tc_op_linear))) return false;
     before->act = n->act;
@@ -77,24 +67,12 @@ static bool join_act(tc_graph *g, size_t index, bool training) {
 }
 
 static bool join_norm(tc_graph *g, size_t index) {
-    tc_node *n = &g->nodes[index], *before = plain_producer(g, n->in[0]);
+    tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
     if (!is_product(before) || before->add || before->param[2] >= 0 || before->transposed || before->row0 || n->act) return false;
     for (int i = 0; i < 4; i++) before->param[2 + i] = n->param[i];
     before->out = n->out;
     remove_node(g, index);
     return true;
-}
-
-static bool is_plain_linear(const tc_node *n) { return n->op == &tc_op_linear && n->param[2] < 0; }
-
-static void align_rows(tc_graph *g) {
-    enum { LINE = 64 / sizeof(tc_real) };
-    for (size_t i = 0; i < g->node_count; i++) {
-        const tc_node *n = &g->nodes[i];
-        const tc_node *from = is_plain_linear(n) ? sole_producer(g, n->in[0]) : NULL;
-        tc_value *v = &g->values[n->in[0]];
-        if (from && is_plain_linear(from) && !from->add && v->width <= INT_MAX - LINE) v->ld = (v->width + LINE - 1) / LINE * LINE;
-    }
 }
 
 void tc_graph_fuse(tc_graph *g, bool training) {
@@ -105,5 +83,4 @@ void tc_graph_fuse(tc_graph *g, bool training) {
         else if (g->nodes[i].op == &tc_op_batchnorm && !training) joined = join_norm(g, i);
         if (!joined) i++;
     }
-    if (!training) align_rows(g);
 }

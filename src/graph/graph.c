@@ -80,7 +80,6 @@ static int add_value(tc_graph *g, tc_value value) {
         tc_graph_fail(g, "out of memory");
         return 0;
     }
-    value.ld = value.width;
     g->values[g->value_count] = value;
     return (int)g->value_count++;
 }

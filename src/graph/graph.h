@@ -65,7 +65,6 @@ typedef struct tc_space {
 typedef struct tc_value {
     char name[32]; /* for tests that look inside; "" for most */
     int space, width;
-    int ld;       /* distance of its rows in numbers: the width, or more (set by fusing for inference) */
     int producer; /* node, or -1: the input */
     bool needs_grad;
 } tc_value;
@@ -166,8 +165,7 @@ void tc_graph_name(tc_graph *g, int value, const char *format, ...) __attribute_
 void tc_graph_fail(tc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 
-/* Joins linear, conv or batchnorm + activation and, for inference only, linear or conv + batchnorm, + residual into one node; then rows that only
- * prepared linear nodes touch begin on cache lines. */
+/* Joins linear, conv or batchnorm + activation and, for inference only, linear or conv + batchnorm, + residual into one node. */
 void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);

@@ -108,7 +108,7 @@ static void describe(planner *p) {
     const tc_graph *g = p->g;
     for (size_t v = 0; v < g->value_count; v++) {
         const tc_value *value = &g->values[v];
-        size_t bytes = bytes_of(p, value->space, value->ld);
+        size_t bytes = bytes_of(p, value->space, value->width);
         p->spans[v].bytes = bytes;
         p->spans[grad_span(p, (int)v)].bytes = bytes;
     }

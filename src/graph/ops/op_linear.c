@@ -34,7 +34,7 @@ static void linear_forward(const tc_runner *r, const tc_node *n) {
         if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(m * w) * sizeof *y);
         const size_t i = tc_node_index(r, n);
         if (r->prepared->conv[i]) r->kern->conv_run(r->prepared->conv[i], r->batch, x, NULL, y);
-        else r->kern->linear_run(r->prepared->linear[i], m, x, r->graph->values[n->in[0]].ld, y, r->graph->values[n->out].ld);
+        else r->kern->linear_run(r->prepared->linear[i], m, x, k, y, w);
         return;
     }
     tc_real *h = n->act ? r->aux[tc_node_index(r, n)] : y;
