@@ -180,6 +180,7 @@ typedef struct tc_model_info {
     bool activation_assumed;       /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */
     int64_t params;                /* all parameters */
     int64_t params_without_tokens; /* without the token table, as published counts are */
+    int64_t params_prunable;       /* what masks can take away: matrices and biases of attention and FFN; ResNet: convolutions with inner channels */
     int64_t params_vision, params_text; /* the towers; text without the token table */
     double macs_image, macs_text;  /* multiply-accumulates of one image and one full-length text, nominal (every position) */
     double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
@@ -355,6 +356,20 @@ tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, flo
 
 /* ---- training ------------------------------------------------------------------------------------------------ */
 
+/* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN channels of each block, of a ResNet the
+ * channels within its blocks, are learnt together with the weights; then they are folded into the weights, and training goes on with the
+ * smaller model that is left. One of keep, params and macs is given, and counts both towers together. */
+typedef struct tc_mask_options {
+    double keep;          /* part of init's prunable parameters (tc_model_info) that is left, above 0 and at most 1; 0: see params, macs */
+    int64_t params;       /* instead: all parameters without the token table; 0 */
+    double macs;          /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
+    int64_t fold_step;    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
+    double target_warmup; /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
+    double lr;            /* at which gates descend and multipliers ascend: 0.02 */
+    double start;         /* of the gates' log alpha and of the multipliers: 10 */
+} tc_mask_options;
+tc_mask_options tc_mask_options_default(void);
+
 typedef struct tc_train_options {
     const char *out;       /* folder for the model, checkpoints and log.jsonl */
     const tc_model *init;  /* where the student starts */
@@ -381,6 +396,7 @@ typedef struct tc_train_options {
     int64_t eval_limit;    /* samples; 0: all */
     int64_t stop_after;    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     bool resume;
+    const tc_mask_options *masks; /* learn masks and fold them; NULL: none */
     tc_log_fn log;
     void *log_user;
     volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
@@ -399,8 +415,9 @@ typedef struct tc_train_result {
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
  * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
- * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the
- * file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
+ * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data,
+ * tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the file, the run is refused (TC_EARG, TC_ESTATE) before
+ * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
