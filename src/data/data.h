@@ -11,6 +11,8 @@ typedef struct tc_source {
     tc_status (*caption)(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err);
     const char *(*name)(const tc_data *d, int64_t i, char *buffer, size_t size);
     int (*label)(const tc_data *d, int64_t i);
+    /* Mixes what tells this data from other data into *sum, beside what tc_data_hash knows: see there. */
+    tc_status (*hash)(const tc_data *d, uint64_t *sum, tc_error *err);
     void (*free)(tc_data *d);
 } tc_source;
 
@@ -23,6 +25,12 @@ char *tc_template_fill(const char *form, const char *name);
 
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
+
+/* A 64-bit hash of the samples, in their order: names, captions or labels, class names, templates, and the pictures. What is in memory counts with
+ * its content; a file with its size and the time of its last change, so that telling whether a large set is still the same does not read all of
+ * it. Where the data lies does not count. A copy whose times are new is other data, which costs what is bound to the hash; a file whose content
+ * is changed and whose size and time are put back is not noticed. */
+tc_status tc_data_hash(const tc_data *d, uint64_t *hash, tc_error *err);
 
 /* What is looked at before training: how many samples, what was skipped and why, and `examples` samples, evenly spread, with name and caption, each
  * decoded. Lines of text are added to the report. A sample that cannot be read is told, not an error. */

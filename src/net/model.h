@@ -56,6 +56,8 @@ tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *er
 tc_status tc_model_count(tc_model *m, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
+/* A 64-bit checksum over the values of all parameters, in their order. Thread-safe. */
+tc_status tc_model_hash(const tc_model *m, uint64_t *hash, tc_error *err);
 /* Gives the file's pages of parameter i back to the system, which reads them again if they are used again. Thread-safe. */
 void tc_model_let_go(const tc_model *m, size_t i);
 /* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */

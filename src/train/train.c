@@ -83,22 +83,6 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
     return TC_OK;
 }
 
-/* A checksum over all weights of a model. */
-static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *err) {
-    int64_t most = 0;
-    for (size_t i = 0; i < m->params.count; i++) most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
-    tc_real *values = tc_new_aligned((size_t)most, sizeof *values);
-    tc_status status = values ? TC_OK : tc_fail_memory(err, (size_t)most * sizeof *values);
-    *sum = 0;
-    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
-        status = tc_model_read(m, i, values, err);
-        if (status == TC_OK) *sum = tc_checksum(*sum, values, (size_t)m->params.items[i].numel * sizeof *values);
-        tc_model_let_go(m, i);
-    }
-    free(values);
-    return status;
-}
-
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
@@ -112,7 +96,7 @@ static tc_status describe_settings(training *t, tc_error *err) {
     if (json && o->teacher) {
         uint64_t sum;
         char text[32];
-        tc_status status = weights_checksum(o->teacher, &sum, err);
+        tc_status status = tc_model_hash(o->teacher, &sum, err);
         if (status != TC_OK) {
             json_decref(json);
             return status;
