@@ -106,6 +106,7 @@ static void read_stages(reader *r, tc_config *c, const json_t *v) {
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: the ResNet's width %d must be even and 32 times it a multiple of head_width %d", r->name,
                             c->vision.width, c->vision.head_dim);
     else c->vision.block[0].heads = TC_RESNET_STRIDE * c->vision.width / c->vision.head_dim;
+    if (r->status == TC_OK) tc_net_resnet_fill(c);
 }
 
 static void read_openclip(reader *r, tc_config *c, const json_t *json) {

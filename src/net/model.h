@@ -2,6 +2,7 @@
 #ifndef TC_MODEL_H
 #define TC_MODEL_H
 
+#include "graph/mask.h"
 #include "net/net.h"
 
 #include <pthread.h>
@@ -73,6 +74,13 @@ tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const
 tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err);
 /* A copy in memory of the same configuration, tokenizer and preprocessing. */
 tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err);
+
+/* The configuration of a model folded with a mask of which kept[site] members are not 0. A block that keeps no heads has no attention then, one that
+ * keeps no FFN channels no FFN. TC_EARG if nothing is left of a tower's width. */
+tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept, tc_error *err);
+/* A model without the members that are 0 in the mask [sites->total], whose outputs are those of `masked` under the mask but for rounding: in memory,
+ * with its activation, end-of-text rule, logit scale, tokenizer and preprocessing. `sites` must be those of masked's parameters; else TC_EARG. */
+tc_status tc_model_fold(tc_model **out, const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, tc_error *err);
 
 /* Preprocessing settings from a preprocessor_config.json or processor_config.json text. */
 tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char *name, int image_size, tc_error *err);

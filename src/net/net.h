@@ -7,8 +7,9 @@
 
 enum {
     TC_MAX_LAYERS = 128,
-    TC_STAGES = 4,        /* of a ResNet */
-    TC_RESNET_STRIDE = 32 /* an image's side over that of the last map; also the last map's channels over the stem's */
+    TC_STAGES = 4,                            /* of a ResNet */
+    TC_CHANNEL_SITES = 2 + 2 * TC_MAX_LAYERS, /* groups of inner channels that a ResNet has at most */
+    TC_RESNET_STRIDE = 32                     /* an image's side over that of the last map; also the last map's channels over the stem's */
 };
 
 typedef enum tc_image_tower { TC_IMAGE_VIT, TC_IMAGE_RESNET } tc_image_tower;
@@ -28,6 +29,9 @@ typedef struct tc_tower_config {
 typedef struct tc_config {
     tc_image_tower image_tower;
     int stages[TC_STAGES]; /* ResNet: blocks of each */
+    /* ResNet: what the stem's first and second convolution give, then the first and second of each block: 2 + 2 * vision.layers numbers. All are
+     * those of tc_net_resnet_channels unless it was pruned. */
+    int channels[TC_CHANNEL_SITES];
     int embed_dim;
     int image_size, patch_size;
     int context_length, vocab_size;
@@ -77,6 +81,10 @@ bool tc_net_resnet_params(tc_params *p, const tc_config *c); /* false: memory ra
 tc_status tc_net_resnet_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 /* Channels of a stage's result, 1 to TC_STAGES; 0: of the stem's. */
 int tc_net_resnet_width(const tc_config *c, int stage);
+/* Inner channels number `number` (see tc_config) of one that is not pruned. */
+int tc_net_resnet_channels(const tc_config *c, int number);
+/* Sets c->channels to these. */
+void tc_net_resnet_fill(tc_config *c);
 /* Takes "visual.layerS.I.REST" apart; false if the name is none. */
 bool tc_net_resnet_block(const char *name, int *stage, int *index, const char **rest);
 

@@ -250,6 +250,7 @@ static void recognise_resnet(reader *r, tc_config *c) {
     c->vision.head_dim = 64;
     c->vision.width = 2 * at_least_one(r, "visual.conv1.weight", 4, 0, 1 << 10);
     c->vision.block[0].heads = TC_RESNET_STRIDE * c->vision.width / c->vision.head_dim;
+    tc_net_resnet_fill(c);
     c->embed_dim = at_least_one(r, "visual.attnpool.c_proj.bias", 1, 0, 1 << 16);
     int positions = at_least_one(r, "visual.attnpool.positional_embedding", 2, 0, 1 << 16), grid = square_root(positions - 1);
     if (r->status == TC_OK && (grid < 1 || grid * grid + 1 != positions))
