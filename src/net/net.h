@@ -64,6 +64,9 @@ bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, 
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
 
+/* Counts as prunable: matrices and biases of attention and FFN within blocks; of a ResNet the convolutions' weights that have inner channels. */
+bool tc_param_is_prunable(const tc_param *p);
+
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
     TC_NET_NAMED = 2  /* values are named vision_patches, vision_hidden_0.., vision_pooled, text_hidden_0.., text_pooled; ResNet: visual.bn1, .stem,
