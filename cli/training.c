@@ -93,6 +93,8 @@ static tc_train_options train_options(const training *t) {
     o.logit_scale = t->logit_scale;
     o.crop_scale_min = t->crop_scale_min;
     o.flip = t->flip;
+    o.teacher_cache = t->teacher_cache;
+    o.cache_augmentations = t->cache_augmentations > 0 ? (int)t->cache_augmentations : t->teacher_cache ? CLI_CACHE_AUGMENTATIONS : 0;
     o.seed = (uint64_t)t->seed;
     o.workers = (int)t->workers;
     o.checkpoint_every = t->checkpoint_every;

@@ -9,6 +9,8 @@ typedef struct training {
     const char *config, *init;     /* train */
     const char *teacher, *student; /* distill */
     bool inherit;
+    const char *teacher_cache;
+    int64_t cache_augmentations;
     double alpha;
     cli_data_args data, eval;
     const char *out;
@@ -20,6 +22,9 @@ typedef struct training {
 /* The published recipe, as tc_train_options_default; both verbs change some of it. */
 #define CLI_TRAINING_DEFAULTS \
     .alpha = 1, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, .clip = 5, .crop_scale_min = 1
+
+/* Of a sample, with a teacher cache, unless told otherwise. */
+enum { CLI_CACHE_AUGMENTATIONS = 4 };
 
 extern const cli_option cli_training_options[];
 

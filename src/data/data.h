@@ -41,9 +41,10 @@ tc_status tc_data_check(const tc_data *d, const tc_preprocess *p, int examples, 
 /* One training batch; samples that could not be read are left out, so n may be below the batch size, even 0. */
 typedef struct tc_batch {
     int n;
-    float *pixel_values; /* [n,3,S,S] */
-    int32_t *ids;        /* [n,context] */
-    int64_t *index;      /* [n] sample numbers */
+    float *pixel_values;   /* [n,3,S,S] */
+    int32_t *ids;          /* [n,context] */
+    int64_t *index;        /* [n] sample numbers */
+    int64_t *augmentation; /* [n] which augmentation and template it has: the epoch, or the epoch modulo the number of augmentations */
 } tc_batch;
 
 typedef struct tc_loader_options {
@@ -55,12 +56,13 @@ typedef struct tc_loader_options {
     uint64_t seed;
     double crop_scale_min; /* 1: none */
     bool flip;
+    int augmentations;  /* of a sample, one after the other; 0: another one in every epoch */
     int64_t first_step; /* where to go on: batch number since the beginning of training */
 } tc_loader_options;
 
 /* Batches in a fixed order: step t of a source of n samples holds positions t*B .. t*B+B-1 of the endless sequence of epochs, each epoch a
  * permutation that depends on (seed, epoch) alone; the last batch of an epoch goes on into the next one. The caption template and the
- * augmentation of a sample are pure functions of (seed, epoch, sample). Workers prefetch; the result does not depend on their number. */
+ * augmentation of a sample are pure functions of (seed, augmentation, sample). Workers prefetch; the result does not depend on their number. */
 typedef struct tc_loader tc_loader;
 tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err);
 /* The next batch; valid until the next call. An error only if a whole epoch's worth of samples in a row was bad. */

@@ -78,6 +78,7 @@ tc_status tc_model_count(tc_model *m, tc_error *err) {
                          .vision_layer_ffn = m->layer[1],
                          .text_layer_heads = m->layer[2],
                          .text_layer_ffn = m->layer[3],
+                         .vision_channels = c->image_tower == TC_IMAGE_RESNET ? c->channels : NULL,
                          .vision_activation = c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
                          .text_activation = c->text.activation,
                          .activation_source = m->activation_source ? m->activation_source : "configuration",

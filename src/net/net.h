@@ -53,6 +53,8 @@ json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf 
 json_t *tc_config_full_json(const tc_config *c);
 /* Anything but equal blocks whose heads fill the width: what OpenCLIP's and Hugging Face's configurations cannot describe. */
 bool tc_tower_is_pruned(const tc_tower_config *t);
+/* Fewer inner channels than a ResNet of this width has. */
+bool tc_net_resnet_is_pruned(const tc_config *c);
 bool tc_config_is_pruned(const tc_config *c);
 /* Neither a ResNet nor pruned: what Hugging Face's CLIPModel can be. */
 bool tc_config_fits_hf(const tc_config *c);

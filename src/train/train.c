@@ -32,6 +32,9 @@ typedef struct training {
     tc_log log;
     tc_trainer *trainer;
     tc_loader *loader;
+    tc_teacher_cache *cache; /* or NULL */
+    int64_t *cache_rows;     /* [batch] */
+    uint64_t teacher_hash;
     int64_t steps, first;
     double epochs_per_step;
     char *settings;
@@ -64,6 +67,10 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
                  {o->distill_weight >= 0 && o->distill_weight <= 1, "the weight of the affinity loss must be from 0 to 1"},
                  {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
                  {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"},
+                 {o->cache_augmentations >= 0 && o->cache_augmentations <= 1 << 20, "the number of augmentations must be from 0 to 1048576"},
+                 {!o->teacher_cache || o->teacher, "a cache of the teacher's features needs a teacher"},
+                 {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
+                 {!o->teacher_cache || o->cache_augmentations > 0, "a cache of the teacher's features needs a number of augmentations"},
                  {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
@@ -91,15 +98,18 @@ static tc_status describe_settings(training *t, tc_error *err) {
                              o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
                              "templates", tc_data_templates(o->data), "teacher", o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
                              "image_order", (int)o->preprocess.order, "exif", o->preprocess.exif);
+    if (json && o->cache_augmentations) {
+        json_object_set_new(json, "cache_augmentations", json_integer(o->cache_augmentations));
+        json_object_set_new(json, "teacher_cache", json_boolean(o->teacher_cache != NULL));
+    }
     if (json && o->teacher) {
-        uint64_t sum;
         char text[32];
-        tc_status status = tc_model_hash(o->teacher, &sum, err);
+        tc_status status = tc_model_hash(o->teacher, &t->teacher_hash, err);
         if (status != TC_OK) {
             json_decref(json);
             return status;
         }
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)t->teacher_hash);
         json_object_set_new(json, "teacher_model", tc_config_full_json(&o->teacher->config));
         json_object_set_new(json, "teacher_weights", json_string(text));
     }
@@ -165,7 +175,43 @@ static tc_loader_options loader_options(const training *t) {
                                .seed = o->seed,
                                .crop_scale_min = o->crop_scale_min,
                                .flip = o->flip,
+                               .augmentations = o->cache_augmentations,
                                .first_step = t->trainer->step};
+}
+
+/* Without a cache the teacher is made ready now; with one, when a row is missing. */
+static tc_status make_teacher(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    tc_status status = TC_OK;
+    for (int tower = TC_TOWER_VISION; tower <= TC_TOWER_TEXT && status == TC_OK && o->teacher && !o->teacher_cache; tower++)
+        status = tc_model_prepare(o->teacher, tower, err);
+    if (status != TC_OK || !o->teacher_cache) return status;
+    tc_teacher_key key;
+    const tc_teacher_use use = {.teacher = o->teacher,
+                                .weights = t->teacher_hash,
+                                .data = o->data,
+                                .tokenizer = o->tokenizer,
+                                .preprocess = &o->preprocess,
+                                .context = t->trainer->student->config.context_length,
+                                .crop_scale_min = o->crop_scale_min,
+                                .flip = o->flip,
+                                .seed = o->seed,
+                                .augmentations = o->cache_augmentations};
+    t->cache_rows = tc_new((size_t)o->batch, sizeof *t->cache_rows);
+    if (!t->cache_rows) return tc_fail_memory(err, (size_t)o->batch * sizeof *t->cache_rows);
+    status = tc_teacher_key_make(&key, &use, err);
+    if (status == TC_OK) status = tc_teacher_cache_open(&t->cache, o->teacher_cache, &key, err);
+    t->trainer->cache = t->cache;
+    t->trainer->cache_rows = t->cache_rows;
+    return status;
+}
+
+static void tell_cache(const training *t) {
+    tc_teacher_cache_counts c = tc_teacher_cache_count(t->cache);
+    tc_log_line(&t->log, 1, "teacher cache: %lld pairs taken from it, %lld computed", (long long)c.found, (long long)c.computed);
+    if (c.damaged)
+        tc_log_line(&t->log, 2, "%s: %lld damaged row%s computed again", tc_teacher_cache_path(t->cache), (long long)c.damaged,
+                    c.damaged == 1 ? "" : "s");
 }
 
 /* Bytes that the run will take with captions of this length: steps, batches read ahead, and the copies of the model that it starts from and that are
@@ -191,6 +237,9 @@ static tc_status tell_beginning(training *t, tc_error *err) {
                 o->teacher ? "affinity mimicking" : "contrastive loss");
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,
                 tc_threads());
+    if (t->cache)
+        tc_log_line(&t->log, 1, "teacher cache: %s, up to %zu MB; the teacher's part of the memory is taken when features are missing in it",
+                    tc_teacher_cache_path(t->cache), (tc_teacher_cache_size(t->cache) >> 20) + 1);
     tc_log_line(&t->log, 1, "%lld steps of %d pairs (%.1f epochs)", (long long)t->steps, o->batch, (double)t->steps * t->epochs_per_step);
     return TC_OK;
 }
@@ -338,6 +387,7 @@ static tc_status one_step(training *t, bool *done, tc_error *err) {
     tc_trainer *r = t->trainer;
     *done = false;
     tc_status status = tc_loader_next(t->loader, &b, err);
+    for (int i = 0; status == TC_OK && t->cache && i < b->n; i++) t->cache_rows[i] = tc_teacher_cache_row(t->cache, b->augmentation[i], b->index[i]);
     if (status == TC_OK && b->n > 0) status = tc_trainer_step(r, b->pixel_values, b->ids, b->n, r->student->config.context_length, &log, err);
     if (status != TC_OK) return status;
     if (b->n == 0) leave_out(t, &log);
@@ -357,7 +407,9 @@ static tc_status one_step(training *t, bool *done, tc_error *err) {
 
 static tc_status save(training *t, tc_error *err) {
     if (t->saved == t->trainer->step) return TC_OK;
-    tc_status status = tc_checkpoint_save(t->trainer, t->o->out, t->settings, err);
+    /* A run that goes on from the checkpoint finds the rows that were there. */
+    tc_status status = t->cache ? tc_teacher_cache_sync(t->cache, err) : TC_OK;
+    if (status == TC_OK) status = tc_checkpoint_save(t->trainer, t->o->out, t->settings, err);
     if (status == TC_OK) t->saved = t->trainer->step;
     return status;
 }
@@ -390,6 +442,7 @@ static tc_status start(training *t, tc_error *err) {
     if (status == TC_OK) remove_temporaries(o->out);
     if (status == TC_OK) status = make_trainer(t, err);
     if (status == TC_OK) status = describe_settings(t, err);
+    if (status == TC_OK) status = make_teacher(t, err);
     if (status == TC_OK && !o->resume && tc_checkpoint_exists(o->out))
         status = tc_fail(err, TC_EARG, "%s: there are checkpoints of another run in it; resume that run or choose another folder", o->out);
     if (status == TC_OK && o->resume) status = tc_checkpoint_load(t->trainer, o->out, t->settings, &t->log, err);
@@ -415,6 +468,7 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     if (bad) tc_log_line(&t->log, 2, "%lld samples were left out: %s", (long long)bad, reason);
     int64_t cut = t->loader ? tc_loader_cut(t->loader) : 0;
     if (cut) tc_log_line(&t->log, 2, "captions longer than the context were cut, %lld times", (long long)cut);
+    if (t->cache) tell_cache(t);
     tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK && t->trainer->step == t->steps) {
         status = write_card(t, m, err);
@@ -460,6 +514,8 @@ tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_res
     if (status == TC_OK) status = finish(&t, out, result, err);
     tc_loader_close(&t.loader);
     tc_trainer_free(&t.trainer);
+    tc_teacher_cache_close(&t.cache);
+    free(t.cache_rows);
     if (t.log_file) fclose(t.log_file);
     free(t.settings);
     if (t.lock >= 0) close(t.lock);

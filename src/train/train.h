@@ -2,7 +2,7 @@
 #ifndef TC_TRAIN_H
 #define TC_TRAIN_H
 
-#include "net/model.h"
+#include "train/teacher_cache.h"
 
 /* ---- schedules of the learning rate; steps count from 0 (definitions: train goldens) */
 
@@ -81,6 +81,8 @@ typedef struct tc_trainer {
     const tc_model *teacher;
     int64_t step, skipped, skipped_in_a_row; /* skipped: steps without an update; they do not count for the moments */
     int64_t bad_samples;                     /* counted by the caller; kept in checkpoints */
+    tc_teacher_cache *cache;                 /* the caller's: where the teacher's features are taken from and put; NULL: none */
+    const int64_t *cache_rows;               /* [n] with a cache, set before each step: the rows of its pairs */
     tc_real *grad, *m, *v;                   /* flat, as student->flat */
     /* private */
     const tc_kern *kern;
@@ -93,12 +95,12 @@ typedef struct tc_trainer {
     tc_token_rows tokens;
     int capacity; /* pairs that the buffers hold */
     tc_real *features[2], *inv_norm[2], *feature_grad[2], *teacher_features[2], *work;
-    float *teacher_out;
+    float *teacher_out; /* [2,capacity,teacher's dim] */
     tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
 } tc_trainer;
 
-/* Takes the student (flat) over, also on failure. */
+/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. */
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
 void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
@@ -109,7 +111,7 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const i
 /* To be called when something else has written student->flat, or the moments. */
 void tc_trainer_weights_changed(tc_trainer *t);
 void tc_trainer_moments_changed(tc_trainer *t);
-/* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the weights of the teacher. */
+/* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the file of the teacher. */
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 
 /* ---- checkpoints: OUT/checkpoint-STEP.safetensors, each complete in itself and with its own checksum */
@@ -134,5 +136,12 @@ int64_t tc_train_steps(double epochs, int64_t samples, int batch);
 tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err);
 /* Makes the folder, and takes its lock, which close(*lock) or the end of the process gives back. TC_ESTATE if another process has it: "another WHAT". */
 tc_status tc_lock_folder(const char *dir, const char *what, int *lock, tc_error *err);
+
+/* ---- measuring (measure.c) */
+
+/* Random pixel_values [batch,3,S,S] and captions [batch,context] of `caption` ids, padded with 0; the end is the largest id, as in CLIP's vocabulary. */
+void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids);
+/* For qsort of doubles. */
+int tc_by_size(const void *a, const void *b);
 
 #endif

@@ -63,7 +63,6 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
         status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
                          t->student->config.image_size);
     if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
-    for (int tower = TC_TOWER_VISION; tower <= TC_TOWER_TEXT && status == TC_OK && teacher; tower++) status = tc_model_prepare(teacher, tower, err);
     if (status != TC_OK) {
         tc_trainer_free(&t);
         return status;
@@ -124,7 +123,7 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
         ok = (t->teacher_features[i] = tc_new_aligned(rows * teacher_dim, sizeof(tc_real))) && ok;
     }
     ok = (t->work = tc_new_aligned((size_t)tc_loss_work(n), sizeof(tc_real))) && ok;
-    ok = (t->teacher_out = tc_new_aligned(rows * teacher_dim, sizeof(float))) && ok;
+    ok = (t->teacher_out = tc_new_aligned(2 * rows * teacher_dim, sizeof(float))) && ok;
     if (sizeof(tc_real) != sizeof(float)) ok = (t->pixels = tc_new_aligned(rows * image, sizeof(tc_real))) && ok;
     if (!ok) {
         free_buffers(t);
@@ -137,15 +136,19 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
 /* ---- features */
 
 static tc_status teacher_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
-    int dim = t->teacher->config.embed_dim;
-    for (int i = 0; i < 2; i++) {
-        tc_status status = i == IMAGE ? tc_session_encode_image(t->teacher_session, pixels, n, t->teacher_out, err)
-                                      : tc_session_encode_text(t->teacher_session, ids, n, context, t->teacher_out, err);
-        if (status != TC_OK) return status;
-        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = t->teacher_out[k];
+    int dim = t->teacher->config.embed_dim, missing = n;
+    float *out[2] = {t->teacher_out, t->teacher_out + (size_t)n * (size_t)dim};
+    tc_status status = t->cache ? tc_teacher_cache_read(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], &missing, err) : TC_OK;
+    if (missing) {
+        if (status == TC_OK) status = tc_session_encode_image(t->teacher_session, pixels, n, out[IMAGE], err);
+        if (status == TC_OK) status = tc_session_encode_text(t->teacher_session, ids, n, context, out[TEXT], err);
+        if (status == TC_OK && t->cache) status = tc_teacher_cache_fill(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], err);
+    }
+    for (int i = 0; i < 2 && status == TC_OK; i++) {
+        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = out[i][k];
         t->kern->l2norm(n, dim, t->teacher_features[i], t->teacher_features[i], NULL);
     }
-    return TC_OK;
+    return status;
 }
 
 static const tc_real *as_real(tc_trainer *t, const float *pixels, int n) {
@@ -268,6 +271,18 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids
 /* Sums of sizes stop at the largest. */
 static size_t plus(size_t a, size_t b) { return tc_add(a, b, &a) ? a : SIZE_MAX; }
 
+/* Of a model that may not be prepared yet. */
+static size_t pass_memory(const tc_model *m, int tower, int n, int64_t rows) {
+    tc_graph *g = NULL;
+    tc_status status =
+        tower == TC_TOWER_VISION ? tc_net_image_graph(&g, &m->config, &m->params, 0, NULL) : tc_net_text_graph(&g, &m->config, &m->params, 0, NULL);
+    if (status != TC_OK) return SIZE_MAX;
+    tc_graph_fuse(g, false);
+    size_t bytes = tc_runner_memory(g, false, n, rows);
+    tc_graph_free(&g);
+    return bytes;
+}
+
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
     const tc_model *s = t->student, *teacher = t->teacher;
     size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block; /* weights, gradients, moments */
@@ -277,7 +292,7 @@ size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
     if (!teacher) return total;
     /* Packed weights without the token table, and the activations of one pass. */
     total =
-        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 3 * sizeof(tc_real));
-    total = plus(total, tc_runner_memory(teacher->image, false, n < 64 ? n : 64, 0));
-    return plus(total, tc_runner_memory(teacher->text, false, n, (int64_t)n * caption));
+        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 4 * sizeof(tc_real));
+    total = plus(total, pass_memory(teacher, TC_TOWER_VISION, n < 64 ? n : 64, 0));
+    return plus(total, pass_memory(teacher, TC_TOWER_TEXT, n, (int64_t)n * caption));
 }
