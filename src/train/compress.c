@@ -221,7 +221,7 @@ static tc_status train_stage(tc_compression *c, int k, bool *complete, tc_error 
     int64_t before = c->steps;
     tc_status status = folder && card ? stage_start(c, k, &own, &start, err) : tc_fail_memory(err, 1);
     if (status == TC_OK) {
-        tc_train_options t = tc_compression_train(c, k, start->info.params_prunable, &masks);
+        tc_train_options t = tc_compression_train(c, k, &start->info, &masks);
         t.out = folder;
         t.init = start;
         t.resume = tc_checkpoint_exists(folder);

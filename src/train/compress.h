@@ -38,9 +38,8 @@ typedef struct tc_compression {
 /* Reads and checks everything but the folder; nothing is computed or written. Also after a failure tc_compression_release is to be called. */
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err);
 void tc_compression_release(tc_compression *c);
-/* The options of stage k, but for init, out and resume; `masks` is what they point to, with a goal that is relative to a start of `prunable`
- * parameters. */
-tc_train_options tc_compression_train(const tc_compression *c, int k, int64_t prunable, tc_mask_options *masks);
+/* The options of stage k, but for init, out and resume, of a start that is `start`; `masks` is what they point to. */
+tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks);
 
 /* ---- compress.json */
 

@@ -34,10 +34,10 @@ static tc_status count(const tc_config *c, tc_sizes *out, tc_error *err) {
     return status;
 }
 
-/* A part of n members, but not none unless the part is 0. */
+/* A part of n members, but at least one. */
 static int part_of(int n, double part) {
     int kept = (int)lround(n * part);
-    return kept < 1 && part > 0 ? 1 : kept;
+    return kept < 1 ? 1 : kept;
 }
 
 static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *err) {
@@ -49,7 +49,7 @@ static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *
     if (status == TC_OK && !kept) status = tc_fail_memory(err, sites.count * sizeof *kept);
     for (size_t i = 0; i < sites.count && status == TC_OK; i++) {
         const tc_mask_site *site = &sites.items[i];
-        kept[i] = site->group == TC_GROUP_WIDTH ? part_of(site->size, fmax(fmin(s, 1), 1.0 / site->size)) : part_of(site->size, fmax(s - 1, 0));
+        kept[i] = site->group == TC_GROUP_WIDTH ? part_of(site->size, fmin(s, 1)) : part_of(site->size, fmax(s - 1, 0));
     }
     if (status == TC_OK) status = tc_config_fold(out, c, &sites, kept, err);
     free(kept);
@@ -91,8 +91,9 @@ static tc_status check_goal(const tc_compression *c, int k, double goal, double 
         return refuse(c, k, goal_keys[kind], err, "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal, what[kind],
                       estimated ? "about " : "only ", start);
     if (goal < least)
-        return refuse(c, k, goal_keys[kind], err, "the goal of %.15g %s is impossible: %.15g are left when everything is taken away that can be",
-                      goal, what[kind], least);
+        return refuse(c, k, goal_keys[kind], err,
+                      "the goal of %.15g %s is impossible: one head and one channel in each block and a width of 1 already have %.15g", goal,
+                      what[kind], least);
     return TC_OK;
 }
 
@@ -151,7 +152,7 @@ static tc_status plan_manual(tc_compression *c, int k, tc_error *err) {
 
 /* ---- settings of a stage */
 
-tc_train_options tc_compression_train(const tc_compression *c, int k, int64_t prunable, tc_mask_options *masks) {
+tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks) {
     const tc_compress_options *o = c->o;
     const tc_stage *s = &c->recipe->stages[k];
     const tc_stage_train *h = &s->train;
@@ -181,10 +182,11 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, int64_t pr
     t.eval_limit = o->eval_limit;
     t.stop = o->stop;
     if (!s->automatic) return t;
-    *masks = (tc_mask_options){.start = 10};
-    masks->keep = s->keep > 0 ? fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(prunable > 0 ? prunable : 1)) : 0;
-    masks->params = s->params;
-    masks->macs = s->macs;
+    /* What the stage starts from may lie a little below the goal of the stage before, and so below this one's. */
+    *masks = tc_mask_options_default();
+    if (s->keep > 0) masks->keep = fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(start->params_prunable + 1e-9));
+    masks->params = s->params < start->params_without_tokens ? s->params : start->params_without_tokens;
+    masks->macs = fmin(s->macs, start->macs_image + start->macs_text);
     masks->fold_step = s->fold_step;
     masks->target_warmup = s->target_warmup;
     masks->lr = s->mask_lr;
@@ -195,11 +197,14 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, int64_t pr
 static tc_status check_stage(const tc_compression *c, int k, tc_error *err) {
     tc_model *start = NULL;
     tc_mask_options masks;
-    tc_train_options t = tc_compression_train(c, k, c->legs[k].start_sizes.params_prunable, &masks);
     tc_status status = tc_model_new(&start, &c->legs[k].start, err);
-    t.init = start;
-    t.out = c->o->out;
-    if (status == TC_OK) status = tc_train_check(&t, err);
+    if (status == TC_OK) status = tc_model_count(start, err);
+    if (status == TC_OK) {
+        tc_train_options t = tc_compression_train(c, k, &start->info, &masks);
+        t.init = start;
+        t.out = c->o->out;
+        status = tc_train_check(&t, err);
+    }
     tc_model_close(&start);
     return status == TC_OK ? TC_OK : tc_fail_in(err, status, "%s: stages[%d]", c->recipe->path, k);
 }
@@ -296,10 +301,12 @@ static void describe_image_tower(const tc_config *c, char *out, size_t size) {
 static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
     tc_model *start = NULL;
     tc_mask_options masks;
-    tc_train_options t = tc_compression_train(c, k, 1, &masks);
     tc_status status = tc_model_random(&start, &c->legs[k].start, 1, err);
-    t.init = start;
-    if (status == TC_OK) status = tc_train_memory(&t, &out->memory, &out->memory_most, err);
+    if (status == TC_OK) {
+        tc_train_options t = tc_compression_train(c, k, &start->info, &masks);
+        t.init = start;
+        status = tc_train_memory(&t, &out->memory, &out->memory_most, err);
+    }
     tc_model_close(&start);
     return status;
 }

@@ -2,8 +2,7 @@
  *
  * What a run depends on is in its settings, its checkpoint (weights, moments, counters) and the number of the next batch, from which the loader makes
  * order and augmentation anew. So a run that was stopped or killed goes on to the same weights, bit for bit, as one that never was. */
-#include "train/train.h"
-#include "data/data.h"
+#include "train/train_run.h"
 
 #include <errno.h>
 #include <math.h>
@@ -27,24 +26,7 @@ tc_train_options tc_train_options_default(void) {
                               .crop_scale_min = 1};
 }
 
-typedef struct training {
-    const tc_train_options *o;
-    tc_log log;
-    tc_trainer *trainer;
-    tc_loader *loader;
-    tc_teacher_cache *cache; /* or NULL */
-    int64_t *cache_rows;     /* [batch] */
-    uint64_t teacher_hash;
-    int64_t steps, first;
-    double epochs_per_step;
-    char *settings;
-    FILE *log_file;
-    int lock;
-    double started, last_line, last_loss, top1;
-    int64_t pairs;      /* of this call */
-    int64_t bad_before; /* samples that calls before this one left out */
-    int64_t saved;      /* step of the newest checkpoint; -1: none */
-} training;
+typedef tc_training training;
 
 /* ---- preparation */
 
@@ -113,6 +95,7 @@ static tc_status describe_settings(training *t, tc_error *err) {
         json_object_set_new(json, "teacher_model", tc_config_full_json(&o->teacher->config));
         json_object_set_new(json, "teacher_weights", json_string(text));
     }
+    if (json) tc_auto_settings(t, json);
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return t->settings ? TC_OK : tc_fail_memory(err, 1024);
@@ -132,14 +115,19 @@ int64_t tc_train_steps(double epochs, int64_t samples, int batch) {
     return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
 }
 
-static tc_status make_trainer(training *t, tc_error *err) {
+static tc_status plan(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t samples = tc_data_count(o->data);
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
     t->steps = o->steps > 0 ? o->steps : tc_train_steps(o->epochs, samples, o->batch);
-    /* Unless told otherwise a tenth of the run warms up, at most the recipe's 2,000 steps. */
-    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : fmin(2000, (double)(t->steps / 10));
+    return tc_auto_plan(t, err);
+}
+
+static tc_status make_trainer(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    /* Unless told otherwise the masked steps warm up; without masks a tenth of the run, at most the recipe's 2,000 steps. */
+    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : o->masks ? (double)t->masks.fold_step : fmin(2000, (double)(t->steps / 10));
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps},
                   .weight_decay = o->weight_decay,
                   .beta1 = o->beta1,
@@ -149,11 +137,18 @@ static tc_status make_trainer(training *t, tc_error *err) {
                   .alpha = o->distill_weight,
                   .weight = 1,
                   .logit_scale = o->logit_scale};
+    tc_mask_hyper masks;
     tc_model *student = NULL;
     tc_status status = tc_model_copy(&student, o->init, err);
     if (status != TC_OK) return status;
     student->preprocess = o->preprocess;
-    return tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (o->masks) {
+        masks = tc_auto_hyper(t, &h);
+        h.masks = &masks;
+    }
+    status = tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (status == TC_OK) t->trainer->hyper.masks = NULL;
+    return status;
 }
 
 static void tell_lines(const tc_log *log, const char *text) {
@@ -235,6 +230,7 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     size_t usual = memory(t, caption), most = memory(t, context);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
+    tc_auto_tell(t);
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,
                 tc_threads());
     if (t->cache)
@@ -279,7 +275,7 @@ static tc_status open_log(training *t, tc_error *err) {
     return status;
 }
 
-static tc_status write_line(training *t, const char *line, tc_error *err) {
+tc_status tc_training_line(training *t, const char *line, tc_error *err) {
     errno = 0;
     if (fputs(line, t->log_file) >= 0 && !ferror(t->log_file)) return TC_OK;
     return tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", t->o->out, strerror(errno ? errno : EIO));
@@ -295,21 +291,25 @@ static const char *number(double x, char out[32]) {
 static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error *err) {
     double now = tc_now(), spent = now - t->started, rate = spent > 0 ? (double)t->pairs / spent : 0;
     int64_t done = t->trainer->step;
-    char line[512], loss[32], norm[32], left[32];
+    char line[1024], loss[32], norm[32], left[32], masks[320] = "", sparsity[64] = "";
+    if (t->trainer->gates && pairs > 0) {
+        tc_auto_log(t, s, masks, sizeof masks);
+        snprintf(sparsity, sizeof sparsity, "  sparsity %.3f of %.3f", s->sparsity.expected[0], s->sparsity.target[0]);
+    }
     snprintf(
         line, sizeof line,
-        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
+        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f%s}\n",
         (long long)done, (double)done * t->epochs_per_step, number(s->loss.loss, loss), s->lr, number(s->grad_norm, norm), s->scale_used, pairs,
-        s->skipped ? ",\"skipped\":true" : "", rate);
-    tc_status status = write_line(t, line, err);
+        s->skipped ? ",\"skipped\":true" : "", rate, masks);
+    tc_status status = tc_training_line(t, line, err);
     bool last = done == t->steps;
     double seconds_left = spent / (double)(done - t->first) * (double)(t->steps - done);
     if (t->o->on_step) t->o->on_step(t->o->on_step_user, done, t->steps, seconds_left);
     if (!last && now - t->last_line < 0.5) return status;
     t->last_line = now;
     tc_format_duration(seconds_left, left, sizeof left);
-    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
-                (double)done * t->epochs_per_step, s->loss.loss, rate, left);
+    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f%s  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
+                (double)done * t->epochs_per_step, s->loss.loss, sparsity, rate, left);
     return status;
 }
 
@@ -319,7 +319,8 @@ static tc_status evaluate(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     tc_zeroshot_result r = {0};
     tc_model *now = NULL;
-    tc_status status = tc_model_copy(&now, t->trainer->student, err);
+    tc_status status = tc_auto_model(t, &now, err);
+    if (status == TC_OK && !now) status = tc_model_copy(&now, t->trainer->student, err);
     if (status == TC_OK) status = tc_eval_zeroshot(now, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, NULL, NULL, &r, err);
     tc_model_close(&now);
     if (status != TC_OK) return status;
@@ -329,7 +330,7 @@ static tc_status evaluate(training *t, tc_error *err) {
              (long long)r.images);
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
-    return write_line(t, line, err);
+    return tc_training_line(t, line, err);
 }
 
 /* Paths need not be UTF-8, JSON must be. */
@@ -352,6 +353,7 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
                   "kind", tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
                   "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
                   (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
+    if (json) tc_auto_card(t, json);
     json_t *more = NULL;
     tc_status status = o->card ? tc_json_parse(&more, o->card, strlen(o->card), "the model card", err) : TC_OK;
     if (more) json_object_update(json, more);
@@ -417,16 +419,18 @@ static tc_status save(training *t, tc_error *err) {
 static tc_status after_step(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t done = t->trainer->step;
-    bool last = done == t->steps;
-    tc_status status = TC_OK;
-    if (o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
-    if (status == TC_OK && o->checkpoint_every > 0 && done % o->checkpoint_every == 0) status = save(t, err);
+    bool last = done == t->steps, folded;
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (status == TC_OK && o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
+    if (status == TC_OK && (folded || (o->checkpoint_every > 0 && done % o->checkpoint_every == 0))) status = save(t, err);
     return status;
 }
 
 static tc_status run_steps(training *t, tc_error *err) {
-    tc_status status = TC_OK;
-    bool done = true;
+    bool done = true, folded;
+    /* Due already if the fold itself failed the last time. */
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (folded) t->saved = -1;
     while (status == TC_OK && t->trainer->step < t->steps && !should_stop(t)) {
         status = one_step(t, &done, err);
         if (status == TC_OK) status = after_step(t, err);
@@ -495,7 +499,8 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
 
 tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err) {
     training t = {.o = o, .lock = -1};
-    tc_status status = make_trainer(&t, err);
+    tc_status status = plan(&t, err);
+    if (status == TC_OK) status = make_trainer(&t, err);
     if (status == TC_OK) {
         int context = t.trainer->student->config.context_length;
         *usual = memory(&t, context < USUAL_CAPTION ? context : USUAL_CAPTION);
@@ -509,6 +514,7 @@ tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_res
     training t = {.o = options, .log = {options->log, options->log_user}, .lock = -1, .top1 = -1};
     if (out) *out = NULL;
     tc_status status = tc_train_check(options, err);
+    if (status == TC_OK) status = plan(&t, err);
     if (status == TC_OK) status = start(&t, err);
     if (status == TC_OK) status = run_steps(&t, err);
     if (status == TC_OK) status = finish(&t, out, result, err);
