@@ -8,7 +8,7 @@ typedef struct compress {
     cli_common common;
     cli_data_args data, eval;
     cli_goal goal;
-    const char *recipe, *out;
+    const char *recipe, *out, *teacher_cache;
     int64_t seed, workers, eval_every, eval_limit, stop_after;
     double speed_seconds;
     bool resume, dry_run;
@@ -27,6 +27,10 @@ static const cli_option options[] = {
     {"--resume", NULL, CLI_FLAG, offsetof(compress, resume), "go on with the compression in DIR, with the same recipe, teacher, data and seed", 0, 0,
      NULL},
     {"--seed", "N", CLI_INT, offsetof(compress, seed), "of the order, the augmentation and the masks", 0, 9e15, NULL},
+    {"--teacher-cache", "C", CLI_TEXT, offsetof(compress, teacher_cache),
+     "the folder that keeps the teacher's features, if the recipe has cache_augmentations, for several compressions to share; without it "
+     "DIR/teacher-cache",
+     0, 0, NULL},
     {"--eval-data", "D", CLI_TEXT, offsetof(compress, eval.spec),
      "what the teacher and each stage are measured on: zero-shot accuracy if it is labelled, else retrieval", 0, 0, NULL},
     {"--eval-every", "N", CLI_INT, offsetof(compress, eval_every), "steps between evaluations within a stage, on labelled data; 0: only at its end",
@@ -66,7 +70,8 @@ static void print_details(const tc_planned_stage *s, int number) {
     printf("\nstage %d, \"%s\": %s inheritance, %lld steps of %d pairs", number, s->name, s->automatic ? "automatic" : "manual", (long long)s->steps,
            s->batch);
     if (s->automatic) printf(", masks folded after %lld", (long long)s->fold_step);
-    printf("\n  image tower: %s%s\n  text tower: %s%s\n", s->automatic ? "about " : "", s->vision, s->automatic ? "about " : "", s->text);
+    printf("\n  image tower%s: %s\n  text tower%s: %s\n", s->automatic ? ", for example" : "", s->vision, s->automatic ? ", for example" : "",
+           s->text);
     printf("  memory %zu MB with captions of 12 tokens, at most %zu MB; about %s\n", (s->memory >> 20) + 1, (s->memory_most >> 20) + 1, time);
 }
 
@@ -193,6 +198,7 @@ static tc_compress_options compress_options(const compress *o) {
     c.speed_seconds = o->speed_seconds;
     c.stop_after = o->stop_after;
     c.resume = o->resume;
+    c.teacher_cache = o->teacher_cache;
     c.log = cli_log;
     return c;
 }

@@ -446,6 +446,7 @@ typedef struct tc_compress_options {
     double speed_seconds;       /* time of each measurement of speed; 0: none is made */
     int64_t stop_after;         /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     bool resume;                /* go on with the compression that is in `out` */
+    const char *teacher_cache;  /* folder of the teacher's features, of a recipe that has cache_augmentations; NULL: OUT/teacher-cache */
     const char *const *command; /* [command_count] what is noted as the command; or NULL */
     int command_count;
     tc_log_fn log;

@@ -20,6 +20,7 @@ void tc_compression_release(tc_compression *c) {
     tc_recipe_free(&c->recipe);
     json_decref(c->record);
     free(c->record_path);
+    free(c->cache);
     if (c->lock >= 0) close(c->lock);
     c->lock = -1;
 }

@@ -23,6 +23,7 @@ typedef struct tc_compression {
     const tc_compress_options *o;
     tc_log log;
     tc_recipe *recipe;
+    char *cache; /* folder of the teacher's features; NULL: none are kept */
     tc_sizes teacher;
     tc_leg legs[TC_MAX_STAGES];
     /* of a run */
@@ -38,6 +39,8 @@ typedef struct tc_compression {
 /* Reads and checks everything but the folder; nothing is computed or written. Also after a failure tc_compression_release is to be called. */
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err);
 void tc_compression_release(tc_compression *c);
+/* The number of pairs whose features the teacher computes for a cache. */
+int64_t tc_compression_cached(const tc_compression *c);
 /* The options of stage k, but for init, out and resume, of a start that is `start`; `masks` is what they point to. */
 tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks);
 

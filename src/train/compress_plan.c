@@ -13,7 +13,8 @@
 
 /* An estimate of what masks leave may be off by this much before a stage after it is told to grow. */
 static const double SLACK = 1.1;
-enum { BISECTIONS = 24, USUAL_CAPTION = 12, MEASURED_STEPS = 3 };
+static const double MEASURED_MACS = 2e10;
+enum { BISECTIONS = 24, USUAL_CAPTION = 12, MEASURED_STEPS = 3, LEAST_BATCH = 32 };
 
 tc_compress_options tc_compress_options_default(void) { return (tc_compress_options){.speed_seconds = 1}; }
 
@@ -175,6 +176,8 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
     t.logit_scale = h->logit_scale;
     t.crop_scale_min = h->crop_scale_min;
     t.flip = h->flip;
+    t.cache_augmentations = c->recipe->cache_augmentations;
+    t.teacher_cache = c->cache;
     t.seed = o->seed;
     t.workers = o->workers;
     t.checkpoint_every = h->checkpoint_every;
@@ -195,6 +198,10 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
 }
 
 static tc_status check_stage(const tc_compression *c, int k, tc_error *err) {
+    int context = c->legs[k].start.context_length, first = c->legs[0].start.context_length;
+    if (c->cache && context != first)
+        return refuse(c, k, "student", err, "its context_length is %d, that of stages[0] %d; with a teacher cache they must be the same", context,
+                      first);
     tc_model *start = NULL;
     tc_mask_options masks;
     tc_status status = tc_model_new(&start, &c->legs[k].start, err);
@@ -232,7 +239,7 @@ static tc_status plan_stage(tc_compression *c, int k, tc_error *err) {
     /* Backwards costs twice what forwards does. */
     double masked = s->automatic ? (double)s->fold_step / (double)leg->steps : 0;
     double student = masked * leg->start_sizes.macs_used + (1 - masked) * leg->result_sizes.macs_used;
-    leg->cost = (double)s->train.batch * (c->teacher.macs_used + 3 * student);
+    leg->cost = (double)s->train.batch * ((c->cache ? 0 : c->teacher.macs_used) + 3 * student);
     return TC_OK;
 }
 
@@ -245,12 +252,40 @@ static tc_status check_inputs(const tc_compress_options *o, tc_error *err) {
                  {o->teacher != NULL, "a teacher is needed"},
                  {o->data != NULL, "data is needed"},
                  {o->tokenizer != NULL, "a tokenizer is needed"},
+                 {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
                  {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"},
                  {o->speed_seconds >= 0 && isfinite(o->speed_seconds), "the time of a measurement must be 0 or more"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "compression: %s", rules[i].what);
     if (tc_data_count(o->data) < 1) return tc_fail(err, TC_EARG, "compression: the data has no samples");
     return TC_OK;
+}
+
+/* A cache that is there already must be this teacher's: opening it compares all that its features depend on. */
+static tc_status check_cache(const tc_compression *c, tc_error *err) {
+    const tc_compress_options *o = c->o;
+    const tc_stage_train *h = &c->recipe->stages[0].train;
+    tc_teacher_key key;
+    tc_teacher_cache *cache = NULL;
+    tc_teacher_use use = {.teacher = o->teacher,
+                          .data = o->data,
+                          .tokenizer = o->tokenizer,
+                          .preprocess = &o->preprocess,
+                          .context = c->legs[0].start.context_length,
+                          .crop_scale_min = h->crop_scale_min,
+                          .flip = h->flip,
+                          .seed = o->seed,
+                          .augmentations = c->recipe->cache_augmentations};
+    char *path = tc_path_join(c->cache, "teacher.cache");
+    tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
+    if (status == TC_OK && tc_path_exists(path)) {
+        status = tc_model_hash(o->teacher, &use.weights, err);
+        if (status == TC_OK) status = tc_teacher_key_make(&key, &use, err);
+        if (status == TC_OK) status = tc_teacher_cache_open(&cache, c->cache, &key, err);
+        tc_teacher_cache_close(&cache);
+    }
+    free(path);
+    return status;
 }
 
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err) {
@@ -260,9 +295,13 @@ tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o
     if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0)) status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);
     if (status != TC_OK) return status;
     tc_recipe_resolve(c->recipe, o->teacher->config.image_tower);
+    if (o->teacher_cache && !c->recipe->cache_augmentations)
+        return tc_fail(err, TC_EARG, "%s: cache_augmentations: it must be set for a teacher cache to be used", c->recipe->path);
+    if (c->recipe->cache_augmentations && !(c->cache = o->teacher_cache ? tc_strdup(o->teacher_cache) : tc_path_join(o->out, "teacher-cache")))
+        return tc_fail_memory(err, 1);
     status = count(&o->teacher->config, &c->teacher, err);
     for (int k = 0; k < c->recipe->count && status == TC_OK; k++) status = plan_stage(c, k, err);
-    return status;
+    return status == TC_OK && c->cache ? check_cache(c, err) : status;
 }
 
 /* ---- the plan as it is told */
@@ -315,8 +354,9 @@ static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *o
 static tc_status measure(const tc_compression *c, const tc_config *student, const tc_model *teacher, int64_t batch, double *seconds, tc_error *err) {
     tc_model *m = NULL;
     int context = student->context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
-    /* 2e11 multiply-accumulates are some seconds on a few processors. */
-    int64_t most = (int64_t)(5e10 / (c->teacher.macs_used + 1)), n = batch < 32 ? batch : most < 32 ? 32 : most < batch ? most : batch;
+    /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are faster than that anyway. */
+    int64_t most = (int64_t)(MEASURED_MACS / (c->teacher.macs_used + 1)), n = most < LEAST_BATCH ? LEAST_BATCH : most;
+    if (n > batch) n = batch;
     tc_status status = tc_model_random(&m, student, 1, err);
     if (status == TC_OK) status = tc_train_measure(m, teacher, (int)n, caption, MEASURED_STEPS, seconds, err);
     tc_model_close(&m);
@@ -324,13 +364,25 @@ static tc_status measure(const tc_compression *c, const tc_config *student, cons
     return status;
 }
 
+int64_t tc_compression_cached(const tc_compression *c) {
+    double pairs = 0, rows = (double)c->recipe->cache_augmentations * (double)tc_data_count(c->o->data);
+    for (int k = 0; k < c->recipe->count; k++) pairs += (double)c->legs[k].steps * (double)c->recipe->stages[k].train.batch;
+    return (int64_t)fmin(fmin(pairs, rows), 1e18);
+}
+
+/* With a cache the teacher computes in the beginning, and steps are as without one. */
 static tc_status plan_time(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
     const tc_leg *leg = &c->legs[k];
+    const tc_model *teacher = c->cache ? NULL : c->o->teacher;
     double before = 0, after = 0;
+    tc_speed speed = {.images_per_second = INFINITY, .texts_per_second = INFINITY};
     tc_log_line(&c->log, 0, "measuring training steps of stage %d of %d", k + 1, c->recipe->count);
-    tc_status status = measure(c, &leg->result, c->o->teacher, out->batch, &after, err);
-    if (status == TC_OK && out->fold_step) status = measure(c, &leg->start, c->o->teacher, out->batch, &before, err);
-    if (status == TC_OK) out->seconds = before * (double)out->fold_step + after * (double)(leg->steps - out->fold_step);
+    tc_status status = measure(c, &leg->result, teacher, out->batch, &after, err);
+    if (status == TC_OK && out->fold_step) status = measure(c, &leg->start, teacher, out->batch, &before, err);
+    if (status == TC_OK && c->cache && k == 0) status = tc_measure_speed(c->o->teacher, LEAST_BATCH, USUAL_CAPTION, 0.5, &speed, err);
+    if (status == TC_OK)
+        out->seconds = before * (double)out->fold_step + after * (double)(leg->steps - out->fold_step) +
+                       (double)tc_compression_cached(c) * (1 / speed.images_per_second + 1 / speed.texts_per_second);
     return status;
 }
 
