@@ -160,6 +160,7 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
 
 bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out) {
     if (old && now && json_equal(old, now)) return false;
+    const size_t form = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15); /* 15 digits: as it was written by hand */
     const char *inner;
     json_t *value;
     char name[256];
@@ -177,7 +178,7 @@ bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out) 
             if (!json_object_get(now, inner) && tc_settings_differ(name, value, NULL, out)) return true;
         }
     }
-    char *a = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL, *b = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = old ? json_dumps(old, form) : NULL, *b = now ? json_dumps(now, form) : NULL;
     tc_buf_printf(out, "%s was %.200s and is now %.200s", key, a ? a : "absent", b ? b : "absent");
     free(a);
     free(b);
