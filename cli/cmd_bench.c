@@ -125,11 +125,13 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 const cli_verb cmd_bench = {.name = "bench",
                             .summary = "measure speed on this machine",
                             .usage = "MODEL [--batch N] [--threads N] [options]\nMODEL --teacher T [--batch N] [options]",
-                            .description = "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, "
-                                           "90th percentile), and which part of the processor's peak, "
-                                           "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a "
-                                           "warm-up. MODEL and T may be names of built-in "
-                                           "configurations or configuration files, which get random weights.",
+                            .description =
+                                "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, "
+                                "90th percentile), and which part of the processor's peak, "
+                                "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a "
+                                "warm-up. With --teacher instead the time of a training step: with the contrastive loss, distilling from T, and "
+                                "distilling from T's features in a cache. MODEL and T may be names of built-in "
+                                "configurations or configuration files, which get random weights.",
                             .examples = "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --threads 2\n"
                                         "tinyclip bench model --batch 1 --json\n"
                                         "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32 --batch 32",

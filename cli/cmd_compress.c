@@ -208,7 +208,7 @@ static int run_with(const compress *o, const char *path, tc_compress_options *c)
     cli_model m = {0};
     tc_data *data = NULL, *eval = NULL;
     tc_compress_result r = {0};
-    tc_status status = cli_model_open(&m, path, &o->common, CLI_TOKENIZER, &err);
+    tc_status status = cli_model_open(&m, path, &o->common, CLI_TOKENIZER | (o->dry_run ? CLI_CONFIGS : 0), &err);
     if (status == TC_OK) status = cli_data_open(&data, &o->data, "train", &err);
     if (status == TC_OK && o->eval.spec) status = cli_data_open(&eval, &o->eval, "test", &err);
     int code = CLI_DONE;

@@ -9,11 +9,11 @@ typedef struct training {
     const char *config, *init;     /* train */
     const char *teacher, *student; /* distill */
     bool inherit;
-    const char *teacher_cache;
-    int64_t cache_augmentations;
     cli_goal goal; /* distill: masks */
     int64_t fold_step;
     double target_warmup, mask_lr;
+    const char *teacher_cache;
+    int64_t cache_augmentations;
     double alpha;
     cli_data_args data, eval;
     const char *out;

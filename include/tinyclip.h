@@ -418,8 +418,9 @@ typedef struct tc_train_result {
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
  * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
  * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
- * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the
- * file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
+ * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data,
+ * tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the file, the run is refused (TC_EARG, TC_ESTATE) before
+ * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this

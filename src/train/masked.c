@@ -41,6 +41,8 @@ tc_status tc_trainer_become(tc_trainer *t, tc_model **student, tc_error *err) {
     now->skipped = t->skipped;
     now->skipped_in_a_row = t->skipped_in_a_row;
     now->bad_samples = t->bad_samples;
+    now->cache = t->cache;
+    now->cache_rows = t->cache_rows;
     now->folded = true;
     now->folded_after = t->step - t->skipped;
     tc_trainer before = *t;

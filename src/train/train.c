@@ -56,6 +56,12 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
                  {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
+    json_t *card = NULL;
+    tc_status status = o->card ? tc_json_parse(&card, o->card, strlen(o->card), "training: the members of the model card", err) : TC_OK;
+    bool object = json_is_object(card);
+    json_decref(card);
+    if (status != TC_OK) return status;
+    if (o->card && !object) return tc_fail(err, TC_EARG, "training: the members of the model card must be a JSON object");
     if (o->preprocess.crop != o->init->config.image_size)
         return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop,
                        o->init->config.image_size);

@@ -119,8 +119,8 @@ typedef struct tc_trainer {
     tc_real *pixels; /* only where tc_real is not float */
 } tc_trainer;
 
-/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if there
- * are to be masks and nothing can be masked. */
+/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if there are
+ * to be masks and nothing can be masked. */
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
 void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */

@@ -16,10 +16,10 @@ void golden_loss(const char *dir);
 void golden_train(const char *dir);
 void golden_eval(const char *dir);
 void golden_l0(const char *dir);
-/* Part of folder l0: json is "masked_forward" of its expected.json. */
-void golden_masked(const char *dir, const json_t *json);
 /* The part `joint` of l0's expected.json: weights and masks trained together. */
 void golden_joint(const char *dir, const json_t *joint);
+/* Part of folder l0: json is "masked_forward" of its expected.json. */
+void golden_masked(const char *dir, const json_t *json);
 /* The masked forward pass of l0 (json: its expected.json), by a folded model. */
 void golden_fold_l0(const char *dir, const json_t *json);
 /* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the latter's outputs. */
