@@ -68,12 +68,13 @@ static void on_signal(int number) {
     stop_wanted = 1;
 }
 
-static void catch_signals(void) {
+volatile int *cli_catch_signals(void) {
     struct sigaction a = {0};
     a.sa_handler = on_signal;
     a.sa_flags = SA_RESTART | SA_RESETHAND;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    return &stop_wanted;
 }
 
 /* ---- the run */
@@ -103,7 +104,6 @@ static tc_train_options train_options(const training *t) {
     o.stop_after = t->stop_after;
     o.resume = t->resume;
     o.log = cli_log;
-    o.stop = &stop_wanted;
     return o;
 }
 
@@ -130,7 +130,7 @@ static int report(const training *t, const tc_train_result *r) {
     return cli_print_json(all);
 }
 
-int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher) {
+int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks) {
     tc_error err = {0};
     cli_model m;
     tc_data *data = NULL, *eval = NULL;
@@ -145,11 +145,12 @@ int cli_training_run(const training *t, tc_model *init, const char *path, const 
         o.eps = t->eps > 0 ? t->eps : resnet ? 1e-8 : 1e-6;
         o.init = m.model;
         o.teacher = teacher;
+        o.masks = masks;
         o.data = data;
         o.eval_data = eval;
         o.tokenizer = m.tokenizer;
         o.preprocess = m.preprocess;
-        catch_signals();
+        o.stop = cli_catch_signals();
         status = tc_train(&o, NULL, &r, &err);
         cli_log_end();
     }

@@ -120,17 +120,18 @@ int tc_graph_find(const tc_graph *g, const char *name) {
     return -1;
 }
 
+double tc_node_macs(const tc_graph *g, const tc_node *n, int length) {
+    if (!n->op->macs) return 0;
+    const tc_value *out = &g->values[n->out], *last = &g->values[n->in[n->nin - 1]];
+    int rows_out = g->spaces[out->space].per_seq, rows_in = g->spaces[last->space].per_seq;
+    if (!rows_out) rows_out = length;
+    if (!rows_in) rows_in = length;
+    /* The published counts take every pair of positions, also those that the causal mask hides. */
+    return n->op->macs(g, n, rows_in, rows_out, (double)rows_out * rows_in);
+}
+
 double tc_graph_macs(const tc_graph *g, int length) {
     double macs = 0;
-    for (size_t i = 0; i < g->node_count; i++) {
-        const tc_node *n = &g->nodes[i];
-        if (!n->op->macs) continue;
-        const tc_value *out = &g->values[n->out], *last = &g->values[n->in[n->nin - 1]];
-        int rows_out = g->spaces[out->space].per_seq, rows_in = g->spaces[last->space].per_seq;
-        if (!rows_out) rows_out = length;
-        if (!rows_in) rows_in = length;
-        /* The published counts take every pair of positions, also those that the causal mask hides. */
-        macs += n->op->macs(g, n, rows_in, rows_out, (double)rows_out * rows_in);
-    }
+    for (size_t i = 0; i < g->node_count; i++) macs += tc_node_macs(g, &g->nodes[i], length);
     return macs;
 }

@@ -169,6 +169,8 @@ int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);
+/* What one of its nodes has of them. */
+double tc_node_macs(const tc_graph *g, const tc_node *n, int length);
 
 /* ---- running */
 

@@ -29,7 +29,7 @@ static tc_status check_sites(const tc_mask_sites *sites, const tc_params *params
 tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept, tc_error *err) {
     tc_config folded = *c;
     tc_tower_config *towers[] = {&folded.vision, &folded.text};
-    for (int text = 0; text < 2; text++)
+    for (int text = c->image_tower == TC_IMAGE_RESNET; text < 2; text++)
         for (int l = 0; l < towers[text]->layers; l++)
             if (towers[text]->block[l].ffn == 0) towers[text]->block[l].ffn = -1; /* of which only a constant is left */
     for (size_t i = 0; i < sites->count; i++) {

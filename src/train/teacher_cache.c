@@ -6,8 +6,8 @@
  * would be a signal, and read through the mapping. The checksum, seeded with key and row, is what makes a row valid: a row that a killed run
  * wrote in part, that was damaged or that lies in another's place is computed again.
  *
- * A ResNet's last bits depend on the images that share its batch (net/session.c). So that a run does not depend on where an earlier one ended, a batch
- * with a missing row is computed whole, and of two values for one row the first one counts: the same batch wrote it in the undisturbed run. */
+ * A ResNet's last bits depend on the images that share its batch (net/session.c). So that a run does not depend on where an earlier one ended, a
+ * batch with a missing row is computed whole, and of two values for one row the first one counts: the same batch wrote it in the undisturbed run. */
 #include "train/teacher_cache.h"
 
 #include "text/tokenizer.h"

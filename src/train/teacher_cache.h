@@ -36,8 +36,9 @@ tc_status tc_teacher_key_make(tc_teacher_key *key, const tc_teacher_use *use, tc
 /* One thread at a time. */
 typedef struct tc_teacher_cache tc_teacher_cache;
 
-/* Opens DIR/teacher.cache for this key and locks it, or makes it (and DIR). Nothing is changed if it is refused: TC_EARG if it belongs to another key,
- * the first difference named; TC_EFORMAT if it is no such file or damaged; TC_ESTATE if another run has it; TC_EIO if the disk has not the room. */
+/* Opens DIR/teacher.cache for this key and locks it, or makes it (and DIR). Nothing is changed if it is refused: TC_EARG if it belongs to another
+ * key, the first difference named; TC_EFORMAT if it is no such file or damaged; TC_ESTATE if another run has it; TC_EIO if the disk has not the
+ * room. */
 tc_status tc_teacher_cache_open(tc_teacher_cache **out, const char *dir, const tc_teacher_key *key, tc_error *err);
 void tc_teacher_cache_close(tc_teacher_cache **c);
 const char *tc_teacher_cache_path(const tc_teacher_cache *c);

@@ -2,18 +2,15 @@
  *
  * What a run depends on is in its settings, its checkpoint (weights, moments, counters) and the number of the next batch, from which the loader makes
  * order and augmentation anew. So a run that was stopped or killed goes on to the same weights, bit for bit, as one that never was. */
-#include "train/train.h"
-#include "data/data.h"
+#include "train/train_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-enum { MAX_SKIPPED_IN_A_ROW = 100 };
+enum { MAX_SKIPPED_IN_A_ROW = 100, USUAL_CAPTION = 12 /* tokens */ };
 
 tc_train_options tc_train_options_default(void) {
     return (tc_train_options){.batch = 256,
@@ -29,28 +26,11 @@ tc_train_options tc_train_options_default(void) {
                               .crop_scale_min = 1};
 }
 
-typedef struct training {
-    const tc_train_options *o;
-    tc_log log;
-    tc_trainer *trainer;
-    tc_loader *loader;
-    tc_teacher_cache *cache; /* or NULL */
-    int64_t *cache_rows;     /* [batch] */
-    uint64_t teacher_hash;
-    int64_t steps, first;
-    double epochs_per_step;
-    char *settings;
-    FILE *log_file;
-    int lock;
-    double started, last_line, last_loss, top1;
-    int64_t pairs;      /* of this call */
-    int64_t bad_before; /* samples that calls before this one left out */
-    int64_t saved;      /* step of the newest checkpoint; -1: none */
-} training;
+typedef tc_training training;
 
 /* ---- preparation */
 
-static tc_status check_options(const tc_train_options *o, tc_error *err) {
+tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
     const struct {
         bool ok;
         const char *what;
@@ -75,6 +55,12 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
                  {!o->teacher_cache || o->cache_augmentations > 0, "a cache of the teacher's features needs a number of augmentations"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
+    json_t *card = NULL;
+    tc_status status = o->card ? tc_json_parse(&card, o->card, strlen(o->card), "training: the members of the model card", err) : TC_OK;
+    bool object = json_is_object(card);
+    json_decref(card);
+    if (status != TC_OK) return status;
+    if (o->card && !object) return tc_fail(err, TC_EARG, "training: the members of the model card must be a JSON object");
     if (o->preprocess.crop != o->init->config.image_size)
         return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop,
                        o->init->config.image_size);
@@ -114,22 +100,10 @@ static tc_status describe_settings(training *t, tc_error *err) {
         json_object_set_new(json, "teacher_model", tc_config_full_json(&o->teacher->config));
         json_object_set_new(json, "teacher_weights", json_string(text));
     }
+    if (json) tc_auto_settings(t, json);
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return t->settings ? TC_OK : tc_fail_memory(err, 1024);
-}
-
-static tc_status lock_folder(training *t, tc_error *err) {
-    tc_status status = tc_make_dirs(t->o->out, err);
-    char *path = tc_path_join(t->o->out, "lock");
-    if (status == TC_OK && !path) status = tc_fail_memory(err, 1);
-    if (status == TC_OK) t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (status == TC_OK && t->lock < 0) status = tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
-    if (status == TC_OK && flock(t->lock, LOCK_EX | LOCK_NB) != 0)
-        status = errno == EWOULDBLOCK ? tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out)
-                                      : tc_fail(err, TC_EIO, "%s: cannot lock: %s", path, strerror(errno));
-    free(path);
-    return status;
 }
 
 /* What a run that was killed while it wrote has left behind; the lock says that nobody is writing now. */
@@ -141,19 +115,24 @@ static void remove_temporaries(const char *out) {
 }
 
 /* Steps for so many epochs, rounded up, but not for the rounding of epochs in binary (0.1 of 30 samples are 3). */
-static int64_t steps_of(double epochs, int64_t samples, int batch) {
+int64_t tc_train_steps(double epochs, int64_t samples, int batch) {
     double steps = ceil(epochs * (double)samples / batch * (1 - 1e-12));
     return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
 }
 
-static tc_status make_trainer(training *t, tc_error *err) {
+static tc_status plan(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t samples = tc_data_count(o->data);
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
-    t->steps = o->steps > 0 ? o->steps : steps_of(o->epochs, samples, o->batch);
-    /* Unless told otherwise a tenth of the run warms up, at most the recipe's 2,000 steps. */
-    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : fmin(2000, (double)(t->steps / 10));
+    t->steps = o->steps > 0 ? o->steps : tc_train_steps(o->epochs, samples, o->batch);
+    return tc_auto_plan(t, err);
+}
+
+static tc_status make_trainer(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    /* Unless told otherwise the masked steps warm up; without masks a tenth of the run, at most the recipe's 2,000 steps. */
+    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : o->masks ? (double)t->masks.fold_step : fmin(2000, (double)(t->steps / 10));
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps},
                   .weight_decay = o->weight_decay,
                   .beta1 = o->beta1,
@@ -163,11 +142,18 @@ static tc_status make_trainer(training *t, tc_error *err) {
                   .alpha = o->distill_weight,
                   .weight = 1,
                   .logit_scale = o->logit_scale};
+    tc_mask_hyper masks;
     tc_model *student = NULL;
     tc_status status = tc_model_copy(&student, o->init, err);
     if (status != TC_OK) return status;
     student->preprocess = o->preprocess;
-    return tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (o->masks) {
+        masks = tc_auto_hyper(t, &h);
+        h.masks = &masks;
+    }
+    status = tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (status == TC_OK) t->trainer->hyper.masks = NULL;
+    return status;
 }
 
 static void tell_lines(const tc_log *log, const char *text) {
@@ -245,10 +231,11 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     if (status == TC_OK) tell_lines(&t->log, report.data);
     tc_buf_free(&report);
     if (status != TC_OK) return status;
-    int context = t->trainer->student->config.context_length, caption = context < 12 ? context : 12;
+    int context = t->trainer->student->config.context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
     size_t usual = memory(t, caption), most = memory(t, context);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
+    tc_auto_tell(t);
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,
                 tc_threads());
     if (t->cache)
@@ -293,7 +280,7 @@ static tc_status open_log(training *t, tc_error *err) {
     return status;
 }
 
-static tc_status write_line(training *t, const char *line, tc_error *err) {
+tc_status tc_training_line(training *t, const char *line, tc_error *err) {
     errno = 0;
     if (fputs(line, t->log_file) >= 0 && !ferror(t->log_file)) return TC_OK;
     return tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", t->o->out, strerror(errno ? errno : EIO));
@@ -309,19 +296,25 @@ static const char *number(double x, char out[32]) {
 static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error *err) {
     double now = tc_now(), spent = now - t->started, rate = spent > 0 ? (double)t->pairs / spent : 0;
     int64_t done = t->trainer->step;
-    char line[512], loss[32], norm[32], left[32];
+    char line[1024], loss[32], norm[32], left[32], masks[320] = "", sparsity[64] = "";
+    if (t->trainer->gates && pairs > 0) {
+        tc_auto_log(t, s, masks, sizeof masks);
+        snprintf(sparsity, sizeof sparsity, "  sparsity %.3f of %.3f", s->sparsity.expected[0], s->sparsity.target[0]);
+    }
     snprintf(
         line, sizeof line,
-        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
+        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f%s}\n",
         (long long)done, (double)done * t->epochs_per_step, number(s->loss.loss, loss), s->lr, number(s->grad_norm, norm), s->scale_used, pairs,
-        s->skipped ? ",\"skipped\":true" : "", rate);
-    tc_status status = write_line(t, line, err);
+        s->skipped ? ",\"skipped\":true" : "", rate, masks);
+    tc_status status = tc_training_line(t, line, err);
     bool last = done == t->steps;
+    double seconds_left = spent / (double)(done - t->first) * (double)(t->steps - done);
+    if (t->o->on_step) t->o->on_step(t->o->on_step_user, done, t->steps, seconds_left);
     if (!last && now - t->last_line < 0.5) return status;
     t->last_line = now;
-    tc_format_duration(spent / (double)(done - t->first) * (double)(t->steps - done), left, sizeof left);
-    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
-                (double)done * t->epochs_per_step, s->loss.loss, rate, left);
+    tc_format_duration(seconds_left, left, sizeof left);
+    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f%s  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
+                (double)done * t->epochs_per_step, s->loss.loss, sparsity, rate, left);
     return status;
 }
 
@@ -338,7 +331,7 @@ static tc_status evaluate_classes(training *t, const tc_model *now, tc_error *er
              (long long)r.images);
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
-    return write_line(t, line, err);
+    return tc_training_line(t, line, err);
 }
 
 static tc_status evaluate_pairs(training *t, const tc_model *now, tc_error *err) {
@@ -355,12 +348,13 @@ static tc_status evaluate_pairs(training *t, const tc_model *now, tc_error *err)
     snprintf(line + n, sizeof line - (size_t)n, "}}\n");
     tc_log_line(&t->log, 1, "step %lld: the caption of an image is first for %.2f %%, among ten for %.2f %%; its image for %.2f and %.2f %%",
                 (long long)t->trainer->step, 100 * to[0]->r1, 100 * to[0]->r10, 100 * to[1]->r1, 100 * to[1]->r10);
-    return write_line(t, line, err);
+    return tc_training_line(t, line, err);
 }
 
 static tc_status evaluate(training *t, tc_error *err) {
     tc_model *now = NULL;
-    tc_status status = tc_model_copy(&now, t->trainer->student, err);
+    tc_status status = tc_auto_model(t, &now, err);
+    if (status == TC_OK && !now) status = tc_model_copy(&now, t->trainer->student, err);
     if (status == TC_OK) status = tc_data_classes(t->o->eval_data) > 0 ? evaluate_classes(t, now, err) : evaluate_pairs(t, now, err);
     tc_model_close(&now);
     return status;
@@ -386,9 +380,14 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
                   "kind", tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
                   "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
                   (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
+    if (json) tc_auto_card(t, json);
+    json_t *more = NULL;
+    tc_status status = o->card ? tc_json_parse(&more, o->card, strlen(o->card), "the model card", err) : TC_OK;
+    if (more) json_object_update(json, more);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
-    tc_status status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
+    json_decref(more);
+    if (status == TC_OK) status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
     free(text);
     return status;
 }
@@ -447,16 +446,18 @@ static tc_status save(training *t, tc_error *err) {
 static tc_status after_step(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t done = t->trainer->step;
-    bool last = done == t->steps;
-    tc_status status = TC_OK;
-    if (o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
-    if (status == TC_OK && o->checkpoint_every > 0 && done % o->checkpoint_every == 0) status = save(t, err);
+    bool last = done == t->steps, folded;
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (status == TC_OK && o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
+    if (status == TC_OK && (folded || (o->checkpoint_every > 0 && done % o->checkpoint_every == 0))) status = save(t, err);
     return status;
 }
 
 static tc_status run_steps(training *t, tc_error *err) {
-    tc_status status = TC_OK;
-    bool done = true;
+    bool done = true, folded;
+    /* Due already if the fold itself failed the last time. */
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (folded) t->saved = -1;
     while (status == TC_OK && t->trainer->step < t->steps && !should_stop(t)) {
         status = one_step(t, &done, err);
         if (status == TC_OK) status = after_step(t, err);
@@ -468,7 +469,7 @@ static tc_status run_steps(training *t, tc_error *err) {
 
 static tc_status start(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
-    tc_status status = lock_folder(t, err);
+    tc_status status = tc_lock_folder(o->out, "training run", &t->lock, err);
     if (status == TC_OK) remove_temporaries(o->out);
     if (status == TC_OK) status = make_trainer(t, err);
     if (status == TC_OK) status = describe_settings(t, err);
@@ -523,10 +524,24 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     return status;
 }
 
+tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err) {
+    training t = {.o = o, .lock = -1};
+    tc_status status = plan(&t, err);
+    if (status == TC_OK) status = make_trainer(&t, err);
+    if (status == TC_OK) {
+        int context = t.trainer->student->config.context_length;
+        *usual = memory(&t, context < USUAL_CAPTION ? context : USUAL_CAPTION);
+        *most = memory(&t, context);
+    }
+    tc_trainer_free(&t.trainer);
+    return status;
+}
+
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err) {
     training t = {.o = options, .log = {options->log, options->log_user}, .lock = -1, .top1 = -1};
     if (out) *out = NULL;
-    tc_status status = check_options(options, err);
+    tc_status status = tc_train_check(options, err);
+    if (status == TC_OK) status = plan(&t, err);
     if (status == TC_OK) status = start(&t, err);
     if (status == TC_OK) status = run_steps(&t, err);
     if (status == TC_OK) status = finish(&t, out, result, err);

@@ -22,8 +22,13 @@ static tc_status make_graphs(tc_trainer *t, tc_error *err) {
     tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
     if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
     for (int i = 0; i < 2 && status == TC_OK; i++) {
+        if (t->gates) tc_graph_mask(t->graph[i], &t->gates->sites);
         tc_graph_fuse(t->graph[i], true);
+        if (t->graph[i]->failed) return tc_fail(err, TC_ENOMEM, "masks: %s", t->graph[i]->message);
         status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+        if (status != TC_OK || !t->gates) continue;
+        t->runner[i]->mask = t->gates->mask;
+        t->runner[i]->mask_grad = t->gates->mask_grad;
     }
     return status;
 }
@@ -58,6 +63,7 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
     t->kern = tc_kern_get();
     *student = NULL;
     tc_status status = allocate(t, err);
+    if (status == TC_OK && hyper->masks) status = tc_trainer_make_gates(t, err);
     if (status == TC_OK) status = make_graphs(t, err);
     if (status == TC_OK && teacher && teacher->config.image_size != t->student->config.image_size)
         status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
@@ -100,6 +106,8 @@ void tc_trainer_free(tc_trainer **out) {
     tc_model_close(&t->student);
     tc_captions_free(&t->captions);
     tc_token_rows_free(&t->tokens);
+    tc_gates_free(&t->gates);
+    tc_budget_free(&t->budget);
     free(t->grad);
     free(t->m);
     free(t->v);
@@ -183,10 +191,11 @@ static void set_log_scale(tc_trainer *t, double value) {
     tc_trainer_weights_changed(t);
 }
 
-static double grad_norm(tc_trainer *t) {
+/* Of the weights. */
+static double grad_square(tc_trainer *t) {
     int64_t first = t->tokens.first, end = t->tokens.end, total = t->student->params.total;
     double before = t->kern->dot(first, t->grad, t->grad), after = t->kern->dot(total - end, t->grad + end, t->grad + end);
-    return sqrt(before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after);
+    return before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after;
 }
 
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
@@ -196,6 +205,7 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
     if (n < 1) return tc_fail(err, TC_EARG, "an empty batch");
     tc_status status = reserve(t, n, err);
     if (status == TC_OK && t->teacher) status = teacher_features(t, pixels, ids, n, context, err);
+    if (status == TC_OK && t->gates) tc_trainer_draw_mask(t);
     if (status == TC_OK) status = student_features(t, pixels, ids, n, context, err);
     if (status != TC_OK) return status;
     log->scale_used = exp(log_scale(t));
@@ -220,16 +230,25 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
         tc_runner_backward(t->runner[i]);
     }
     t->grad[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)log->loss.grad_log_scale;
-    log->grad_norm = grad_norm(t);
+    double square = grad_square(t);
+    if (t->gates) square += tc_trainer_gate_gradients(t, log);
+    log->grad_norm = sqrt(square);
     return TC_OK;
 }
 
 /* ---- update */
 
+static double clip_scale(const tc_trainer *t, const tc_step_log *log) {
+    return t->hyper.clip > 0 ? fmin(1, t->hyper.clip / (log->grad_norm + 1e-6)) : 1;
+}
+
+/* The number of this update of the optimizer, from 1. */
+static double update_number(const tc_trainer *t) { return (double)(t->step - t->skipped - t->folded_after + 1); }
+
 /* AdamW on `n` weights from `at` on; `moved`: gradient or moments may be other than zero. */
 static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64_t n, bool decays, bool moved) {
     const tc_hyper *h = &t->hyper;
-    double scale = h->clip > 0 ? fmin(1, h->clip / (log->grad_norm + 1e-6)) : 1, count = (double)(t->step - t->skipped + 1);
+    double scale = clip_scale(t, log), count = update_number(t);
     double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
     t->kern->adamw(n, t->student->flat + at, moved ? t->grad + at : NULL, t->m + at, t->v + at, scale, log->lr, decays ? h->weight_decay : 0,
                    h->beta1, h->beta2, h->eps, c1, c2);
@@ -251,7 +270,7 @@ static void update(tc_trainer *t, const tc_step_log *log) {
 tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *out, tc_error *err) {
     tc_status status = tc_trainer_gradients(t, pixels, ids, n, context, out, err);
     if (status != TC_OK) return status;
-    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm);
+    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm); /* the Lagrangian's terms are in the norm */
     if (out->skipped) {
         t->step++;
         t->skipped++;
@@ -259,6 +278,7 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids
         return TC_OK;
     }
     update(t, out);
+    if (t->gates) tc_gates_update(t->gates, clip_scale(t, out), out->lr_gates, update_number(t));
     t->step++;
     t->skipped_in_a_row = 0;
     out->log_scale_before_clamp = log_scale(t);
@@ -288,6 +308,7 @@ size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
     size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block; /* weights, gradients, moments */
     total = plus(total, tc_runner_memory(t->graph[IMAGE], true, n, 0));
     total = plus(total, tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption));
+    if (t->gates) total = plus(total, (size_t)t->gates->count * (6 * sizeof(double) + 2 * sizeof(tc_real)));
     total = plus(total, (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)s->config.embed_dim * 4 * sizeof(tc_real));
     if (!teacher) return total;
     /* Packed weights without the token table, and the activations of one pass. */

@@ -125,11 +125,18 @@ static void check_scale(run *r) {
 
 static void check_scale_backward(run *r) {
     int64_t rows = pick_size(r, 0, 200), unit = pick(r, 0, 1) ? 1 : pick_size(r, 1, 100), members = pick_size(r, 1, unit == 1 ? 300 : 9);
-    int64_t n = unit * members, kind = pick(r, 0, 3); /* dx: written, added, over dy, not wanted */
+    if (pick(r, 0, 7) == 0) rows = 600, members = unit == 1 ? 300 : 1 + 300 / unit; /* enough for more than one thread */
+    int64_t n = unit * members, kind = pick(r, 0, 3);                               /* dx: written, added, over dy, not wanted */
     float *mask = some_mask(r, members), *x = filled(r, matrix(r, rows, n, n), 1), *dy = filled(r, matrix(r, rows, n, n), 1);
     float *from = same(r, dy, rows, n, n), *dx = kind == 2 ? dy : kind == 3 ? NULL : filled(r, matrix(r, rows, n, n), 1);
     float *old = kind == 1 ? same(r, dx, rows, n, n) : NULL, *dmask = filled(r, vector(r, members), 1), *was = same(r, dmask, 1, members, members);
+    float *again = same(r, dmask, 1, members, members);
+    int threads = tc_threads();
     r->k->scale_backward(rows, n, unit, x, mask, dy, dx, kind == 1, dmask);
+    tc_set_threads(threads > 1 ? 1 : 3);
+    r->k->scale_backward(rows, n, unit, x, mask, from, NULL, false, again);
+    tc_set_threads(threads);
+    assert_memory_equal(again, dmask, (size_t)members * sizeof *again);
     for (int64_t i = 0; i < rows * n && dx; i++) {
         double d = (double)from[i] * (double)mask[i % n / unit];
         near(r, (double)dx[i], d + (old ? (double)old[i] : 0), EPS * (fabs(d) + (old ? fabs(d + (double)old[i]) + EPS * fabs(d) : 0)));
