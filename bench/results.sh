@@ -11,7 +11,8 @@ export LC_ALL
 step=${1:-all} tinyclip=${2:-build/tinyclip} out=${3:-build/results}
 here=$(dirname "$0")
 page=$here/../docs/RESULTS.md
-sets="fashion clipart" seeds="1 2 3" search_seed=9 rates="1e-3 2e-3 4e-3"
+# SETS, SEEDS, KINDS and THREADS in the environment choose a part of it; two calls with one thread each and different parts use two cores best.
+sets=${SETS:-fashion clipart} seeds=${SEEDS:-1 2 3} threads=${THREADS:-1} search_seed=9 rates="1e-3 2e-3"
 
 # What is the same for every run of a set. `steps` is the length of one stage, `every` the distance of the evaluations on the way.
 settings() { # settings SET
@@ -24,7 +25,7 @@ settings() { # settings SET
         ;;
     clipart)
         data="--data $dir/train.csv --batch 64 --crop-scale-min 0.5 --flip" teacher_options="--steps 500 --lr 1e-3"
-        watched="--eval-data $dir/test.csv" every=10 steps=240
+        watched="--eval-data $dir/test.csv" every=10 steps=200
         held_out="retrieval --data $dir/test.csv"
         ;;
     esac
@@ -69,7 +70,7 @@ run() { # run RUN SEED RATE STEPS VERB ARG...
     [ ! -s "$f.json" ] || return 0
     rm -rf "$f"
     echo "$set $name, seed $seed, lr $rate" >&2
-    "$tinyclip" "$@" $data $watched --eval-every $every --seed "$seed" --lr "$rate" --steps "$length" --out "$f" --json >"$f.out" 2>"$f.err" ||
+    "$tinyclip" "$@" $data $watched --eval-every $every --threads $threads --seed "$seed" --lr "$rate" --steps "$length" --out "$f" --json >"$f.out" 2>"$f.err" ||
         { tail -n 3 "$f.err" >&2; exit 1; }
     write_line "$name" "$seed" "$rate" "$length"
     rm -f "$f"/checkpoint-*
@@ -79,6 +80,8 @@ run() { # run RUN SEED RATE STEPS VERB ARG...
 kind() { # kind KIND NAME SEED RATE
     half=$here/$set-50.json quarter=$here/$set-25.json
     distill="distill --teacher $teacher"
+    # Gates start at 4.6 and move by about this rate a step; they are to come down to 0 well before the fold, after half of the steps.
+    masks="--mask-lr $(echo $steps | awk '{print 16 / $1}')" masks_long="--mask-lr $(echo $steps | awk '{print 8 / $1}')"
     n50=$("$tinyclip" info "$half" --json | sed 's/, "config": .*//' >"$dir/half.info" && field params_without_tokens "$dir/half.info")
     n25=$("$tinyclip" info "$quarter" --json | sed 's/, "config": .*//' >"$dir/quarter.info" && field params_without_tokens "$dir/quarter.info")
     case $1 in
@@ -89,7 +92,7 @@ kind() { # kind KIND NAME SEED RATE
         run "$2" $3 $4 $steps train --init "$dir/inherited"
         ;;
     auto-50) run "$2" $3 $4 $steps $distill --params $n50 $masks ;;
-    auto-25) run "$2" $3 $4 $((2 * steps)) $distill --params $n25 $masks ;;
+    auto-25) run "$2" $3 $4 $((2 * steps)) $distill --params $n25 $masks_long ;;
     auto-50-25) run "$2" $3 $4 $steps $distill --student "$(model_of "$dir/auto-50-$3")" --params $n25 $masks ;;
     manual-25) run "$2" $3 $4 $((2 * steps)) $distill --student "$quarter" --inherit ;;
     manual-50-25)
@@ -98,7 +101,6 @@ kind() { # kind KIND NAME SEED RATE
         ;;
     esac
 }
-masks="--mask-lr 0.2"
 
 # ---- the steps
 
@@ -111,7 +113,7 @@ teachers() {
         [ ! -s "$f-1.json" ] || continue
         rm -rf "$f"
         echo "$set teacher" >&2
-        "$tinyclip" train --config "$here/$set-teacher.json" $data $teacher_options --out "$f" --seed 1 --json >"$f-1.out" 2>"$f-1.err"
+        "$tinyclip" train --config "$here/$set-teacher.json" $data $teacher_options --out "$f" --threads $threads --seed 1 --json >"$f-1.out" 2>"$f-1.err"
         ln -sfn teacher "$f-1"
         write_line teacher 1 "${teacher_options##* }" "$(field steps "$f-1.out")"
     done
