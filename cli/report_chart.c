@@ -1,0 +1,167 @@
+/* report_chart.c - charts as SVG. Widths of texts are guessed from their number of characters: a page without scripts cannot measure them. */
+#include "report_chart.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double CHARACTER = 6.9, LINE = 15; /* of the charts' font of 12.5 units, with a little room */
+
+/* 1, 2, 2.5 or 5 times a power of ten: the smallest that cuts `range` into at most `parts`. */
+static double round_step(double range, int parts) {
+    static const double steps[] = {1, 2, 2.5, 5, 10};
+    double unit = pow(10, floor(log10(range / parts)));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (range / (steps[i] * unit) <= parts + 1e-9) return steps[i] * unit;
+    return 10 * unit;
+}
+
+double chart_x(const chart *c, double x) { return c->left + c->width * x / c->x_most; }
+double chart_y(const chart *c, double y) { return c->top + c->height * (c->y_most - y) / (c->y_most - c->y_least); }
+
+static void x_number(double x, char *out, size_t size) {
+    if (x >= 1e9) snprintf(out, size, "%g" REPORT_SPACE "G", x / 1e9);
+    else if (x >= 1e6) snprintf(out, size, "%g" REPORT_SPACE "M", x / 1e6);
+    else if (x >= 1e4) snprintf(out, size, "%g" REPORT_SPACE "k", x / 1e3);
+    else snprintf(out, size, "%g", x);
+}
+
+static void draw_axes(chart *c, const char *x_name) {
+    tc_buf *b = c->b;
+    char number[32];
+    int rows = (int)lround((c->y_most - c->y_least) / c->y_step);
+    for (int i = 0; i <= rows; i++) {
+        double v = c->y_least + i * c->y_step, y = chart_y(c, v);
+        tc_buf_printf(b, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", c->left, y, c->left + c->width);
+        if (fabs(v) < 1e-9) v = 0;
+        if (c->percent) snprintf(number, sizeof number, "%.4g" REPORT_SPACE "%%", 100 * v);
+        else snprintf(number, sizeof number, "%.4g", v);
+        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", c->left - 7, y + 4, number);
+    }
+    double step = round_step(c->x_most, c->width > 260 ? 5 : 4);
+    for (int i = 0; i * step <= c->x_most * (1 + 1e-9); i++) {
+        x_number(i * step, number, sizeof number);
+        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", chart_x(c, i * step),
+                      c->top + c->height + 18, number);
+    }
+    tc_buf_printf(b, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>", c->left, c->top + c->height, c->left + c->width);
+    tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", c->left + c->width / 2, c->top + c->height + 36,
+                  x_name);
+}
+
+void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least, double y_most, bool percent, int margin) {
+    *c = (chart){.b = b, .x_most = x_most > 0 ? x_most : 1, .percent = percent, .left = 52, .top = 22};
+    if (!(y_most > y_least)) {
+        double half = fabs(y_least) > 0 ? fabs(y_least) / 20 : 0.5;
+        y_least -= half, y_most = y_least + 2 * half;
+    }
+    c->y_step = round_step(y_most - y_least, 5);
+    c->y_least = floor(y_least / c->y_step + 1e-9) * c->y_step;
+    c->y_most = ceil(y_most / c->y_step - 1e-9) * c->y_step;
+    c->width = CHART_WIDTH - c->left - (margin ? 10 + CHARACTER * margin : 14);
+    c->height = CHART_HEIGHT - c->top - 44;
+    tc_buf_printf(b, "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", CHART_WIDTH,
+                  CHART_HEIGHT);
+    report_text(b, title);
+    tc_buf_puts(b, "\">\n<title>");
+    report_text(b, title);
+    tc_buf_puts(b, "</title>\n");
+    draw_axes(c, x_name);
+}
+
+/* ---- lines and marks */
+
+void chart_line(chart *c, const double *x, const double *y, size_t n, int colour, bool dashed) {
+    bool pen = false;
+    tc_buf_printf(c->b, "<path class=\"line c%d%s\" d=\"", colour, dashed ? " dashed" : "");
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(x[i]) || isnan(y[i])) continue;
+        tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x[i]), chart_y(c, y[i]));
+        pen = true;
+    }
+    tc_buf_puts(c->b, "\"/>\n");
+}
+
+void chart_level(chart *c, double y, int colour) {
+    tc_buf_printf(c->b, "<path class=\"line thin dashed c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, c->left, chart_y(c, y), c->left + c->width);
+}
+
+void chart_upright(chart *c, double x, const char *text) {
+    double at = chart_x(c, x);
+    bool before = at + CHARACTER * report_characters(text, CHART_LABEL) > CHART_WIDTH;
+    tc_buf_printf(c->b, "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at, c->top - 12,
+                  c->top + c->height, before ? at - 4 : at + 4, c->top - 6, before ? "end" : "start");
+    report_short(c->b, text, CHART_LABEL);
+    tc_buf_puts(c->b, "</text>\n");
+}
+
+void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const char *title) {
+    double cx = chart_x(c, x), cy = chart_y(c, y);
+    tc_buf_printf(c->b, "<g class=\"mark c%d%s\"><title>", colour, sign == CHART_DOT ? " full" : "");
+    report_text(c->b, title);
+    tc_buf_puts(c->b, "</title>");
+    if (sign == CHART_DIAMOND) tc_buf_printf(c->b, "<path d=\"M%.1f %.1fl5 5l-5 5l-5 -5z\"/>", cx, cy - 5);
+    else tc_buf_printf(c->b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>", cx, cy, sign == CHART_DOT ? 5.0 : 4.0);
+    tc_buf_puts(c->b, "</g>\n");
+}
+
+/* ---- names */
+
+void chart_name(chart *c, double x, double y, int colour, bool before, const char *text) {
+    if (c->label_count == CHART_LABELS || isnan(x) || isnan(y)) return;
+    chart_label *l = &c->labels[c->label_count++];
+    *l = (chart_label){.x = chart_x(c, x), .y = chart_y(c, y), .colour = colour, .before = before};
+    l->at = l->y;
+    snprintf(l->text, sizeof l->text, "%s", text);
+}
+
+static int by_height(const void *a, const void *b) {
+    const chart_label *x = a, *y = b;
+    return x->y < y->y ? -1 : x->y > y->y;
+}
+
+/* From where to where a name reaches. */
+static void extent(const chart_label *l, double *from, double *to) {
+    double width = CHARACTER * report_characters(l->text, CHART_LABEL);
+    *from = l->before ? l->x - 8 - width : l->x + 8;
+    *to = *from + width;
+}
+
+static bool beside(const chart_label *a, const chart_label *b) {
+    double a0, a1, b0, b1;
+    extent(a, &a0, &a1);
+    extent(b, &b0, &b1);
+    return a0 < b1 && b0 < a1;
+}
+
+/* Downwards where a name would touch one above it; then upwards from the lower edge. */
+static void spread(chart *c) {
+    int n = c->label_count;
+    qsort(c->labels, (size_t)n, sizeof *c->labels, by_height);
+    for (int i = 1; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (beside(&c->labels[i], &c->labels[k])) c->labels[i].at = fmax(c->labels[i].at, c->labels[k].at + LINE);
+    double floor_at = c->top + c->height - 3;
+    for (int i = n - 1; i >= 0; i--) {
+        c->labels[i].at = fmin(c->labels[i].at, floor_at);
+        for (int k = i + 1; k < n; k++)
+            if (beside(&c->labels[i], &c->labels[k])) c->labels[i].at = fmin(c->labels[i].at, c->labels[k].at - LINE);
+    }
+}
+
+void chart_close(chart *c) {
+    spread(c);
+    for (int i = 0; i < c->label_count; i++) {
+        const chart_label *l = &c->labels[i];
+        double side = l->before ? -1 : 1;
+        if (fabs(l->at - l->y) > 3)
+            tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fL%.1f %.1f\"/>", l->colour, l->x + side, l->y, l->x + side * 7, l->at);
+        tc_buf_printf(c->b, "<text class=\"name c%d\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"><title>", l->colour, l->x + side * 9, l->at + 4,
+                      l->before ? "end" : "start");
+        report_text(c->b, l->text);
+        tc_buf_puts(c->b, "</title>");
+        report_short(c->b, l->text, CHART_LABEL);
+        tc_buf_puts(c->b, "</text>\n");
+    }
+    tc_buf_puts(c->b, "</svg>\n");
+}
