@@ -135,9 +135,10 @@ const char *report_whole(int64_t x, report_number *n);   /* "10,000" */
 /* ---- parts of the page */
 
 tc_status report_page(tc_buf *b, const report *r, int examples, tc_error *err);
-/* Accuracy, loss and sparsity over steps; accuracy over size. */
+/* Accuracy, loss and sparsity over steps. */
 void report_curves(tc_buf *b, const report *r);
-void report_size_chart(tc_buf *b, const report *r);
+/* Accuracy and speed over size, if there are several students. */
+void report_size_charts(tc_buf *b, const report *r);
 void report_structure(tc_buf *b, const report *r);
 /* A model that is left out, and why, is told on the page; an error only if memory ran out. */
 tc_status report_examples(tc_buf *b, const report *r, int count, tc_error *err);

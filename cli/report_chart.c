@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double CHARACTER = 6.9, LINE = 15; /* of the charts' font of 12.5 units, with a little room */
+static const double CHARACTER = 7.9, LINE = 15; /* of the charts' font of 12.5 units, with a little room */
 
 /* 1, 2, 2.5 or 5 times a power of ten: the smallest that cuts `range` into at most `parts`. */
 static double round_step(double range, int parts) {
@@ -19,11 +19,11 @@ static double round_step(double range, int parts) {
 double chart_x(const chart *c, double x) { return c->left + c->width * x / c->x_most; }
 double chart_y(const chart *c, double y) { return c->top + c->height * (c->y_most - y) / (c->y_most - c->y_least); }
 
-static void x_number(double x, char *out, size_t size) {
+static void put_value(double x, char *out, size_t size) {
     if (x >= 1e9) snprintf(out, size, "%g" REPORT_SPACE "G", x / 1e9);
     else if (x >= 1e6) snprintf(out, size, "%g" REPORT_SPACE "M", x / 1e6);
     else if (x >= 1e4) snprintf(out, size, "%g" REPORT_SPACE "k", x / 1e3);
-    else snprintf(out, size, "%g", x);
+    else snprintf(out, size, "%.4g", x);
 }
 
 static void draw_axes(chart *c, const char *x_name) {
@@ -35,12 +35,12 @@ static void draw_axes(chart *c, const char *x_name) {
         tc_buf_printf(b, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", c->left, y, c->left + c->width);
         if (fabs(v) < 1e-9) v = 0;
         if (c->percent) snprintf(number, sizeof number, "%.4g" REPORT_SPACE "%%", 100 * v);
-        else snprintf(number, sizeof number, "%.4g", v);
+        else put_value(v, number, sizeof number);
         tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", c->left - 7, y + 4, number);
     }
     double step = round_step(c->x_most, c->width > 260 ? 5 : 4);
     for (int i = 0; i * step <= c->x_most * (1 + 1e-9); i++) {
-        x_number(i * step, number, sizeof number);
+        put_value(i * step, number, sizeof number);
         tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", chart_x(c, i * step),
                       c->top + c->height + 18, number);
     }
@@ -58,7 +58,7 @@ void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, doub
     c->y_step = round_step(y_most - y_least, 5);
     c->y_least = floor(y_least / c->y_step + 1e-9) * c->y_step;
     c->y_most = ceil(y_most / c->y_step - 1e-9) * c->y_step;
-    c->width = CHART_WIDTH - c->left - (margin ? 10 + CHARACTER * margin : 14);
+    c->width = CHART_WIDTH - c->left - (margin ? 14 + CHARACTER * margin : 14);
     c->height = CHART_HEIGHT - c->top - 44;
     tc_buf_printf(b, "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", CHART_WIDTH,
                   CHART_HEIGHT);
@@ -71,13 +71,26 @@ void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, doub
 
 /* ---- lines and marks */
 
+/* Where the line from point i-1 to point i of a chart enters or leaves the field at height `edge`. */
+static void cross(const chart *c, double x0, double y0, double x1, double y1, double edge, bool pen) {
+    double x = x0 + (x1 - x0) * (edge - y0) / (y1 - y0);
+    tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x), chart_y(c, edge));
+}
+
+static double into(const chart *c, double y) { return fmin(fmax(y, c->y_least), c->y_most); }
+
 void chart_line(chart *c, const double *x, const double *y, size_t n, int colour, bool dashed) {
     bool pen = false;
+    size_t last = 0;
     tc_buf_printf(c->b, "<path class=\"line c%d%s\" d=\"", colour, dashed ? " dashed" : "");
     for (size_t i = 0; i < n; i++) {
-        if (isnan(x[i]) || isnan(y[i])) continue;
-        tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x[i]), chart_y(c, y[i]));
-        pen = true;
+        if (isnan(y[i])) pen = false, last = i + 1;
+        if (isnan(y[i]) || last > i) continue;
+        bool within = into(c, y[i]) == y[i], was = into(c, y[last]) == y[last];
+        if (i > last && within && !was) cross(c, x[last], y[last], x[i], y[i], into(c, y[last]), false), pen = true;
+        if (i > last && !within && was) cross(c, x[last], y[last], x[i], y[i], into(c, y[i]), pen), pen = false;
+        if (within) tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x[i]), chart_y(c, y[i])), pen = true;
+        last = i;
     }
     tc_buf_puts(c->b, "\"/>\n");
 }
@@ -97,6 +110,7 @@ void chart_upright(chart *c, double x, const char *text) {
 
 void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const char *title) {
     double cx = chart_x(c, x), cy = chart_y(c, y);
+    if (into(c, y) != y) return;
     tc_buf_printf(c->b, "<g class=\"mark c%d%s\"><title>", colour, sign == CHART_DOT ? " full" : "");
     report_text(c->b, title);
     tc_buf_puts(c->b, "</title>");
@@ -107,10 +121,16 @@ void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const
 
 /* ---- names */
 
+void chart_name_outside(chart *c, double x, double y, int colour, const char *text) {
+    if (x < c->x_most && into(c, y) == y)
+        tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, chart_x(c, x), chart_y(c, y), c->left + c->width);
+    chart_name(c, c->x_most, y, colour, false, text);
+}
+
 void chart_name(chart *c, double x, double y, int colour, bool before, const char *text) {
     if (c->label_count == CHART_LABELS || isnan(x) || isnan(y)) return;
     chart_label *l = &c->labels[c->label_count++];
-    *l = (chart_label){.x = chart_x(c, x), .y = chart_y(c, y), .colour = colour, .before = before};
+    *l = (chart_label){.x = chart_x(c, x), .y = chart_y(c, into(c, y)), .colour = colour, .before = before};
     l->at = l->y;
     snprintf(l->text, sizeof l->text, "%s", text);
 }

@@ -31,12 +31,14 @@ void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, doub
 void chart_close(chart *c);
 double chart_x(const chart *c, double x);
 double chart_y(const chart *c, double y);
-/* n points; one that is NAN is left out. */
+/* n points; one that is NAN breaks the line, and what lies above or below the field is cut off. */
 void chart_line(chart *c, const double *x, const double *y, size_t n, int colour, bool dashed);
 void chart_level(chart *c, double y, int colour);
 void chart_upright(chart *c, double x, const char *text);
 typedef enum chart_sign { CHART_DOT, CHART_RING, CHART_DIAMOND } chart_sign;
 void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const char *title);
+/* A name right of the field, where the line that ends at this point would get to. */
+void chart_name_outside(chart *c, double x, double y, int colour, const char *text);
 /* A name beside a point; names that would overlap move apart. */
 void chart_name(chart *c, double x, double y, int colour, bool before, const char *text);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINS = 200 }; /* points of a loss curve at most: each is the mean of as many steps */
+enum { BINS = 80 }; /* points of a loss curve at most: each is the mean of as many steps */
 
 static int colour_of(int run) { return run % REPORT_COLOURS + 1; }
 static bool dashed(int run) { return run >= REPORT_COLOURS; }
@@ -17,7 +17,6 @@ typedef struct curve {
 } curve;
 
 static void add(curve *c, double x, double y) {
-    if (isnan(y)) return;
     if (!tc_grow(&c->x, &c->capacity_x, c->n + 1, sizeof *c->x) || !tc_grow(&c->y, &c->capacity_y, c->n + 1, sizeof *c->y)) {
         cli_say("out of memory");
         exit(CLI_FAILED);
@@ -34,7 +33,7 @@ static void release(curve *c, int n) {
     free(c);
 }
 
-/* The range of all values, and the last step. */
+/* The range of all values. */
 static void range(const curve *c, int n, double *least, double *most) {
     *least = INFINITY, *most = -INFINITY;
     for (int i = 0; i < n; i++)
@@ -49,14 +48,27 @@ static double most_steps(const report *r) {
 
 /* ---- curves of a run */
 
+/* Between stages a line is broken: a student begins anew there. */
+static void break_line(curve *c) {
+    if (c->n && !isnan(c->y[c->n - 1])) add(c, c->x[c->n - 1], NAN);
+}
+
+/* A break at the end is none. */
+static void end_line(curve *c) {
+    if (c->n && isnan(c->y[c->n - 1])) c->n--;
+}
+
 /* Evaluations where the log has any, else what was measured when the stages ended. */
 static curve accuracy(const report_run *run, report_metric m) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
         const report_stage *s = &run->stages[i];
         for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++) add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
-        if (s->done && (m != REPORT_TOP1 || s->log.evals == 0)) add(&c, (double)(s->before + s->steps), report_metric_value(&s->facts, m));
+        double value = report_metric_value(&s->facts, m);
+        if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0)) add(&c, (double)(s->before + s->steps), value);
+        if (s->log.evals) break_line(&c);
     }
+    end_line(&c);
     return c;
 }
 
@@ -72,15 +84,20 @@ static curve loss(const report_run *run) {
                 if (!isnan(s->log.step[at].loss)) sum += s->log.step[at].loss, steps += (double)s->log.step[at].step, n++;
             if (n) add(&c, (double)s->before + steps / (double)n, sum / (double)n);
         }
+        break_line(&c);
     }
+    end_line(&c);
     return c;
 }
 
+/* The line's height at x; where it is broken, that of the part before. */
 static double value_at(const curve *c, double x) {
     size_t i = 0;
+    while (i < c->n && (isnan(c->y[i]) || c->x[i] < x)) i++;
     if (c->n == 0) return NAN;
-    while (i < c->n && c->x[i] < x) i++;
-    if (i == 0 || i == c->n) return c->y[i ? i - 1 : 0];
+    if (i == c->n) return c->y[c->n - 1];
+    if (i == 0) return c->y[0];
+    if (isnan(c->y[i - 1])) return c->y[i - 2];
     double part = c->x[i] > c->x[i - 1] ? (x - c->x[i - 1]) / (c->x[i] - c->x[i - 1]) : 0;
     return c->y[i - 1] + part * (c->y[i] - c->y[i - 1]);
 }
@@ -125,15 +142,28 @@ static void end_text(const report *r, int run, const char *value, chart_label *l
     snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "", r->count > 1 ? r->runs[run].name : "student");
 }
 
-static void draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent, double teacher, const chart_label *names) {
+/* Training begins far from where it ends, and students end close together. So a chart reaches from where they end at least `room` and four times as
+ * far as they are apart; what lies beyond is cut off. True if something is. */
+static bool narrow(const curve *c, int n, bool percent, double teacher, double *least, double *most) {
+    double low = INFINITY, high = -INFINITY, all_low, all_high;
+    range(c, n, &all_low, &all_high);
+    if (!isnan(teacher)) low = high = teacher, all_low = fmin(all_low, teacher), all_high = fmax(all_high, teacher);
+    for (int i = 0; i < n; i++)
+        if (c[i].n) low = fmin(low, c[i].y[c[i].n - 1]), high = fmax(high, c[i].y[c[i].n - 1]);
+    *least = percent ? fmax(all_low, low - fmax(4 * (high - low), 0.1)) : all_low;
+    *most = percent ? all_high : fmin(all_high, high + fmax(4 * (high - low), 0.4 * fabs(high)));
+    return *least > all_low || *most < all_high;
+}
+
+/* True if not everything found room. */
+static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent, double teacher, const chart_label *names) {
     chart to;
     double least, most;
-    range(c, r->count, &least, &most);
-    if (!isnan(teacher)) least = fmin(least, teacher), most = fmax(most, teacher);
+    bool cut = narrow(c, r->count, percent, teacher, &least, &most);
     chart_open(&to, b, title, "steps", most_steps(r), least, most, percent, margin(names, r->count + 1));
     if (!isnan(teacher)) {
         chart_level(&to, teacher, 0);
-        chart_name(&to, to.x_most, teacher, 0, false, names[r->count].text);
+        chart_name_outside(&to, to.x_most, teacher, 0, names[r->count].text);
     }
     for (int i = 0; i < r->count; i++) {
         if (c[i].n == 0) continue;
@@ -142,10 +172,13 @@ static void draw_curves(tc_buf *b, const report *r, const curve *c, const char *
     }
     for (int i = 0; i < r->count; i++) {
         draw_marks(&to, r, i, &c[i]);
-        if (c[i].n) chart_name(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), false, names[i].text);
+        if (c[i].n) chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
     }
     chart_close(&to);
+    return cut;
 }
+
+#define CUT " What lies outside the scale is cut off."
 
 static void accuracy_chart(tc_buf *b, const report *r) {
     report_metric m = report_metric_of(r);
@@ -162,8 +195,9 @@ static void accuracy_chart(tc_buf *b, const report *r) {
     if (!isnan(teacher)) snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
     tc_buf_printf(b, "<figure>\n<h3>Accuracy over steps</h3>\n");
     if (any) {
-        draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
+        bool cut = draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
         tc_buf_printf(b, "<figcaption>Held-out %s%s.", report_metric_name(m), m == REPORT_R1 ? ", measured at the end of each stage" : "");
+        tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
     } else {
@@ -187,8 +221,9 @@ static void loss_chart(tc_buf *b, const report *r) {
     }
     tc_buf_puts(b, "<figure>\n<h3>Loss over steps</h3>\n");
     if (any) {
-        draw_curves(b, r, c, "Loss over steps", false, NAN, names);
+        bool cut = draw_curves(b, r, c, "Loss over steps", false, NAN, names);
         tc_buf_printf(b, "<figcaption>Training loss; each point is the mean of the steps around it, %d points a stage at most.", BINS);
+        tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
     } else {
@@ -215,18 +250,18 @@ static void sparsity_chart(tc_buf *b, const report *r, int run, const report_sta
     size_t stride = s->log.steps / (2 * BINS) + 1;
     for (size_t i = 0; i < s->log.steps; i++) {
         const struct report_step *p = &s->log.step[i];
-        if (i % stride && i + 1 < s->log.steps && !isnan(p[1].sparsity)) continue;
+        if (isnan(p->sparsity) || (i % stride && i + 1 < s->log.steps && !isnan(p[1].sparsity))) continue;
         add(&c[0], (double)p->step, p->sparsity);
         add(&c[1], (double)p->step, p->target);
     }
-    double least, most;
+    double least, most, ends = c[0].n ? c[0].x[c[0].n - 1] : 0;
     range(c, 2, &least, &most);
     if (!isnan(s->log.kept)) most = fmax(most, 1 - s->log.kept);
     tc_buf_puts(b, "<figure>\n<h4>");
     report_text(b, name);
     snprintf(text, sizeof text, "Sparsity and its target, %.100s", name);
     tc_buf_puts(b, "</h4>\n");
-    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true, 15);
+    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true, ends < 0.6 * (double)s->steps ? 0 : 15);
     if (c[1].n) {
         chart_line(&to, c[1].x, c[1].y, c[1].n, 0, true);
         snprintf(text, sizeof text, "%s target", report_percent(c[1].y[c[1].n - 1], &n));
@@ -275,50 +310,67 @@ void report_curves(tc_buf *b, const report *r) {
 
 /* ---- size */
 
-static void name_model(chart *c, double x, double y, int colour, const char *text) {
-    chart_name(c, x, y, colour, chart_x(c, x) > c->left + c->width / 2, text);
+typedef double (*figure_of)(const report_facts *f, report_metric m);
+static double images_a_second(const report_facts *f, report_metric m) {
+    (void)m;
+    return f->images_per_second;
 }
 
-void report_size_chart(tc_buf *b, const report *r) {
-    report_metric m = report_metric_of(r);
-    curve *c = cli_new((size_t)r->count + 1, sizeof *c); /* of each run: its stages; of the last: the teacher */
+static void point(chart *c, const report_facts *f, double y, chart_sign sign, int colour, const char *name) {
+    double x = (double)f->params_without_tokens;
+    chart_mark(c, x, y, sign, colour, name);
+    chart_name(c, x, y, colour, chart_x(c, x) > c->left + c->width / 2, name);
+}
+
+/* The stages of a run, joined. */
+static void stages_by_size(chart *c, const report *r, int run, figure_of figure, report_metric m) {
+    curve line = {0};
+    char text[64];
+    const report_run *one = &r->runs[run];
+    for (int k = 0; k < one->stage_count; k++) {
+        const report_stage *s = &one->stages[k];
+        double y = s->done ? figure(&s->facts, m) : NAN;
+        if (isnan(y)) continue;
+        add(&line, (double)s->facts.params_without_tokens, y);
+        char *name = report_model_name(r, one, s);
+        snprintf(text, sizeof text, "stage %d", k + 1);
+        point(c, &s->facts, y, CHART_DOT, colour_of(run), r->count > 1 && k + 1 < one->stage_count ? text : name);
+        free(name);
+    }
+    if (line.n > 1) chart_line(c, line.x, line.y, line.n, colour_of(run), true);
+    free(line.x);
+    free(line.y);
+}
+
+static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure, report_metric m, bool percent) {
     const report_facts *t = &r->runs[0].teacher;
-    double least, most, largest = (double)t->params_without_tokens;
+    double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y, largest = (double)t->params_without_tokens;
     int models = 0;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
             const report_stage *s = &r->runs[i].stages[k];
-            if (s->done) add(&c[i], (double)s->facts.params_without_tokens, report_metric_value(&s->facts, m));
-            if (s->done && !isnan(report_metric_value(&s->facts, m))) models++, largest = fmax(largest, (double)s->facts.params_without_tokens);
+            double value = s->done ? figure(&s->facts, m) : NAN;
+            if (isnan(value)) continue;
+            models++;
+            least = fmin(least, value), most = fmax(most, value), largest = fmax(largest, (double)s->facts.params_without_tokens);
         }
-    add(&c[r->count], (double)t->params_without_tokens, report_metric_value(t, m));
-    range(c, r->count + 1, &least, &most);
-    if (models < 2) {
-        release(c, r->count + 1);
-        return;
-    }
-    chart to;
-    tc_buf_puts(b, "<figure class=\"size\">\n<h3>Accuracy and size</h3>\n");
-    chart_open(&to, b, "Accuracy of each model over its parameters", "parameters without the token table", largest * 1.04, least, most, true, 0);
-    for (int i = 0; i < r->count; i++) {
-        size_t at = 0;
-        for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const report_stage *s = &r->runs[i].stages[k];
-            if (!s->done || isnan(report_metric_value(&s->facts, m))) continue;
-            char *name = report_model_name(r, &r->runs[i], s);
-            chart_mark(&to, c[i].x[at], c[i].y[at], CHART_DOT, colour_of(i), name);
-            name_model(&to, c[i].x[at], c[i].y[at], colour_of(i), name);
-            at++;
-            free(name);
-        }
-        if (at > 1) chart_line(&to, c[i].x, c[i].y, c[i].n, colour_of(i), true);
-    }
-    if (c[r->count].n) {
-        chart_mark(&to, c[r->count].x[0], c[r->count].y[0], CHART_RING, 0, "teacher");
-        name_model(&to, c[r->count].x[0], c[r->count].y[0], 0, "teacher");
-    }
-    chart_close(&to);
-    tc_buf_printf(b, "<figcaption>%s%s; up and to the left is better.</figcaption>\n</figure>\n", m == REPORT_TOP1 ? "Held-out " : "",
-                  report_metric_name(m));
-    release(c, r->count + 1);
+    if (models < 2) return false;
+    chart c;
+    tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
+    chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most, percent, 0);
+    for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
+    if (!isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
+    chart_close(&c);
+    tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", caption);
+    return true;
+}
+
+void report_size_charts(tc_buf *b, const report *r) {
+    report_metric m = report_metric_of(r);
+    char caption[128];
+    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", report_metric_name(m));
+    tc_buf_puts(b, "<div class=\"charts\">\n");
+    size_chart(b, r, "Accuracy and size", caption, report_metric_value, m, true);
+    size_chart(b, r, "Speed and size", "Images a second, measured.", images_a_second, m, false);
+    tc_buf_puts(b, "</div>\n");
 }

@@ -209,10 +209,10 @@ static void choose(examples *e, example_kind kind, int most) {
     free(taken);
 }
 
-/* A third where something was lost, a sixth each where something was gained and where all are wrong; the rest is right. What one kind has too few of
- * the others get. */
+/* A quarter of each kind; what one kind has too few of the others get. */
 static void choose_all(examples *e, int count) {
-    int quota[EXAMPLE_KINDS] = {[EXAMPLE_LOST] = (count + 2) / 3, [EXAMPLE_GAINED] = (count + 3) / 6, [EXAMPLE_NONE] = count / 6};
+    int quota[EXAMPLE_KINDS] = {0};
+    for (int k = EXAMPLE_LOST; k < EXAMPLE_KINDS; k++) quota[k] = count / EXAMPLE_KINDS;
     for (int64_t at = 0; at < e->subject.selection.count; at++) {
         example_kind k;
         if (e->subject.label[at] < 0 || !kind_of(e, at, &k)) continue;

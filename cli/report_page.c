@@ -281,7 +281,9 @@ static void table(tc_buf *b, const report *r) {
     tc_buf_puts(
         b, "</tbody>\n</table>\n</div>\n<p class=\"note\">Small figures are relative to the teacher. MACs: multiply-accumulates of one image, and of "
            "one text of "
-           "full length. Images and texts a second: measured on this machine when the stage ended, 32 at a time, 32-bit floats.</p>\n</section>\n");
+           "full length. Images and texts a second: measured on this machine when the stage ended, 32 at a time, 32-bit floats.</p>\n");
+    report_size_charts(b, r);
+    tc_buf_puts(b, "</section>\n");
 }
 
 /* ---- the page */
@@ -298,7 +300,6 @@ tc_status report_page(tc_buf *b, const report *r, int examples, tc_error *err) {
     progress(b, r);
     if (r->count == 1) figures(b, &r->runs[0], m);
     table(b, r);
-    report_size_chart(b, r);
     report_structure(b, r);
     report_curves(b, r);
     tc_status status = report_examples(b, r, examples, err);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDE = 340, ROW = 18, HEAD = 58, HEADS_AT = 24, HEADS_WIDE = 104, FFN_AT = 160, FFN_WIDE = 132, NUMBER_AT = 298 };
+enum { WIDE = 340, ROW = 18, HEAD = 54, HEADS_AT = 24, HEADS_WIDE = 104, FFN_AT = 160, FFN_WIDE = 132, NUMBER_AT = 298 };
 
 /* rows[i]: the teacher's layer that layer i of a stage's tower came from. The stages before it shift it too. */
 static int *origins(const report_run *run, const report_stage *stage, bool vision) {
@@ -53,9 +53,15 @@ static void bar(tc_buf *b, double x, double y, double wide, double high, int kep
         tc_buf_printf(b, "<rect class=\"is c%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", colour, x, y, whole * part(kept, of), high);
 }
 
+/* A square a head, unless there are too many. */
+static double head_cell(int longest) { return longest * 13 <= HEADS_WIDE ? 13 : HEADS_WIDE / (double)longest; }
+static double heads_wide(const report_tower *t) {
+    int longest = largest(t->heads, t->layers);
+    return longest * head_cell(longest);
+}
+
 static void heads(tc_buf *b, double y, int kept, int of, int longest, int colour) {
-    double cell = HEADS_WIDE / (double)longest;
-    if (cell > 13) cell = 13;
+    double cell = head_cell(longest);
     if (cell < 3) {
         bar(b, HEADS_AT, y + 3, HEADS_WIDE, ROW - 7, kept, of, longest, colour);
         return;
@@ -82,7 +88,7 @@ static void row(tc_buf *b, const report_tower *t, const report_tower *st, int i,
     } else {
         heads(b, y, s < 0 ? 0 : st->heads[s], t->heads[i], largest(t->heads, t->layers), colour);
         bar(b, FFN_AT, y + 3, FFN_WIDE, ROW - 7, s < 0 ? 0 : st->ffn[s], t->ffn[i], largest(t->ffn, t->layers), colour);
-        if (s >= 0) put_number(b, HEADS_AT + HEADS_WIDE + 6, base, st->heads[s]);
+        if (s >= 0) put_number(b, HEADS_AT + heads_wide(t) + 5, base, st->heads[s]);
         if (s >= 0) put_number(b, NUMBER_AT, base, st->ffn[s]);
     }
     if (s < 0) tc_buf_printf(b, "<text class=\"count gone\" x=\"%d\" y=\"%.1f\">left out</text>", NUMBER_AT - 1, base);
@@ -119,10 +125,10 @@ static void tower(tc_buf *b, const report_run *run, const report_stage *stage, b
     tc_buf_puts(b, "\">\n");
     bar(b, HEADS_AT, 5, FFN_AT - HEADS_AT - 8, 10, st->width, t->width, t->width, colour);
     tc_buf_printf(b, "<text class=\"count\" x=\"%d\" y=\"14\">width %d of %d</text>\n", FFN_AT, st->width, t->width);
-    if (t->resnet) tc_buf_printf(b, "<text class=\"tick\" x=\"%d\" y=\"48\">channels inside the block</text>\n", HEADS_AT);
+    if (t->resnet) tc_buf_printf(b, "<text class=\"tick\" x=\"%d\" y=\"44\">channels inside the block</text>\n", HEADS_AT);
     else
         tc_buf_printf(b,
-                      "<text class=\"tick\" x=\"%d\" y=\"48\">heads of %d</text><text class=\"tick\" x=\"%d\" y=\"48\">FFN channels of %d</text>\n",
+                      "<text class=\"tick\" x=\"%d\" y=\"44\">heads of %d</text><text class=\"tick\" x=\"%d\" y=\"44\">FFN channels of %d</text>\n",
                       HEADS_AT, largest(t->heads, t->layers), FFN_AT, largest(t->ffn, t->layers));
     for (int i = 0; i < t->layers; i++) row(b, t, st, i, layer_in_row(rows, st->layers, i), colour);
     tc_buf_puts(b, "</svg>\n</figure>\n");
