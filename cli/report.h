@@ -16,12 +16,13 @@ typedef struct report_tower {
     bool given, resnet;
     int width, layers;
     int *heads, *ffn; /* [layers]; ffn -1: the layer has none */
-    int *channels;    /* ResNet: [layers] */
+    int *channels;    /* ResNet: [2 + 2 * layers], of the stem's first two convolutions and of the two within each block */
+    int stages[4];    /* ResNet: blocks of each stage, layers in all; all 0: not known */
 } report_tower;
 
 /* One model. What is not known is NULL, -1 or NAN. */
 typedef struct report_facts {
-    bool given;
+    bool given; /* it has been measured */
     const char *path, *hash;
     int64_t params, params_without_tokens;
     double macs_image, macs_text;
@@ -99,6 +100,8 @@ tc_status report_log_parse(report_log *log, const char *file, const char *text, 
 tc_status report_log_read(report_log *log, const char *file, tc_error *err);
 void report_log_free(report_log *log);
 
+/* The teacher of all of them, as it was measured first. */
+const report_facts *report_teacher(const report *r);
 /* The last stage that is done; NULL if none is. */
 const report_stage *report_result(const report_run *run);
 /* Steps made and planned, over all stages. */

@@ -51,8 +51,8 @@ static void draw_axes(chart *c, const char *x_name) {
 
 void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least, double y_most, bool percent, int margin) {
     *c = (chart){.b = b, .x_most = x_most > 0 ? x_most : 1, .percent = percent, .left = 52, .top = 22};
-    if (!(y_most > y_least)) {
-        double half = fabs(y_least) > 0 ? fabs(y_least) / 20 : 0.5;
+    if (!(y_most - y_least > 1e-6 * fmax(fabs(y_least), fabs(y_most)))) { /* all equal, or nearly */
+        double half = fabs(y_least) > 1e-9 ? fabs(y_least) / 20 : 0.5;
         y_least -= half, y_most = y_least + 2 * half;
     }
     c->y_step = round_step(y_most - y_least, 5);
@@ -99,12 +99,14 @@ void chart_level(chart *c, double y, int colour) {
     tc_buf_printf(c->b, "<path class=\"line thin dashed c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, c->left, chart_y(c, y), c->left + c->width);
 }
 
-void chart_upright(chart *c, double x, const char *text) {
-    double at = chart_x(c, x);
-    bool before = at + CHARACTER * report_characters(text, CHART_LABEL) > CHART_WIDTH;
-    tc_buf_printf(c->b, "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at, c->top - 12,
-                  c->top + c->height, before ? at - 4 : at + 4, c->top - 6, before ? "end" : "start");
-    report_short(c->b, text, CHART_LABEL);
+void chart_upright(chart *c, double x, double until, const char *text, const char *brief) {
+    double at = chart_x(c, x), room = chart_x(c, until) - at - 6;
+    const char *name = CHARACTER * report_characters(text, CHART_LABEL) <= room    ? text
+                       : CHARACTER * report_characters(brief, CHART_LABEL) <= room ? brief
+                                                                                   : "";
+    tc_buf_printf(c->b, "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\">", at, c->top - 12,
+                  c->top + c->height, at + 4, c->top - 6);
+    report_short(c->b, name, CHART_LABEL);
     tc_buf_puts(c->b, "</text>\n");
 }
 

@@ -34,7 +34,8 @@ double chart_y(const chart *c, double y);
 /* n points; one that is NAN breaks the line, and what lies above or below the field is cut off. */
 void chart_line(chart *c, const double *x, const double *y, size_t n, int colour, bool dashed);
 void chart_level(chart *c, double y, int colour);
-void chart_upright(chart *c, double x, const char *text);
+/* An upright line that something begins at, with the longest of the two names that fits in before `until`. */
+void chart_upright(chart *c, double x, double until, const char *text, const char *brief);
 typedef enum chart_sign { CHART_DOT, CHART_RING, CHART_DIAMOND } chart_sign;
 void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const char *title);
 /* A name right of the field, where the line that ends at this point would get to. */

@@ -105,12 +105,13 @@ static double value_at(const curve *c, double x) {
 /* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves else. */
 static void draw_marks(chart *c, const report *r, int run, const curve *line) {
     const report_run *one = &r->runs[run];
-    char text[160];
+    char text[160], brief[16];
     for (int i = 0; i < one->stage_count && line->n; i++) {
         const report_stage *s = &one->stages[i];
         double first = (double)s->before, fold = (double)(s->before + s->log.fold);
         snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
-        if (r->count == 1 && one->stage_count > 1) chart_upright(c, first, text);
+        snprintf(brief, sizeof brief, "%d", i + 1);
+        if (r->count == 1 && one->stage_count > 1) chart_upright(c, first, first + (double)s->steps, text, brief);
         if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first) chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
         snprintf(text, sizeof text, "masks folded after step %lld", (long long)s->log.fold);
         if (s->log.fold >= 0 && line->x[line->n - 1] >= fold) chart_mark(c, fold, value_at(line, fold), CHART_DIAMOND, colour_of(run), text);
@@ -142,24 +143,27 @@ static void end_text(const report *r, int run, const char *value, chart_label *l
     snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "", r->count > 1 ? r->runs[run].name : "student");
 }
 
-/* Training begins far from where it ends, and students end close together. So a chart reaches from where they end at least `room` and four times as
- * far as they are apart; what lies beyond is cut off. True if something is. */
-static bool narrow(const curve *c, int n, bool percent, double teacher, double *least, double *most) {
-    double low = INFINITY, high = -INFINITY, all_low, all_high;
+/* Training begins far from where it ends, and students end close together. So the first quarter of each stage does not count for the scale, and what it
+ * has beyond is cut off. True if something is cut. */
+static bool narrow(const curve *c, int n, double teacher, bool percent, double *least, double *most) {
+    double all_low, all_high;
     range(c, n, &all_low, &all_high);
-    if (!isnan(teacher)) low = high = teacher, all_low = fmin(all_low, teacher), all_high = fmax(all_high, teacher);
+    *least = percent ? INFINITY : all_low, *most = percent ? all_high : -INFINITY;
     for (int i = 0; i < n; i++)
-        if (c[i].n) low = fmin(low, c[i].y[c[i].n - 1]), high = fmax(high, c[i].y[c[i].n - 1]);
-    *least = percent ? fmax(all_low, low - fmax(4 * (high - low), 0.1)) : all_low;
-    *most = percent ? all_high : fmin(all_high, high + fmax(4 * (high - low), 0.4 * fabs(high)));
-    return *least > all_low || *most < all_high;
+        for (size_t from = 0, to; from < c[i].n; from = to + 1) {
+            for (to = from; to < c[i].n && !isnan(c[i].y[to]);) to++;
+            for (size_t k = from + (to - from) / 4; k < to; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+        }
+    bool cut = *least > all_low || *most < all_high;
+    if (!isnan(teacher)) *least = fmin(*least, teacher), *most = fmax(*most, teacher);
+    return cut;
 }
 
 /* True if not everything found room. */
 static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent, double teacher, const chart_label *names) {
     chart to;
     double least, most;
-    bool cut = narrow(c, r->count, percent, teacher, &least, &most);
+    bool cut = narrow(c, r->count, teacher, percent, &least, &most);
     chart_open(&to, b, title, "steps", most_steps(r), least, most, percent, margin(names, r->count + 1));
     if (!isnan(teacher)) {
         chart_level(&to, teacher, 0);
@@ -184,12 +188,12 @@ static void accuracy_chart(tc_buf *b, const report *r) {
     report_metric m = report_metric_of(r);
     curve *c = cli_new((size_t)r->count, sizeof *c);
     chart_label *names = cli_new((size_t)r->count + 1, sizeof *names);
-    double teacher = report_metric_value(&r->runs[0].teacher, m);
+    double teacher = report_metric_value(report_teacher(r), m);
     report_number n;
     bool any = false;
     for (int i = 0; i < r->count; i++) {
         c[i] = accuracy(&r->runs[i], m);
-        any = any || c[i].n;
+        any = any || c[i].n > 1;
         end_text(r, i, c[i].n ? report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
     }
     if (!isnan(teacher)) snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
@@ -201,7 +205,7 @@ static void accuracy_chart(tc_buf *b, const report *r) {
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
     } else {
-        tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training.</p>\n");
+        tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training; what models have at the end is in the table.</p>\n");
     }
     tc_buf_puts(b, "</figure>\n");
     release(c, r->count);
@@ -215,7 +219,8 @@ static void loss_chart(tc_buf *b, const report *r) {
     for (int i = 0; i < r->count; i++) {
         char value[32] = "";
         c[i] = loss(&r->runs[i]);
-        if (c[i].n) snprintf(value, sizeof value, "%.3g", c[i].y[c[i].n - 1]);
+        double last = c[i].n ? c[i].y[c[i].n - 1] : 0;
+        if (c[i].n) snprintf(value, sizeof value, fabs(last) < 1 ? "%.3f" : fabs(last) < 1e4 ? "%.2f" : "%.3g", last);
         any = any || c[i].n;
         end_text(r, i, value, &names[i]);
     }
@@ -343,7 +348,7 @@ static void stages_by_size(chart *c, const report *r, int run, figure_of figure,
 }
 
 static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure, report_metric m, bool percent) {
-    const report_facts *t = &r->runs[0].teacher;
+    const report_facts *t = report_teacher(r);
     double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y, largest = (double)t->params_without_tokens;
     int models = 0;
     for (int i = 0; i < r->count; i++)
@@ -359,7 +364,7 @@ static bool size_chart(tc_buf *b, const report *r, const char *title, const char
     tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
     chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most, percent, 0);
     for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
-    if (!isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
+    if (t->given && !isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
     chart_close(&c);
     tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", caption);
     return true;
@@ -369,8 +374,10 @@ void report_size_charts(tc_buf *b, const report *r) {
     report_metric m = report_metric_of(r);
     char caption[128];
     snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", report_metric_name(m));
-    tc_buf_puts(b, "<div class=\"charts\">\n");
-    size_chart(b, r, "Accuracy and size", caption, report_metric_value, m, true);
-    size_chart(b, r, "Speed and size", "Images a second, measured.", images_a_second, m, false);
-    tc_buf_puts(b, "</div>\n");
+    tc_buf charts = {0};
+    bool any = size_chart(&charts, r, "Accuracy and size", caption, report_metric_value, m, true);
+    any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) || any;
+    if (any) tc_buf_printf(b, "<div class=\"charts\">\n%s</div>\n", charts.data);
+    b->failed = b->failed || charts.failed;
+    tc_buf_free(&charts);
 }

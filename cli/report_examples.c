@@ -164,7 +164,7 @@ static void list_models(examples *e, const report *r) {
         }
     char *name = cli_new(8, 1);
     strcpy(name, "teacher");
-    add_model(e, name, teacher_path(&r->runs[0]), &r->runs[0].teacher, 0);
+    add_model(e, name, teacher_path(&r->runs[0]), report_teacher(r), 0);
     for (int i = n > EXAMPLE_MODELS - 1 ? n - (EXAMPLE_MODELS - 1) : 0; i < n; i++)
         add_model(e, report_model_name(r, &r->runs[run_of[i]], all[i]), stage_path(all[i]), &all[i]->facts,
                   r->count > 1 ? run_of[i] % REPORT_COLOURS + 1 : 1);

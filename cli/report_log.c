@@ -20,7 +20,8 @@ static tc_status number(const line *l, const char *key, double *out) {
     *out = NAN;
     if (!v || json_is_null(v)) return TC_OK;
     if (!json_is_number(v)) return tc_fail(l->err, TC_EFORMAT, "%s: %s is not a number", l->name, key);
-    *out = json_number_value(v);
+    double x = json_number_value(v);
+    if (fabs(x) < 1e30) *out = x; /* beyond it there is nothing to draw */
     return TC_OK;
 }
 

@@ -32,7 +32,8 @@ static void command(tc_buf *b, const report_run *run) {
     tc_buf_puts(b, "<pre class=\"command\" tabindex=\"0\"><code>");
     for (size_t i = 0; i < n; i++) {
         if (i) tc_buf_puts(b, " ");
-        put_argument(b, json_string_value(json_array_get(run->command, i)));
+        const char *s = json_string_value(json_array_get(run->command, i));
+        put_argument(b, s ? s : "\xef\xbf\xbd"); /* what was not UTF-8 */
     }
     tc_buf_puts(b, "</code></pre>\n");
 }

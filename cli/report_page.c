@@ -59,7 +59,7 @@ static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
         if (!isnan(k)) low = fmin(low, k), high = fmax(high, k);
     }
     report_number a, c;
-    tc_buf_printf(b, "One teacher of %s parameters, ", report_amount((double)r->runs[0].teacher.params_without_tokens, &a));
+    tc_buf_printf(b, "One teacher of %s parameters, ", report_amount((double)report_teacher(r)->params_without_tokens, &a));
     if (students == 0) {
         tc_buf_printf(b, "%d compressions under way", unfinished);
         return;
@@ -90,7 +90,8 @@ static void lede(tc_buf *b, const report *r, report_metric m) {
     tc_buf_puts(b, "<p class=\"lede\">");
     if (r->count == 1) {
         tc_buf_printf(b, "%d stage%s, %s steps", run->stage_count, run->stage_count > 1 ? "s" : "", report_whole(report_steps_planned(run), &n));
-        if (report_seconds(run) > 0) tc_buf_printf(b, " in %s", report_duration(report_seconds(run), &n));
+        if (!run->finished) tc_buf_puts(b, " planned");
+        else if (report_seconds(run) > 0) tc_buf_printf(b, " in %s", report_duration(report_seconds(run), &n));
         tc_buf_puts(b, ". ");
     }
     if (run->data.given) {
@@ -151,6 +152,7 @@ static void figures(tc_buf *b, const report_run *run, report_metric m) {
     const report_facts *t = &run->teacher, *f = &s->facts;
     report_number n, of, part;
     char beside[160];
+    if (!run->finished) tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n", (int)(s - run->stages) + 1, run->stage_count);
     tc_buf_puts(b, "<dl class=\"figures\">\n");
     snprintf(beside, sizeof beside, "%s of %s", report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
              report_amount((double)t->params_without_tokens, &of));
@@ -238,7 +240,7 @@ static void table_cells(tc_buf *b, const report *r, const report_facts *f, const
         tc_buf_printf(b, "<td>%s", fraction ? report_percent(x, &n) : rate ? report_rate(x, &n) : report_amount(x, &n));
         if (f != t && x >= 0 && of > 0) {
             if (rate) tc_buf_printf(b, "<small>%.2f" REPORT_SPACE "\xc3\x97</small>", x / of);
-            else tc_buf_printf(b, "<small>%.*f" REPORT_SPACE "%%%s</small>", fraction ? 1 : 0, 100 * x / of, fraction ? " kept" : "");
+            else tc_buf_printf(b, "<small>%.*f" REPORT_SPACE "%%</small>", fraction ? 1 : 0, 100 * x / of);
         }
         tc_buf_puts(b, "</td>");
     }
@@ -255,7 +257,7 @@ static void table_row(tc_buf *b, const report *r, const report_run *run, const r
     report_text(b, strcmp(way, "auto") == 0 ? "automatic" : way);
     if (s->teacher_loss) {
         tc_buf_puts(b, ", ");
-        report_text(b, s->teacher_loss);
+        report_text(b, strcmp(s->teacher_loss, "none") == 0 ? "no teacher" : s->teacher_loss);
     }
     tc_buf_puts(b, "</small></th>");
     table_cells(b, r, &s->facts, &run->teacher);
@@ -274,7 +276,7 @@ static void table(tc_buf *b, const report *r) {
         if (wanted(r, c)) tc_buf_printf(b, "<th scope=\"col\">%s<small>%s</small></th>", columns[c].name, columns[c].unit);
     tc_buf_puts(b, "<th scope=\"col\">Steps</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n<tr class=\"teacher\"><th scope=\"row\"><span "
                    "class=\"key c0\"></span>teacher</th>");
-    table_cells(b, r, &r->runs[0].teacher, &r->runs[0].teacher);
+    table_cells(b, r, report_teacher(r), report_teacher(r));
     tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", REPORT_DASH, REPORT_DASH);
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) table_row(b, r, &r->runs[i], &r->runs[i].stages[k]);

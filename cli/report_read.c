@@ -89,22 +89,31 @@ static place get_object(const place *p, const char *key, bool needed) {
 
 /* ---- a model */
 
-/* One number a layer, from `least` on; NULL if it is not there. */
-static int *get_layers(const place *p, const char *key, int layers, int least) {
+/* n numbers from `least` on; NULL if there are not. */
+static int *get_counts(const place *p, const char *key, int n, int least) {
     const json_t *list = get_array(p, key, true);
     if (!list) return NULL;
-    if (json_array_size(list) != (size_t)layers) {
-        wrong(p, key, "has not one number a layer");
+    if (json_array_size(list) != (size_t)n) {
+        wrong(p, key, "has not as many numbers as the tower has layers");
         return NULL;
     }
-    int *out = cli_new((size_t)layers, sizeof *out);
-    for (int i = 0; i < layers; i++) {
+    int *out = cli_new((size_t)n, sizeof *out);
+    for (int i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, (size_t)i);
         json_int_t x = json_integer_value(v);
         if (!json_is_integer(v) || x < least || x > 1 << 24) wrong(p, key, "holds something that is no count");
         else out[i] = (int)x;
     }
     return out;
+}
+
+static void read_stages_of_resnet(report_tower *t, const place *p) {
+    if (!value(p, "stages", false)) return;
+    int *stages = get_counts(p, "stages", 4, 1);
+    int64_t all = 0;
+    for (int i = 0; i < 4 && stages; i++) all += t->stages[i] = stages[i];
+    if (stages && all != t->layers) wrong(p, "stages", "are not as many blocks as layers");
+    free(stages);
 }
 
 static void read_tower(report_tower *t, const place *facts, const char *key) {
@@ -119,10 +128,11 @@ static void read_tower(report_tower *t, const place *facts, const char *key) {
     if (p.r->status != TC_OK) return;
     *t = (report_tower){.given = true, .resnet = strcmp(kind, "resnet") == 0, .width = (int)width, .layers = (int)layers};
     if (t->resnet) {
-        t->channels = get_layers(&p, "channels", t->layers, 0);
+        t->channels = get_counts(&p, "channels", 2 + 2 * t->layers, 0);
+        read_stages_of_resnet(t, &p);
     } else {
-        t->heads = get_layers(&p, "heads", t->layers, 0);
-        t->ffn = get_layers(&p, "ffn", t->layers, -1);
+        t->heads = get_counts(&p, "heads", t->layers, 0);
+        t->ffn = get_counts(&p, "ffn", t->layers, -1);
     }
 }
 
@@ -137,11 +147,11 @@ static void read_direction(tc_retrieval_direction *d, const place *retrieval, co
 
 /* The facts among the keys of p; `needed`: the sizes must be there. */
 static void read_facts(report_facts *f, const place *p, bool needed) {
-    f->given = needed;
+    f->given = value(p, "params", needed) != NULL;
     f->path = get_text(p, "path", false);
     f->hash = get_text(p, "weights_hash", false);
     f->params = get_whole(p, "params", 1, needed);
-    f->params_without_tokens = get_whole(p, "params_without_tokens", 1, needed);
+    f->params_without_tokens = get_whole(p, "params_without_tokens", 1, f->given);
     f->macs_image = get_real(p, "macs_image", 1e30);
     f->macs_text = get_real(p, "macs_text", 1e30);
     f->embed_dim = (int)get_whole(p, "embed_dim", 1, false);
@@ -164,6 +174,7 @@ static void read_facts(report_facts *f, const place *p, bool needed) {
 /* ---- a compression */
 
 static void read_stage(report_stage *s, const place *p, const char *dir) {
+    s->log.fold = -1;
     s->name = get_text(p, "name", true);
     s->inheritance = get_text(p, "inheritance", true);
     s->teacher_loss = get_text(p, "teacher_loss", false);
@@ -213,7 +224,8 @@ static void read_origin(report_run *run, const place *root) {
     run->recipe = get_object(root, "recipe", false).json;
     run->command = get_array(root, "command", false);
     for (size_t i = 0; i < json_array_size(run->command); i++)
-        if (!json_is_string(json_array_get(run->command, i))) wrong(root, "command", "holds something that is no text");
+        if (!json_is_string(json_array_get(run->command, i)) && !json_is_null(json_array_get(run->command, i)))
+            wrong(root, "command", "holds something that is no text");
     place machine = get_object(root, "machine", false);
     run->cpu = get_text(&machine, "cpu", false);
     run->threads = get_whole(&machine, "threads", 1, false);
@@ -240,8 +252,8 @@ tc_status report_parse(report_run *run, const char *dir, const char *file, const
     place root = {.r = &r, .json = run->json};
     read_origin(run, &root);
     place teacher = get_object(&root, "teacher", true);
-    if (teacher.json) read_facts(&run->teacher, &teacher, true);
     run->finished = get_bool(&root, "finished");
+    read_facts(&run->teacher, &teacher, teacher.json && run->finished);
     read_stages(run, &root);
     return r.status;
 }
@@ -324,7 +336,8 @@ static tc_status check_teachers(const report *r, tc_error *err) {
     const report_facts *a = &r->runs[0].teacher;
     for (int i = 1; i < r->count; i++) {
         const report_facts *b = &r->runs[i].teacher;
-        if (a->params != b->params || a->params_without_tokens != b->params_without_tokens || (a->hash && b->hash && strcmp(a->hash, b->hash) != 0))
+        bool sizes = a->given && b->given && (a->params != b->params || a->params_without_tokens != b->params_without_tokens);
+        if (sizes || (a->hash && b->hash && strcmp(a->hash, b->hash) != 0))
             return tc_fail(err, TC_EARG, "%s and %s have different teachers; a report is about one", r->runs[0].dir, r->runs[i].dir);
     }
     return TC_OK;
@@ -347,6 +360,12 @@ void report_free(report *r) {
 }
 
 /* ---- what follows from it */
+
+const report_facts *report_teacher(const report *r) {
+    for (int i = 0; i < r->count; i++)
+        if (r->runs[i].teacher.given) return &r->runs[i].teacher;
+    return &r->runs[0].teacher;
+}
 
 const report_stage *report_result(const report_run *run) {
     const report_stage *last = NULL;

@@ -97,7 +97,7 @@ const char *report_amount(double x, report_number *n) {
 }
 
 const char *report_percent(double x, report_number *n) {
-    if (!(x >= 0) || isinf(x)) return dash(n);
+    if (!(x >= 0) || x > 1e6) return dash(n);
     snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "%%", 100 * x);
     return n->s;
 }
