@@ -78,6 +78,7 @@ tc_status report_log_parse(report_log *log, const char *file, const char *text, 
         line l = {.name = name, .err = err};
         status = tc_json_parse(&l.json, text + at, n, name, err);
         if (status == TC_EFORMAT && !end) return TC_OK; /* it is being written */
+        if (status == TC_EFORMAT) status = tc_fail(err, status, "%s: not JSON", name);
         if (status == TC_OK) status = add_line(log, &l);
         json_decref(l.json);
     }
