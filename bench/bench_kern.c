@@ -33,6 +33,10 @@ static void run_gemm_nn(const bench *b) { k->gemm(false, false, b->m, b->n, b->k
 static void run_gemm_tn(const bench *b) { k->gemm(true, false, b->m, b->n, b->k, 1, x, b->m, w, b->n, 1, y, b->n); }
 static void run_layernorm(const bench *b) { k->layernorm(b->m, b->n, x, b->n, w, w, 1e-5f, y, b->n, stats); }
 static void run_layernorm_backward(const bench *b) { k->layernorm_backward(b->m, b->n, x, w, stats, z, y, false, g, g + b->n); }
+static void run_layernorm_kept(const bench *b) { k->layernorm_kept(b->m, b->n, w, x, w, w, 1e-5f, y, stats); }
+static void run_layernorm_kept_backward(const bench *b) { k->layernorm_kept_backward(b->m, b->n, w, x, w, stats, z, y, false, g, g + b->n); }
+static void run_scale(const bench *b) { k->scale(b->m, b->n, b->k, x, w, y); }
+static void run_scale_backward(const bench *b) { k->scale_backward(b->m, b->n, b->k, x, w, z, y, false, g); }
 static void run_act(const bench *b) { k->act(b->act, b->m * b->n, x, y); }
 static void run_act_backward(const bench *b) { k->act_backward(b->act, b->m * b->n, x, z, y); }
 static void run_bias_act(const bench *b) { k->bias_act(b->act, b->m, b->n, y, stats, z); }
@@ -94,6 +98,12 @@ static const bench benches[] = {
     {"  backward", run_captions_backward, .work = 5.0 * CAPTIONS * WORDS * WORDS * WIDTH, .flops = true},
     {"layernorm", run_layernorm, ROWS, WIDTH, .act = TC_ACT_NONE},
     {"  backward", run_layernorm_backward, ROWS, WIDTH, .act = TC_ACT_NONE},
+    {"layernorm kept", run_layernorm_kept, ROWS, WIDTH, .act = TC_ACT_NONE},
+    {"  backward", run_layernorm_kept_backward, ROWS, WIDTH, .act = TC_ACT_NONE},
+    {"scale heads", run_scale, ROWS, WIDTH, DIM, .work = ROWS * WIDTH},
+    {"  backward", run_scale_backward, ROWS, WIDTH, DIM, .work = ROWS * WIDTH},
+    {"scale channels", run_scale, ROWS, 2048, 1, .act = TC_ACT_NONE},
+    {"  backward", run_scale_backward, ROWS, 2048, 1, .act = TC_ACT_NONE},
     {"act gelu", run_act, ROWS, 2048, GELU},
     {"  backward", run_act_backward, ROWS, 2048, GELU},
     {"act quick gelu", run_act, ROWS, 2048, QUICK},

@@ -97,6 +97,23 @@ void cli_print_overview(FILE *f);
 /* The manual page, in roff, from the same tables as the help texts. */
 void cli_print_manual(void);
 
+/* ---- amounts: how much of a model is to be left */
+
+/* "50%" or "0.5": a part above 0 and at most 1. False if it is none. */
+bool cli_read_part(const char *text, double *out);
+/* "20M", "1.5G", "300k" or "1234": a number above 0; k, M, G (or B) and T are 10^3 to 10^12. False if it is none. */
+bool cli_read_amount(const char *text, double *out);
+/* What the options say; at most one of the three may be given. */
+typedef struct cli_goal {
+    const char *keep, *params, *macs;
+} cli_goal;
+#define CLI_KEEP_HELP \
+    "the part of the parameters of attention and FFN (ResNet: of the convolutions within blocks) that is left, both towers together: 50% or 0.5"
+#define CLI_PARAMS_HELP "instead: the parameters that are left, without the token table: 20M"
+#define CLI_MACS_HELP "instead: the multiply-accumulates that are left, of one image and one text of full length: 2G"
+/* Reads them; what is not given is 0. Prints what is wrong with them. */
+int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs);
+
 /* ---- messages, all to stderr */
 
 /* Prints the error and returns CLI_FAILED. */

@@ -16,9 +16,10 @@ static const cli_option options[] = {
     {"--batch", "N", CLI_INT, offsetof(bench, batch), "images or texts at once", 1, 65536, NULL},
     {"--caption-tokens", "N", CLI_INT, offsetof(bench, caption), "length of the texts, start and end included", 2, 4096, NULL},
     {"--seconds", "S", CLI_REAL, offsetof(bench, seconds), "time of each measurement", 0.01, 600, NULL},
-    {"--teacher", "T", CLI_TEXT, offsetof(bench, teacher), "measure a distillation step with this teacher instead: a model or a configuration", 0, 0,
+    {"--teacher", "T", CLI_TEXT, offsetof(bench, teacher),
+     "measure training steps instead: without a teacher, with this one (a model or a configuration), and with its features from a cache", 0, 0, NULL},
+    {"--steps", "N", CLI_INT, offsetof(bench, steps), "with --teacher: steps of each kind, whose medians are printed; they are made in turn", 1, 1000,
      NULL},
-    {"--steps", "N", CLI_INT, offsetof(bench, steps), "with --teacher: distillation steps, whose median is printed", 1, 1000, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 100000 };
@@ -170,29 +171,41 @@ static int bench_model(const bench *o, const char *path) {
     return status == TC_OK ? print_figures(o, path, &f) : cli_failed(&err);
 }
 
+static int print_steps(const bench *o, const char *path, const tc_step_times *t) {
+    const struct {
+        const char *key, *text;
+        double seconds;
+    } kinds[] = {{"plain_step_ms", "plain step, contrastive loss", t->plain},
+                 {"distill_step_ms", "distillation step", t->distill},
+                 {"cached_step_ms", "distillation step, features from a cache", t->cached}};
+    enum { COUNT = sizeof kinds / sizeof *kinds };
+    if (o->common.json) {
+        json_t *all = json_machine(o, path);
+        json_object_set_new(all, "teacher", cli_json_text(o->teacher));
+        for (int i = 0; i < COUNT; i++) json_object_set_new(all, kinds[i].key, cli_json_real(1e3 * kinds[i].seconds));
+        return cli_print_json(all);
+    }
+    printf("%s from %s: batch %lld, %d threads, %s\n", path, o->teacher, (long long)o->batch, tc_threads(), tc_cpu_level());
+    for (int i = 0; i < COUNT; i++)
+        printf("%-42s %8.1f ms  %8.1f pairs/s  %5.2f of plain\n", kinds[i].text, 1e3 * kinds[i].seconds, (double)o->batch / kinds[i].seconds,
+               kinds[i].seconds / t->plain);
+    return CLI_DONE;
+}
+
 static int bench_distill(const bench *o, const char *path) {
     tc_error err = {0};
     cli_model student, teacher = {0};
-    double seconds = 0;
+    tc_step_times times = {0};
     cli_common plain = o->common;
     plain.model_config = plain.activation = NULL; /* the student's */
     cli_log(NULL, 0, "opening the models, then measuring steps");
     tc_status status = cli_model_open(&student, path, &o->common, CLI_CONFIGS, &err);
     if (status == TC_OK) status = cli_model_open(&teacher, o->teacher, &plain, CLI_CONFIGS, &err);
-    if (status == TC_OK) status = tc_train_measure(student.model, teacher.model, (int)o->batch, (int)o->caption, (int)o->steps, &seconds, &err);
+    if (status == TC_OK) status = tc_train_measure_kinds(student.model, teacher.model, (int)o->batch, (int)o->caption, (int)o->steps, &times, &err);
     cli_model_close(&student);
     cli_model_close(&teacher);
     cli_log_end();
-    if (status != TC_OK) return cli_failed(&err);
-    if (!o->common.json) {
-        printf("%s from %s: batch %lld, %d threads, %s\ndistillation step  %.1f ms, %.1f pairs/s\n", path, o->teacher, (long long)o->batch,
-               tc_threads(), tc_cpu_level(), 1e3 * seconds, (double)o->batch / seconds);
-        return CLI_DONE;
-    }
-    json_t *all = json_machine(o, path);
-    json_object_set_new(all, "teacher", cli_json_text(o->teacher));
-    json_object_set_new(all, "distill_step_ms", cli_json_real(1e3 * seconds));
-    return cli_print_json(all);
+    return status == TC_OK ? print_steps(o, path, &times) : cli_failed(&err);
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
@@ -208,11 +221,13 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 const cli_verb cmd_bench = {.name = "bench",
                             .summary = "measure speed on this machine",
                             .usage = "MODEL [--batch N] [--threads N] [options]\nMODEL --teacher T [--batch N] [options]",
-                            .description = "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, "
-                                           "90th percentile), and which part of the processor's peak, "
-                                           "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a "
-                                           "warm-up. MODEL and T may be names of built-in "
-                                           "configurations or configuration files, which get random weights.",
+                            .description =
+                                "Images and texts a second, pairs a second (1 / (1/images + 1/texts)), the time of one batch (median, "
+                                "90th percentile), and which part of the processor's peak, "
+                                "measured in registers in the same run, the images reach. Inputs are random; figures are medians after a "
+                                "warm-up. With --teacher instead the time of a training step: with the contrastive loss, distilling from T, and "
+                                "distilling from T's features in a cache. MODEL and T may be names of built-in "
+                                "configurations or configuration files, which get random weights.",
                             .examples = "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --threads 2\n"
                                         "tinyclip bench model --batch 1 --json\n"
                                         "tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32 --batch 32",

@@ -63,18 +63,23 @@ static json_t *int_list(const int *x, int n) {
     return list;
 }
 
+static void print_block(int heads, int ffn) {
+    printf("%15d", heads);
+    if (ffn < 0) printf("%6s", "none");
+    else printf("%6d", ffn);
+}
+
 /* What is in each layer, layers of both towers side by side. */
 static void print_layers(const tc_model_info *i) {
-    printf("pruned        layer by layer\n  layer   image: heads   FFN    text: heads   FFN\n");
+    const int *channels = i->vision_channels;
+    printf("pruned        layer by layer\n  layer   image: %s    text: heads   FFN\n", channels ? "channels" : "heads   FFN");
+    if (channels) printf("   stem%8d%6d\n", channels[0], channels[1]);
     for (int l = 0; l < i->vision_layers || l < i->text_layers; l++) {
-        const int *heads[] = {i->vision_layer_heads, i->text_layer_heads}, *ffn[] = {i->vision_layer_ffn, i->text_layer_ffn};
         printf("  %5d", l);
-        for (int text = 0; text < 2; text++) {
-            if (l >= (text ? i->text_layers : i->vision_layers)) continue;
-            printf("%15d", heads[text][l]);
-            if (ffn[text][l] < 0) printf("%6s", "none");
-            else printf("%6d", ffn[text][l]);
-        }
+        if (l >= i->vision_layers) printf("%*s", channels ? 14 : 21, "");
+        else if (channels) printf("%8d%6d", channels[2 + 2 * l], channels[3 + 2 * l]);
+        else print_block(i->vision_layer_heads[l], i->vision_layer_ffn[l]);
+        if (l < i->text_layers) print_block(i->text_layer_heads[l], i->text_layer_ffn[l]);
         printf("\n");
     }
 }
@@ -115,6 +120,7 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "pruned", json_boolean(i->pruned));
     json_object_set_new(all, "vision_layer_heads", int_list(i->vision_layer_heads, i->vision_layers));
     json_object_set_new(all, "vision_layer_ffn", int_list(i->vision_layer_ffn, i->vision_layers));
+    if (i->vision_channels) json_object_set_new(all, "vision_channels", int_list(i->vision_channels, 2 + 2 * i->vision_layers));
     json_object_set_new(all, "text_layer_heads", int_list(i->text_layer_heads, i->text_layers));
     json_object_set_new(all, "text_layer_ffn", int_list(i->text_layer_ffn, i->text_layers));
     json_object_set_new(all, "logit_scale", cli_json_real((double)i->logit_scale));
@@ -208,7 +214,8 @@ const cli_verb cmd_info = {.name = "info",
                                           "since it skips what cannot change the result. The activation is followed by where it was taken from; with "
                                           "a ResNet as image tower, whose own is "
                                           "always ReLU, it is the text tower's. Of a pruned model the heads and FFN "
-                                          "channels of each layer are listed.",
+                                          "channels of each layer are listed, of a pruned ResNet those that the first two convolutions of its stem "
+                                          "and of each block give.",
                            .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
                            .options = options,
                            .common = CLI_WITH_JSON | CLI_WITH_MODEL,

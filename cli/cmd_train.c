@@ -41,7 +41,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     else code = cli_training_check(verb, &t);
     if (code == CLI_DONE) {
         tc_status status = open_start(&t, &start, &err);
-        code = status == TC_OK ? cli_training_run(&t, start, t.init ? t.init : "", NULL) : cli_failed(&err);
+        code = status == TC_OK ? cli_training_run(&t, start, t.init ? t.init : "", NULL, NULL) : cli_failed(&err);
     }
     cli_release(verb, &t, &args);
     return code;

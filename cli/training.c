@@ -92,6 +92,8 @@ static tc_train_options train_options(const training *t) {
     o.logit_scale = t->logit_scale;
     o.crop_scale_min = t->crop_scale_min;
     o.flip = t->flip;
+    o.teacher_cache = t->teacher_cache;
+    o.cache_augmentations = t->cache_augmentations > 0 ? (int)t->cache_augmentations : t->teacher_cache ? CLI_CACHE_AUGMENTATIONS : 0;
     o.seed = (uint64_t)t->seed;
     o.workers = (int)t->workers;
     o.checkpoint_every = t->checkpoint_every;
@@ -127,7 +129,7 @@ static int report(const training *t, const tc_train_result *r) {
     return cli_print_json(all);
 }
 
-int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher) {
+int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks) {
     tc_error err = {0};
     cli_model m;
     tc_data *data = NULL, *eval = NULL;
@@ -142,6 +144,7 @@ int cli_training_run(const training *t, tc_model *init, const char *path, const 
         o.eps = t->eps > 0 ? t->eps : resnet ? 1e-8 : 1e-6;
         o.init = m.model;
         o.teacher = teacher;
+        o.masks = masks;
         o.data = data;
         o.eval_data = eval;
         o.tokenizer = m.tokenizer;

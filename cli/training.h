@@ -9,6 +9,11 @@ typedef struct training {
     const char *config, *init;     /* train */
     const char *teacher, *student; /* distill */
     bool inherit;
+    cli_goal goal; /* distill: masks */
+    int64_t fold_step;
+    double target_warmup, mask_lr;
+    const char *teacher_cache;
+    int64_t cache_augmentations;
     double alpha;
     cli_data_args data, eval;
     const char *out;
@@ -18,14 +23,18 @@ typedef struct training {
 } training;
 
 /* The published recipe, as tc_train_options_default; both verbs change some of it. */
-#define CLI_TRAINING_DEFAULTS \
-    .alpha = 1, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, .clip = 5, .crop_scale_min = 1
+#define CLI_TRAINING_DEFAULTS                                                                                                                 \
+    .alpha = 1, .target_warmup = -1, .mask_lr = 0.02, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, \
+    .clip = 5, .crop_scale_min = 1
+
+/* Of a sample, with a teacher cache, unless told otherwise. */
+enum { CLI_CACHE_AUGMENTATIONS = 4 };
 
 extern const cli_option cli_training_options[];
 
 /* What is wrong with the options that both share; CLI_DONE if nothing. */
 int cli_training_check(const cli_verb *verb, const training *t);
-/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher may be NULL. `path` is where init came from, or "". */
-int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher);
+/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from, or "". */
+int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks);
 
 #endif

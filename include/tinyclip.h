@@ -168,14 +168,19 @@ typedef struct tc_model_info {
     int image_size, patch_size, vision_layers, vision_width, vision_heads;
     int context_length, vocab_size, text_layers, text_width, text_heads;
     int vision_stages[4];          /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
-    bool pruned; /* layers differ in heads or FFN channels, or the heads do not fill the width; vision_heads and text_heads are then the largest */
+    /* Layers differ in heads or FFN channels, or the heads do not fill the width (vision_heads and text_heads are then the largest), or a
+     * ModifiedResNet has fewer inner channels than one of its width. */
+    bool pruned;
     const int *vision_layer_heads, *vision_layer_ffn; /* [vision_layers] heads, and FFN channels (-1: the layer has no FFN) */
     const int *text_layer_heads, *text_layer_ffn;     /* [text_layers] */
+    /* ModifiedResNet: [2 + 2 * vision_layers] what the stem's first two convolutions give, then the first two of each block; else NULL */
+    const int *vision_channels;
     tc_activation vision_activation, text_activation;
     const char *activation_source; /* where the activation was taken from, e.g. "layout: OpenAI archives use QuickGELU" */
     bool activation_assumed;       /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */
     int64_t params;                /* all parameters */
     int64_t params_without_tokens; /* without the token table, as published counts are */
+    int64_t params_prunable;       /* what masks can take away: matrices and biases of attention and FFN; ResNet: convolutions with inner channels */
     int64_t params_vision, params_text; /* the towers; text without the token table */
     double macs_image, macs_text;  /* multiply-accumulates of one image and one full-length text, nominal (every position) */
     double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
@@ -351,6 +356,20 @@ tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, flo
 
 /* ---- training ------------------------------------------------------------------------------------------------ */
 
+/* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN channels of each block, of a ResNet the
+ * channels within its blocks, are learnt together with the weights; then they are folded into the weights, and training goes on with the
+ * smaller model that is left. One of keep, params and macs is given, and counts both towers together. */
+typedef struct tc_mask_options {
+    double keep;          /* part of init's prunable parameters (tc_model_info) that is left, above 0 and at most 1; 0: see params, macs */
+    int64_t params;       /* instead: all parameters without the token table; 0 */
+    double macs;          /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
+    int64_t fold_step;    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
+    double target_warmup; /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
+    double lr;            /* at which gates descend and multipliers ascend: 0.02 */
+    double start;         /* of the gates' log alpha and of the multipliers: 10 */
+} tc_mask_options;
+tc_mask_options tc_mask_options_default(void);
+
 typedef struct tc_train_options {
     const char *out;       /* folder for the model, checkpoints and log.jsonl */
     const tc_model *init;  /* where the student starts */
@@ -367,6 +386,9 @@ typedef struct tc_train_options {
     double logit_scale;    /* fixed scale of student and teacher; 0: learnt */
     double crop_scale_min; /* random resized crop: smallest area kept, 1: none */
     bool flip;             /* random horizontal flip */
+    int cache_augmentations; /* so many augmentations (crop, flip, template) of each sample, one an epoch, then the first again; 0: a new one in
+                              * every epoch */
+    const char *teacher_cache; /* folder in which the teacher's features are kept; cache_augmentations must be set. NULL: none */
     uint64_t seed;
     int workers;           /* decoding threads; 0: chosen */
     int64_t checkpoint_every; /* steps; 0: only at the end and on a signal */
@@ -374,6 +396,7 @@ typedef struct tc_train_options {
     int64_t eval_limit;    /* samples; 0: all */
     int64_t stop_after;    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     bool resume;
+    const tc_mask_options *masks; /* learn masks and fold them; NULL: none */
     tc_log_fn log;
     void *log_user;
     volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
@@ -390,6 +413,11 @@ typedef struct tc_train_result {
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors, the project's single file),
  * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+ * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
+ * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
+ * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data,
+ * tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the file, the run is refused (TC_EARG, TC_ESTATE) before
+ * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
@@ -399,6 +427,16 @@ tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_res
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:
  * the median of `steps` steps, seconds. The student's weights are copied, not changed. teacher NULL: the contrastive loss. */
 tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err);
+
+typedef struct tc_step_times {
+    double plain;   /* contrastive loss, no teacher */
+    double distill; /* affinity mimicking, the teacher computes its features */
+    double cached;  /* affinity mimicking, they come from a file, as with tc_train_options.teacher_cache */
+} tc_step_times;
+/* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is made under $TMPDIR, or /tmp, and
+ * removed afterwards. */
+tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, tc_step_times *times,
+                                 tc_error *err);
 
 /* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in use; measured for `seconds`. */
 double tc_measure_peak(double seconds);

@@ -30,6 +30,7 @@ $(B)/tests/%: tests/%.c $(B)/libtinyclip.a
 	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) $(WRAP) -o $@ $< $(B)/libtinyclip.a $(TEST_LIBS) $(LDLIBS)
 # The calls by which files are written go through the test, which lets them fail.
 $(B)/tests/unit/test_checkpoint: WRAP := -Wl,--wrap=fopen,--wrap=fwrite,--wrap=fflush,--wrap=fclose,--wrap=fsync,--wrap=rename
+$(B)/tests/unit/test_cached_runs: WRAP := -Wl,--wrap=pwrite,--wrap=fsync,--wrap=fdatasync
 $(B)/obj/tests/golden/%.o: CPPFLAGS += -Itests
 $(B)/tests/golden-run: $(GOLDEN_OBJ) $(B)/libtinyclip.a
 	@mkdir -p $(@D)

@@ -186,6 +186,20 @@ static tc_status csv_caption(const tc_data *d, int64_t i, int t, char *buffer, s
     return TC_OK;
 }
 
+static tc_status csv_hash(const tc_data *d, uint64_t *sum, tc_error *err) {
+    tc_buf path = {0};
+    for (int64_t i = 0; i < d->count && !path.failed; i++) {
+        const row *r = &state(d)->rows[i];
+        path.size = 0;
+        tc_buf_printf(&path, "%s%s", *r->image == '/' ? "" : state(d)->dir, r->image);
+        *sum = tc_hash_text(tc_hash_text(*sum, r->image), r->caption);
+        if (!path.failed) *sum = tc_hash_file(*sum, path.data);
+    }
+    bool failed = path.failed;
+    tc_buf_free(&path);
+    return failed ? tc_fail_memory(err, PATH_MAX) : TC_OK;
+}
+
 static void csv_free(tc_data *d) {
     table *t = d->state;
     if (!t) return;
@@ -195,7 +209,7 @@ static void csv_free(tc_data *d) {
     free(t);
 }
 
-static const tc_source csv_source = {.kind = "csv", .image = csv_image, .caption = csv_caption, .name = csv_name, .free = csv_free};
+static const tc_source csv_source = {.kind = "csv", .image = csv_image, .caption = csv_caption, .name = csv_name, .hash = csv_hash, .free = csv_free};
 
 tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
     table *t = tc_new(1, sizeof *t);

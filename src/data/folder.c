@@ -179,18 +179,24 @@ static const char *first_line(const char *text, const char *end, size_t *n) {
     return text;
 }
 
+/* Where the caption of a sample may lie, k 0 or 1. */
+static void caption_path(const tc_data *d, int64_t i, int k, tc_buf *path) {
+    static const char *const extensions[] = {".txt", ".TXT"};
+    const entry *e = &state(d)->images[i];
+    path->size = 0;
+    tc_buf_printf(path, "%s%s%.*s%s", state(d)->root, tc_ends_with(state(d)->root, "/") ? "" : "/", (int)e->stem, e->path, extensions[k]);
+}
+
 static tc_status folder_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err) {
     (void)t;
-    static const char *const extensions[] = {".txt", ".TXT"};
     const entry *e = &state(d)->images[i];
     char *text = NULL;
     size_t length, n;
     tc_status status = TC_EIO;
     tc_buf path = {0};
-    for (size_t k = 0; k < 2 && status == TC_EIO; k++) {
+    for (int k = 0; k < 2 && status == TC_EIO; k++) {
         tc_error ignored;
-        path.size = 0;
-        tc_buf_printf(&path, "%s%s%.*s%s", state(d)->root, tc_ends_with(state(d)->root, "/") ? "" : "/", (int)e->stem, e->path, extensions[k]);
+        caption_path(d, i, k, &path);
         status = path.failed ? tc_fail_memory(err, e->stem) : tc_file_read(path.data, CAPTION_FILE_LIMIT, &text, &length, k ? &ignored : err);
     }
     if (status == TC_OK) {
@@ -203,6 +209,24 @@ static tc_status folder_caption(const tc_data *d, int64_t i, int t, char *buffer
     return status;
 }
 
+static tc_status folder_hash(const tc_data *d, uint64_t *sum, tc_error *err) {
+    tc_buf path = {0};
+    for (int64_t i = 0; i < d->count && !path.failed; i++) {
+        const char *name = state(d)->images[i].path;
+        *sum = tc_hash_text(*sum, name);
+        path.size = 0;
+        tc_buf_printf(&path, "%s%s%s", state(d)->root, tc_ends_with(state(d)->root, "/") ? "" : "/", name);
+        if (!path.failed) *sum = tc_hash_file(*sum, path.data);
+        for (int k = 0; k < 2 && !path.failed; k++) {
+            caption_path(d, i, k, &path);
+            if (!path.failed) *sum = tc_hash_file(*sum, path.data);
+        }
+    }
+    bool failed = path.failed;
+    tc_buf_free(&path);
+    return failed ? tc_fail_memory(err, PATH_MAX) : TC_OK;
+}
+
 static void folder_free(tc_data *d) {
     folder *f = d->state;
     if (!f) return;
@@ -211,7 +235,8 @@ static void folder_free(tc_data *d) {
     free(f);
 }
 
-static const tc_source folder_source = {.kind = "folder", .image = folder_image, .caption = folder_caption, .name = folder_name, .free = folder_free};
+static const tc_source folder_source = {
+    .kind = "folder", .image = folder_image, .caption = folder_caption, .name = folder_name, .hash = folder_hash, .free = folder_free};
 
 tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err) {
     folder *f = tc_new(1, sizeof *f);

@@ -155,6 +155,18 @@ static tc_status idx_image(const tc_data *d, int64_t i, const tc_preprocess *p, 
     return status == TC_OK ? tc_preprocess_image(p, &im, a, pixel_values, NULL, err) : status;
 }
 
+static tc_status idx_hash(const tc_data *d, uint64_t *sum, tc_error *err) {
+    (void)err;
+    const idx *x = state(d);
+    size_t picture = (size_t)(x->h * x->w);
+    *sum = tc_hash(*sum, (uint64_t)x->h, (uint64_t)x->w);
+    for (int64_t i = 0; i < d->count; i++) {
+        int64_t k = sample(x, i);
+        *sum = tc_checksum(tc_hash(*sum, (uint64_t)k, x->labels[k]), x->pixels + (size_t)k * picture, picture);
+    }
+    return TC_OK;
+}
+
 static void idx_free(tc_data *d) {
     idx *x = d->state;
     if (!x) return;
@@ -164,7 +176,7 @@ static void idx_free(tc_data *d) {
     free(x);
 }
 
-static const tc_source idx_source = {.kind = "idx", .image = idx_image, .name = idx_name, .label = idx_label, .free = idx_free};
+static const tc_source idx_source = {.kind = "idx", .image = idx_image, .name = idx_name, .label = idx_label, .hash = idx_hash, .free = idx_free};
 
 static tc_status keep_split(tc_data *d, idx *x, tc_error *err) {
     x->kept = tc_new((size_t)x->all, sizeof *x->kept);

@@ -18,7 +18,6 @@ enum { USE_ORDER = 1, USE_TEMPLATE = 2, USE_AUGMENT = 3 };
 
 typedef struct slot {
     tc_batch batch;
-    int64_t *epoch;  /* [B] of each sample */
     uint8_t *status; /* [B] tc_status of each sample */
     int *cut;        /* [B] ids of its caption that did not fit */
     int pending;     /* samples that no worker has finished */
@@ -68,7 +67,7 @@ static void schedule(tc_loader *l) {
             l->position = 0;
         }
         s->batch.index[j] = l->order[l->position++];
-        s->epoch[j] = l->epoch;
+        s->batch.augmentation[j] = l->o.augmentations ? l->epoch % l->o.augmentations : l->epoch;
     }
     s->reason_at = -1;
     s->pending = l->o.batch;
@@ -80,10 +79,10 @@ static void schedule(tc_loader *l) {
 
 /* ---- workers */
 
-static int choose_template(const tc_loader *l, int64_t epoch, int64_t i) {
+static int choose_template(const tc_loader *l, int64_t augmentation, int64_t i) {
     int templates = tc_data_templates(l->o.data);
     if (templates < 2) return 0;
-    tc_rng r = tc_rng_make(tc_hash(l->o.seed, USE_TEMPLATE, 0), (uint64_t)epoch, (uint64_t)i);
+    tc_rng r = tc_rng_make(tc_hash(l->o.seed, USE_TEMPLATE, 0), (uint64_t)augmentation, (uint64_t)i);
     return (int)tc_rng_below(&r, (uint64_t)templates);
 }
 
@@ -92,8 +91,8 @@ static size_t token_place(const tc_loader *l, int c, int t) {
     return ((size_t)c * (size_t)tc_data_templates(l->o.data) + (size_t)t) * (size_t)l->o.context;
 }
 
-static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *caption, int32_t *ids, int *cut, tc_error *err) {
-    int t = choose_template(l, epoch, i);
+static tc_status make_ids(const tc_loader *l, int64_t augmentation, int64_t i, char *caption, int32_t *ids, int *cut, tc_error *err) {
+    int t = choose_template(l, augmentation, i);
     if (l->tokens) {
         memcpy(ids, l->tokens + token_place(l, tc_data_label(l->o.data, i), t), (size_t)l->o.context * sizeof *ids);
         return TC_OK;
@@ -103,10 +102,11 @@ static tc_status make_ids(const tc_loader *l, int64_t epoch, int64_t i, char *ca
 }
 
 static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, tc_error *err) {
-    int64_t i = s->batch.index[j], epoch = s->epoch[j];
-    tc_augment a = {
-        .seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)epoch, (uint64_t)i), .scale_min = l->o.crop_scale_min, .flip = l->o.flip};
-    tc_status status = make_ids(l, epoch, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, &s->cut[j], err);
+    int64_t i = s->batch.index[j], augmentation = s->batch.augmentation[j];
+    tc_augment a = {.seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)augmentation, (uint64_t)i),
+                    .scale_min = l->o.crop_scale_min,
+                    .flip = l->o.flip};
+    tc_status status = make_ids(l, augmentation, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, &s->cut[j], err);
     if (status != TC_OK) return status;
     return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL,
                                    s->batch.pixel_values + (size_t)j * l->pixels, err);
@@ -168,10 +168,10 @@ static bool make_slot(const tc_loader *l, slot *s) {
     s->batch.pixel_values = tc_new_aligned(values, sizeof *s->batch.pixel_values);
     s->batch.ids = tc_new_aligned(b * (size_t)l->o.context, sizeof *s->batch.ids);
     s->batch.index = tc_new(b, sizeof *s->batch.index);
-    s->epoch = tc_new(b, sizeof *s->epoch);
+    s->batch.augmentation = tc_new(b, sizeof *s->batch.augmentation);
     s->status = tc_new(b, sizeof *s->status);
     s->cut = tc_new(b, sizeof *s->cut);
-    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->epoch && s->status && s->cut;
+    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->batch.augmentation && s->status && s->cut;
 }
 
 size_t tc_loader_memory(const tc_loader_options *o) {
@@ -229,7 +229,7 @@ static tc_status start(tc_loader *l, tc_error *err) {
 
 tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err) {
     *out = NULL;
-    if (o->batch < 1 || o->context < 1 || o->preprocess.crop < 1 || o->first_step < 0 || !o->data || !o->tokenizer)
+    if (o->batch < 1 || o->context < 1 || o->preprocess.crop < 1 || o->first_step < 0 || o->augmentations < 0 || !o->data || !o->tokenizer)
         return tc_fail(err, TC_EARG, "loader: batch, context and image size must be positive");
     tc_loader *l = tc_new(1, sizeof *l);
     if (!l) return tc_fail_memory(err, sizeof *l);
@@ -261,7 +261,7 @@ void tc_loader_close(tc_loader **out) {
         free(s->batch.pixel_values);
         free(s->batch.ids);
         free(s->batch.index);
-        free(s->epoch);
+        free(s->batch.augmentation);
         free(s->status);
         free(s->cut);
     }
@@ -292,6 +292,7 @@ static void close_holes(tc_loader *l, slot *s) {
             memcpy(s->batch.pixel_values + (size_t)n * l->pixels, s->batch.pixel_values + (size_t)j * l->pixels, l->pixels * sizeof(float));
             memcpy(s->batch.ids + (size_t)n * context, s->batch.ids + (size_t)j * context, context * sizeof(int32_t));
             s->batch.index[n] = s->batch.index[j];
+            s->batch.augmentation[n] = s->batch.augmentation[j];
         }
         n++;
     }

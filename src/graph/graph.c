@@ -31,9 +31,8 @@ void tc_params_free(tc_params *p) {
     *p = (tc_params){0};
 }
 
-const tc_op *const tc_ops[] = {&tc_op_patchify,  &tc_op_tokens,  &tc_op_embed, &tc_op_layernorm, &tc_op_linear,
-                               &tc_op_attention, &tc_op_act,     &tc_op_add,   &tc_op_select,    &tc_op_conv,
-                               &tc_op_batchnorm, &tc_op_avgpool, NULL};
+const tc_op *const tc_ops[] = {&tc_op_patchify, &tc_op_tokens, &tc_op_embed, &tc_op_layernorm, &tc_op_linear,  &tc_op_attention, &tc_op_act,
+                               &tc_op_add,      &tc_op_select, &tc_op_conv,  &tc_op_batchnorm, &tc_op_avgpool, &tc_op_scale,     NULL};
 
 tc_graph *tc_graph_create(const tc_params *params) {
     tc_graph *g = tc_new(1, sizeof *g);
@@ -121,17 +120,18 @@ int tc_graph_find(const tc_graph *g, const char *name) {
     return -1;
 }
 
+double tc_node_macs(const tc_graph *g, const tc_node *n, int length) {
+    if (!n->op->macs) return 0;
+    const tc_value *out = &g->values[n->out], *last = &g->values[n->in[n->nin - 1]];
+    int rows_out = g->spaces[out->space].per_seq, rows_in = g->spaces[last->space].per_seq;
+    if (!rows_out) rows_out = length;
+    if (!rows_in) rows_in = length;
+    /* The published counts take every pair of positions, also those that the causal mask hides. */
+    return n->op->macs(g, n, rows_in, rows_out, (double)rows_out * rows_in);
+}
+
 double tc_graph_macs(const tc_graph *g, int length) {
     double macs = 0;
-    for (size_t i = 0; i < g->node_count; i++) {
-        const tc_node *n = &g->nodes[i];
-        if (!n->op->macs) continue;
-        const tc_value *out = &g->values[n->out], *last = &g->values[n->in[n->nin - 1]];
-        int rows_out = g->spaces[out->space].per_seq, rows_in = g->spaces[last->space].per_seq;
-        if (!rows_out) rows_out = length;
-        if (!rows_in) rows_in = length;
-        /* The published counts take every pair of positions, also those that the causal mask hides. */
-        macs += n->op->macs(g, n, rows_in, rows_out, (double)rows_out * rows_in);
-    }
+    for (size_t i = 0; i < g->node_count; i++) macs += tc_node_macs(g, &g->nodes[i], length);
     return macs;
 }

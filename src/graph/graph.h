@@ -90,7 +90,10 @@ typedef struct tc_node {
     tc_pick pick;               /* attention: the queries; select: the rows */
     int image_size, patch_size; /* patchify */
     int side, stride, pad;      /* conv, avgpool: side of the input map; avgpool: stride is its window too */
+    int site;                   /* scale, layernorm: 1 + the number of the site of a mask; 0: none */
 } tc_node;
+
+struct tc_mask_sites; /* mask.h */
 
 typedef struct tc_graph {
     tc_node *nodes;
@@ -101,7 +104,8 @@ typedef struct tc_graph {
     int space_count;
     int input, output; /* values */
     const tc_params *params;
-    bool failed; /* memory ran out or a shape did not fit, see message */
+    const struct tc_mask_sites *sites; /* of a graph with masks (tc_graph_mask), else NULL */
+    bool failed;                       /* memory ran out or a shape did not fit, see message */
     char message[256];
 } tc_graph;
 
@@ -140,11 +144,12 @@ struct tc_op {
     bool grad_in_place;  /* backward may put the gradient of input 0 over that of the result */
     bool grad_adds;      /* backward can add to a gradient of its inputs that is already there; without it, no later node may read an input */
     bool grad_is_shared; /* the inputs' gradients are the result's, so that all three may lie in the same memory */
+    bool unsaved;        /* only in graphs that are trained, never in a model that is saved: has no ONNX form */
 };
 enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_IN2 = 4, TC_KEEP_OUT = 8 };
 
 extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention, tc_op_act, tc_op_add, tc_op_select,
-    tc_op_conv, tc_op_batchnorm, tc_op_avgpool;
+    tc_op_conv, tc_op_batchnorm, tc_op_avgpool, tc_op_scale;
 /* All operations, for tests that go through them; ends with NULL. */
 extern const tc_op *const tc_ops[];
 
@@ -164,6 +169,8 @@ int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);
+/* What one of its nodes has of them. */
+double tc_node_macs(const tc_graph *g, const tc_node *n, int length);
 
 /* ---- running */
 
@@ -193,6 +200,8 @@ struct tc_runner {
     const tc_prepared *prepared; /* inference, or NULL */
     const tc_real *const *param; /* [params] */
     tc_real *const *param_grad;  /* [params], training; else NULL */
+    const tc_real *mask;         /* of a graph with masks: [sites->total], the caller's, set before a pass; else NULL */
+    tc_real *mask_grad;          /* with param_grad: [sites->total]; backward writes the sites of this graph and leaves the others */
     bool train;
     bool keep_all; /* every value keeps its memory: for looking inside */
     /* of the last pass */

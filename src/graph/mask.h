@@ -30,4 +30,16 @@ void tc_mask_sites_free(tc_mask_sites *s);
 /* Number of a site, or -1. */
 int tc_mask_sites_find(const tc_mask_sites *s, int tower, tc_group group, int layer);
 
+/* Puts the masks of its sites into a graph that has just been built (before tc_graph_fuse); a failure sticks to the graph. The sites must outlive it.
+ *   heads, FFN channels, channels: the input of the linear or conv node whose weight has the group on its input axis is scaled;
+ *   width: what enters the residual stream is scaled, biases and positions included; a LayerNorm runs over the channels that are not 0 and gives 0 in
+ *     the others, whatever the factors of those that are kept.
+ * The runner's `mask` and `mask_grad` belong to it. Members of heads and channels that are 0 have a gradient, those of the width get 0. */
+void tc_graph_mask(tc_graph *g, const tc_mask_sites *sites);
+
+/* For operations: the mask of the node's site, or NULL. */
+static inline const tc_real *tc_node_mask(const tc_runner *r, const tc_node *n) {
+    return n->site ? r->mask + r->graph->sites->items[n->site - 1].offset : NULL;
+}
+
 #endif

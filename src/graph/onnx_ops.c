@@ -278,6 +278,7 @@ static void emit_node(walk *w, const tc_node *n) {
 }
 
 int tc_onnx_graph(tc_onnx *o, const tc_graph *g, int input, int last) {
+    if (g->sites) tc_onnx_fail(o, "a graph with masks has no ONNX form: they are folded into the weights first");
     walk w = {.o = o, .g = g, .input = input, .last = last, .positions = -1};
     w.value = tc_new(g->value_count, sizeof *w.value);
     w.uniform = tc_new(g->value_count, sizeof *w.uniform);

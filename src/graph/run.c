@@ -1,4 +1,5 @@
 /* run.c - runs a graph forwards and backwards over memory that was planned beforehand. */
+#include "graph/mask.h"
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -150,6 +151,7 @@ static void set_rows(tc_runner *r, const tc_feed *feed, int64_t ragged) {
 tc_status tc_runner_forward(tc_runner *r, const tc_feed *feed, tc_error *err) {
     const tc_graph *g = r->graph;
     int64_t ragged = feed->seq ? feed->seq[feed->batch] : 0;
+    if (g->sites && (!r->mask || (r->train && !r->mask_grad))) return tc_fail(err, TC_EARG, "a graph with masks is run without them");
     tc_status status = reserve(r, feed->batch, ragged, err);
     if (status != TC_OK) return status;
     set_rows(r, feed, ragged);
@@ -172,6 +174,11 @@ void tc_runner_backward(tc_runner *r) {
             if (id < 0 || g->params->items[id].ndim > 1) continue;
             memset(r->param_grad[id], 0, (size_t)g->params->items[id].numel * sizeof(tc_real));
         }
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (g->nodes[i].op != &tc_op_scale) continue;
+        const tc_mask_site *s = &g->sites->items[g->nodes[i].site - 1];
+        memset(r->mask_grad + s->offset, 0, (size_t)s->size * sizeof(tc_real));
+    }
     for (size_t i = g->node_count; i-- > 0;) {
         const tc_node *n = &g->nodes[i];
         if (n->op->backward && g->values[n->out].needs_grad) n->op->backward(r, n);

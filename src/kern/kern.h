@@ -107,6 +107,17 @@ typedef struct tc_kern {
     /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
     void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
                                bool add_dx, tc_real *dw, tc_real *db);
+    /* The same over the columns with mask [n] != 0 alone; what x and dy hold in the others does not matter. There y and dx are 0 (or dx, added, as it was),
+     * and dw and db are as they were. Without any such column the mean is 0. */
+    void (*layernorm_kept)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *b, tc_real eps,
+                           tc_real *y, tc_real *mean_rstd);
+    void (*layernorm_kept_backward)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *mean_rstd,
+                                    const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+    /* y = x * mask: column j of x [rows,n] belongs to member j / unit of mask [n / unit]; y may be x. */
+    void (*scale)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, tc_real *y);
+    /* dx = dy * mask, added if `add_dx`; dx may be dy, NULL: not wanted. dmask += sum of dy * x over all rows and the member's columns (fixed order). */
+    void (*scale_backward)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, const tc_real *dy, tc_real *dx, bool add_dx,
+                           tc_real *dmask);
     /* y = act(x); y may be x. n elements. */
     void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
     /* dx = dy * act'(x); dx may be dy or x. */

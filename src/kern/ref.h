@@ -29,6 +29,13 @@ void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const
                    tc_real *mean_rstd);
 void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
                             bool add_dx, tc_real *dw, tc_real *db);
+void ref_layernorm_kept(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
+                        tc_real *mean_rstd);
+void ref_layernorm_kept_backward(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *mean_rstd,
+                                 const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+void ref_scale(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, tc_real *y);
+void ref_scale_backward(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, const tc_real *dy, tc_real *dx, bool add_dx,
+                        tc_real *dmask);
 void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y);
 void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
 void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);

@@ -85,6 +85,23 @@ static int ratio_ffn(reader *r, const json_t *cfg, const char *where, int width)
     return r->status == TC_OK ? (int)ffn : 1;
 }
 
+/* The inner channels that a pruned ResNet has left. */
+static void read_channels(reader *r, tc_config *c, const json_t *v) {
+    const json_t *list = json_object_get(v, "channels");
+    int count = 2 + 2 * c->vision.layers;
+    if (!list || json_is_null(list)) return;
+    if (!json_is_array(list) || json_array_size(list) != (size_t)count)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.channels must be a list of %d numbers, two for the stem and two for each block",
+                            r->name, count);
+    for (int i = 0; i < count && r->status == TC_OK; i++) {
+        const json_t *n = json_array_get(list, (size_t)i);
+        int most = c->channels[i];
+        if (!json_is_integer(n) || json_integer_value(n) < 1 || json_integer_value(n) > most)
+            r->status = tc_fail(r->err, TC_EFORMAT, "%s: vision_cfg.channels[%d] must be a whole number from 1 to %d", r->name, i, most);
+        else c->channels[i] = (int)json_integer_value(n);
+    }
+}
+
 /* The four lists' entries are the stages. Every stride is 2: an image's side is 32 times that of the last map. */
 static void read_stages(reader *r, tc_config *c, const json_t *v) {
     const json_t *list = json_object_get(v, "layers");
@@ -106,6 +123,9 @@ static void read_stages(reader *r, tc_config *c, const json_t *v) {
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: the ResNet's width %d must be even and 32 times it a multiple of head_width %d", r->name,
                             c->vision.width, c->vision.head_dim);
     else c->vision.block[0].heads = TC_RESNET_STRIDE * c->vision.width / c->vision.head_dim;
+    if (r->status != TC_OK) return;
+    tc_net_resnet_fill(c);
+    read_channels(r, c, v);
 }
 
 static void read_openclip(reader *r, tc_config *c, const json_t *json) {
@@ -248,8 +268,14 @@ bool tc_tower_is_pruned(const tc_tower_config *t) {
     return false;
 }
 
+bool tc_net_resnet_is_pruned(const tc_config *c) {
+    for (int i = 0; i < 2 + 2 * c->vision.layers; i++)
+        if (c->channels[i] != tc_net_resnet_channels(c, i)) return true;
+    return false;
+}
+
 bool tc_config_is_pruned(const tc_config *c) {
-    return (c->image_tower == TC_IMAGE_VIT && tc_tower_is_pruned(&c->vision)) || tc_tower_is_pruned(&c->text);
+    return (c->image_tower == TC_IMAGE_VIT ? tc_tower_is_pruned(&c->vision) : tc_net_resnet_is_pruned(c)) || tc_tower_is_pruned(&c->text);
 }
 
 bool tc_config_fits_hf(const tc_config *c) { return c->image_tower == TC_IMAGE_VIT && !tc_config_is_pruned(c); }
@@ -270,10 +296,18 @@ static void add_blocks(json_t *cfg, const tc_tower_config *t) {
     json_object_set_new(cfg, "mlp", mlp);
 }
 
+static json_t *openclip_resnet(const tc_config *c) {
+    json_t *vision = json_pack("{s:i, s:[i,i,i,i], s:i, s:i, s:n}", "image_size", c->image_size, "layers", c->stages[0], c->stages[1], c->stages[2],
+                               c->stages[3], "width", c->vision.width, "head_width", c->vision.head_dim, "patch_size");
+    if (!tc_net_resnet_is_pruned(c)) return vision;
+    json_t *channels = json_array();
+    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) json_array_append_new(channels, json_integer(c->channels[i]));
+    json_object_set_new(vision, "channels", channels);
+    return vision;
+}
+
 static json_t *openclip_vision(const tc_config *c) {
-    if (c->image_tower == TC_IMAGE_RESNET)
-        return json_pack("{s:i, s:[i,i,i,i], s:i, s:i, s:n}", "image_size", c->image_size, "layers", c->stages[0], c->stages[1], c->stages[2],
-                         c->stages[3], "width", c->vision.width, "head_width", c->vision.head_dim, "patch_size");
+    if (c->image_tower == TC_IMAGE_RESNET) return openclip_resnet(c);
     json_t *vision = json_pack("{s:i, s:i, s:i, s:i, s:i}", "image_size", c->image_size, "layers", c->vision.layers, "width", c->vision.width,
                                "head_width", c->vision.head_dim, "patch_size", c->patch_size);
     add_blocks(vision, &c->vision);
@@ -335,6 +369,21 @@ static bool block_difference(const tc_tower_config *a, const tc_tower_config *b,
     return false;
 }
 
+/* By block, if they have the same ones. */
+static bool channel_difference(const tc_config *a, const tc_config *b, int *index, tc_diff_setting *out) {
+    if (a->image_tower != TC_IMAGE_RESNET || b->image_tower != TC_IMAGE_RESNET || a->vision.layers != b->vision.layers) return false;
+    for (int i = 0; i < 2 + 2 * a->vision.layers; i += 2) {
+        const int *x = &a->channels[i], *y = &b->channels[i];
+        if ((x[0] == y[0] && x[1] == y[1]) || (*index)-- > 0) continue;
+        if (i) snprintf(out->what, sizeof out->what, "vision block %d", i / 2 - 1);
+        else snprintf(out->what, sizeof out->what, "stem");
+        snprintf(out->a, sizeof out->a, "%d and %d inner channels", x[0], x[1]);
+        snprintf(out->b, sizeof out->b, "%d and %d inner channels", y[0], y[1]);
+        return true;
+    }
+    return false;
+}
+
 bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, tc_diff_setting *out) {
     const struct {
         const char *what;
@@ -376,7 +425,8 @@ bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, 
             set_difference(out, act[i].what, activation_name(act[i].x), activation_name(act[i].y));
             return true;
         }
-    return block_difference(&a->vision, &b->vision, "vision", &index, out) || block_difference(&a->text, &b->text, "text", &index, out);
+    return channel_difference(a, b, &index, out) || block_difference(&a->vision, &b->vision, "vision", &index, out) ||
+           block_difference(&a->text, &b->text, "text", &index, out);
 }
 
 bool tc_config_difference(const tc_config *a, const tc_config *b, char *buffer, size_t size) {

@@ -16,7 +16,19 @@ static bool tower_is_uneven(const tc_tower_config *t, const char *tower, char *b
     return true;
 }
 
+static bool resnet_is_uneven(const tc_config *c, char *buffer, size_t size) {
+    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) {
+        if (c->channels[i] == tc_net_resnet_channels(c, i)) continue;
+        char where[32] = "the stem";
+        if (i >= 2) snprintf(where, sizeof where, "vision block %d", i / 2 - 1);
+        snprintf(buffer, size, "%s has %d and %d inner channels", where, c->channels[i & ~1], c->channels[i | 1]);
+        return true;
+    }
+    return false;
+}
+
 const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size) {
     bool vit = c->image_tower == TC_IMAGE_VIT;
-    return (vit && tower_is_uneven(&c->vision, "vision", buffer, size)) || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
+    bool vision = vit ? tower_is_uneven(&c->vision, "vision", buffer, size) : resnet_is_uneven(c, buffer, size);
+    return vision || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
 }

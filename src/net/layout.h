@@ -31,7 +31,7 @@ const char *tc_layout_spelling(const tc_layout *l, const char *canonical, int pa
  * Alone: sizes from the shapes, 64 channels a head (CLIP's; for the large models of other head sizes those), the largest id as the end of text. A
  * tower of which the size of the heads cannot be known is an error. The activation is left as GELU.
  * With one: of a pruned tower the tensors say what is left and the configuration, which describes the tower before pruning, the size of its
- * heads. A tower that is not pruned must be as configured; binding its tensors will tell. */
+ * heads. A tower that is not pruned must be as configured; binding its tensors will tell. A ResNet is pruned if it has fewer inner channels. */
 tc_status tc_layout_config(tc_config *out, const tc_layout *l, const tc_config *given, tc_error *err);
 
 #endif

@@ -119,6 +119,21 @@ void tc_model_let_go(const tc_model *m, size_t i) {
     for (int k = 0; k < m->origin[i].parts && m->store; k++) tc_store_let_go(m->store, m->origin[i].part[k]);
 }
 
+tc_status tc_model_hash(const tc_model *m, uint64_t *hash, tc_error *err) {
+    int64_t most = 0;
+    for (size_t i = 0; i < m->params.count; i++) most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
+    tc_real *values = tc_new_aligned((size_t)most, sizeof *values);
+    tc_status status = values ? TC_OK : tc_fail_memory(err, (size_t)most * sizeof *values);
+    *hash = 0;
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        status = tc_model_read(m, i, values, err);
+        if (status == TC_OK) *hash = tc_checksum(*hash, values, (size_t)m->params.items[i].numel * sizeof *values);
+        tc_model_let_go(m, i);
+    }
+    free(values);
+    return status;
+}
+
 /* The values where they lie, if they can be used as they are; else NULL: tc_model_read says what is wrong, if anything is. */
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;

@@ -2,6 +2,7 @@
 #ifndef TC_MODEL_H
 #define TC_MODEL_H
 
+#include "graph/mask.h"
 #include "net/net.h"
 
 #include <pthread.h>
@@ -56,6 +57,8 @@ tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *er
 tc_status tc_model_count(tc_model *m, tc_error *err);
 /* The values of parameter i -> out [numel]. Thread-safe. */
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err);
+/* A 64-bit checksum over the values of all parameters, in their order. Thread-safe. */
+tc_status tc_model_hash(const tc_model *m, uint64_t *hash, tc_error *err);
 /* Gives the file's pages of parameter i back to the system, which reads them again if they are used again. Thread-safe. */
 void tc_model_let_go(const tc_model *m, size_t i);
 /* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */
@@ -69,6 +72,13 @@ tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const
 tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err);
 /* A copy in memory of the same configuration, tokenizer and preprocessing. */
 tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err);
+
+/* The configuration of a model folded with a mask of which kept[site] members are not 0. A block that keeps no heads has no attention then, one that
+ * keeps no FFN channels no FFN. TC_EARG if nothing is left of a tower's width. */
+tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept, tc_error *err);
+/* A model without the members that are 0 in the mask [sites->total], whose outputs are those of `masked` under the mask but for rounding: in memory,
+ * with its activation, end-of-text rule, logit scale, tokenizer and preprocessing. `sites` must be those of masked's parameters; else TC_EARG. */
+tc_status tc_model_fold(tc_model **out, const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, tc_error *err);
 
 /* Preprocessing settings from a preprocessor_config.json or processor_config.json text. */
 tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char *name, int image_size, tc_error *err);

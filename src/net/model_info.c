@@ -48,6 +48,13 @@ static void list_layers(tc_model *m, int most[2]) {
     }
 }
 
+bool tc_param_is_prunable(const tc_param *p) {
+    if (strstr(p->name, ".attn.") || strstr(p->name, ".mlp.")) return true;
+    for (int a = 0; a < p->ndim && p->ndim > 1; a++)
+        if (p->axis[a].group == TC_GROUP_CHANNELS) return true;
+    return false;
+}
+
 tc_status tc_model_count(tc_model *m, tc_error *err) {
     const tc_config *c = &m->config;
     tc_model_info *i = &m->info;
@@ -71,6 +78,7 @@ tc_status tc_model_count(tc_model *m, tc_error *err) {
                          .vision_layer_ffn = m->layer[1],
                          .text_layer_heads = m->layer[2],
                          .text_layer_ffn = m->layer[3],
+                         .vision_channels = c->image_tower == TC_IMAGE_RESNET ? c->channels : NULL,
                          .vision_activation = c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
                          .text_activation = c->text.activation,
                          .activation_source = m->activation_source ? m->activation_source : "configuration",
@@ -84,6 +92,7 @@ tc_status tc_model_count(tc_model *m, tc_error *err) {
         if (p->state) continue;
         i->params += p->numel;
         if (!tokens) i->params_without_tokens += p->numel;
+        if (tc_param_is_prunable(p)) i->params_prunable += p->numel;
         if (p->tower == TC_TOWER_VISION) i->params_vision += p->numel;
         if (p->tower == TC_TOWER_TEXT && !tokens) i->params_text += p->numel;
     }

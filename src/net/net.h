@@ -7,8 +7,9 @@
 
 enum {
     TC_MAX_LAYERS = 128,
-    TC_STAGES = 4,        /* of a ResNet */
-    TC_RESNET_STRIDE = 32 /* an image's side over that of the last map; also the last map's channels over the stem's */
+    TC_STAGES = 4,                            /* of a ResNet */
+    TC_CHANNEL_SITES = 2 + 2 * TC_MAX_LAYERS, /* groups of inner channels that a ResNet has at most */
+    TC_RESNET_STRIDE = 32                     /* an image's side over that of the last map; also the last map's channels over the stem's */
 };
 
 typedef enum tc_image_tower { TC_IMAGE_VIT, TC_IMAGE_RESNET } tc_image_tower;
@@ -28,6 +29,9 @@ typedef struct tc_tower_config {
 typedef struct tc_config {
     tc_image_tower image_tower;
     int stages[TC_STAGES]; /* ResNet: blocks of each */
+    /* ResNet: what the stem's first and second convolution give, then the first and second of each block: 2 + 2 * vision.layers numbers. All are
+     * those of tc_net_resnet_channels unless it was pruned. */
+    int channels[TC_CHANNEL_SITES];
     int embed_dim;
     int image_size, patch_size;
     int context_length, vocab_size;
@@ -49,6 +53,8 @@ json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf 
 json_t *tc_config_full_json(const tc_config *c);
 /* Anything but equal blocks whose heads fill the width: what OpenCLIP's and Hugging Face's configurations cannot describe. */
 bool tc_tower_is_pruned(const tc_tower_config *t);
+/* Fewer inner channels than a ResNet of this width has. */
+bool tc_net_resnet_is_pruned(const tc_config *c);
 bool tc_config_is_pruned(const tc_config *c);
 /* Neither a ResNet nor pruned: what Hugging Face's CLIPModel can be. */
 bool tc_config_fits_hf(const tc_config *c);
@@ -59,6 +65,9 @@ bool tc_config_difference_at(const tc_config *a, const tc_config *b, int index, 
 
 /* All parameters, in OpenCLIP's names and order of the towers; logit_scale last. */
 tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err);
+
+/* Counts as prunable: matrices and biases of attention and FFN within blocks; of a ResNet the convolutions' weights that have inner channels. */
+bool tc_param_is_prunable(const tc_param *p);
 
 enum {
     TC_NET_WHOLE = 1, /* the last block computes every row */
@@ -77,6 +86,10 @@ bool tc_net_resnet_params(tc_params *p, const tc_config *c); /* false: memory ra
 tc_status tc_net_resnet_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err);
 /* Channels of a stage's result, 1 to TC_STAGES; 0: of the stem's. */
 int tc_net_resnet_width(const tc_config *c, int stage);
+/* Inner channels number `number` (see tc_config) of one that is not pruned. */
+int tc_net_resnet_channels(const tc_config *c, int number);
+/* Sets c->channels to these. */
+void tc_net_resnet_fill(tc_config *c);
 /* Takes "visual.layerS.I.REST" apart; false if the name is none. */
 bool tc_net_resnet_block(const char *name, int *stage, int *index, const char **rest);
 

@@ -236,9 +236,7 @@ static void check_scalars(reader *r, tc_config *c, bool given) {
 
 static bool is_resnet(const tc_layout *l) { return tc_layout_find(l, "visual.layer1.0.conv1.weight", 0) != NULL; }
 
-/* A ModifiedResNet: blocks of each stage, width of the stem, image size from the positions of the attention pool. */
-static void recognise_resnet(reader *r, tc_config *c) {
-    c->image_tower = TC_IMAGE_RESNET;
+static void count_blocks(reader *r, tc_config *c) {
     c->vision.layers = 0;
     for (int stage = 0; stage < TC_STAGES; stage++) {
         char name[96];
@@ -246,10 +244,39 @@ static void recognise_resnet(reader *r, tc_config *c) {
         do snprintf(name, sizeof name, "visual.layer%d.%d.conv1.weight", stage + 1, c->stages[stage]);
         while (tc_layout_find(r->l, name, 0) && ++c->stages[stage] < TC_MAX_LAYERS / TC_STAGES);
         c->vision.layers += c->stages[stage];
+        if (r->status == TC_OK && c->stages[stage] == 0)
+            r->status = tc_fail(r->err, TC_EFORMAT, "%s: all tensors of visual.layer%d.* are missing", r->l->path, stage + 1);
     }
+}
+
+/* Inner channels, of which a pruned one has fewer than its width promises. */
+static void count_channels(reader *r, tc_config *c) {
+    int number = 0;
+    tc_net_resnet_fill(c);
+    for (int stage = 0; stage <= TC_STAGES; stage++)
+        for (int i = 0; i < (stage ? c->stages[stage - 1] : 1); i++)
+            for (int norm = 1; norm <= 2 && r->status == TC_OK; norm++, number++) {
+                char name[96];
+                if (stage) snprintf(name, sizeof name, "visual.layer%d.%d.bn%d.bias", stage, i, norm);
+                else snprintf(name, sizeof name, "visual.bn%d.bias", norm);
+                int n = at_least_one(r, name, 1, 0, 1 << 16);
+                if (r->status == TC_OK && n > c->channels[number])
+                    r->status = tc_fail(r->err, TC_EFORMAT, "%s: %s has %d channels, but a ResNet of width %d has at most %d there", r->l->path, name,
+                                        n, c->vision.width, c->channels[number]);
+                c->channels[number] = n;
+            }
+}
+
+/* A ModifiedResNet: blocks of each stage, width of the stem, inner channels, image size from the positions of the attention pool. */
+static void recognise_resnet(reader *r, tc_config *c) {
+    c->image_tower = TC_IMAGE_RESNET;
+    count_blocks(r, c);
     c->vision.head_dim = 64;
-    c->vision.width = 2 * at_least_one(r, "visual.conv1.weight", 4, 0, 1 << 10);
+    c->vision.width = at_least_one(r, "visual.bn3.bias", 1, 0, 1 << 11);
+    if (r->status == TC_OK && c->vision.width % 2)
+        r->status = tc_fail(r->err, TC_EFORMAT, "%s: visual.bn3.bias has %d channels, but a ResNet's width is even", r->l->path, c->vision.width);
     c->vision.block[0].heads = TC_RESNET_STRIDE * c->vision.width / c->vision.head_dim;
+    if (r->status == TC_OK) count_channels(r, c);
     c->embed_dim = at_least_one(r, "visual.attnpool.c_proj.bias", 1, 0, 1 << 16);
     int positions = at_least_one(r, "visual.attnpool.positional_embedding", 2, 0, 1 << 16), grid = square_root(positions - 1);
     if (r->status == TC_OK && (grid < 1 || grid * grid + 1 != positions))
@@ -258,17 +285,22 @@ static void recognise_resnet(reader *r, tc_config *c) {
     c->image_size = TC_RESNET_STRIDE * grid;
 }
 
-/* A ResNet must be as configured. */
-static void check_resnet(reader *r, const tc_config *given) {
-    tc_config c = *given;
+/* A ResNet must be as configured, but for inner channels that were pruned since. */
+static void adjust_resnet(reader *r, tc_config *c) {
+    tc_config of_tensors = *c;
+    int left[TC_CHANNEL_SITES];
     char difference[160];
-    if (given->image_tower != TC_IMAGE_RESNET)
+    if (c->image_tower != TC_IMAGE_RESNET)
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: the image tower is a ModifiedResNet in its tensors, a ViT in the configuration", r->l->path);
-    else recognise_resnet(r, &c);
-    c.vision.head_dim = given->vision.head_dim;
-    c.vision.block[0].heads = given->vision.block[0].heads;
-    if (r->status == TC_OK && tc_config_difference(&c, given, difference, sizeof difference))
+    else recognise_resnet(r, &of_tensors);
+    of_tensors.vision.head_dim = c->vision.head_dim;
+    of_tensors.vision.block[0].heads = c->vision.block[0].heads;
+    memcpy(left, of_tensors.channels, sizeof left);
+    bool pruned = tc_net_resnet_is_pruned(c); /* then its configuration is exact */
+    if (!pruned) memcpy(of_tensors.channels, c->channels, sizeof left);
+    if (r->status == TC_OK && tc_config_difference(&of_tensors, c, difference, sizeof difference))
         r->status = tc_fail(r->err, TC_EFORMAT, "%s: its tensors and the configuration differ: %s", r->l->path, difference);
+    if (r->status == TC_OK && !pruned) memcpy(c->channels, left, sizeof left);
 }
 
 tc_status tc_layout_config(tc_config *out, const tc_layout *l, const tc_config *given, tc_error *err) {
@@ -278,7 +310,7 @@ tc_status tc_layout_config(tc_config *out, const tc_layout *l, const tc_config *
     bool resnet = is_resnet(l);
     if (given) {
         c = *given;
-        if (resnet) check_resnet(&r, given);
+        if (resnet) adjust_resnet(&r, &c);
         else adjust_tower(&r, &c.vision, "visual.", "visual.ln_pre.weight", "image");
         adjust_tower(&r, &c.text, "", "ln_final.weight", "text");
     } else {

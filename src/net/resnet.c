@@ -21,6 +21,18 @@ static tc_axis channel_axis(int number) { return (tc_axis){TC_GROUP_CHANNELS, nu
 
 int tc_net_resnet_width(const tc_config *c, int stage) { return stage == 0 ? c->vision.width : c->vision.width * EXPANSION << (stage - 1); }
 
+int tc_net_resnet_channels(const tc_config *c, int number) {
+    int stage = 0, block = number / 2 - 1;
+    if (number < 2) return c->vision.width / 2;
+    do block -= c->stages[stage++];
+    while (block >= 0 && stage < TC_STAGES);
+    return tc_net_resnet_width(c, stage) / EXPANSION;
+}
+
+void tc_net_resnet_fill(tc_config *c) {
+    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) c->channels[i] = tc_net_resnet_channels(c, i);
+}
+
 /* ---- parameters */
 
 typedef struct adder {
@@ -59,16 +71,17 @@ static void add_norm(adder *a, const char *prefix, const char *name, int n, tc_a
 /* Initial weights as OpenCLIP's: the last normalisation of a block starts at 0, so that the block starts as its shortcut. */
 static void add_block(adder *a, const tc_config *c, int stage, int index, int block) {
     char prefix[48];
-    int in = tc_net_resnet_width(c, index ? stage : stage - 1), out = tc_net_resnet_width(c, stage), planes = out / EXPANSION;
+    int in = tc_net_resnet_width(c, index ? stage : stage - 1), out = tc_net_resnet_width(c, stage);
+    int first = c->channels[2 + 2 * block], second = c->channels[3 + 2 * block];
     tc_axis from = stage_axis(index ? stage : stage - 1), to = stage_axis(stage);
     tc_axis one = channel_axis(2 + 2 * block), two = channel_axis(3 + 2 * block);
     snprintf(prefix, sizeof prefix, "layer%d.%d.", stage, index);
     a->layer = block;
-    add_conv(a, prefix, "conv1", planes, one, in, from, 1);
-    add_norm(a, prefix, "bn1", planes, one, 1);
-    add_conv(a, prefix, "conv2", planes, two, planes, one, 3);
-    add_norm(a, prefix, "bn2", planes, two, 1);
-    add_conv(a, prefix, "conv3", out, to, planes, two, 1);
+    add_conv(a, prefix, "conv1", first, one, in, from, 1);
+    add_norm(a, prefix, "bn1", first, one, 1);
+    add_conv(a, prefix, "conv2", second, two, first, one, 3);
+    add_norm(a, prefix, "bn2", second, two, 1);
+    add_conv(a, prefix, "conv3", out, to, second, two, 1);
     add_norm(a, prefix, "bn3", out, to, 0);
     if (index == 0) {
         add_conv(a, prefix, "downsample.0", out, to, in, from, 1);
@@ -97,12 +110,12 @@ static void add_pool(adder *a, const tc_config *c) {
 
 bool tc_net_resnet_params(tc_params *p, const tc_config *c) {
     adder a = {.params = p, .layer = -1};
-    int half = c->vision.width / 2, width = c->vision.width;
-    add_conv(&a, "", "conv1", half, channel_axis(0), 3, FIXED, 3);
-    add_norm(&a, "", "bn1", half, channel_axis(0), 1);
-    add_conv(&a, "", "conv2", half, channel_axis(1), half, channel_axis(0), 3);
-    add_norm(&a, "", "bn2", half, channel_axis(1), 1);
-    add_conv(&a, "", "conv3", width, stage_axis(0), half, channel_axis(1), 3);
+    int first = c->channels[0], second = c->channels[1], width = c->vision.width;
+    add_conv(&a, "", "conv1", first, channel_axis(0), 3, FIXED, 3);
+    add_norm(&a, "", "bn1", first, channel_axis(0), 1);
+    add_conv(&a, "", "conv2", second, channel_axis(1), first, channel_axis(0), 3);
+    add_norm(&a, "", "bn2", second, channel_axis(1), 1);
+    add_conv(&a, "", "conv3", width, stage_axis(0), second, channel_axis(1), 3);
     add_norm(&a, "", "bn3", width, stage_axis(0), 1);
     int block = 0;
     for (int stage = 1; stage <= TC_STAGES; stage++)

@@ -11,6 +11,8 @@ tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, int cont
 /* The texts of vocab.json and merges.txt, added to the buffers; and back. */
 tc_status tc_tokenizer_texts(const tc_tokenizer *t, tc_buf *vocab, tc_buf *merges, tc_error *err);
 tc_status tc_tokenizer_parse(tc_tokenizer **out, const char *vocab, const char *merges, tc_tokenizer_kind kind, const char *name, tc_error *err);
+/* A 64-bit hash of everything that the ids of a text depend on. */
+tc_status tc_tokenizer_hash(const tc_tokenizer *t, uint64_t *hash, tc_error *err);
 /* Whether the vocabulary is the one that the library carries. */
 bool tc_tokenizer_is_builtin(const tc_tokenizer *t);
 

@@ -59,6 +59,19 @@ tc_status tc_tokenizer_texts(const tc_tokenizer *t, tc_buf *vocab, tc_buf *merge
     return ok ? TC_OK : tc_fail_memory(err, (size_t)t->vocab->size);
 }
 
+tc_status tc_tokenizer_hash(const tc_tokenizer *t, uint64_t *hash, tc_error *err) {
+    tc_buf vocab = {0}, merges = {0};
+    tc_status status = tc_tokenizer_texts(t, &vocab, &merges, err);
+    if (status == TC_OK) {
+        uint64_t sum = tc_hash((uint64_t)t->kind, (uint64_t)t->vocab->start, (uint64_t)t->vocab->end);
+        sum = tc_checksum(tc_hash(sum, vocab.size, 0), vocab.data, vocab.size);
+        *hash = tc_checksum(tc_hash(sum, merges.size, 0), merges.data, merges.size);
+    }
+    tc_buf_free(&vocab);
+    tc_buf_free(&merges);
+    return status;
+}
+
 tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, int context, tc_error *err) {
     static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
     char settings[160];

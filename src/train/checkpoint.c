@@ -1,7 +1,8 @@
 /* checkpoint.c - the state of a training run on disk.
  *
  * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the counters and a checksum over
- * all of it. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
+ * all of it. While masks are learnt, gates and multipliers with their moments are one block more; once they are folded, the metadata holds the
+ * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
  * before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes the trainer. */
 #include "train/train.h"
 
@@ -17,10 +18,27 @@ enum { KEPT = 2, BLOCKS = 3 };
 
 static const char checksum_form[] = "%016" PRIx64;
 
-static uint64_t checksum_of(const char *settings, const char *state, const void *const blocks[BLOCKS], size_t bytes) {
-    uint64_t sum = tc_checksum(0, settings, strlen(settings));
-    sum = tc_checksum(sum, state, strlen(state));
-    for (int i = 0; i < BLOCKS; i++) sum = tc_checksum(sum, blocks[i], bytes);
+typedef struct counters {
+    int64_t step, skipped, skipped_in_a_row, bad_samples;
+} counters;
+
+/* What a file holds. */
+typedef struct content {
+    const char *settings, *state;
+    const char *fold; /* of a folded student: JSON with its configuration; else NULL */
+    const void *block[BLOCKS];
+    size_t bytes;      /* of each block */
+    const void *gates; /* [3, count] values and moments, double; NULL without masks */
+    size_t gate_bytes;
+    counters counters;
+} content;
+
+static uint64_t checksum_of(const content *c) {
+    uint64_t sum = tc_checksum(0, c->settings, strlen(c->settings));
+    sum = tc_checksum(sum, c->state, strlen(c->state));
+    for (int i = 0; i < BLOCKS; i++) sum = tc_checksum(sum, c->block[i], c->bytes);
+    if (c->gates) sum = tc_checksum(sum, c->gates, c->gate_bytes);
+    if (c->fold) sum = tc_checksum(sum, c->fold, strlen(c->fold));
     return sum;
 }
 
@@ -70,28 +88,61 @@ static void remove_others(const char *dir, int64_t step) {
 
 static const char state_form[] = "{\"step\":%" PRId64 ",\"skipped\":%" PRId64 ",\"skipped_in_a_row\":%" PRId64 ",\"bad_samples\":%" PRId64 "}";
 
-static tc_status add_blocks(tc_st_writer *w, const tc_trainer *t, tc_error *err) {
+static tc_status add_blocks(tc_st_writer *w, const content *c, const tc_trainer *t, tc_error *err) {
+    static const char *const names[BLOCKS] = {"weights", "moment1", "moment2"};
     tc_dtype dtype = sizeof(tc_real) == 4 ? TC_F32 : TC_F64;
-    int64_t n = t->student->params.total;
-    tc_status status = tc_st_writer_add(w, "weights", dtype, 1, &n, t->student->flat, err);
-    if (status == TC_OK) status = tc_st_writer_add(w, "moment1", dtype, 1, &n, t->m, err);
-    if (status == TC_OK) status = tc_st_writer_add(w, "moment2", dtype, 1, &n, t->v, err);
+    tc_status status = TC_OK;
+    for (int i = 0; i < BLOCKS && status == TC_OK; i++) status = tc_st_writer_add(w, names[i], dtype, 1, &t->student->params.total, c->block[i], err);
+    if (c->gates && status == TC_OK) status = tc_st_writer_add(w, "gates", TC_F64, 2, (int64_t[]){3, t->gates->count}, c->gates, err);
     return status;
+}
+
+static tc_status add_metadata(tc_st_writer *w, const content *c, tc_error *err) {
+    char sum[32];
+    snprintf(sum, sizeof sum, checksum_form, checksum_of(c));
+    tc_status status = tc_st_writer_metadata(w, "settings", c->settings, err);
+    if (status == TC_OK) status = tc_st_writer_metadata(w, "state", c->state, err);
+    if (status == TC_OK && c->fold) status = tc_st_writer_metadata(w, "fold", c->fold, err);
+    if (status == TC_OK) status = tc_st_writer_metadata(w, "checksum", sum, err);
+    return status;
+}
+
+/* Values and moments of the gates, one after the other; the caller frees them. NULL: memory ran out. */
+static double *gather_gates(const tc_gates *g) {
+    size_t n = (size_t)g->count;
+    double *all = tc_new(3 * n, sizeof *all);
+    const double *from[] = {g->value, g->m, g->v};
+    for (size_t i = 0; i < 3 && all; i++) memcpy(all + i * n, from[i], n * sizeof *all);
+    return all;
+}
+
+static char *describe_fold(const tc_trainer *t) {
+    json_t *json = json_pack("{s:I, s:o}", "folded_after", (json_int_t)t->folded_after, "model", tc_config_full_json(&t->student->config));
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(json);
+    return text;
 }
 
 static tc_status write_checkpoint(const tc_trainer *t, const char *path, const char *settings, tc_error *err) {
     tc_st_writer *w = NULL;
-    char state[256], sum[32];
-    const void *blocks[BLOCKS] = {t->student->flat, t->m, t->v};
+    char state[256], *fold = NULL;
+    double *gates = NULL;
     snprintf(state, sizeof state, state_form, t->step, t->skipped, t->skipped_in_a_row, t->bad_samples);
-    snprintf(sum, sizeof sum, checksum_form, checksum_of(settings, state, blocks, (size_t)t->student->params.total * sizeof(tc_real)));
-    tc_status status = tc_st_writer_create(&w, err);
-    if (status == TC_OK) status = add_blocks(w, t, err);
-    if (status == TC_OK) status = tc_st_writer_metadata(w, "settings", settings, err);
-    if (status == TC_OK) status = tc_st_writer_metadata(w, "state", state, err);
-    if (status == TC_OK) status = tc_st_writer_metadata(w, "checksum", sum, err);
-    if (status == TC_OK) return tc_st_writer_commit(&w, path, NULL, err);
-    tc_st_writer_abort(&w);
+    bool ok = (!t->gates || (gates = gather_gates(t->gates))) && (!t->folded || (fold = describe_fold(t)));
+    content c = {.settings = settings,
+                 .state = state,
+                 .fold = fold,
+                 .block = {t->student->flat, t->m, t->v},
+                 .bytes = (size_t)t->student->params.total * sizeof(tc_real),
+                 .gates = gates,
+                 .gate_bytes = t->gates ? 3 * (size_t)t->gates->count * sizeof *gates : 0};
+    tc_status status = ok ? tc_st_writer_create(&w, err) : tc_fail_memory(err, c.gate_bytes);
+    if (status == TC_OK) status = add_blocks(w, &c, t, err);
+    if (status == TC_OK) status = add_metadata(w, &c, err);
+    if (status == TC_OK) status = tc_st_writer_commit(&w, path, NULL, err);
+    else tc_st_writer_abort(&w);
+    free(gates);
+    free(fold);
     return status;
 }
 
@@ -106,18 +157,6 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
 }
 
 /* ---- loading */
-
-typedef struct counters {
-    int64_t step, skipped, skipped_in_a_row, bad_samples;
-} counters;
-
-/* What a file holds, once its checksum was found right. */
-typedef struct content {
-    const char *settings;
-    counters counters;
-    const void *block[BLOCKS];
-    size_t bytes; /* of each block */
-} content;
 
 /* Finds the first setting that differs: "KEY was A and is now B", KEY with the names of the objects around it. */
 static bool find_difference(const char *key, json_t *old, json_t *now, tc_buf *out) {
@@ -166,30 +205,72 @@ static bool read_counters(const char *text, counters *c) {
 /* False if the file is no complete checkpoint or its checksum is wrong. */
 static bool read_content(const tc_store *s, content *c) {
     static const char *const names[BLOCKS] = {"weights", "moment1", "moment2"};
-    const char *state = tc_store_metadata(s, "state"), *sum = tc_store_metadata(s, "checksum");
+    const char *sum = tc_store_metadata(s, "checksum");
+    const tc_tensor *gates = tc_store_find(s, "gates");
     char right[32];
     c->settings = tc_store_metadata(s, "settings");
-    if (!c->settings || !state || !sum) return false;
+    c->state = tc_store_metadata(s, "state");
+    c->fold = tc_store_metadata(s, "fold");
+    if (!c->settings || !c->state || !sum) return false;
     for (int i = 0; i < BLOCKS; i++) {
         const tc_tensor *t = tc_store_find(s, names[i]);
         if (!t || t->ndim != 1 || t->dtype != (sizeof(tc_real) == 4 ? TC_F32 : TC_F64) || (i > 0 && t->bytes != c->bytes)) return false;
         c->block[i] = t->data;
         c->bytes = t->bytes;
     }
+    if (gates && (gates->ndim != 2 || gates->dtype != TC_F64)) return false;
+    if (gates) c->gates = gates->data, c->gate_bytes = gates->bytes;
     if (tc_store_check(s, NULL) != TC_OK) return false;
-    snprintf(right, sizeof right, checksum_form, checksum_of(c->settings, state, c->block, c->bytes));
-    return strcmp(sum, right) == 0 && read_counters(state, &c->counters);
+    snprintf(right, sizeof right, checksum_form, checksum_of(c));
+    return strcmp(sum, right) == 0 && read_counters(c->state, &c->counters);
 }
 
 static void take_content(tc_trainer *t, const content *c) {
     tc_real *to[BLOCKS] = {t->student->flat, t->m, t->v};
     for (int i = 0; i < BLOCKS; i++) memcpy(to[i], c->block[i], c->bytes);
+    if (t->gates) {
+        size_t n = (size_t)t->gates->count * sizeof(double);
+        double *blocks[] = {t->gates->value, t->gates->m, t->gates->v};
+        for (size_t i = 0; i < 3; i++) memcpy(blocks[i], (const char *)c->gates + i * n, n);
+    }
     t->step = c->counters.step;
     t->skipped = c->counters.skipped;
     t->skipped_in_a_row = c->counters.skipped_in_a_row;
     t->bad_samples = c->counters.bad_samples;
     tc_trainer_weights_changed(t);
     tc_trainer_moments_changed(t);
+}
+
+static tc_status size_differs(const char *path, tc_error *err) {
+    return tc_fail(err, TC_EFORMAT, "%s: the checkpoint does not have the size of the model", path);
+}
+
+/* The configuration and the number of steps in the description of a fold. */
+static tc_status read_fold(const char *text, const char *path, tc_config *config, int64_t *folded_after, tc_error *err) {
+    json_t *json = NULL;
+    tc_status status = tc_json_parse(&json, text, strlen(text), path, err);
+    if (status == TC_OK) status = tc_config_parse(config, json_object_get(json, "model"), path, err);
+    if (status == TC_OK) *folded_after = (int64_t)json_integer_value(json_object_get(json, "folded_after"));
+    json_decref(json);
+    return status;
+}
+
+/* Makes the trainer one of the folded student that the checkpoint holds. */
+static tc_status take_fold(tc_trainer *t, const char *path, const content *c, tc_error *err) {
+    tc_config config;
+    tc_model *m = NULL;
+    int64_t folded_after = 0;
+    if (!t->gates) return size_differs(path, err);
+    tc_status status = read_fold(c->fold, path, &config, &folded_after, err);
+    if (status == TC_OK) status = tc_model_new_flat(&m, &config, err);
+    if (status == TC_OK && c->bytes != (size_t)m->params.total * sizeof(tc_real)) status = size_differs(path, err);
+    if (status == TC_OK) status = tc_model_copy_settings(m, t->student, err);
+    if (status == TC_OK && !(m->source = tc_strdup(t->student->source))) status = tc_fail_memory(err, 1);
+    if (status == TC_OK) status = tc_model_finish(m, err);
+    if (status == TC_OK) status = tc_trainer_become(t, &m, err);
+    if (status == TC_OK) t->folded_after = folded_after;
+    tc_model_close(&m);
+    return status;
 }
 
 /* TC_EARG: it was made with other settings. Settings are compared before sizes, so that another configuration is named as such. */
@@ -200,8 +281,10 @@ static tc_status load_one(tc_trainer *t, const char *path, const char *settings,
     if (status != TC_OK) return status;
     if (!read_content(s, &c)) status = tc_fail(err, TC_EFORMAT, "%s: the checkpoint is damaged", path);
     if (status == TC_OK) status = compare_settings(path, c.settings, settings, err);
-    if (status == TC_OK && c.bytes != (size_t)t->student->params.total * sizeof(tc_real))
-        status = tc_fail(err, TC_EFORMAT, "%s: the checkpoint does not have the size of the model", path);
+    if (status == TC_OK && c.fold) status = take_fold(t, path, &c, err);
+    size_t gate_bytes = t->gates ? 3 * (size_t)t->gates->count * sizeof(double) : 0;
+    if (status == TC_OK && (c.bytes != (size_t)t->student->params.total * sizeof(tc_real) || c.gate_bytes != gate_bytes))
+        status = size_differs(path, err);
     if (status == TC_OK) take_content(t, &c);
     tc_store_close(&s);
     return status;

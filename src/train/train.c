@@ -2,8 +2,7 @@
  *
  * What a run depends on is in its settings, its checkpoint (weights, moments, counters) and the number of the next batch, from which the loader makes
  * order and augmentation anew. So a run that was stopped or killed goes on to the same weights, bit for bit, as one that never was. */
-#include "train/train.h"
-#include "data/data.h"
+#include "train/train_run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,21 +28,7 @@ tc_train_options tc_train_options_default(void) {
                               .crop_scale_min = 1};
 }
 
-typedef struct training {
-    const tc_train_options *o;
-    tc_log log;
-    tc_trainer *trainer;
-    tc_loader *loader;
-    int64_t steps, first;
-    double epochs_per_step;
-    char *settings;
-    FILE *log_file;
-    int lock;
-    double started, last_line, last_loss, top1;
-    int64_t pairs;      /* of this call */
-    int64_t bad_before; /* samples that calls before this one left out */
-    int64_t saved;      /* step of the newest checkpoint; -1: none */
-} training;
+typedef tc_training training;
 
 /* ---- preparation */
 
@@ -66,6 +51,10 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
                  {o->distill_weight >= 0 && o->distill_weight <= 1, "the weight of the affinity loss must be from 0 to 1"},
                  {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
                  {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"},
+                 {o->cache_augmentations >= 0 && o->cache_augmentations <= 1 << 20, "the number of augmentations must be from 0 to 1048576"},
+                 {!o->teacher_cache || o->teacher, "a cache of the teacher's features needs a teacher"},
+                 {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
+                 {!o->teacher_cache || o->cache_augmentations > 0, "a cache of the teacher's features needs a number of augmentations"},
                  {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
@@ -83,22 +72,6 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
     return TC_OK;
 }
 
-/* A checksum over all weights of a model. */
-static tc_status weights_checksum(const tc_model *m, uint64_t *sum, tc_error *err) {
-    int64_t most = 0;
-    for (size_t i = 0; i < m->params.count; i++) most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
-    tc_real *values = tc_new_aligned((size_t)most, sizeof *values);
-    tc_status status = values ? TC_OK : tc_fail_memory(err, (size_t)most * sizeof *values);
-    *sum = 0;
-    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
-        status = tc_model_read(m, i, values, err);
-        if (status == TC_OK) *sum = tc_checksum(*sum, values, (size_t)m->params.items[i].numel * sizeof *values);
-        tc_model_let_go(m, i);
-    }
-    free(values);
-    return status;
-}
-
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
@@ -109,18 +82,22 @@ static tc_status describe_settings(training *t, tc_error *err) {
                              o->flip, "seed", (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes", tc_data_classes(o->data),
                              "templates", tc_data_templates(o->data), "teacher", o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
                              "image_order", (int)o->preprocess.order, "exif", o->preprocess.exif);
+    if (json && o->cache_augmentations) {
+        json_object_set_new(json, "cache_augmentations", json_integer(o->cache_augmentations));
+        json_object_set_new(json, "teacher_cache", json_boolean(o->teacher_cache != NULL));
+    }
     if (json && o->teacher) {
-        uint64_t sum;
         char text[32];
-        tc_status status = weights_checksum(o->teacher, &sum, err);
+        tc_status status = tc_model_hash(o->teacher, &t->teacher_hash, err);
         if (status != TC_OK) {
             json_decref(json);
             return status;
         }
-        snprintf(text, sizeof text, "%016llx", (unsigned long long)sum);
+        snprintf(text, sizeof text, "%016llx", (unsigned long long)t->teacher_hash);
         json_object_set_new(json, "teacher_model", tc_config_full_json(&o->teacher->config));
         json_object_set_new(json, "teacher_weights", json_string(text));
     }
+    if (json) tc_auto_settings(t, json);
     t->settings = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return t->settings ? TC_OK : tc_fail_memory(err, 1024);
@@ -153,14 +130,19 @@ static int64_t steps_of(double epochs, int64_t samples, int batch) {
     return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
 }
 
-static tc_status make_trainer(training *t, tc_error *err) {
+static tc_status plan(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t samples = tc_data_count(o->data);
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
     t->steps = o->steps > 0 ? o->steps : steps_of(o->epochs, samples, o->batch);
-    /* Unless told otherwise a tenth of the run warms up, at most the recipe's 2,000 steps. */
-    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : fmin(2000, (double)(t->steps / 10));
+    return tc_auto_plan(t, err);
+}
+
+static tc_status make_trainer(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    /* Unless told otherwise the masked steps warm up; without masks a tenth of the run, at most the recipe's 2,000 steps. */
+    double warmup = o->warmup_steps >= 0 ? o->warmup_steps : o->masks ? (double)t->masks.fold_step : fmin(2000, (double)(t->steps / 10));
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = o->lr, .warmup = warmup, .steps = (double)t->steps},
                   .weight_decay = o->weight_decay,
                   .beta1 = o->beta1,
@@ -170,11 +152,18 @@ static tc_status make_trainer(training *t, tc_error *err) {
                   .alpha = o->distill_weight,
                   .weight = 1,
                   .logit_scale = o->logit_scale};
+    tc_mask_hyper masks;
     tc_model *student = NULL;
     tc_status status = tc_model_copy(&student, o->init, err);
     if (status != TC_OK) return status;
     student->preprocess = o->preprocess;
-    return tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (o->masks) {
+        masks = tc_auto_hyper(t, &h);
+        h.masks = &masks;
+    }
+    status = tc_trainer_create(&t->trainer, &student, o->teacher, &h, err);
+    if (status == TC_OK) t->trainer->hyper.masks = NULL;
+    return status;
 }
 
 static void tell_lines(const tc_log *log, const char *text) {
@@ -196,7 +185,43 @@ static tc_loader_options loader_options(const training *t) {
                                .seed = o->seed,
                                .crop_scale_min = o->crop_scale_min,
                                .flip = o->flip,
+                               .augmentations = o->cache_augmentations,
                                .first_step = t->trainer->step};
+}
+
+/* Without a cache the teacher is made ready now; with one, when a row is missing. */
+static tc_status make_teacher(training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    tc_status status = TC_OK;
+    for (int tower = TC_TOWER_VISION; tower <= TC_TOWER_TEXT && status == TC_OK && o->teacher && !o->teacher_cache; tower++)
+        status = tc_model_prepare(o->teacher, tower, err);
+    if (status != TC_OK || !o->teacher_cache) return status;
+    tc_teacher_key key;
+    const tc_teacher_use use = {.teacher = o->teacher,
+                                .weights = t->teacher_hash,
+                                .data = o->data,
+                                .tokenizer = o->tokenizer,
+                                .preprocess = &o->preprocess,
+                                .context = t->trainer->student->config.context_length,
+                                .crop_scale_min = o->crop_scale_min,
+                                .flip = o->flip,
+                                .seed = o->seed,
+                                .augmentations = o->cache_augmentations};
+    t->cache_rows = tc_new((size_t)o->batch, sizeof *t->cache_rows);
+    if (!t->cache_rows) return tc_fail_memory(err, (size_t)o->batch * sizeof *t->cache_rows);
+    status = tc_teacher_key_make(&key, &use, err);
+    if (status == TC_OK) status = tc_teacher_cache_open(&t->cache, o->teacher_cache, &key, err);
+    t->trainer->cache = t->cache;
+    t->trainer->cache_rows = t->cache_rows;
+    return status;
+}
+
+static void tell_cache(const training *t) {
+    tc_teacher_cache_counts c = tc_teacher_cache_count(t->cache);
+    tc_log_line(&t->log, 1, "teacher cache: %lld pairs taken from it, %lld computed", (long long)c.found, (long long)c.computed);
+    if (c.damaged)
+        tc_log_line(&t->log, 2, "%s: %lld damaged row%s computed again", tc_teacher_cache_path(t->cache), (long long)c.damaged,
+                    c.damaged == 1 ? "" : "s");
 }
 
 /* Bytes that the run will take with captions of this length: steps, batches read ahead, and the copies of the model that it starts from and that are
@@ -220,8 +245,12 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     size_t usual = memory(t, caption), most = memory(t, context);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
+    tc_auto_tell(t);
     tc_log_line(&t->log, 1, "memory: %zu MB with captions of %d tokens, at most %zu MB; %d threads", (usual >> 20) + 1, caption, (most >> 20) + 1,
                 tc_threads());
+    if (t->cache)
+        tc_log_line(&t->log, 1, "teacher cache: %s, up to %zu MB; the teacher's part of the memory is taken when features are missing in it",
+                    tc_teacher_cache_path(t->cache), (tc_teacher_cache_size(t->cache) >> 20) + 1);
     tc_log_line(&t->log, 1, "%lld steps of %d pairs (%.1f epochs)", (long long)t->steps, o->batch, (double)t->steps * t->epochs_per_step);
     return TC_OK;
 }
@@ -261,7 +290,7 @@ static tc_status open_log(training *t, tc_error *err) {
     return status;
 }
 
-static tc_status write_line(training *t, const char *line, tc_error *err) {
+tc_status tc_training_line(training *t, const char *line, tc_error *err) {
     errno = 0;
     if (fputs(line, t->log_file) >= 0 && !ferror(t->log_file)) return TC_OK;
     return tc_fail(err, TC_EIO, "%s/log.jsonl: cannot write: %s", t->o->out, strerror(errno ? errno : EIO));
@@ -277,19 +306,23 @@ static const char *number(double x, char out[32]) {
 static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error *err) {
     double now = tc_now(), spent = now - t->started, rate = spent > 0 ? (double)t->pairs / spent : 0;
     int64_t done = t->trainer->step;
-    char line[512], loss[32], norm[32], left[32];
+    char line[1024], loss[32], norm[32], left[32], masks[320] = "", sparsity[64] = "";
+    if (t->trainer->gates && pairs > 0) {
+        tc_auto_log(t, s, masks, sizeof masks);
+        snprintf(sparsity, sizeof sparsity, "  sparsity %.3f of %.3f", s->sparsity.expected[0], s->sparsity.target[0]);
+    }
     snprintf(
         line, sizeof line,
-        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f}\n",
+        "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%s,\"lr\":%.9g,\"grad_norm\":%s,\"logit_scale\":%.9g,\"pairs\":%d%s,\"pairs_per_second\":%.1f%s}\n",
         (long long)done, (double)done * t->epochs_per_step, number(s->loss.loss, loss), s->lr, number(s->grad_norm, norm), s->scale_used, pairs,
-        s->skipped ? ",\"skipped\":true" : "", rate);
-    tc_status status = write_line(t, line, err);
+        s->skipped ? ",\"skipped\":true" : "", rate, masks);
+    tc_status status = tc_training_line(t, line, err);
     bool last = done == t->steps;
     if (!last && now - t->last_line < 0.5) return status;
     t->last_line = now;
     tc_format_duration(spent / (double)(done - t->first) * (double)(t->steps - done), left, sizeof left);
-    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
-                (double)done * t->epochs_per_step, s->loss.loss, rate, left);
+    tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f%s  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
+                (double)done * t->epochs_per_step, s->loss.loss, sparsity, rate, left);
     return status;
 }
 
@@ -299,7 +332,8 @@ static tc_status evaluate(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     tc_zeroshot_result r = {0};
     tc_model *now = NULL;
-    tc_status status = tc_model_copy(&now, t->trainer->student, err);
+    tc_status status = tc_auto_model(t, &now, err);
+    if (status == TC_OK && !now) status = tc_model_copy(&now, t->trainer->student, err);
     if (status == TC_OK) status = tc_eval_zeroshot(now, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, NULL, NULL, &r, err);
     tc_model_close(&now);
     if (status != TC_OK) return status;
@@ -309,7 +343,7 @@ static tc_status evaluate(training *t, tc_error *err) {
              (long long)r.images);
     tc_log_line(&t->log, 1, "step %lld: zero-shot top-1 %.2f %%", (long long)t->trainer->step, 100 * r.top1);
     tc_zeroshot_result_free(&r);
-    return write_line(t, line, err);
+    return tc_training_line(t, line, err);
 }
 
 /* Paths need not be UTF-8, JSON must be. */
@@ -332,6 +366,7 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
                   "kind", tc_data_kind(o->data), "samples", (json_int_t)tc_data_count(o->data), "parents", parents, "params", (json_int_t)i->params,
                   "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
                   (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
+    if (json) tc_auto_card(t, json);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
     tc_status status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
@@ -363,6 +398,7 @@ static tc_status one_step(training *t, bool *done, tc_error *err) {
     tc_trainer *r = t->trainer;
     *done = false;
     tc_status status = tc_loader_next(t->loader, &b, err);
+    for (int i = 0; status == TC_OK && t->cache && i < b->n; i++) t->cache_rows[i] = tc_teacher_cache_row(t->cache, b->augmentation[i], b->index[i]);
     if (status == TC_OK && b->n > 0) status = tc_trainer_step(r, b->pixel_values, b->ids, b->n, r->student->config.context_length, &log, err);
     if (status != TC_OK) return status;
     if (b->n == 0) leave_out(t, &log);
@@ -382,7 +418,9 @@ static tc_status one_step(training *t, bool *done, tc_error *err) {
 
 static tc_status save(training *t, tc_error *err) {
     if (t->saved == t->trainer->step) return TC_OK;
-    tc_status status = tc_checkpoint_save(t->trainer, t->o->out, t->settings, err);
+    /* A run that goes on from the checkpoint finds the rows that were there. */
+    tc_status status = t->cache ? tc_teacher_cache_sync(t->cache, err) : TC_OK;
+    if (status == TC_OK) status = tc_checkpoint_save(t->trainer, t->o->out, t->settings, err);
     if (status == TC_OK) t->saved = t->trainer->step;
     return status;
 }
@@ -390,16 +428,18 @@ static tc_status save(training *t, tc_error *err) {
 static tc_status after_step(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     int64_t done = t->trainer->step;
-    bool last = done == t->steps;
-    tc_status status = TC_OK;
-    if (o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
-    if (status == TC_OK && o->checkpoint_every > 0 && done % o->checkpoint_every == 0) status = save(t, err);
+    bool last = done == t->steps, folded;
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (status == TC_OK && o->eval_data && (last || (o->eval_every > 0 && done % o->eval_every == 0))) status = evaluate(t, err);
+    if (status == TC_OK && (folded || (o->checkpoint_every > 0 && done % o->checkpoint_every == 0))) status = save(t, err);
     return status;
 }
 
 static tc_status run_steps(training *t, tc_error *err) {
-    tc_status status = TC_OK;
-    bool done = true;
+    bool done = true, folded;
+    /* Due already if the fold itself failed the last time. */
+    tc_status status = tc_auto_fold(t, &folded, err);
+    if (folded) t->saved = -1;
     while (status == TC_OK && t->trainer->step < t->steps && !should_stop(t)) {
         status = one_step(t, &done, err);
         if (status == TC_OK) status = after_step(t, err);
@@ -415,6 +455,7 @@ static tc_status start(training *t, tc_error *err) {
     if (status == TC_OK) remove_temporaries(o->out);
     if (status == TC_OK) status = make_trainer(t, err);
     if (status == TC_OK) status = describe_settings(t, err);
+    if (status == TC_OK) status = make_teacher(t, err);
     if (status == TC_OK && !o->resume && tc_checkpoint_exists(o->out))
         status = tc_fail(err, TC_EARG, "%s: there are checkpoints of another run in it; resume that run or choose another folder", o->out);
     if (status == TC_OK && o->resume) status = tc_checkpoint_load(t->trainer, o->out, t->settings, &t->log, err);
@@ -440,6 +481,7 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     if (bad) tc_log_line(&t->log, 2, "%lld samples were left out: %s", (long long)bad, reason);
     int64_t cut = t->loader ? tc_loader_cut(t->loader) : 0;
     if (cut) tc_log_line(&t->log, 2, "captions longer than the context were cut, %lld times", (long long)cut);
+    if (t->cache) tell_cache(t);
     tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK && t->trainer->step == t->steps) {
         status = write_card(t, m, err);
@@ -468,11 +510,14 @@ tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_res
     training t = {.o = options, .log = {options->log, options->log_user}, .lock = -1, .top1 = -1};
     if (out) *out = NULL;
     tc_status status = check_options(options, err);
+    if (status == TC_OK) status = plan(&t, err);
     if (status == TC_OK) status = start(&t, err);
     if (status == TC_OK) status = run_steps(&t, err);
     if (status == TC_OK) status = finish(&t, out, result, err);
     tc_loader_close(&t.loader);
     tc_trainer_free(&t.trainer);
+    tc_teacher_cache_close(&t.cache);
+    free(t.cache_rows);
     if (t.log_file) fclose(t.log_file);
     free(t.settings);
     if (t.lock >= 0) close(t.lock);

@@ -2,7 +2,8 @@
 #ifndef TC_TRAIN_H
 #define TC_TRAIN_H
 
-#include "net/model.h"
+#include "train/gates.h"
+#include "train/teacher_cache.h"
 
 /* ---- schedules of the learning rate; steps count from 0 (definitions: train goldens) */
 
@@ -67,12 +68,24 @@ typedef struct tc_hyper {
     double weight_decay, beta1, beta2, eps, clip;
     double alpha, weight; /* loss = alpha * weight * affinity + (1 - alpha) * weight * contrastive; without a teacher contrastive alone */
     double logit_scale;   /* fixed; 0: learnt, kept in 1..100 */
+    const struct tc_mask_hyper *masks; /* masks are trained too; NULL: none. Read by tc_trainer_create */
 } tc_hyper;
+
+typedef struct tc_mask_hyper {
+    tc_schedule lr; /* of the gates; the multipliers ascend at it */
+    double start;   /* of log alpha and of the multipliers */
+    tc_budget_kind budget;
+    tc_sparsity_target target;
+    uint64_t seed;      /* of what the masks are drawn with */
+    tc_schedule folded; /* of the learning rate, once the masks are folded */
+} tc_mask_hyper;
 
 typedef struct tc_step_log {
     double lr, grad_norm, scale_used, log_scale_before_clamp, log_scale_after;
     tc_loss_result loss;
-    bool skipped; /* loss or gradient not finite: nothing was changed */
+    double lr_gates;      /* with masks; then grad_norm is over weights, gates and multipliers, and the Lagrangian comes to the loss */
+    tc_sparsity sparsity; /* as the step found it */
+    bool skipped;         /* loss or gradient not finite: nothing was changed */
 } tc_step_log;
 
 typedef struct tc_trainer {
@@ -81,8 +94,16 @@ typedef struct tc_trainer {
     const tc_model *teacher;
     int64_t step, skipped, skipped_in_a_row; /* skipped: steps without an update; they do not count for the moments */
     int64_t bad_samples;                     /* counted by the caller; kept in checkpoints */
+    tc_teacher_cache *cache;                 /* the caller's: where the teacher's features are taken from and put; NULL: none */
+    const int64_t *cache_rows;               /* [n] with a cache, set before each step: the rows of its pairs */
     tc_real *grad, *m, *v;                   /* flat, as student->flat */
+    tc_gates *gates;                         /* while there are masks; else NULL */
+    tc_mask_hyper masks;
+    bool folded;            /* there were masks, and they are folded */
+    int64_t folded_after;   /* steps with an update before that */
+    const double *uniforms; /* [gates->sites.total] the next mask is drawn with these; NULL: with numbers of its own */
     /* private */
+    tc_budget budget;
     const tc_kern *kern;
     tc_graph *graph[2];
     tc_runner *runner[2];
@@ -93,12 +114,13 @@ typedef struct tc_trainer {
     tc_token_rows tokens;
     int capacity; /* pairs that the buffers hold */
     tc_real *features[2], *inv_norm[2], *feature_grad[2], *teacher_features[2], *work;
-    float *teacher_out;
+    float *teacher_out; /* [2,capacity,teacher's dim] */
     tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
 } tc_trainer;
 
-/* Takes the student (flat) over, also on failure. */
+/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if there are
+ * to be masks and nothing can be masked. */
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
 void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
@@ -109,14 +131,24 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixel_values, const i
 /* To be called when something else has written student->flat, or the moments. */
 void tc_trainer_weights_changed(tc_trainer *t);
 void tc_trainer_moments_changed(tc_trainer *t);
-/* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the weights of the teacher. */
+/* Ends the masks: the student becomes the folded one, `student` (flat; taken over, also on failure), with a fresh optimizer and the rate of `folded`.
+ * Counters go on. On failure the trainer is what it was. */
+tc_status tc_trainer_become(tc_trainer *t, tc_model **student, tc_error *err);
+/* Parts of a step, for trainers with masks. The mask of this step: */
+void tc_trainer_draw_mask(tc_trainer *t);
+/* The gradients of gates and multipliers, once the mask's is there. Returns the sum of their squares. */
+double tc_trainer_gate_gradients(tc_trainer *t, tc_step_log *log);
+/* Gates for the student's sites, at their start. */
+tc_status tc_trainer_make_gates(tc_trainer *t, tc_error *err);
+
+/* Bytes that a step on n pairs with captions of `caption` tokens needs, beside the file of the teacher. */
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 
 /* ---- checkpoints: OUT/checkpoint-STEP.safetensors, each complete in itself and with its own checksum */
 
 /* `settings`: JSON text of everything that must be the same on resuming; compared key by key. */
 tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *settings, tc_error *err);
-/* Loads the newest valid checkpoint of the folder into the trainer. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
+/* Loads the newest valid checkpoint of the folder into the trainer, which becomes one of the folded student if the checkpoint is. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
  * TC_EARG if the settings differ, naming the first difference. On failure the trainer is what it was. */
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
 /* Whether the folder has any checkpoint file, valid or not. */

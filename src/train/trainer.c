@@ -22,8 +22,13 @@ static tc_status make_graphs(tc_trainer *t, tc_error *err) {
     tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
     if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
     for (int i = 0; i < 2 && status == TC_OK; i++) {
+        if (t->gates) tc_graph_mask(t->graph[i], &t->gates->sites);
         tc_graph_fuse(t->graph[i], true);
+        if (t->graph[i]->failed) return tc_fail(err, TC_ENOMEM, "masks: %s", t->graph[i]->message);
         status = tc_runner_create(&t->runner[i], t->graph[i], t->param, t->param_grad, NULL, false, err);
+        if (status != TC_OK || !t->gates) continue;
+        t->runner[i]->mask = t->gates->mask;
+        t->runner[i]->mask_grad = t->gates->mask_grad;
     }
     return status;
 }
@@ -58,12 +63,12 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
     t->kern = tc_kern_get();
     *student = NULL;
     tc_status status = allocate(t, err);
+    if (status == TC_OK && hyper->masks) status = tc_trainer_make_gates(t, err);
     if (status == TC_OK) status = make_graphs(t, err);
     if (status == TC_OK && teacher && teacher->config.image_size != t->student->config.image_size)
         status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
                          t->student->config.image_size);
     if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
-    for (int tower = TC_TOWER_VISION; tower <= TC_TOWER_TEXT && status == TC_OK && teacher; tower++) status = tc_model_prepare(teacher, tower, err);
     if (status != TC_OK) {
         tc_trainer_free(&t);
         return status;
@@ -101,6 +106,8 @@ void tc_trainer_free(tc_trainer **out) {
     tc_model_close(&t->student);
     tc_captions_free(&t->captions);
     tc_token_rows_free(&t->tokens);
+    tc_gates_free(&t->gates);
+    tc_budget_free(&t->budget);
     free(t->grad);
     free(t->m);
     free(t->v);
@@ -124,7 +131,7 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
         ok = (t->teacher_features[i] = tc_new_aligned(rows * teacher_dim, sizeof(tc_real))) && ok;
     }
     ok = (t->work = tc_new_aligned((size_t)tc_loss_work(n), sizeof(tc_real))) && ok;
-    ok = (t->teacher_out = tc_new_aligned(rows * teacher_dim, sizeof(float))) && ok;
+    ok = (t->teacher_out = tc_new_aligned(2 * rows * teacher_dim, sizeof(float))) && ok;
     if (sizeof(tc_real) != sizeof(float)) ok = (t->pixels = tc_new_aligned(rows * image, sizeof(tc_real))) && ok;
     if (!ok) {
         free_buffers(t);
@@ -137,15 +144,19 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
 /* ---- features */
 
 static tc_status teacher_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
-    int dim = t->teacher->config.embed_dim;
-    for (int i = 0; i < 2; i++) {
-        tc_status status = i == IMAGE ? tc_session_encode_image(t->teacher_session, pixels, n, t->teacher_out, err)
-                                      : tc_session_encode_text(t->teacher_session, ids, n, context, t->teacher_out, err);
-        if (status != TC_OK) return status;
-        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = t->teacher_out[k];
+    int dim = t->teacher->config.embed_dim, missing = n;
+    float *out[2] = {t->teacher_out, t->teacher_out + (size_t)n * (size_t)dim};
+    tc_status status = t->cache ? tc_teacher_cache_read(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], &missing, err) : TC_OK;
+    if (missing) {
+        if (status == TC_OK) status = tc_session_encode_image(t->teacher_session, pixels, n, out[IMAGE], err);
+        if (status == TC_OK) status = tc_session_encode_text(t->teacher_session, ids, n, context, out[TEXT], err);
+        if (status == TC_OK && t->cache) status = tc_teacher_cache_fill(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], err);
+    }
+    for (int i = 0; i < 2 && status == TC_OK; i++) {
+        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = out[i][k];
         t->kern->l2norm(n, dim, t->teacher_features[i], t->teacher_features[i], NULL);
     }
-    return TC_OK;
+    return status;
 }
 
 static const tc_real *as_real(tc_trainer *t, const float *pixels, int n) {
@@ -180,10 +191,11 @@ static void set_log_scale(tc_trainer *t, double value) {
     tc_trainer_weights_changed(t);
 }
 
-static double grad_norm(tc_trainer *t) {
+/* Of the weights. */
+static double grad_square(tc_trainer *t) {
     int64_t first = t->tokens.first, end = t->tokens.end, total = t->student->params.total;
     double before = t->kern->dot(first, t->grad, t->grad), after = t->kern->dot(total - end, t->grad + end, t->grad + end);
-    return sqrt(before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after);
+    return before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after;
 }
 
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
@@ -193,6 +205,7 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
     if (n < 1) return tc_fail(err, TC_EARG, "an empty batch");
     tc_status status = reserve(t, n, err);
     if (status == TC_OK && t->teacher) status = teacher_features(t, pixels, ids, n, context, err);
+    if (status == TC_OK && t->gates) tc_trainer_draw_mask(t);
     if (status == TC_OK) status = student_features(t, pixels, ids, n, context, err);
     if (status != TC_OK) return status;
     log->scale_used = exp(log_scale(t));
@@ -217,16 +230,25 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
         tc_runner_backward(t->runner[i]);
     }
     t->grad[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)log->loss.grad_log_scale;
-    log->grad_norm = grad_norm(t);
+    double square = grad_square(t);
+    if (t->gates) square += tc_trainer_gate_gradients(t, log);
+    log->grad_norm = sqrt(square);
     return TC_OK;
 }
 
 /* ---- update */
 
+static double clip_scale(const tc_trainer *t, const tc_step_log *log) {
+    return t->hyper.clip > 0 ? fmin(1, t->hyper.clip / (log->grad_norm + 1e-6)) : 1;
+}
+
+/* The number of this update of the optimizer, from 1. */
+static double update_number(const tc_trainer *t) { return (double)(t->step - t->skipped - t->folded_after + 1); }
+
 /* AdamW on `n` weights from `at` on; `moved`: gradient or moments may be other than zero. */
 static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64_t n, bool decays, bool moved) {
     const tc_hyper *h = &t->hyper;
-    double scale = h->clip > 0 ? fmin(1, h->clip / (log->grad_norm + 1e-6)) : 1, count = (double)(t->step - t->skipped + 1);
+    double scale = clip_scale(t, log), count = update_number(t);
     double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
     t->kern->adamw(n, t->student->flat + at, moved ? t->grad + at : NULL, t->m + at, t->v + at, scale, log->lr, decays ? h->weight_decay : 0,
                    h->beta1, h->beta2, h->eps, c1, c2);
@@ -248,7 +270,7 @@ static void update(tc_trainer *t, const tc_step_log *log) {
 tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *out, tc_error *err) {
     tc_status status = tc_trainer_gradients(t, pixels, ids, n, context, out, err);
     if (status != TC_OK) return status;
-    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm);
+    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm); /* the Lagrangian's terms are in the norm */
     if (out->skipped) {
         t->step++;
         t->skipped++;
@@ -256,6 +278,7 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids
         return TC_OK;
     }
     update(t, out);
+    if (t->gates) tc_gates_update(t->gates, clip_scale(t, out), out->lr_gates, update_number(t));
     t->step++;
     t->skipped_in_a_row = 0;
     out->log_scale_before_clamp = log_scale(t);
@@ -268,16 +291,29 @@ tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids
 /* Sums of sizes stop at the largest. */
 static size_t plus(size_t a, size_t b) { return tc_add(a, b, &a) ? a : SIZE_MAX; }
 
+/* Of a model that may not be prepared yet. */
+static size_t pass_memory(const tc_model *m, int tower, int n, int64_t rows) {
+    tc_graph *g = NULL;
+    tc_status status =
+        tower == TC_TOWER_VISION ? tc_net_image_graph(&g, &m->config, &m->params, 0, NULL) : tc_net_text_graph(&g, &m->config, &m->params, 0, NULL);
+    if (status != TC_OK) return SIZE_MAX;
+    tc_graph_fuse(g, false);
+    size_t bytes = tc_runner_memory(g, false, n, rows);
+    tc_graph_free(&g);
+    return bytes;
+}
+
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
     const tc_model *s = t->student, *teacher = t->teacher;
     size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block; /* weights, gradients, moments */
     total = plus(total, tc_runner_memory(t->graph[IMAGE], true, n, 0));
     total = plus(total, tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption));
+    if (t->gates) total = plus(total, (size_t)t->gates->count * (6 * sizeof(double) + 2 * sizeof(tc_real)));
     total = plus(total, (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)s->config.embed_dim * 4 * sizeof(tc_real));
     if (!teacher) return total;
     /* Packed weights without the token table, and the activations of one pass. */
     total =
-        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 3 * sizeof(tc_real));
-    total = plus(total, tc_runner_memory(teacher->image, false, n < 64 ? n : 64, 0));
-    return plus(total, tc_runner_memory(teacher->text, false, n, (int64_t)n * caption));
+        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 4 * sizeof(tc_real));
+    total = plus(total, pass_memory(teacher, TC_TOWER_VISION, n < 64 ? n : 64, 0));
+    return plus(total, pass_memory(teacher, TC_TOWER_TEXT, n, (int64_t)n * caption));
 }

@@ -16,6 +16,14 @@ void golden_loss(const char *dir);
 void golden_train(const char *dir);
 void golden_eval(const char *dir);
 void golden_l0(const char *dir);
+/* The part `joint` of l0's expected.json: weights and masks trained together. */
+void golden_joint(const char *dir, const json_t *joint);
+/* Part of folder l0: json is "masked_forward" of its expected.json. */
+void golden_masked(const char *dir, const json_t *json);
+/* The masked forward pass of l0 (json: its expected.json), by a folded model. */
+void golden_fold_l0(const char *dir, const json_t *json);
+/* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the latter's outputs. */
+void golden_fold_pruned(const char *dir, const char *config, const json_t *tolerances, const char *label);
 
 /* One TAP line: "ok 3 - NAME" or "not ok 3 - NAME" followed by "# DETAIL" (printf). Returns ok. */
 bool golden_report(bool ok, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));

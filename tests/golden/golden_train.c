@@ -1,7 +1,5 @@
 /* golden_train.c - whole training steps: losses, gradients, rates and parameters after each step; learning-rate tables. */
-#include "golden/golden.h"
-
-#include "train/train.h"
+#include "golden/golden_run.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -44,14 +42,7 @@ static void check_table(const json_t *table, double relative) {
 
 /* ---- training steps */
 
-typedef struct run {
-    const char *name;
-    const json_t *json;
-    tc_store *input, *expected;
-    tc_trainer *trainer;
-} run;
-
-static tc_status load_model(tc_model **out, const run *r, const char *prefix, const char *config_key, tc_error *err) {
+tc_status golden_run_model(tc_model **out, const golden_run *r, const char *prefix, const char *config_key, tc_error *err) {
     tc_config c;
     tc_status status = tc_config_parse(&c, json_object_get(r->json, config_key), config_key, err);
     if (status == TC_OK) status = tc_model_new_flat(out, &c, err);
@@ -68,7 +59,7 @@ static tc_status load_model(tc_model **out, const run *r, const char *prefix, co
     return status;
 }
 
-static tc_status start(run *r, tc_model **teacher, tc_error *err) {
+static tc_status start(golden_run *r, tc_model **teacher, tc_error *err) {
     const json_t *h = json_object_get(r->json, "hyper");
     tc_hyper hyper = {.schedule = {TC_SCHEDULE_COSINE, golden_number(h, "lr"), golden_number(h, "warmup"), golden_number(h, "total_steps"), 0, 0, 0},
                       .weight_decay = golden_number(h, "wd"),
@@ -80,10 +71,10 @@ static tc_status start(run *r, tc_model **teacher, tc_error *err) {
                       .weight = golden_number(h, "weight"),
                       .logit_scale = or_zero(h, "logit_scale")};
     tc_model *student = NULL;
-    tc_status status = load_model(&student, r, "student.", "student_config", err);
+    tc_status status = golden_run_model(&student, r, "student.", "student_config", err);
     if (status == TC_OK)
         student->flat[student->params.items[student->params.count - 1].offset] = (tc_real)golden_number(r->json, "student_log_scale_init");
-    if (status == TC_OK) status = load_model(teacher, r, "teacher.", "teacher_config", err);
+    if (status == TC_OK) status = golden_run_model(teacher, r, "teacher.", "teacher_config", err);
     if (status != TC_OK) {
         tc_model_close(&student);
         return status;
@@ -104,8 +95,7 @@ static bool zero_slice(const json_t *json, const char *key, int64_t *from, int64
     return false;
 }
 
-/* Every tensor stored as PREFIX.KEY against values; tolerance by key, with the slices of zero gradient apart. */
-static void compare(const run *r, const char *prefix, const tc_real *flat, const json_t *tolerance, double slice_tolerance) {
+void golden_run_compare(const golden_run *r, const char *prefix, const tc_real *flat, const json_t *tolerance, double slice_tolerance) {
     const tc_params *p = &r->trainer->student->params;
     const char *worst_name = "";
     double worst = 0;
@@ -130,11 +120,11 @@ static void compare(const run *r, const char *prefix, const tc_real *flat, const
         free(want);
     }
     char title[160];
-    snprintf(title, sizeof title, "train/%s %s (%d tensors)", r->name, prefix, compared);
+    snprintf(title, sizeof title, "%s %s (%d tensors)", r->title, prefix, compared);
     golden_report(compared > 0 && worst <= 1, title, "%s: %.3g times its tolerance", worst_name, worst);
 }
 
-static void compare_log(const run *r, const tc_step_log *log, const json_t *want, int step) {
+static void compare_log(const golden_run *r, const tc_step_log *log, const json_t *want, int step) {
     const json_t *tolerance = json_object_get(r->json, "log_tolerance");
     const struct {
         const char *key;
@@ -155,7 +145,7 @@ static void compare_log(const run *r, const tc_step_log *log, const json_t *want
         if (!(ratio <= worst)) worst = isnan(ratio) ? INFINITY : ratio, worst_key = items[i].key;
     }
     char title[160];
-    snprintf(title, sizeof title, "train/%s log of step %d", r->name, step);
+    snprintf(title, sizeof title, "%s log of step %d", r->title, step);
     golden_report(worst <= 1, title, "%s: %.3g times its tolerance", worst_key, worst);
 }
 
@@ -166,7 +156,9 @@ static bool has_grad1(const tc_store *s) {
     return false;
 }
 
-static void one_step(run *r, int step, const tc_tensor *pixels, const tc_tensor *ids, tc_error *err) {
+tc_status golden_run_step(golden_run *r, int step, tc_step_log *log, tc_error *err) {
+    const tc_tensor *pixels = tc_store_find(r->input, "pixels"), *ids = tc_store_find(r->input, "ids");
+    if (!pixels || !ids || step >= pixels->shape[0] || step >= ids->shape[0]) return tc_fail(err, TC_EFORMAT, "pixels or ids are missing");
     int64_t batch = pixels->shape[1], image = tc_tensor_numel(pixels) / pixels->shape[0], text = tc_tensor_numel(ids) / ids->shape[0];
     tc_real *values = tc_new((size_t)image, sizeof *values);
     float *px = tc_new((size_t)image, sizeof *px);
@@ -176,24 +168,28 @@ static void one_step(run *r, int step, const tc_tensor *pixels, const tc_tensor 
     tc_tensor_read_i64(ids, step * text, text, wide);
     for (int64_t i = 0; i < image; i++) px[i] = (float)values[i];
     for (int64_t i = 0; i < text; i++) id[i] = (int32_t)wide[i];
-    tc_step_log log;
-    char name[64];
-    snprintf(name, sizeof name, "train/%s step %d", r->name, step);
-    if (golden_ok(tc_trainer_step(r->trainer, px, id, (int)batch, (int)(text / batch), &log, err), err, name)) {
-        compare_log(r, &log, json_array_get(json_object_get(r->json, "log"), (size_t)step), step);
-        if (step == 0 && has_grad1(r->expected)) compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
-        snprintf(name, sizeof name, "step%d", step);
-        const json_t *tolerance = json_object_get(json_object_get(r->json, "param_tolerance_after_step"), name);
-        const json_t *slices = json_array_get(json_object_get(r->json, "zero_gradient_slice_tolerance_after_step"), (size_t)step);
-        if (tolerance) compare(r, name, r->trainer->student->flat, tolerance, json_number_value(slices));
-    }
+    tc_status status = tc_trainer_step(r->trainer, px, id, (int)batch, (int)(text / batch), log, err);
     free(values);
     free(px);
     free(wide);
     free(id);
+    return status;
 }
 
-static void check_decay(const run *r) {
+static void one_step(golden_run *r, int step, tc_error *err) {
+    tc_step_log log;
+    char name[64];
+    snprintf(name, sizeof name, "%s step %d", r->title, step);
+    if (!golden_ok(golden_run_step(r, step, &log, err), err, name)) return;
+    compare_log(r, &log, json_array_get(json_object_get(r->json, "log"), (size_t)step), step);
+    if (step == 0 && has_grad1(r->expected)) golden_run_compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
+    snprintf(name, sizeof name, "step%d", step);
+    const json_t *tolerance = json_object_get(json_object_get(r->json, "param_tolerance_after_step"), name);
+    const json_t *slices = json_array_get(json_object_get(r->json, "zero_gradient_slice_tolerance_after_step"), (size_t)step);
+    if (tolerance) golden_run_compare(r, name, r->trainer->student->flat, tolerance, json_number_value(slices));
+}
+
+static void check_decay(const golden_run *r) {
     static const char *const groups[] = {"image", "text", "joint"};
     const tc_params *p = &r->trainer->student->params;
     size_t wrong = 0, listed = 0, trained = 0;
@@ -210,25 +206,25 @@ static void check_decay(const run *r) {
             }
         }
     char title[96];
-    snprintf(title, sizeof title, "train/%s parameter groups", r->name);
+    snprintf(title, sizeof title, "%s parameter groups", r->title);
     golden_report(wrong == 0 && listed == trained, title, "%zu of %zu parameters in another group, %zu expected", wrong, trained, listed);
 }
 
 static void check_run(const char *dir, const json_t *json) {
     tc_error err;
-    run r = {.name = json_string_value(json_object_get(json, "name")), .json = json};
-    char file[160];
-    if (!r.name) r.name = "?";
+    char file[160], title[128];
+    const char *name = json_string_value(json_object_get(json, "name"));
+    golden_run r = {.title = title, .json = json};
     tc_model *teacher = NULL;
-    snprintf(file, sizeof file, "%s_expected.safetensors", r.name);
+    snprintf(title, sizeof title, "train/%s", name ? name : "?");
+    snprintf(file, sizeof file, "%s_expected.safetensors", name ? name : "?");
     r.expected = golden_store(dir, file);
     r.input = golden_store(dir, json_string_value(json_object_get(json, "input_file")));
-    if (r.expected && r.input && golden_ok(start(&r, &teacher, &err), &err, r.name)) {
-        const tc_tensor *pixels = tc_store_find(r.input, "pixels"), *ids = tc_store_find(r.input, "ids");
+    if (r.expected && r.input && golden_ok(start(&r, &teacher, &err), &err, title)) {
         check_decay(&r);
-        int steps = pixels && ids ? (int)golden_number(json, "steps") : 0;
-        if (steps == 0) golden_report(false, r.name, "pixels or ids are missing");
-        for (int step = 0; step < steps; step++) one_step(&r, step, pixels, ids, &err);
+        int steps = (int)golden_number(json, "steps");
+        for (int step = 0; step < steps; step++) one_step(&r, step, &err);
+        if (steps < 1) golden_report(false, title, "no steps");
     }
     tc_trainer_free(&r.trainer);
     tc_model_close(&teacher);

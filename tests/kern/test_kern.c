@@ -4,6 +4,7 @@
  * differences in tests/ops/test_kern_grad.c. Bounds follow from the number of roundings: a sum of n terms errs by at most about n EPS times the sum
  * of magnitudes. TINYCLIP_TEST_SEED repeats a run. */
 #include "kern/kern_check.h"
+#include "kern/kern_mask.h"
 
 static double act_double(int kind, double x) {
     return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
@@ -660,6 +661,11 @@ static const struct kernel_case {
     {"batchnorm_backward", check_batchnorm_backward, 40, true, {AT(batchnorm_backward)}},
     {"layernorm", check_layernorm, 40, false, {AT(layernorm)}},
     {"layernorm_backward", check_layernorm_backward, 40, true, {AT(layernorm_backward)}},
+    {"layernorm_kept", check_layernorm_kept, 40, false, {AT(layernorm_kept)}},
+    {"layernorm_all_kept", check_layernorm_all_kept, 40, false, {AT(layernorm_kept), AT(layernorm_kept_backward)}},
+    {"layernorm_kept_backward", check_layernorm_kept_backward, 40, true, {AT(layernorm_kept_backward)}},
+    {"scale", check_scale, 40, false, {AT(scale)}},
+    {"scale_backward", check_scale_backward, 80, false, {AT(scale_backward)}},
     {"act", check_act, 200, false, {AT(act)}},
     {"act_backward", check_act_backward, 100, false, {AT(act_backward)}},
     {"bias_act", check_bias_act, 40, false, {AT(bias_act)}},

@@ -2,8 +2,8 @@
 
 Models with random weights that transformers and open_clip make in this run are converted from their own files to each form. The judge is the model
 itself in float64; a result is good if it is at most twice as far from that as the model's own in f32, or within 1e-5 of the largest value. Weights of
-16 bits are compared with the model running those very weights. The peer of a pruned model is the whole one with zeros in it. One of pruned width, which
-no peer has, comes from tests/unit/test_convert; there the judge is the ONNX graph run in float64 by ONNX's reference evaluator.
+16 bits are compared with the model running those very weights. The peer of a pruned model is the whole one with zeros in it. One of pruned width and
+a pruned ResNet, which no peer has, come from tests/unit/test_convert; there the judge is the ONNX graph run in float64 by ONNX's reference evaluator.
 """
 import copy
 import json
@@ -219,7 +219,7 @@ def check_source(tally, program, source, path, processor=None, forms=("hf", "ope
                 tally.check(same, f"{rounded.name} to safetensors and on to {form} is the same")
 
 
-# ---- the model of pruned width
+# ---- models of pruned width and of pruned channels
 
 def doubled(path):
     """The ONNX model with every f32 tensor as float64."""
@@ -233,9 +233,9 @@ def doubled(path):
     return model
 
 
-def check_pruned(tally, build):
+def check_pruned(tally, build, option, label):
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([os.path.join(build, "tests/unit/test_convert"), "--pruned", folder], check=True)
+        subprocess.run([os.path.join(build, "tests/unit/test_convert"), option, folder], check=True)
         arrays = {name: np.load(os.path.join(folder, f"{name}.npy")) for name in ("pixel_values", "input_ids", "image_embeds", "text_embeds")}
         exact, runtime, ours = {}, {}, {}
         for tower, output in (("vision_model", "image_embeds"), ("text_model", "text_embeds")):
@@ -246,13 +246,13 @@ def check_pruned(tally, build):
             double = {key: x.astype(np.float64) if x.dtype == np.float32 else x for key, x in feed.items()}
             exact[output] = ReferenceEvaluator(doubled(path)).run([output], double)[0]
             ours[output] = arrays[output]
-        tally.check(all(x.dtype == np.float64 for x in exact.values()), "pruned: the judge runs in float64")
-        judge(tally, "pruned in ONNX Runtime", runtime, ours, exact)
-        judge(tally, "pruned here", ours, runtime, exact)
+        tally.check(all(x.dtype == np.float64 for x in exact.values()), f"{label}: the judge runs in float64")
+        judge(tally, f"{label} in ONNX Runtime", runtime, ours, exact)
+        judge(tally, f"{label} here", ours, runtime, exact)
         whole = run(session(os.path.join(folder, "model.onnx")), arrays)
         unit = {key: x / np.linalg.norm(x, axis=1, keepdims=True) for key, x in exact.items()}
         normalized = {key: x / np.linalg.norm(x, axis=1, keepdims=True) for key, x in ours.items()}
-        judge(tally, "pruned, model.onnx", whole, normalized, unit)
+        judge(tally, f"{label}, model.onnx", whole, normalized, unit)
 
 
 def main():
@@ -279,7 +279,8 @@ def main():
             json.dump(openclip_side.PRUNED, f)
         pixel_values = openclip_side.open_image_list(openclip_side.PRUNED["vision_cfg"]["image_size"], images)
         check_source(tally, program, Source("pruned ViT", OpenClip(model), pixel_values, open_clip.tokenize(TEXTS[:BATCH])), path, forms=("onnx",))
-    check_pruned(tally, os.path.dirname(program))
+    check_pruned(tally, os.path.dirname(program), "--pruned", "pruned")
+    check_pruned(tally, os.path.dirname(program), "--pruned-resnet", "pruned ResNet")
     tally.close()
 
 

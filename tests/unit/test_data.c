@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
@@ -416,12 +417,139 @@ static void test_check(void **state) {
     scratch_remove(dir);
 }
 
+/* ---- the hash */
+
+static uint64_t hash_of(const char *spec, const tc_data_options *o) {
+    tc_data *d = open_ok(spec, o);
+    uint64_t hash = 0, again = 0;
+    assert_int_equal(tc_data_hash(d, &hash, NULL), TC_OK);
+    assert_int_equal(tc_data_hash(d, &again, NULL), TC_OK);
+    assert_true(hash == again);
+    tc_data_close(&d);
+    return hash;
+}
+
+/* Fails if `hash` is among the first *n of `seen`, and adds it. */
+static void expect_new(uint64_t *seen, int *n, uint64_t hash) {
+    for (int i = 0; i < *n; i++)
+        if (seen[i] == hash) fail_msg("state %d has the hash of state %d", *n, i);
+    seen[(*n)++] = hash;
+}
+
+static void set_time(const char *dir, const char *name, time_t seconds, long nanoseconds) {
+    struct timespec times[2] = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+    char *path = tc_path_join(dir, name);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    free(path);
+}
+
+static void test_hash_of_files(void **state) {
+    (void)state;
+    uint64_t seen[16];
+    int n = 0;
+    char *dir = scratch_dir(), *inner = sub_dir(dir, "pairs"), *moved = tc_path_join(dir, "moved"), *table = tc_path_join(dir, "t.csv");
+    for (int i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%02d.bmp", i);
+        scratch_bmp(inner, name, 2, (uint8_t)i);
+        set_time(inner, name, 1000, 0);
+        snprintf(name, sizeof name, "%02d.txt", i);
+        scratch_text(inner, name, "word");
+        set_time(inner, name, 1000, 0);
+    }
+    uint64_t first = hash_of(inner, NULL);
+    expect_new(seen, &n, first);
+    tc_data_options o = tc_data_options_default();
+    o.split = "train";
+    expect_new(seen, &n, hash_of(inner, &o));
+    o.split = "test";
+    expect_new(seen, &n, hash_of(inner, &o));
+    set_time(inner, "03.bmp", 1000, 1);
+    expect_new(seen, &n, hash_of(inner, NULL));
+    set_time(inner, "03.bmp", 1000, 0);
+    assert_true(hash_of(inner, NULL) == first);
+    scratch_text(inner, "04.txt", "longer");
+    set_time(inner, "04.txt", 1000, 0);
+    expect_new(seen, &n, hash_of(inner, NULL));
+    scratch_text(inner, "04.txt", "word");
+    set_time(inner, "04.txt", 1000, 0);
+    assert_true(hash_of(inner, NULL) == first);
+    /* Where the folder lies does not matter; what is in it does. */
+    assert_int_equal(rename(inner, moved), 0);
+    assert_true(hash_of(moved, NULL) == first);
+    scratch_bmp(moved, "new.bmp", 2, 0);
+    scratch_text(moved, "new.txt", "word");
+    expect_new(seen, &n, hash_of(moved, NULL));
+    /* A picture that is gone after the folder was listed. */
+    tc_data *d = open_ok(moved, NULL);
+    uint64_t before, after;
+    assert_int_equal(tc_data_hash(d, &before, NULL), TC_OK);
+    char *gone = tc_path_join(moved, "new.bmp");
+    assert_int_equal(remove(gone), 0);
+    assert_int_equal(tc_data_hash(d, &after, NULL), TC_OK);
+    assert_true(before != after);
+    tc_data_close(&d);
+    scratch_text(dir, "t.csv", "image,caption\nmoved/00.bmp,ab\nmoved/01.bmp,c\n");
+    expect_new(seen, &n, hash_of(table, NULL));
+    scratch_text(dir, "t.csv", "image,caption\nmoved/00.bmp,a\nmoved/01.bmp,bc\n");
+    uint64_t csv = hash_of(table, NULL);
+    expect_new(seen, &n, csv);
+    scratch_text(dir, "t.csv", "caption,image\na,moved/00.bmp\nbc,moved/01.bmp\n");
+    assert_true(hash_of(table, NULL) == csv);
+    set_time(moved, "01.bmp", 1000, 7);
+    expect_new(seen, &n, hash_of(table, NULL));
+    free(gone);
+    free(inner);
+    free(moved);
+    free(table);
+    scratch_remove(dir);
+}
+
+/* Of pictures in memory each byte, label, class and template counts, and not where the files lie or when they were written. */
+static void test_hash_of_pictures(void **state) {
+    (void)state;
+    char *dir = scratch_dir(), *other = sub_dir(dir, "other");
+    uint64_t seen[16];
+    int n = 0;
+    uint8_t images[IMAGES_SIZE], labels[LABELS_SIZE];
+    static const char classes[] = "cat\ndog\nbird\n";
+    fill_images(images);
+    fill_labels(labels);
+    uint64_t first = hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL);
+    expect_new(seen, &n, first);
+    assert_true(hash_of(idx_spec(other, images, sizeof images, labels, sizeof labels, classes), NULL) == first);
+    images[IMAGES_SIZE - 1] ^= 1;
+    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL));
+    images[IMAGES_SIZE - 1] ^= 1;
+    labels[LABELS_SIZE - 1] = 2;
+    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL));
+    labels[LABELS_SIZE - 1] = 0;
+    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, "cat\ndog\nfish\n"), NULL));
+    tc_data_options o = tc_data_options_default();
+    o.templates = scratch_text(dir, "templates", "a {}\n");
+    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), &o));
+    o.templates = scratch_text(dir, "templates", "a {}\na {}\n");
+    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), &o));
+    assert_true(hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL) == first);
+    free(other);
+    scratch_remove(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folder),   cmocka_unit_test(test_folder_links), cmocka_unit_test(test_folder_errors),
-        cmocka_unit_test(test_split),    cmocka_unit_test(test_idx),          cmocka_unit_test(test_idx_refused),
-        cmocka_unit_test(test_idx_gzip), cmocka_unit_test(test_idx_split),    cmocka_unit_test(test_fashion_mnist),
-        cmocka_unit_test(test_tuxpaint), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_folder_links),
+        cmocka_unit_test(test_folder_errors),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_idx_refused),
+        cmocka_unit_test(test_idx_gzip),
+        cmocka_unit_test(test_idx_split),
+        cmocka_unit_test(test_fashion_mnist),
+        cmocka_unit_test(test_tuxpaint),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_hash_of_files),
+        cmocka_unit_test(test_hash_of_pictures),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

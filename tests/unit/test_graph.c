@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "graph/mask.h"
 #include "net/model.h"
 
 #include <math.h>
@@ -293,6 +294,178 @@ static void no_fusion(void **state) {
     }
 }
 
+/* ---- masks */
+
+typedef struct masks {
+    tc_mask_sites sites;
+    float *mask, *grad;
+} masks;
+
+/* ones: every member as it is; else a third of the members dropped, a third left, a third scaled. */
+static void masks_open(masks *m, const net *n, bool ones) {
+    tc_error err;
+    tc_rng rng = tc_rng_make(8, 1, 0);
+    if (tc_mask_sites_create(&m->sites, &n->model->params, &err) != TC_OK) fail_msg("%s", err.message);
+    m->mask = tc_new((size_t)m->sites.total, sizeof *m->mask);
+    m->grad = tc_new((size_t)m->sites.total, sizeof *m->grad);
+    assert_true(m->mask && m->grad);
+    for (int64_t i = 0; i < m->sites.total; i++) m->mask[i] = ones ? 1 : (float)tc_rng_below(&rng, 3) / 2;
+}
+
+static void masks_close(masks *m) {
+    tc_mask_sites_free(&m->sites);
+    free(m->mask);
+    free(m->grad);
+}
+
+static tc_graph *masked_graph(const net *n, const masks *m, bool text, unsigned flags) {
+    tc_graph *g = graph_of(n, text, flags);
+    tc_graph_mask(g, &m->sites);
+    if (g->failed) fail_msg("%s", g->message);
+    return g;
+}
+
+static tc_runner *masked_runner(const net *n, masks *m, const tc_graph *g, bool train, const tc_prepared *prepared, bool keep_all) {
+    tc_runner *r = runner_of(n, g, train, prepared, keep_all);
+    r->mask = m->mask;
+    r->mask_grad = m->grad;
+    return r;
+}
+
+/* Equal numbers; 0 has two signs. */
+static void expect_equal(const char *what, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!(a[i] == b[i])) fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
+}
+
+/* The gradients of the masks of one tower; those of the other are left alone. */
+static float *mask_grads(net *n, masks *m, tc_runner *r, bool text, float **weights) {
+    for (int64_t i = 0; i < m->sites.total; i++) m->grad[i] = 77;
+    *weights = backward(n, r);
+    for (size_t i = 0; i < m->sites.count; i++)
+        for (int k = 0; k < m->sites.items[i].size; k++)
+            assert_true((m->sites.items[i].tower == TC_TOWER_TEXT) == text || m->grad[m->sites.items[i].offset + k] == 77);
+    return copy_of(m->grad, m->sites.total);
+}
+
+static void compare_masked_plans(net *n, bool text) {
+    for (int fused = 0; fused < 2; fused++) {
+        masks m;
+        masks_open(&m, n, false);
+        tc_graph *g = masked_graph(n, &m, text, fused ? 0 : TC_NET_WHOLE);
+        if (fused) tc_graph_fuse(g, true);
+        tc_runner *planned = masked_runner(n, &m, g, true, NULL, false), *kept = masked_runner(n, &m, g, true, NULL, true);
+        for (int batch = 5; batch > 0; batch -= 2) {
+            tc_feed feed = feed_of(n, text, batch, (uint64_t)batch);
+            free(forward(planned, &feed)); /* a first time, so that there is memory to be spoilt */
+            free(forward(kept, &feed));
+            float *dy, *dz, *y = forward(planned, &feed), *dm = mask_grads(n, &m, planned, text, &dy);
+            float *z = forward(kept, &feed), *dk = mask_grads(n, &m, kept, text, &dz);
+            expect_bits("output", y, z, batch * n->model->config.embed_dim);
+            expect_bits("gradients", dy, dz, n->model->params.total);
+            expect_bits("gradients of the masks", dm, dk, m.sites.total);
+            free(y), free(z), free(dy), free(dz), free(dm), free(dk);
+        }
+        tc_runner_free(&planned);
+        tc_runner_free(&kept);
+        tc_graph_free(&g);
+        masks_close(&m);
+    }
+}
+
+static void masked_memory_plan(void **state) {
+    (void)state;
+    each(compare_masked_plans);
+}
+
+/* Masks of 1 change no number. */
+static void compare_ones(net *n, bool text) {
+    masks m;
+    masks_open(&m, n, true);
+    tc_graph *plain = graph_of(n, text, 0), *masked = masked_graph(n, &m, text, 0);
+    tc_graph_fuse(plain, true);
+    tc_graph_fuse(masked, true);
+    tc_runner *a = runner_of(n, plain, true, NULL, false), *b = masked_runner(n, &m, masked, true, NULL, false);
+    tc_feed feed = feed_of(n, text, 5, 4);
+    free(forward(a, &feed));
+    free(forward(b, &feed));
+    float *x = forward(a, &feed), *dx = backward(n, a), *y = forward(b, &feed), *dy = backward(n, b);
+    expect_equal("output", y, x, 5 * n->model->config.embed_dim);
+    expect_equal("gradients", dy, dx, n->model->params.total);
+    free(x), free(dx), free(y), free(dy);
+    tc_runner_free(&a);
+    tc_runner_free(&b);
+    tc_graph_free(&plain);
+    tc_graph_free(&masked);
+    masks_close(&m);
+}
+
+static void masks_of_one(void **state) {
+    (void)state;
+    each(compare_ones);
+}
+
+/* What is joined for inference is not what a mask stands between. */
+static void compare_masked_fused(net *n, bool text) {
+    masks m;
+    masks_open(&m, n, false);
+    tc_graph *plain = masked_graph(n, &m, text, 0), *fused = masked_graph(n, &m, text, 0);
+    tc_prepared packed = {0};
+    tc_error err;
+    tc_graph_fuse(fused, false);
+    if (tc_prepare(&packed, fused, n->value, NULL, &err) != TC_OK) fail_msg("%s", err.message);
+    tc_runner *a = masked_runner(n, &m, plain, false, NULL, false), *b = masked_runner(n, &m, fused, false, &packed, false);
+    tc_feed feed = feed_of(n, text, 5, 9);
+    free(forward(b, &feed));
+    float *x = forward(a, &feed), *y = forward(b, &feed);
+    expect_close("masked and fused", y, x, 5 * n->model->config.embed_dim);
+    free(x), free(y);
+    tc_runner_free(&a);
+    tc_runner_free(&b);
+    tc_prepared_free(&packed);
+    tc_graph_free(&plain);
+    tc_graph_free(&fused);
+    masks_close(&m);
+}
+
+static void masked_fusion(void **state) {
+    (void)state;
+    each(compare_masked_fused);
+}
+
+/* Masks that are missing, or those of another model. */
+static void wrong_masks(void **state) {
+    (void)state;
+    net n, other;
+    masks m, others;
+    tc_error err;
+    net_open(&n, 0);
+    net_open(&other, 1);
+    masks_open(&m, &n, true);
+    masks_open(&others, &other, true);
+    for (int text = 0; text < 2; text++) {
+        tc_graph *g = graph_of(&n, text, 0);
+        tc_graph_mask(g, &others.sites);
+        assert_true(g->failed);
+        if (!strstr(g->message, "does not fit")) fail_msg("%s", g->message);
+        tc_graph_free(&g);
+        g = masked_graph(&n, &m, text, 0);
+        for (int train = 0; train < 2; train++) {
+            tc_runner *r = runner_of(&n, g, train, NULL, false);
+            tc_feed feed = feed_of(&n, text, 1, 1);
+            if (train) r->mask = m.mask;
+            assert_int_equal(tc_runner_forward(r, &feed, &err), TC_EARG);
+            assert_string_equal(err.message, "a graph with masks is run without them");
+            tc_runner_free(&r);
+        }
+        tc_graph_free(&g);
+    }
+    masks_close(&m);
+    masks_close(&others);
+    net_close(&n);
+    net_close(&other);
+}
+
 static void compare_whole(net *n, bool text) {
     tc_graph *last = graph_of(n, text, 0), *whole = graph_of(n, text, TC_NET_WHOLE);
     tc_runner *a = runner_of(n, last, true, NULL, false), *b = runner_of(n, whole, true, NULL, false);
@@ -536,17 +709,12 @@ static void shapes_that_do_not_fit(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),
-                                       cmocka_unit_test(fusion),
-                                       cmocka_unit_test(no_fusion),
-                                       cmocka_unit_test(last_row_only),
-                                       cmocka_unit_test(batch_composition),
-                                       cmocka_unit_test(cut_captions),
-                                       cmocka_unit_test(two_threads),
-                                       cmocka_unit_test(padding),
-                                       cmocka_unit_test(large_batches),
-                                       cmocka_unit_test(wrong_input),
-                                       cmocka_unit_test(shapes_that_do_not_fit)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_plan),        cmocka_unit_test(fusion),        cmocka_unit_test(no_fusion),
+        cmocka_unit_test(masked_memory_plan), cmocka_unit_test(masks_of_one),  cmocka_unit_test(masked_fusion),
+        cmocka_unit_test(wrong_masks),        cmocka_unit_test(last_row_only), cmocka_unit_test(batch_composition),
+        cmocka_unit_test(cut_captions),       cmocka_unit_test(two_threads),   cmocka_unit_test(padding),
+        cmocka_unit_test(large_batches),      cmocka_unit_test(wrong_input),   cmocka_unit_test(shapes_that_do_not_fit)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,42 @@ static void test_contents(void **state) {
     fixture_close(&f);
 }
 
+/* With two augmentations each sample has one in even epochs and another one in odd ones; the first two epochs are those without a limit. */
+static void test_augmentations(void **state) {
+    (void)state;
+    enum { EPOCHS = 6, SIZE = PIXELS * (int)sizeof(float) + CONTEXT * (int)sizeof(int32_t) };
+    static uint8_t seen[2][N][SIZE];
+    static bool met[2][N];
+    fixture f;
+    fixture_open(&f);
+    for (f.o.augmentations = 0; f.o.augmentations <= 2; f.o.augmentations += 2) {
+        tc_loader *l;
+        const tc_batch *b;
+        int at = 0, others = 0;
+        assert_int_equal(tc_loader_create(&l, &f.o, NULL), TC_OK);
+        while (at < (f.o.augmentations ? EPOCHS : 2) * N) {
+            assert_int_equal(tc_loader_next(l, &b, NULL), TC_OK);
+            for (int i = 0; i < b->n; i++, at++) {
+                int a = at / N % 2, sample = (int)b->index[i];
+                uint8_t now[SIZE];
+                assert_int_equal(b->augmentation[i], f.o.augmentations ? a : at / N);
+                memcpy(now, b->pixel_values + (size_t)i * PIXELS, PIXELS * sizeof(float));
+                memcpy(now + PIXELS * sizeof(float), b->ids + (size_t)i * CONTEXT, CONTEXT * sizeof(int32_t));
+                if (f.o.augmentations) assert_memory_equal(now, seen[a][sample], SIZE);
+                else if (at < 2 * N) memcpy(seen[a][sample], now, SIZE);
+                met[a][sample] = true;
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            assert_true(met[0][i] && met[1][i]);
+            others += memcmp(seen[0][i], seen[1][i], SIZE) != 0;
+        }
+        assert_true(others > N / 2);
+        tc_loader_close(&l);
+    }
+    fixture_close(&f);
+}
+
 /* ---- bad samples */
 
 /* A folder of `good` images and `bad` damaged ones. */
@@ -301,6 +337,7 @@ int main(void) {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_augmentations),
         cmocka_unit_test(test_bad_samples_are_skipped),
         cmocka_unit_test(test_all_bad_is_an_error),
         cmocka_unit_test(test_closing_early),

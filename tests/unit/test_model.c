@@ -91,6 +91,10 @@ static void expect_same(const tc_model *a, const tc_model *b) {
         free(v);
         free(w);
     }
+    uint64_t hash_a = 1, hash_b = 2;
+    assert_int_equal(tc_model_hash(a, &hash_a, NULL), TC_OK);
+    assert_int_equal(tc_model_hash(b, &hash_b, NULL), TC_OK);
+    assert_true(hash_a == hash_b);
     assert_int_equal(tc_model_get_info(a)->params, tc_model_get_info(b)->params);
     assert_true(tc_model_get_info(a)->logit_scale == tc_model_get_info(b)->logit_scale);
 }
@@ -635,6 +639,24 @@ static void packed_weights_leave_the_file(void **state) {
     scratch_remove(dir);
 }
 
+/* The smallest change of any parameter changes the hash. */
+static void hash_of_weights(void **state) {
+    (void)state;
+    tc_model *m = make_model(SMALL, 3);
+    uint64_t first, other;
+    assert_int_equal(tc_model_hash(m, &first, NULL), TC_OK);
+    for (size_t i = 0; i < m->params.count; i++) {
+        tc_real *last = m->flat + m->params.items[i].offset + m->params.items[i].numel - 1, old = *last;
+        *last = nextafterf(old, INFINITY);
+        assert_int_equal(tc_model_hash(m, &other, NULL), TC_OK);
+        if (other == first) fail_msg("%s does not count", m->params.items[i].name);
+        *last = old;
+    }
+    assert_int_equal(tc_model_hash(m, &other, NULL), TC_OK);
+    assert_true(other == first);
+    tc_model_close(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(huggingface_folder),
                                        cmocka_unit_test(single_file),
@@ -650,7 +672,8 @@ int main(void) {
                                        cmocka_unit_test(preprocessor_files),
                                        cmocka_unit_test(inheritance_errors),
                                        cmocka_unit_test(inheritance_keeps_settings),
-                                       cmocka_unit_test(packed_weights_leave_the_file)};
+                                       cmocka_unit_test(packed_weights_leave_the_file),
+                                       cmocka_unit_test(hash_of_weights)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "kern/x86/simd_tile.h"
 #include "kern/x86/simd_linear.h"
 #include "kern/x86/simd_rows.h"
+#include "kern/x86/simd_mask.h"
 #include "kern/x86/simd_norm.h"
 
 #include "kern/x86/simd_attention.h"
@@ -33,6 +34,10 @@ const tc_kern tc_kern_avx512 = {
     .batchnorm_backward = batchnorm_backward,
     .layernorm = layernorm,
     .layernorm_backward = layernorm_backward,
+    .layernorm_kept = layernorm_kept,
+    .layernorm_kept_backward = layernorm_kept_backward,
+    .scale = scale,
+    .scale_backward = scale_backward,
     .act = act,
     .act_backward = act_backward,
     .bias_act = bias_act,

@@ -7,29 +7,31 @@
 
 enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
 
-/* ---- sums over one row */
+/* ---- sums over one row; with a mask, of its columns that are not 0 */
 
-static float row_sum(int64_t n, const float *x) {
+INLINE vf kept(vf x, const float *mask, int64_t i, int64_t n) { return mask ? v_if_zero(v_load_part(mask + i, n - i), v_zero(), x) : x; }
+
+INLINE float row_sum(int64_t n, const float *mask, const float *x) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     int64_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL)
-        for (int j = 0; j < 4; j++) s[j] = s[j] + v_load(x + i + j * VL);
-    for (; i < n; i += VL) s[0] = s[0] + v_load_part(x + i, n - i);
+        for (int j = 0; j < 4; j++) s[j] = s[j] + kept(v_load(x + i + j * VL), mask, i + j * VL, n);
+    for (; i < n; i += VL) s[0] = s[0] + kept(v_load_part(x + i, n - i), mask, i, n);
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 /* Sums of x - center and of its square. */
-static void row_moments(int64_t n, const float *x, float center, float *first, float *second) {
+INLINE void row_moments(int64_t n, const float *mask, const float *x, float center, float *first, float *second) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, c = v_set1(center);
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL)
         for (int j = 0; j < 2; j++) {
-            vf d = v_load(x + i + j * VL) - c;
+            vf d = kept(v_load(x + i + j * VL) - c, mask, i + j * VL, n);
             s[j] = s[j] + d;
             s[j + 2] = v_fma(d, d, s[j + 2]);
         }
     for (; i < n; i += VL) {
-        vf d = v_keep(v_load_part(x + i, n - i) - c, v_zero(), n - i);
+        vf d = kept(v_keep(v_load_part(x + i, n - i) - c, v_zero(), n - i), mask, i, n);
         s[0] = s[0] + d;
         s[2] = v_fma(d, d, s[2]);
     }
@@ -54,20 +56,21 @@ static float row_largest(int64_t n, const float *x) {
     return v_largest(most);
 }
 
-/* ---- LayerNorm */
+/* ---- LayerNorm, over `count` columns: all n, or those that the mask keeps */
 
-static void layernorm_row(int64_t n, const float *x, const float *w, const float *b, float eps, float *y, float *mean_rstd) {
+INLINE void layernorm_row(int64_t n, int64_t count, const float *mask, const float *x, const float *w, const float *b, float eps, float *y,
+                          float *mean_rstd) {
     /* The squares are taken about a first, rounded mean; what that mean lacks corrects both it and the variance. */
-    float center = n ? row_sum(n, x) / (float)n : 0, first = 0, second = 0;
-    row_moments(n, x, center, &first, &second);
-    float rest = n ? first / (float)n : 0, variance = n ? second / (float)n - rest * rest : 0;
+    float center = count ? row_sum(n, mask, x) / (float)count : 0, first = 0, second = 0;
+    row_moments(n, mask, x, center, &first, &second);
+    float rest = count ? first / (float)count : 0, variance = count ? second / (float)count - rest * rest : 0;
     float mean = center + rest, rstd = 1 / sqrtf((variance > 0 ? variance : 0) + eps);
     vf m = v_set1(mean), r = v_set1(rstd);
     int64_t i = 0;
-    for (; i + VL <= n; i += VL) v_store(y + i, v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)));
+    for (; i + VL <= n; i += VL) v_store(y + i, kept(v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)), mask, i, n));
     if (i < n) {
         vf h = (v_load_part(x + i, n - i) - m) * r;
-        v_store_part(y + i, v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), n - i);
+        v_store_part(y + i, kept(v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), mask, i, n), n - i);
     }
     if (mean_rstd) {
         mean_rstd[0] = mean;
@@ -78,29 +81,30 @@ static void layernorm_row(int64_t n, const float *x, const float *w, const float
 static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b, float eps, float *y, int64_t ldy,
                       float *mean_rstd) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) layernorm_row(n, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
+    for (int64_t r = 0; r < rows; r++) layernorm_row(n, n, NULL, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
 }
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
-static void layernorm_backward_row(int64_t n, const float *x, const float *w, float mean, float rstd, const float *dy, float *dx, bool add_dx) {
+INLINE void layernorm_backward_row(int64_t n, int64_t count, const float *mask, const float *x, const float *w, float mean, float rstd,
+                                   const float *dy, float *dx, bool add_dx) {
     vf sum_g = v_zero(), sum_gh = v_zero(), m = v_set1(mean), r = v_set1(rstd);
     for (int64_t i = 0; i < n; i += VL) {
-        vf g = v_load_part(dy + i, n - i) * v_load_part(w + i, n - i);
+        vf g = kept(v_load_part(dy + i, n - i) * v_load_part(w + i, n - i), mask, i, n);
         sum_g = sum_g + g;
-        sum_gh = v_fma(g, (v_load_part(x + i, n - i) - m) * r, sum_gh);
+        sum_gh = v_fma(g, kept((v_load_part(x + i, n - i) - m) * r, mask, i, n), sum_gh);
     }
-    vf mean_g = v_set1(v_sum(sum_g) / (float)n), mean_gh = v_set1(v_sum(sum_gh) / (float)n);
+    vf mean_g = v_set1(v_sum(sum_g) / (float)count), mean_gh = v_set1(v_sum(sum_gh) / (float)count);
     for (int64_t i = 0; i < n; i += VL) {
         vf g = v_load_part(dy + i, n - i) * v_load_part(w + i, n - i);
         vf h = (v_load_part(x + i, n - i) - m) * r;
-        vf d = r * v_fnma(h, mean_gh, g - mean_g);
+        vf d = kept(r * v_fnma(h, mean_gh, g - mean_g), mask, i, n);
         v_store_part(dx + i, add_dx ? (vf)(v_load_part(dx + i, n - i) + d) : d, n - i);
     }
 }
 
 /* dw and db of columns i .. i+VL-1 over all rows */
-static void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *x, const float *mean_rstd, const float *dy, float *dw,
-                                       float *db) {
+INLINE void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *mask, const float *x, const float *mean_rstd, const float *dy,
+                                       float *dw, float *db) {
     vf all_w = v_load_part(dw + i, n - i), all_b = v_load_part(db + i, n - i);
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         vf sum_w = v_zero(), sum_b = v_zero();
@@ -110,8 +114,8 @@ static void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const
             sum_w = v_fma(g, h, sum_w);
             sum_b = sum_b + g;
         }
-        all_w = all_w + sum_w;
-        all_b = all_b + sum_b;
+        all_w = all_w + kept(sum_w, mask, i, n);
+        all_b = all_b + kept(sum_b, mask, i, n);
     }
     v_store_part(dw + i, all_w, n - i);
     v_store_part(db + i, all_b, n - i);
@@ -121,10 +125,10 @@ static void layernorm_backward(int64_t rows, int64_t n, const float *x, const fl
                                bool add_dx, float *dw, float *db) {
     bool many = rows * n * 2 > TC_PARALLEL_WORK;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += VL) layernorm_backward_columns(rows, n, i, x, mean_rstd, dy, dw, db);
+    for (int64_t i = 0; i < n; i += VL) layernorm_backward_columns(rows, n, i, NULL, x, mean_rstd, dy, dw, db);
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
     for (int64_t r = 0; r < rows; r++)
-        layernorm_backward_row(n, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
+        layernorm_backward_row(n, n, NULL, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
 }
 
 /* ---- activations and biases */

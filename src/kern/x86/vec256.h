@@ -36,6 +36,8 @@ static inline vf v_abs(vf x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
 static inline vf v_sqrt(vf x) { return _mm256_sqrt_ps(x); }
 /* x < 0 ? a : b */
 static inline vf v_if_negative(vf x, vf a, vf b) { return _mm256_blendv_ps(b, a, x); }
+/* x == 0 ? a : b */
+static inline vf v_if_zero(vf x, vf a, vf b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, v_zero(), _CMP_EQ_OQ)); }
 static inline vf v_round(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* x * 2^n for whole n in -252 .. 252; in two steps, so that results may be subnormal or infinite */
 static inline vf v_scale2(vf x, vf n) {

@@ -31,6 +31,8 @@ static inline vf v_abs(vf x) { return _mm512_abs_ps(x); }
 static inline vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
 /* x < 0 ? a : b */
 static inline vf v_if_negative(vf x, vf a, vf b) { return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a); }
+/* x == 0 ? a : b */
+static inline vf v_if_zero(vf x, vf a, vf b) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, v_zero(), _CMP_EQ_OQ), b, a); }
 static inline vf v_round(vf x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* x * 2^n for whole n; results may be subnormal or infinite */
 static inline vf v_scale2(vf x, vf n) { return _mm512_scalef_ps(x, n); }

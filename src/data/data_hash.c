@@ -1,0 +1,28 @@
+/* data_hash.c - a hash of a data set, to know it again: what was computed from it (the teacher's features, a compression half done) belongs to it. */
+#include "data/source.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* The length keeps "ab", "c" and "a", "bc" apart. */
+uint64_t tc_hash_text(uint64_t sum, const char *text) {
+    size_t n = strlen(text);
+    return tc_checksum(tc_hash(sum, n, 0), text, n);
+}
+
+uint64_t tc_hash_file(uint64_t sum, const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0) return tc_hash(sum, UINT64_MAX, 0);
+    return tc_hash(tc_hash(sum, (uint64_t)st.st_size, 1), (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec);
+}
+
+tc_status tc_data_hash(const tc_data *d, uint64_t *hash, tc_error *err) {
+    uint64_t sum = tc_hash_text(0, d->source->kind);
+    sum = tc_hash(sum, (uint64_t)d->count, (uint64_t)d->nclasses);
+    for (int i = 0; i < d->nclasses; i++) sum = tc_hash_text(sum, d->classes[i]);
+    sum = tc_hash(sum, (uint64_t)d->ntemplates, 0);
+    for (int i = 0; i < d->ntemplates; i++) sum = tc_hash_text(sum, d->templates[i]);
+    tc_status status = d->source->hash(d, &sum, err);
+    if (status == TC_OK) *hash = sum;
+    return status;
+}

@@ -1,0 +1,172 @@
+/* train_auto.c - automatic inheritance within a training run: the options of the masks, the fold, and what is told, logged and kept of both.
+ *
+ * The fold belongs to the step that it follows: whoever stops or is killed before the checkpoint of that step makes the step and the fold again, with
+ * the same result. So no checkpoint has to say that a fold is due, and each holds either masks or a folded student. */
+#include "train/train_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the plan */
+
+static tc_status check_options(const tc_training *t, const tc_mask_options *m, tc_error *err) {
+    const struct {
+        bool ok;
+        const char *what;
+    } rules[] = {{(m->keep != 0) + (m->params != 0) + (m->macs != 0) == 1, "one of keep, params and macs must be given"},
+                 {m->keep == 0 || (m->keep > 0 && m->keep <= 1), "the part that is left must be above 0 and at most 1"},
+                 {m->params >= 0, "the parameters that are left must be above 0"},
+                 {m->macs >= 0 && isfinite(m->macs), "the multiply-accumulates that are left must be above 0"},
+                 {m->fold_step >= 0 && m->fold_step <= t->steps, "the masks must be folded after at least one step and at most all"},
+                 {isfinite(m->target_warmup), "the number of steps over which the target grows must be finite"},
+                 {m->lr >= 0 && isfinite(m->lr), "the rate of the gates must be 0 or more"},
+                 {isfinite(m->start), "the start of the gates must be finite"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (!rules[i].ok) return tc_fail(err, TC_EARG, "masks: %s", rules[i].what);
+    return TC_OK;
+}
+
+static double whole(const tc_training *t) {
+    const tc_model_info *i = &t->o->init->info;
+    return t->budget == TC_BUDGET_KEEP     ? (double)i->params_prunable
+           : t->budget == TC_BUDGET_PARAMS ? (double)i->params_without_tokens
+                                           : i->macs_image + i->macs_text;
+}
+
+tc_status tc_auto_plan(tc_training *t, tc_error *err) {
+    if (!t->o->masks) return TC_OK;
+    tc_mask_sites sites;
+    tc_mask_options *m = &t->masks;
+    *m = *t->o->masks;
+    tc_status status = check_options(t, m, err);
+    if (status != TC_OK) return status;
+    if (m->fold_step == 0) m->fold_step = t->steps > 1 ? t->steps / 2 : 1;
+    if (m->target_warmup < 0) m->target_warmup = floor((double)m->fold_step / 3);
+    t->budget = m->keep > 0 ? TC_BUDGET_KEEP : m->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
+    t->goal = m->keep > 0 ? m->keep * whole(t) : m->params > 0 ? (double)m->params : m->macs;
+    status = tc_mask_sites_create(&sites, &t->o->init->params, err);
+    if (status != TC_OK) return status;
+    status = tc_budget_check(t->budget, t->o->init, &sites, t->goal, err);
+    tc_mask_sites_free(&sites);
+    return status == TC_OK ? TC_OK : tc_fail_in(err, status, "masks");
+}
+
+tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h) {
+    double sparsity = 1 - t->goal / whole(t);
+    return (tc_mask_hyper){
+        .lr = {.kind = TC_SCHEDULE_STEP, .base = t->masks.lr, .start = (double)t->masks.fold_step},
+        .start = t->masks.start,
+        .budget = t->budget,
+        .target = {.end = {sparsity, sparsity}, .warmup = t->masks.target_warmup},
+        .seed = t->o->seed,
+        .folded = {
+            .kind = TC_SCHEDULE_COSINE_START_NOWARMUP, .base = h->schedule.base, .start = (double)t->masks.fold_step, .steps = h->schedule.steps}};
+}
+
+void tc_auto_settings(const tc_training *t, json_t *settings) {
+    const tc_mask_options *m = &t->masks;
+    if (!t->o->masks) return;
+    json_object_set_new(settings, "masks",
+                        json_pack("{s:f, s:I, s:f, s:I, s:f, s:f, s:f}", "keep", m->keep, "params", (json_int_t)m->params, "macs", m->macs,
+                                  "fold_step", (json_int_t)m->fold_step, "target_warmup", m->target_warmup, "lr", m->lr, "start", m->start));
+}
+
+/* ---- what is told and logged */
+
+static double kept_part(const tc_training *t) { return (double)t->trainer->student->info.params_prunable / (double)t->o->init->info.params_prunable; }
+
+void tc_auto_tell(const tc_training *t) {
+    static const char *const what[] = {"prunable parameters", "parameters without the token table", "multiply-accumulates"};
+    const tc_gates *g = t->trainer->gates;
+    if (!t->o->masks) return;
+    if (g)
+        tc_log_line(&t->log, 1, "masks: %lld gates; of %.6g %s %.6g are to be left (%.1f %%); folded after step %lld", (long long)g->sites.total,
+                    whole(t), what[t->budget], t->goal, 100 * t->goal / whole(t), (long long)t->masks.fold_step);
+    else
+        tc_log_line(&t->log, 1, "masks: folded after step %lld; %.1f %% of the prunable parameters are left", (long long)t->masks.fold_step,
+                    100 * kept_part(t));
+}
+
+const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size) {
+    const tc_gates *g = t->trainer->gates;
+    out[0] = 0;
+    if (!g) return out;
+    const double *lambda = g->value + g->sites.total;
+    snprintf(out, size, ",\"sparsity\":%.9g,\"target_sparsity\":%.9g,\"lagrangian\":%.9g,\"lambda\":[%.9g,%.9g,%.9g,%.9g]", s->sparsity.expected[0],
+             s->sparsity.target[0], s->sparsity.loss[0], lambda[0], lambda[1], lambda[2], lambda[3]);
+    return out;
+}
+
+/* ---- folding */
+
+tc_status tc_auto_model(const tc_training *t, tc_model **out, tc_error *err) {
+    const tc_gates *g = t->trainer->gates;
+    *out = NULL;
+    if (!g) return TC_OK;
+    int *kept = tc_new(g->sites.count, sizeof *kept);
+    tc_real *mask = tc_new((size_t)g->sites.total, sizeof *mask);
+    tc_status status = kept && mask ? TC_OK : tc_fail_memory(err, (size_t)g->sites.total * sizeof *mask);
+    if (status == TC_OK) {
+        tc_gates_kept_least(g, 0, kept);
+        status = tc_gates_mask(g, kept, mask, err);
+    }
+    if (status == TC_OK) status = tc_model_fold(out, t->trainer->student, &g->sites, mask, err);
+    free(kept);
+    free(mask);
+    return status;
+}
+
+static tc_status fold(tc_training *t, tc_error *err) {
+    tc_trainer *r = t->trainer;
+    tc_model *small = NULL;
+    tc_real *mask = tc_new((size_t)r->gates->sites.total, sizeof *mask);
+    tc_status status = mask ? TC_OK : tc_fail_memory(err, (size_t)r->gates->sites.total * sizeof *mask);
+    if (status == TC_OK) status = tc_gates_fit(r->gates, t->budget, r->student, t->goal, mask, err);
+    if (status == TC_OK) status = tc_model_fold(&small, r->student, &r->gates->sites, mask, err);
+    if (status == TC_OK) status = tc_trainer_become(r, &small, err);
+    free(mask);
+    return status;
+}
+
+tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err) {
+    *folded = false;
+    if (!t->trainer->gates || t->trainer->step < t->masks.fold_step) return TC_OK;
+    tc_status status = fold(t, err);
+    if (status != TC_OK) return status;
+    *folded = true;
+    const tc_model_info *i = &t->trainer->student->info;
+    char line[256];
+    snprintf(line, sizeof line, "{\"step\":%lld,\"fold\":true,\"kept\":%.9g,\"params\":%lld,\"params_without_tokens\":%lld}\n",
+             (long long)t->trainer->step, kept_part(t), (long long)i->params, (long long)i->params_without_tokens);
+    tc_log_line(&t->log, 1, "step %lld: masks folded; %lld parameters are left (%lld without the token table), %.1f %% of the prunable ones",
+                (long long)t->trainer->step, (long long)i->params, (long long)i->params_without_tokens, 100 * kept_part(t));
+    return tc_training_line(t, line, err);
+}
+
+/* ---- the card */
+
+static json_t *numbers(const int *x, int n) {
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(x[i]));
+    return list;
+}
+
+static json_t *tower(const tc_training *t, bool text) {
+    const tc_model *m = t->trainer->student;
+    const tc_model_info *i = &m->info;
+    if (!text && m->config.image_tower == TC_IMAGE_RESNET)
+        return json_pack("{s:i, s:o}", "width", i->vision_width, "channels", numbers(m->config.channels, 2 + 2 * m->config.vision.layers));
+    int layers = text ? i->text_layers : i->vision_layers;
+    return json_pack("{s:i, s:o, s:o}", "width", text ? i->text_width : i->vision_width, "heads",
+                     numbers(text ? i->text_layer_heads : i->vision_layer_heads, layers), "ffn",
+                     numbers(text ? i->text_layer_ffn : i->vision_layer_ffn, layers));
+}
+
+void tc_auto_card(const tc_training *t, json_t *card) {
+    if (!t->o->masks || !t->trainer->folded) return;
+    json_object_set_new(card, "masks",
+                        json_pack("{s:I, s:f, s:I, s:I, s:o, s:o}", "fold_step", (json_int_t)t->masks.fold_step, "kept", kept_part(t),
+                                  "prunable_before", (json_int_t)t->o->init->info.params_prunable, "prunable_after",
+                                  (json_int_t)t->trainer->student->info.params_prunable, "vision", tower(t, false), "text", tower(t, true)));
+}

@@ -1,0 +1,52 @@
+/* train_run.h - a training run while it goes on: what train.c and train_auto.c share. */
+#ifndef TC_TRAIN_RUN_H
+#define TC_TRAIN_RUN_H
+
+#include "train/train.h"
+#include "data/data.h"
+
+typedef struct tc_training {
+    const tc_train_options *o;
+    tc_log log;
+    tc_trainer *trainer;
+    tc_loader *loader;
+    tc_teacher_cache *cache; /* or NULL */
+    int64_t *cache_rows;     /* [batch] */
+    uint64_t teacher_hash;
+    int64_t steps, first;
+    double epochs_per_step;
+    char *settings;
+    FILE *log_file;
+    int lock;
+    double started, last_line, last_loss, top1;
+    int64_t pairs;      /* of this call */
+    int64_t bad_before; /* samples that calls before this one left out */
+    int64_t saved;      /* step of the newest checkpoint; -1: none */
+    /* with masks: the options as they are meant, and the goal in what `budget` counts */
+    tc_mask_options masks;
+    tc_budget_kind budget;
+    double goal;
+} tc_training;
+
+/* Writes a line to log.jsonl. */
+tc_status tc_training_line(tc_training *t, const char *line, tc_error *err);
+
+/* ---- the automatic phase: masks until the fold. All do nothing, or say nothing, in a run without masks. */
+
+/* Checks the options of the masks, puts in what they leave open, and refuses goals that cannot be met. Needs t->steps. */
+tc_status tc_auto_plan(tc_training *t, tc_error *err);
+/* What the trainer is to do; `steps` and schedule of `h` are there. */
+tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h);
+/* Adds what a resumed run must share with the first one. */
+void tc_auto_settings(const tc_training *t, json_t *settings);
+void tc_auto_tell(const tc_training *t);
+/* What the log has for a step with masks -> out, "" without: ,"sparsity":.. */
+const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size);
+/* A model to evaluate in place of the masked student: folded with the deterministic mask. *out is NULL without masks. */
+tc_status tc_auto_model(const tc_training *t, tc_model **out, tc_error *err);
+/* Folds the masks if it is time to; *folded: it was. */
+tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err);
+/* Adds to a model card what was kept. */
+void tc_auto_card(const tc_training *t, json_t *card);
+
+#endif
