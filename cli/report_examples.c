@@ -2,6 +2,7 @@
  * these are shown depends on the answers alone, so that the same models give the same page. */
 #include "report_examples.h"
 #include "eval/metrics.h"
+#include "net/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -104,6 +105,21 @@ static tc_status ask(example_model *model, cli_model *m, const example_subject *
     return status;
 }
 
+/* Whether it is the model that was measured. */
+static tc_status check_model(const cli_model *m, const example_model *model, tc_error *err) {
+    uint64_t hash;
+    char text[32];
+    if (m->info->params != model->facts->params)
+        return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path, (long long)m->info->params,
+                       (long long)model->facts->params);
+    if (!model->facts->hash) return TC_OK;
+    tc_status status = tc_model_hash(m->model, &hash, err);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    if (status == TC_OK && strcmp(text, model->facts->hash) != 0)
+        status = tc_fail(err, TC_EARG, "%s: its weights are not those that were measured", model->path);
+    return status;
+}
+
 /* A model that is not there any more, or not the one that was measured, is told on the page. */
 static void open_and_ask(examples *e, example_model *model) {
     static const cli_common usual;
@@ -111,9 +127,7 @@ static void open_and_ask(examples *e, example_model *model) {
     tc_error *why = &model->why;
     tc_status status =
         model->path ? cli_model_open(&m, model->path, &usual, CLI_TOKENIZER | CLI_SESSION, why) : tc_fail(why, TC_EIO, "its file is not there");
-    if (status == TC_OK && m.info->params != model->facts->params)
-        status = tc_fail(why, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path, (long long)m.info->params,
-                         (long long)model->facts->params);
+    if (status == TC_OK) status = check_model(&m, model, why);
     if (status == TC_OK && e->picture.crop == 0) e->picture = m.preprocess;
     if (status == TC_OK) status = ask(model, &m, &e->subject, why);
     if (status != TC_OK) {

@@ -46,7 +46,7 @@ lacks() { holds "$1" sh -c '! grep -qiE -- "$1" "$2"' - "$2" "$page"; }
 # Models with random weights, and what compress.json says of them.
 params() { "$tinyclip" info "$1" --json | tr ',{' '\n\n' | sed -n "s/ *\"$2\": \([0-9.]*\).*/\1/p"; }
 facts() { # facts MODEL PATH MEASURED HASH
-    printf '"path":"%s","weights_hash":"%s","params":%s,"params_without_tokens":%s,"macs_image":2e6,"macs_text":5e5,"embed_dim":16,%s' \
+    printf '"path":"%s","weights_hash":%s,"params":%s,"params_without_tokens":%s,"macs_image":2e6,"macs_text":5e5,"embed_dim":16,%s' \
         "$2" "$4" "$(params "$1" params)" "$(params "$1" params_without_tokens)" "$3"
 }
 vit() { printf '{"kind":"vit","width":%d,"layers":%d,"heads":[%s],"ffn":[%s]}' "$@"; }
@@ -71,8 +71,8 @@ mkdir -p "$scratch/run/stage-1"
 "$make_weights" "$scratch/teacher.json" "$teacher"
 "$make_weights" "$scratch/student.json" "$student"
 log 6 3 >"$scratch/run/stage-1/log.jsonl"
-teacher_facts="$(facts "$teacher" "$teacher" "$(pairs_of 0.5)" 00000000000000aa),\"vision\":$(vit 32 2 4,4 128,128),\"text\":$(vit 16 2 2,2 64,64)"
-student_facts="$(facts "$student" stage-1/model "$(pairs_of 0.4)" 00000000000000bb),\"vision\":$(vit 16 1 2 -1),\"text\":$(vit 8 1 1 32)"
+teacher_facts="$(facts "$teacher" "$teacher" "$(pairs_of 0.5)" null),\"vision\":$(vit 32 2 4,4 128,128),\"text\":$(vit 16 2 2,2 64,64)"
+student_facts="$(facts "$student" stage-1/model "$(pairs_of 0.4)" null),\"vision\":$(vit 16 1 2 -1),\"text\":$(vit 8 1 1 32)"
 stage() { printf '{"name":"%s","inheritance":"auto","teacher_loss":"affinity","steps":6,"done":true,"folder":"stage-1","seconds":75.5,%s}' "$1" "$student_facts"; }
 record() { # record STAGES FINISHED RECIPE
     printf '{"version":"0.1.0","command":["tinyclip","compress","%s","--name","it'"'"'s"],"recipe":{"name":"%s"},"recipe_name":"%s","seed":7,' "$teacher" "$3" "$3"
@@ -97,7 +97,7 @@ has "measured images a second" "<td>1,230</td>"
 has "how a layer's heads are told to who does not see them" "Layer 1: 2 of 4 heads, 0 of 128 FFN channels. Layer 2: left out."
 has "width" "width 16 of 32"
 has "sparsity" "$(printf '49.0\302\240%% folded')"
-has "hashes" "<code>00000000000000bb</code>"
+has "hashes" "<code>00000000000000dd</code>"
 has "the command as a shell reads it" "--name &#39;it&#39;\\&#39;&#39;s&#39;</code>"
 has "the recipe's name is text" "&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;"
 has "a stage's name is text, without its control characters" "&lt;/style&gt;&lt;img src=x onerror=y&gt;$(printf '\357\277\275')"
@@ -126,6 +126,9 @@ cp -r "$scratch/run" "$scratch/changed"
 mv "$scratch/other.json" "$scratch/changed/compress.json"
 run report "$scratch/changed" -o "$page"
 has "a model that is another one now is not shown" "the model that was measured had 99"
+sed 's/"weights_hash":null/"weights_hash":"00000000000000aa"/' "$scratch/run/compress.json" >"$scratch/changed/compress.json"
+run report "$scratch/changed" -o "$page"
+has "a model of other weights is not shown" "Without teacher: $teacher: its weights are not those that were measured"
 mv "$scratch/pairs" "$scratch/away"
 run report "$scratch/run" -o "$page"
 code "the data is gone: exit code" 0
@@ -173,7 +176,8 @@ holds "several compressions: well-formed" nests "$page"
 has "several compressions: how many" "2 students of"
 has "several compressions: names of folders are text" "b &amp; &lt;half&gt;"
 has "several compressions: accuracy over size" "Accuracy and size"
-sed 's/00000000000000aa/00000000000000ab/' "$scratch/run/compress.json" >"$scratch/several/a-half/compress.json"
+sed 's/"weights_hash":null/"weights_hash":"00000000000000aa"/' "$scratch/run/compress.json" >"$scratch/several/a-half/compress.json"
+sed 's/"weights_hash":null/"weights_hash":"00000000000000ab"/' "$scratch/run/compress.json" >"$scratch/several/b & <half>/compress.json"
 run report "$scratch/several" -o "$page"
 code "several teachers: exit code" 1
 says "several teachers" "a-half and $scratch/several/b & <half> have different teachers"
