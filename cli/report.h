@@ -1,8 +1,8 @@
 /* report.h - the page about a compression: what its parts share.
  *
- * report_read.c and report_log.c turn a folder, whose files are not trusted, into the structures below; report_page.c writes them as one page, with the
- * charts of report_curves.c, the pictures of report_structure.c and the examples of report_examples.c. Everything is written through the functions of
- * report_text.c, which escape. The page is HTML that is well-formed XML too. Strings point into the JSON that a run keeps. */
+ * report_read.c and report_log.c turn a folder, whose files are not trusted, into the structures below; report_page.c writes them as one page, with
+ * the charts of report_curves.c, the pictures of report_structure.c and the examples of report_examples.c. Everything is written through the
+ * functions of report_text.c, which escape. The page is HTML that is well-formed XML too. Strings point into the JSON that a run keeps. */
 #ifndef TC_CLI_REPORT_H
 #define TC_CLI_REPORT_H
 

@@ -1,5 +1,5 @@
-/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that counts the steps of its stages together, and
- * the sparsity of each automatic stage beside its target. And the accuracy of every model over its size. */
+/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that counts the steps of its stages together,
+ * and the sparsity of each automatic stage beside its target. And accuracy and speed of every model over its size. */
 #include "report_chart.h"
 
 #include <math.h>
@@ -66,7 +66,7 @@ static curve accuracy(const report_run *run, report_metric m) {
         for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++) add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
         double value = report_metric_value(&s->facts, m);
         if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0)) add(&c, (double)(s->before + s->steps), value);
-        if (s->log.evals) break_line(&c);
+        if (s->log.evals > 1) break_line(&c);
     }
     end_line(&c);
     return c;
@@ -143,8 +143,8 @@ static void end_text(const report *r, int run, const char *value, chart_label *l
     snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "", r->count > 1 ? r->runs[run].name : "student");
 }
 
-/* Training begins far from where it ends, and students end close together. So the first quarter of each stage does not count for the scale, and what it
- * has beyond is cut off. True if something is cut. */
+/* Training begins far from where it ends, and students end close together. So the first quarter of each stage does not count for the scale, and what
+ * it has beyond is cut off. True if something is cut. */
 static bool narrow(const curve *c, int n, double teacher, bool percent, double *least, double *most) {
     double all_low, all_high;
     range(c, n, &all_low, &all_high);

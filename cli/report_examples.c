@@ -1,5 +1,5 @@
-/* report_examples.c - teacher and students are asked about held-out images. At most 512 of them, evenly spaced, are looked at by every model; which of
- * these are shown depends on the answers alone, so that the same models give the same page. */
+/* report_examples.c - teacher and students are asked about held-out images. At most 512 of them, evenly spaced, are looked at by every model; which
+ * of these are shown depends on the answers alone, so that the same models give the same page. */
 #include "report_examples.h"
 #include "eval/metrics.h"
 #include "net/model.h"

@@ -1,4 +1,5 @@
-/* report_origin.c - how the compression was made: its command as it can be typed again, what its data and models are known by, the machine, the recipe. */
+/* report_origin.c - how the compression was made: its command as it can be typed again, what its data and models are known by, the machine, the
+ * recipe. */
 #include "report.h"
 
 #include <stdlib.h>

@@ -132,7 +132,7 @@ static void progress(tc_buf *b, const report *r) {
             tc_buf_puts(b, "after its last stage. ");
         }
         tc_buf_printf(b,
-                      "The command under <a href=\"#origin\">How it was made</a> goes on with it.</p><progress max=\"%lld\" "
+                      "The command under <a href=\"#origin\">How it was made</a> goes on with it, given --resume too.</p><progress max=\"%lld\" "
                       "value=\"%lld\">%s</progress></div>\n",
                       (long long)planned, (long long)made, report_percent((double)made / (double)planned, &n));
     }

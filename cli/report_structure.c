@@ -1,6 +1,6 @@
-/* report_structure.c - what is left of the teacher: for each tower of each student its width, and a row a layer with its heads and FFN channels, or the
- * channels of a ResNet's convolutions. The teacher is the outline, the student what is filled. Counts are drawn, not which members were kept: a small model
- * has only those that it kept.
+/* report_structure.c - what is left of the teacher: for each tower of each student its width, and a row a layer with its heads and FFN channels, or
+ * the channels of a ResNet's convolutions. The teacher is the outline, the student what is filled. Counts are drawn, not which members were kept: a
+ * small model has only those that it kept.
  *
  * A student with fewer layers inherited every floor(T/S)-th; its rows stand where they came from. */
 #include "report.h"
