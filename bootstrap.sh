@@ -1,7 +1,7 @@
 #!/bin/sh
 # bootstrap.sh [build|demo|check] - installs the Debian packages that are missing, builds, and runs what was asked for.
 #
-#   sh bootstrap.sh demo     trains a teacher and three students on Fashion-MNIST and compares them
+#   sh bootstrap.sh demo     trains a teacher on Fashion-MNIST, makes it smaller in several ways and compares them
 #   sh bootstrap.sh check    builds and runs all tests
 set -eu
 cd "$(dirname "$0")"

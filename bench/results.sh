@@ -14,18 +14,19 @@ page=$here/../docs/RESULTS.md
 # SETS, SEEDS, KINDS and THREADS in the environment choose a part of it; two calls with one thread each and different parts use two cores best.
 sets=${SETS:-fashion clipart} seeds=${SEEDS:-1 2 3} threads=${THREADS:-1} search_seed=9 rates="1e-3 2e-3"
 
-# What is the same for every run of a set. `steps` is the length of one stage, `every` the distance of the evaluations on the way.
+# What is the same for every run of a set. `steps` is the length of one stage, `every` the distance of the evaluations on the way; `views` are as many
+# augmentations as the longest run has epochs, so that the cached features of the teacher, one cache a seed, change nothing.
 settings() { # settings SET
     set=$1 dir=$out/$1 teacher=$out/$1/teacher/model
     case $set in
     fashion)
         data="--data fashion-mnist --batch 128" teacher_options="--steps 400 --batch 256 --lr 2e-3"
-        watched="--eval-data fashion-mnist --eval-limit 2000" every=10 steps=200
+        watched="--eval-data fashion-mnist --eval-limit 1000" every=10 steps=200 views=1
         held_out="zeroshot --data fashion-mnist"
         ;;
     clipart)
         data="--data $dir/train.csv --batch 64 --crop-scale-min 0.5 --flip" teacher_options="--steps 500 --lr 1e-3"
-        watched="--eval-data $dir/test.csv" every=10 steps=200
+        watched="--eval-data $dir/test.csv" every=10 steps=200 views=14
         held_out="retrieval --data $dir/test.csv"
         ;;
     esac
@@ -79,7 +80,7 @@ run() { # run RUN SEED RATE STEPS VERB ARG...
 # The kinds of students. `half` and `quarter` are configurations; automatic ones get as many parameters as those have.
 kind() { # kind KIND NAME SEED RATE
     half=$here/$set-50.json quarter=$here/$set-25.json
-    distill="distill --teacher $teacher"
+    distill="distill --teacher $teacher --teacher-cache $dir/cache-$3 --cache-augmentations $views"
     # Gates start at 4.6 and move by about this rate a step; they are to come down to 0 well before the fold, after half of the steps.
     masks="--mask-lr $(echo $steps | awk '{print 16 / $1}')" masks_long="--mask-lr $(echo $steps | awk '{print 8 / $1}')"
     n50=$("$tinyclip" info "$half" --json | sed 's/, "config": .*//' >"$dir/half.info" && field params_without_tokens "$dir/half.info")

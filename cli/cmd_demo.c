@@ -1,10 +1,13 @@
-/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST, then a student of half its size three ways, with
- * the same number of steps: alone, with affinity mimicking, and with weight inheritance and affinity mimicking. */
+/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST and made smaller in three ways: to a half by hand; to
+ * a half by learnt masks and from there to a quarter; and to a quarter at once, with as many steps.
+ *
+ * Each way is a recipe, written into the folder and run as the verb compress runs it, so everything here can be done again by hand, and the
+ * folder is one that the verb report reads. */
 #include "demo.h"
+#include "training.h"
 
 #include <errno.h>
 #include <ftw.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,38 +17,44 @@ extern const char tc_file_examples_demo_student_json[], tc_file_examples_demo_st
 typedef struct demo {
     cli_common common;
     const char *out, *data;
-    int64_t seed, teacher_steps, student_steps, batch;
+    int64_t seed, teacher_steps, stage_steps, batch;
     bool quick;
 } demo;
 
-static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .student_steps = 200, .batch = 256};
+static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .stage_steps = 200, .batch = 256};
 static const cli_option options[] = {
-    {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for models, curves and results; an older demonstration in it is replaced", 0, 0,
-     NULL},
+    {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for everything; an older demonstration in it is replaced", 0, 0, NULL},
     {"--data", "DATA", CLI_TEXT, offsetof(demo, data), "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
     {"--teacher-steps", "N", CLI_INT, offsetof(demo, teacher_steps), "steps of the teacher", 1, 1e6, NULL},
-    {"--student-steps", "N", CLI_INT, offsetof(demo, student_steps), "steps of each student", 1, 1e6, NULL},
+    {"--stage-steps", "N", CLI_INT, offsetof(demo, stage_steps), "steps of a stage; that from the teacher to a quarter at once has twice as many", 10,
+     1e6, NULL},
     {"--batch", "N", CLI_INT, offsetof(demo, batch), "pictures a step", 2, 65536, NULL},
-    {"--seed", "N", CLI_INT, offsetof(demo, seed), "of the weights, the order and the captions", 0, 1e15, NULL},
+    {"--seed", "N", CLI_INT, offsetof(demo, seed), "of the weights, the order, the captions and the masks", 0, 1e15, NULL},
     {"--quick", NULL, CLI_FLAG, offsetof(demo, quick), "a tenth of the steps: shows that everything works, not what it gives", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-static volatile int stop;
-
-static void on_signal(int number) {
-    (void)number;
-    stop = 1;
-}
-
-/* ---- one model */
-
 typedef struct kitchen {
-    const demo *o;
+    demo o;
     tc_data *train, *test;
     tc_tokenizer *tokenizer;
-    char *teacher_config, *student_config;
-    demo_result results[DEMO_MODELS];
+    char *teacher_path;
+    tc_model *teacher;
+    volatile int *stop;
 } kitchen;
+
+static const double LR = 2e-3;
+static const char CACHE[] = "teacher-cache"; /* all ways take the teacher's features from it */
+enum { WATCHED = 10, QUICK_IMAGES = 1000 };  /* evaluations on the way; test pictures of --quick */
+
+static int64_t eval_limit(const kitchen *k) { return k->o.quick ? QUICK_IMAGES : 0; }
+static int64_t every(int64_t steps) { return steps >= WATCHED ? steps / WATCHED : 1; }
+
+static void heading(const char *text) {
+    fputc('\n', stderr);
+    cli_say("== %s", text);
+}
+
+/* ---- the folder */
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where) {
     (void)st, (void)kind, (void)where;
@@ -58,181 +67,213 @@ static tc_status remove_run(const char *dir, tc_error *err) {
     return tc_fail(err, TC_EIO, "%s: the older run could not be removed: %s", dir, strerror(errno));
 }
 
-static tc_status train(kitchen *k, int index, const tc_model *init, const tc_model *teacher, int64_t steps, double lr, tc_model **out,
-                       tc_error *err) {
-    demo_result *r = &k->results[index];
-    const demo *o = k->o;
-    char *dir = tc_path_join(o->out, r->name), *log = dir ? tc_path_join(dir, "log.jsonl") : NULL;
-    if (!log) {
-        free(dir);
-        return tc_fail_memory(err, 1);
-    }
+/* OUT/NAME; the caller frees it. */
+static tc_status place(const kitchen *k, const char *name, char **path, tc_error *err) {
+    *path = tc_path_join(k->o.out, name);
+    return *path ? TC_OK : tc_fail_memory(err, 1);
+}
+
+/* A file in the folder, that the other verbs can take too. */
+static tc_status write_text(const kitchen *k, const char *name, const char *text, size_t size, char **path, tc_error *err) {
+    tc_status status = place(k, name, path, err);
+    return status == TC_OK ? tc_file_write(*path, text, size, err) : status;
+}
+
+/* ---- the teacher */
+
+static tc_status train_teacher(kitchen *k, const char *dir, const tc_model *init, tc_error *err) {
     tc_train_options t = tc_train_options_default();
     t.out = dir;
     t.init = init;
-    t.teacher = teacher;
     t.data = k->train;
     t.eval_data = k->test;
     t.tokenizer = k->tokenizer;
     t.preprocess = tc_model_preprocess(init);
-    t.steps = steps;
-    t.batch = (int)o->batch;
-    t.lr = lr;
-    t.logit_scale = teacher ? 50 : 0;
-    t.seed = (uint64_t)o->seed;
-    t.eval_every = steps >= 10 ? steps / 10 : 1;
-    t.eval_limit = o->quick ? 2000 : 0;
+    t.steps = k->o.teacher_steps;
+    t.batch = (int)k->o.batch;
+    t.lr = LR;
+    t.logit_scale = 0;
+    t.seed = (uint64_t)k->o.seed;
+    t.eval_every = every(t.steps);
+    t.eval_limit = eval_limit(k);
     t.log = cli_log;
-    t.stop = &stop;
-    fputc('\n', stderr);
-    cli_say("== %s: %s", r->name, r->what);
-    tc_train_result result;
-    tc_status status = remove_run(dir, err);
-    if (status == TC_OK) status = tc_train(&t, out, &result, err);
+    t.stop = k->stop;
+    tc_status status = tc_train(&t, NULL, NULL, err);
     cli_log_end();
-    if (status == TC_OK && stop) status = tc_fail(err, TC_ESTATE, "stopped");
-    if (status == TC_OK) status = demo_read_curve(log, r, err);
-    if (status == TC_OK) {
-        const tc_model_info *info = tc_model_get_info(*out);
-        r->params = info->params;
-        r->params_without_tokens = info->params_without_tokens;
-        r->steps = steps;
-        r->top1 = result.top1;
-        r->seconds = result.seconds;
-    }
-    free(dir);
-    free(log);
-    return status;
+    return status == TC_OK && *k->stop ? tc_fail(err, TC_ESTATE, "stopped") : status;
 }
 
-/* ---- the four models */
-
-static const double TEACHER_LR = 2e-3, STUDENT_LR = 2e-3;
-
-static tc_status train_all(kitchen *k, tc_model **best, tc_error *err) {
-    static const char *const names[DEMO_MODELS][2] = {{"teacher", "contrastive loss, from random weights"},
-                                                      {"scratch-contrastive", "half the size, contrastive loss, from random weights"},
-                                                      {"scratch-affinity", "half the size, affinity mimicking, from random weights"},
-                                                      {"inherit-affinity", "half the size, inherited weights, affinity mimicking"}};
-    const demo *o = k->o;
-    int64_t teacher_steps = o->quick ? (o->teacher_steps + 9) / 10 : o->teacher_steps,
-            steps = o->quick ? (o->student_steps + 9) / 10 : o->student_steps;
-    tc_model *init = NULL, *teacher = NULL, *student = NULL;
-    tc_status status = tc_model_create(&init, k->teacher_config, (uint64_t)o->seed, err);
-    for (int i = 0; i < DEMO_MODELS && status == TC_OK; i++) {
-        k->results[i].name = names[i][0];
-        k->results[i].what = names[i][1];
-        if (i == 1 || i == 2) status = tc_model_create(&init, k->student_config, (uint64_t)o->seed, err);
-        if (i == 3) status = tc_model_inherit(&init, teacher, k->student_config, err);
-        if (status == TC_OK)
-            status = train(k, i, init, i >= 2 ? teacher : NULL, i == 0 ? teacher_steps : steps, i == 0 ? TEACHER_LR : STUDENT_LR,
-                           i == 0 ? &teacher : &student, err);
-        tc_model_close(&init);
-        if (i == 3 && status == TC_OK) {
-            *best = student;
-            student = NULL;
-        }
-        tc_model_close(&student);
-    }
+static tc_status make_teacher(kitchen *k, tc_error *err) {
+    char *config = NULL, *dir = NULL, *cache = NULL;
+    tc_model *init = NULL;
+    heading("the teacher, from random weights, by the contrastive loss");
+    tc_status status = write_text(k, "teacher.json", tc_file_examples_demo_teacher_json,
+                                  (size_t)(tc_file_examples_demo_teacher_json_end - tc_file_examples_demo_teacher_json), &config, err);
+    if (status == TC_OK) status = place(k, "teacher", &dir, err);
+    if (status == TC_OK) status = place(k, CACHE, &cache, err);
+    if (status == TC_OK) status = remove_run(dir, err);
+    if (status == TC_OK) status = remove_run(cache, err);
+    if (status == TC_OK) status = tc_model_create(&init, config, (uint64_t)k->o.seed, err);
+    if (status == TC_OK) status = train_teacher(k, dir, init, err);
     tc_model_close(&init);
-    tc_model_close(&teacher);
+    if (status == TC_OK) status = place(k, "teacher/model", &k->teacher_path, err);
+    if (status == TC_OK) status = tc_model_open(&k->teacher, k->teacher_path, NULL, err);
+    free(config);
+    free(dir);
+    free(cache);
     return status;
 }
 
-/* ---- report */
+/* ---- making it smaller */
 
-static void print_table(const kitchen *k) {
-    const demo_result *r = k->results;
-    char params[32];
-    double goal = r[1].top1;
-    printf("\n%-20s %12s %7s %8s %12s %9s\n", "model", "parameters", "steps", "top-1 %", "steps to", "seconds");
-    printf("%-20s %12s %7s %8s %11.2f%% %9s\n", "", "(no tokens)", "", "", 100 * goal, "");
-    for (int i = 0; i < DEMO_MODELS; i++) {
-        int64_t reached = demo_steps_to(&r[i], goal);
-        printf("%-20s %12s %7lld %8.2f ", r[i].name, cli_grouped(r[i].params_without_tokens, params, sizeof params), (long long)r[i].steps,
-               100 * r[i].top1);
-        if (reached >= 0) printf("%12lld %9.1f\n", (long long)reached, r[i].seconds);
-        else printf("%12s %9.1f\n", "-", r[i].seconds);
+typedef enum way { BY_HAND, IN_TWO_STEPS, IN_ONE_STEP, WAYS } way;
+
+static const struct {
+    const char *name, *recipe, *heading;
+} ways[WAYS] = {{"by-hand", "by-hand.json", "a half by hand: the leading channels and heads of each layer"},
+                {"in-two-steps", "in-two-steps.json", "a half, then a quarter, by learnt masks"},
+                {"in-one-step", "in-one-step.json", "a quarter at once, by learnt masks, with as many steps"}};
+
+/* A gate comes from 4.6, the most that it may be, down to 0, where it is as good as closed, by one rate a step at the most: that is to be done well
+ * before the fold. */
+static void add_masked_stage(tc_buf *b, const char *name, double keep, int64_t steps) {
+    int64_t fold = steps / 2;
+    tc_buf_printf(b, "        {\"name\": \"%s\", \"inheritance\": \"auto\", \"keep\": %g, \"fold_step\": %lld, \"mask_lr\": %.3g, \"steps\": %lld}",
+                  name, keep, (long long)fold, 8 / (double)fold, (long long)steps);
+}
+
+static tc_status write_recipe(const kitchen *k, way w, char **path, tc_error *err) {
+    tc_buf b = {0};
+    int64_t steps = k->o.stage_steps;
+    tc_buf_printf(&b,
+                  "{\n    \"name\": \"%s\",\n    \"description\": \"%s\",\n    \"train\": {\"batch\": %lld, \"lr\": %g},\n"
+                  "    \"cache_augmentations\": 2,\n    \"stages\": [\n",
+                  ways[w].name, ways[w].heading, (long long)k->o.batch, LR);
+    if (w == BY_HAND)
+        tc_buf_printf(&b, "        {\"name\": \"50\", \"inheritance\": \"manual\", \"steps\": %lld, \"student\":\n%.*s}", (long long)steps,
+                      (int)(tc_file_examples_demo_student_json_end - tc_file_examples_demo_student_json), tc_file_examples_demo_student_json);
+    if (w == IN_TWO_STEPS) {
+        add_masked_stage(&b, "50", 0.5, steps);
+        tc_buf_printf(&b, ",\n");
     }
-    printf("\n'steps to' is the first evaluation that reached what scratch-contrastive had at its end.\n");
-}
-
-static tc_status report(kitchen *k, double seconds, tc_error *err) {
-    char *json = tc_path_join(k->o->out, "results.json"), *svg = tc_path_join(k->o->out, "curves.svg");
-    tc_status status = json && svg ? TC_OK : tc_fail_memory(err, 1);
-    if (status == TC_OK) status = demo_write_results(json, k->results, DEMO_MODELS, seconds, err);
-    if (status == TC_OK) status = demo_draw_curves(svg, k->results, DEMO_MODELS, err);
-    if (status == TC_OK) printf("\nwrote %s, %s and the models under %s\n", json, svg, k->o->out);
-    free(json);
-    free(svg);
+    if (w != BY_HAND) add_masked_stage(&b, "25", 0.25, w == IN_TWO_STEPS ? steps : 2 * steps);
+    tc_buf_printf(&b, "\n    ]\n}\n");
+    tc_status status = b.failed ? tc_fail_memory(err, b.size) : write_text(k, ways[w].recipe, b.data, b.size, path, err);
+    tc_buf_free(&b);
     return status;
 }
 
-/* The built-in configurations of the demonstration, as files that the other verbs can take too. */
-static tc_status write_config(char **path, const char *dir, const char *name, const char *start, const char *end, tc_error *err) {
-    *path = tc_path_join(dir, name);
-    return *path ? tc_file_write(*path, start, (size_t)(end - start), err) : tc_fail_memory(err, 1);
+static tc_status compress(kitchen *k, way w, tc_error *err) {
+    char *recipe = NULL, *dir = NULL, *cache = NULL, seed[24], watch[24];
+    heading(ways[w].heading);
+    tc_status status = write_recipe(k, w, &recipe, err);
+    if (status == TC_OK) status = place(k, ways[w].name, &dir, err);
+    if (status == TC_OK) status = place(k, CACHE, &cache, err);
+    if (status == TC_OK) status = remove_run(dir, err);
+    if (status == TC_OK) {
+        tc_compress_options c = tc_compress_options_default();
+        snprintf(seed, sizeof seed, "%lld", (long long)k->o.seed);
+        snprintf(watch, sizeof watch, "%lld", (long long)every(k->o.stage_steps));
+        const char *command[] = {"tinyclip", "compress", k->teacher_path, "--recipe", recipe,   "--data", k->o.data,         "--eval-data", k->o.data,
+                                 "--out",    dir,        "--eval-every",  watch,      "--seed", seed,     "--teacher-cache", cache};
+        c.command = command;
+        c.command_count = (int)(sizeof command / sizeof *command);
+        c.out = dir;
+        c.recipe = recipe;
+        c.teacher = k->teacher;
+        c.data = k->train;
+        c.eval_data = k->test;
+        c.tokenizer = k->tokenizer;
+        c.preprocess = tc_model_preprocess(k->teacher);
+        c.seed = (uint64_t)k->o.seed;
+        c.teacher_cache = cache;
+        c.eval_every = every(k->o.stage_steps);
+        c.eval_limit = eval_limit(k);
+        c.speed_seconds = k->o.quick ? 0.1 : 1;
+        c.log = cli_log;
+        c.stop = k->stop;
+        status = tc_compress(&c, NULL, err);
+        cli_log_end();
+    }
+    if (status == TC_OK && *k->stop) status = tc_fail(err, TC_ESTATE, "stopped");
+    free(recipe);
+    free(dir);
+    free(cache);
+    return status;
 }
 
-static tc_status open_all(kitchen *k, tc_error *err) {
+/* ---- all of it */
+
+static tc_status open_data(kitchen *k, tc_error *err) {
     tc_data_options d = tc_data_options_default();
-    tc_status status = tc_make_dirs(k->o->out, err);
+    tc_status status = tc_make_dirs(k->o.out, err);
     d.split = "train";
-    if (status == TC_OK) status = tc_data_open(&k->train, k->o->data, &d, err);
+    if (status == TC_OK) status = tc_data_open(&k->train, k->o.data, &d, err);
     d.split = "test";
-    if (status == TC_OK) status = tc_data_open(&k->test, k->o->data, &d, err);
-    if (status == TC_OK && tc_data_classes(k->test) < 2) status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o->data);
+    if (status == TC_OK) status = tc_data_open(&k->test, k->o.data, &d, err);
+    if (status == TC_OK && tc_data_classes(k->test) < 2) status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o.data);
     if (status == TC_OK) status = tc_tokenizer_create(&k->tokenizer, TC_TOKENIZER_HF, err);
-    if (status == TC_OK)
-        status = write_config(&k->teacher_config, k->o->out, "teacher.json", tc_file_examples_demo_teacher_json,
-                              tc_file_examples_demo_teacher_json_end, err);
-    if (status == TC_OK)
-        status = write_config(&k->student_config, k->o->out, "student.json", tc_file_examples_demo_student_json,
-                              tc_file_examples_demo_student_json_end, err);
+    return status;
+}
+
+static tc_status show(kitchen *k, double start, tc_error *err) {
+    report r = {0};
+    char *page = NULL, *model = NULL, time[32];
+    tc_status status = report_read(&r, k->o.out, err);
+    if (status == TC_OK) status = place(k, "report.html", &page, err);
+    if (status == TC_OK) status = place(k, "in-two-steps/model.safetensors", &model, err);
+    if (status == TC_OK) {
+        demo_print_table(&r);
+        status = demo_classify(k->o.out, model, k->test, err);
+    }
+    if (status == TC_OK) status = report_write(page, &r, REPORT_EXAMPLES, err);
+    if (status == TC_OK) {
+        tc_format_duration(tc_now() - start, time, sizeof time);
+        printf("\nall of it took %s; the report: %s\n", time, page);
+    }
+    report_free(&r);
+    free(page);
+    free(model);
     return status;
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    demo o = defaults;
+    kitchen k = {.o = defaults};
     cli_list args = {0};
-    int code;
-    if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    kitchen k = {.o = &o};
     tc_error err = {0};
-    tc_model *best = NULL;
-    double start = tc_now();
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    tc_status status = open_all(&k, &err);
-    if (status == TC_OK) status = train_all(&k, &best, &err);
-    if (status == TC_OK) {
-        tc_preprocess p = tc_model_preprocess(best);
-        print_table(&k);
-        status = demo_classify(o.out, best, k.test, &p, &err);
+    int code;
+    if (!cli_parse(verb, argc, argv, &k.o, &args, &code)) return code;
+    if (k.o.quick) {
+        k.o.teacher_steps = (k.o.teacher_steps + 9) / 10;
+        k.o.stage_steps = (k.o.stage_steps + 9) / 10;
     }
-    if (status == TC_OK) status = report(&k, tc_now() - start, &err);
+    double start = tc_now();
+    k.stop = cli_catch_signals();
+    tc_status status = open_data(&k, &err);
+    if (status == TC_OK) status = make_teacher(&k, &err);
+    for (int w = 0; w < WAYS && status == TC_OK; w++) status = compress(&k, (way)w, &err);
+    if (status == TC_OK) status = show(&k, start, &err);
     code = status == TC_OK ? CLI_DONE : cli_failed(&err);
-    tc_model_close(&best);
+    tc_model_close(&k.teacher);
     tc_tokenizer_close(&k.tokenizer);
     tc_data_close(&k.train);
     tc_data_close(&k.test);
-    free(k.teacher_config);
-    free(k.student_config);
-    cli_release(verb, &o, &args);
+    free(k.teacher_path);
+    cli_release(verb, &k.o, &args);
     return code;
 }
 
 const cli_verb cmd_demo = {
     .name = "demo",
-    .summary = "train a teacher and three students on real pictures and compare them",
+    .summary = "train a teacher on real pictures, make it smaller in several ways, and compare",
     .usage = "[--out DIR] [--quick]",
-    .description =
-        "Runs the main job of this program in small, on the pictures of clothes in Debian's package dataset-fashion-mnist: a teacher is trained on "
-        "captioned images, then a student of half its size three ways with the same number of steps. All four are evaluated zero-shot on the 10,000 "
-        "test pictures.\n"
-        "DIR gets results.json, curves.svg, a few test pictures, and a folder for each model with its log and its weights (DIR/NAME/model).",
-    .examples = "tinyclip demo\ntinyclip classify build/demo/inherit-affinity/model build/demo/images --labels \"a bag,a sandal,a coat\"",
+    .description = "Runs the whole method in small, on the pictures of clothes in Debian's package dataset-fashion-mnist: a teacher is trained on "
+                   "captioned images. Then it is "
+                   "made half as large by hand; half as large by learnt masks, and from there a quarter; and a quarter as large at once, with as "
+                   "many steps. All learn "
+                   "from the teacher's affinities, and all are evaluated zero-shot on the 10,000 test pictures.\n"
+                   "DIR gets the teacher, a folder for each way as compress leaves it, the recipes, a few test pictures, and the page report.html.",
+    .examples = "tinyclip demo\ntinyclip classify build/demo/in-two-steps/model.safetensors build/demo/images --labels \"a bag,a sandal,a coat\"",
     .options = options,
     .common = CLI_WITH_THREADS,
     .defaults = &defaults,

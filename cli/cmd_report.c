@@ -10,14 +10,14 @@ typedef struct report_args {
     int64_t examples;
 } report_args;
 
-static const report_args defaults = {.examples = 12};
+static const report_args defaults = {.examples = REPORT_EXAMPLES};
 static const cli_option options[] = {{"-o", "FILE", CLI_TEXT, offsetof(report_args, out), "the page; without it DIR/report.html", 0, 0, NULL},
                                      {"--examples", "N", CLI_INT, offsetof(report_args, examples),
                                       "held-out images that are shown with what teacher and students make of them; 0: none, and no model is opened",
                                       0, 60, NULL},
                                      {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-static tc_status write_page(const char *path, const report *r, int examples, tc_error *err) {
+tc_status report_write(const char *path, const report *r, int examples, tc_error *err) {
     tc_buf page = {0};
     tc_status status = report_page(&page, r, examples, err);
     if (status == TC_OK) status = tc_file_write(path, page.data, page.size, err);
@@ -35,7 +35,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     char *beside = o.out ? NULL : tc_path_join(args.items[0], "report.html");
     tc_status status = o.out || beside ? report_read(&r, args.items[0], &err) : tc_fail_memory(&err, 1);
-    if (status == TC_OK) status = write_page(o.out ? o.out : beside, &r, (int)o.examples, &err);
+    if (status == TC_OK) status = report_write(o.out ? o.out : beside, &r, (int)o.examples, &err);
     report_free(&r);
     free(beside);
     cli_release(verb, &o, &args);

@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-enum { REPORT_RUNS = 24, REPORT_STAGES = 32, REPORT_LAYERS = 1024 };
+enum { REPORT_RUNS = 24, REPORT_STAGES = 32, REPORT_LAYERS = 1024, REPORT_EXAMPLES = 12 };
 
 /* ---- what lies in a folder */
 
@@ -138,6 +138,8 @@ const char *report_whole(int64_t x, report_number *n);   /* "10,000" */
 /* ---- parts of the page */
 
 tc_status report_page(tc_buf *b, const report *r, int examples, tc_error *err);
+/* The page as a file; says on standard output that it is there. */
+tc_status report_write(const char *path, const report *r, int examples, tc_error *err);
 /* Accuracy, loss and sparsity over steps. */
 void report_curves(tc_buf *b, const report *r);
 /* Accuracy and speed over size, if there are several students. */
