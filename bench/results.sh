@@ -123,7 +123,7 @@ teachers() {
 search() {
     for s in $sets; do
         settings $s
-        for kind in ${KINDS:-scratch-50 manual-50 contrastive-50 auto-50}; do
+        for kind in ${KINDS:-scratch-50 manual-50 contrastive-50}; do
             for r in $rates; do kind $kind $kind-lr$r $search_seed $r; done
             cat "$dir/$kind-lr"*-$search_seed.json | awk '
                 match($0, /"score":[.0-9]+/) { x = substr($0, RSTART + 8, RLENGTH - 8) + 0; match($0, /"lr":"[^"]*/); if (x > best) { best = x; lr = substr($0, RSTART + 6, RLENGTH - 6) } }
@@ -136,8 +136,8 @@ runs() {
     for seed_now in $seeds; do
         for s in $sets; do
             settings $s
-            for kind in ${KINDS:-scratch-50 manual-50 contrastive-50 auto-50 auto-25 auto-50-25 manual-25 manual-50-25}; do
-                case $kind in auto*) lr=$(cat "$dir/auto-50.lr") ;; manual*) lr=$(cat "$dir/manual-50.lr") ;; *) lr=$(cat "$dir/$kind.lr") ;; esac
+            for kind in ${KINDS:-manual-50 auto-50 scratch-50 contrastive-50 auto-25 auto-50-25 manual-25 manual-50-25}; do
+                case $kind in auto* | manual*) lr=$(cat "$dir/manual-50.lr") ;; *) lr=$(cat "$dir/$kind.lr") ;; esac
                 kind $kind $kind $seed_now $lr
             done
         done

@@ -101,12 +101,12 @@ END {
     printf "| (d) affinity − contrastive loss, 50 %%, manual | %s | %s |\n", difference("fashion", "manual-50", "contrastive-50"), difference("clipart", "manual-50", "contrastive-50")
     print "\n| (a) steps to what the random start has at its end | steps at seeds 1, 2, 3 | times fewer: mean (range) |\n|---|---|---|"
     for (k = 1; k <= nsets; k++) printf "| %s, of %d | %s |\n", sets[k], x[sets[k], "scratch-50", 1, "steps"], ratio_row(sets[k], "manual-50")
-    print "\n| search, seed 9: score at each rate | random start | contrastive | manual | automatic |\n|---|---|---|---|---|"
+    print "\n| search, seed 9: score at each rate | random start | contrastive | manual |\n|---|---|---|---|"
     nrates = split("1e-3 2e-3", rates, " ")
     for (k = 1; k <= nsets; k++)
         for (j = 1; j <= nrates; j++) {
             printf "| %s, %s |", sets[k], rates[j]
-            for (i = 1; i <= 4; i++) {
+            for (i = 1; i <= 3; i++) {
                 r = kind[i] "-lr" rates[j]
                 if ((sets[k], r, 9, "score") in x) printf " %.2f |", 100 * x[sets[k], r, 9, "score"]
                 else printf " – |"
