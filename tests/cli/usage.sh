@@ -13,7 +13,7 @@ code "no verb: exit code" 2
 holds "no verb: nothing on standard output" test ! -s "$out"
 run --help
 code "--help: exit code" 0
-for verb in classify score embed tokenize preprocess info train inherit distill eval bench verify demo zoo diff; do
+for verb in classify score embed tokenize preprocess info train inherit distill eval bench verify demo zoo diff report; do
     holds "--help names $verb" grep -q "^  $verb " "$out"
 done
 cp "$out" "$scratch/overview"

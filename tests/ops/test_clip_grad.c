@@ -295,6 +295,7 @@ static tc_config resnet_config(void) {
     c.patch_size = 0;
     c.vision = (tc_tower_config){.width = 4, .layers = 4, .head_dim = 32, .activation = TC_QUICK_GELU};
     c.vision.block[0].heads = 4;
+    tc_net_resnet_fill(&c);
     return c;
 }
 

@@ -1,0 +1,383 @@
+/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that counts the steps of its stages together,
+ * and the sparsity of each automatic stage beside its target. And accuracy and speed of every model over its size. */
+#include "report_chart.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BINS = 80 }; /* points of a loss curve at most: each is the mean of as many steps */
+
+static int colour_of(int run) { return run % REPORT_COLOURS + 1; }
+static bool dashed(int run) { return run >= REPORT_COLOURS; }
+
+typedef struct curve {
+    double *x, *y;
+    size_t n, capacity_x, capacity_y;
+} curve;
+
+static void add(curve *c, double x, double y) {
+    if (!tc_grow(&c->x, &c->capacity_x, c->n + 1, sizeof *c->x) || !tc_grow(&c->y, &c->capacity_y, c->n + 1, sizeof *c->y)) {
+        cli_say("out of memory");
+        exit(CLI_FAILED);
+    }
+    c->x[c->n] = x;
+    c->y[c->n++] = y;
+}
+
+static void release(curve *c, int n) {
+    for (int i = 0; i < n; i++) {
+        free(c[i].x);
+        free(c[i].y);
+    }
+    free(c);
+}
+
+/* The range of all values. */
+static void range(const curve *c, int n, double *least, double *most) {
+    *least = INFINITY, *most = -INFINITY;
+    for (int i = 0; i < n; i++)
+        for (size_t k = 0; k < c[i].n; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+}
+
+static double most_steps(const report *r) {
+    double most = 1;
+    for (int i = 0; i < r->count; i++) most = fmax(most, (double)report_steps_planned(&r->runs[i]));
+    return most;
+}
+
+/* ---- curves of a run */
+
+/* Between stages a line is broken: a student begins anew there. */
+static void break_line(curve *c) {
+    if (c->n && !isnan(c->y[c->n - 1])) add(c, c->x[c->n - 1], NAN);
+}
+
+/* A break at the end is none. */
+static void end_line(curve *c) {
+    if (c->n && isnan(c->y[c->n - 1])) c->n--;
+}
+
+/* Evaluations where the log has any, else what was measured when the stages ended. */
+static curve accuracy(const report_run *run, report_metric m) {
+    curve c = {0};
+    for (int i = 0; i < run->stage_count; i++) {
+        const report_stage *s = &run->stages[i];
+        for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++) add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
+        double value = report_metric_value(&s->facts, m);
+        if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0)) add(&c, (double)(s->before + s->steps), value);
+        if (s->log.evals > 1) break_line(&c);
+    }
+    end_line(&c);
+    return c;
+}
+
+static curve loss(const report_run *run) {
+    curve c = {0};
+    for (int i = 0; i < run->stage_count; i++) {
+        const report_stage *s = &run->stages[i];
+        size_t bins = s->log.steps < BINS ? s->log.steps : BINS, at = 0;
+        for (size_t bin = 0; bin < bins; bin++) {
+            double sum = 0, steps = 0;
+            size_t n = 0;
+            for (size_t end = s->log.steps * (bin + 1) / bins; at < end; at++)
+                if (!isnan(s->log.step[at].loss)) sum += s->log.step[at].loss, steps += (double)s->log.step[at].step, n++;
+            if (n) add(&c, (double)s->before + steps / (double)n, sum / (double)n);
+        }
+        break_line(&c);
+    }
+    end_line(&c);
+    return c;
+}
+
+/* The line's height at x; where it is broken, that of the part before. */
+static double value_at(const curve *c, double x) {
+    size_t i = 0;
+    while (i < c->n && (isnan(c->y[i]) || c->x[i] < x)) i++;
+    if (c->n == 0) return NAN;
+    if (i == c->n) return c->y[c->n - 1];
+    if (i == 0) return c->y[0];
+    if (isnan(c->y[i - 1])) return c->y[i - 2];
+    double part = c->x[i] > c->x[i - 1] ? (x - c->x[i - 1]) / (c->x[i] - c->x[i - 1]) : 0;
+    return c->y[i - 1] + part * (c->y[i] - c->y[i - 1]);
+}
+
+/* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves else. */
+static void draw_marks(chart *c, const report *r, int run, const curve *line) {
+    const report_run *one = &r->runs[run];
+    char text[160], brief[16];
+    for (int i = 0; i < one->stage_count && line->n; i++) {
+        const report_stage *s = &one->stages[i];
+        double first = (double)s->before, fold = (double)(s->before + s->log.fold);
+        snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
+        snprintf(brief, sizeof brief, "%d", i + 1);
+        if (r->count == 1 && one->stage_count > 1) chart_upright(c, first, first + (double)s->steps, text, brief);
+        if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first) chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
+        snprintf(text, sizeof text, "masks folded after step %lld", (long long)s->log.fold);
+        if (s->log.fold >= 0 && line->x[line->n - 1] >= fold) chart_mark(c, fold, value_at(line, fold), CHART_DIAMOND, colour_of(run), text);
+    }
+}
+
+static void key_of_marks(tc_buf *b, const report *r) {
+    bool folds = false, stages = false;
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < r->runs[i].stage_count; k++) {
+            folds = folds || r->runs[i].stages[k].log.fold >= 0;
+            stages = stages || (r->count > 1 && k > 0);
+        }
+    if (folds) tc_buf_puts(b, " \xe2\x97\x87 masks folded.");
+    if (stages) tc_buf_puts(b, " \xe2\x97\x8b next stage begins.");
+}
+
+static int margin(const chart_label *labels, int n) {
+    int most = 0;
+    for (int i = 0; i < n; i++) {
+        int count = report_characters(labels[i].text, CHART_LABEL);
+        if (count > most) most = count;
+    }
+    return most;
+}
+
+/* What stands at the end of each curve: "85.3 % name"; of a page about one compression "85.3 % student". */
+static void end_text(const report *r, int run, const char *value, chart_label *l) {
+    snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "", r->count > 1 ? r->runs[run].name : "student");
+}
+
+/* Training begins far from where it ends, and students end close together. So the first quarter of each stage does not count for the scale, and what
+ * it has beyond is cut off. True if something is cut. */
+static bool narrow(const curve *c, int n, double teacher, bool percent, double *least, double *most) {
+    double all_low, all_high;
+    range(c, n, &all_low, &all_high);
+    *least = percent ? INFINITY : all_low, *most = percent ? all_high : -INFINITY;
+    for (int i = 0; i < n; i++)
+        for (size_t from = 0, to; from < c[i].n; from = to + 1) {
+            for (to = from; to < c[i].n && !isnan(c[i].y[to]);) to++;
+            for (size_t k = from + (to - from) / 4; k < to; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+        }
+    bool cut = *least > all_low || *most < all_high;
+    if (!isnan(teacher)) *least = fmin(*least, teacher), *most = fmax(*most, teacher);
+    return cut;
+}
+
+/* True if not everything found room. */
+static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent, double teacher, const chart_label *names) {
+    chart to;
+    double least, most;
+    bool cut = narrow(c, r->count, teacher, percent, &least, &most);
+    chart_open(&to, b, title, "steps", most_steps(r), least, most, percent, margin(names, r->count + 1));
+    if (!isnan(teacher)) {
+        chart_level(&to, teacher, 0);
+        chart_name_outside(&to, to.x_most, teacher, 0, names[r->count].text);
+    }
+    for (int i = 0; i < r->count; i++) {
+        if (c[i].n == 0) continue;
+        chart_line(&to, c[i].x, c[i].y, c[i].n, colour_of(i), dashed(i));
+        if (c[i].n == 1) chart_mark(&to, c[i].x[0], c[i].y[0], CHART_DOT, colour_of(i), names[i].text);
+    }
+    for (int i = 0; i < r->count; i++) {
+        draw_marks(&to, r, i, &c[i]);
+        if (c[i].n) chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
+    }
+    chart_close(&to);
+    return cut;
+}
+
+#define CUT " What lies outside the scale is cut off."
+
+static void accuracy_chart(tc_buf *b, const report *r) {
+    report_metric m = report_metric_of(r);
+    curve *c = cli_new((size_t)r->count, sizeof *c);
+    chart_label *names = cli_new((size_t)r->count + 1, sizeof *names);
+    double teacher = report_metric_value(report_teacher(r), m);
+    report_number n;
+    bool any = false;
+    for (int i = 0; i < r->count; i++) {
+        c[i] = accuracy(&r->runs[i], m);
+        any = any || c[i].n > 1;
+        end_text(r, i, c[i].n ? report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
+    }
+    if (!isnan(teacher)) snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
+    tc_buf_printf(b, "<figure>\n<h3>Accuracy over steps</h3>\n");
+    if (any) {
+        bool cut = draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
+        tc_buf_printf(b, "<figcaption>Held-out %s%s.", report_metric_name(m), m == REPORT_R1 ? ", measured at the end of each stage" : "");
+        tc_buf_puts(b, cut ? CUT : "");
+        key_of_marks(b, r);
+        tc_buf_puts(b, "</figcaption>\n");
+    } else {
+        tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training; what models have at the end is in the table.</p>\n");
+    }
+    tc_buf_puts(b, "</figure>\n");
+    release(c, r->count);
+    free(names);
+}
+
+static void loss_chart(tc_buf *b, const report *r) {
+    curve *c = cli_new((size_t)r->count, sizeof *c);
+    chart_label *names = cli_new((size_t)r->count + 1, sizeof *names);
+    bool any = false;
+    for (int i = 0; i < r->count; i++) {
+        char value[32] = "";
+        c[i] = loss(&r->runs[i]);
+        double last = c[i].n ? c[i].y[c[i].n - 1] : 0;
+        if (c[i].n) snprintf(value, sizeof value, fabs(last) < 1 ? "%.3f" : fabs(last) < 1e4 ? "%.2f" : "%.3g", last);
+        any = any || c[i].n;
+        end_text(r, i, value, &names[i]);
+    }
+    tc_buf_puts(b, "<figure>\n<h3>Loss over steps</h3>\n");
+    if (any) {
+        bool cut = draw_curves(b, r, c, "Loss over steps", false, NAN, names);
+        tc_buf_printf(b, "<figcaption>Training loss; each point is the mean of the steps around it, %d points a stage at most.", BINS);
+        tc_buf_puts(b, cut ? CUT : "");
+        key_of_marks(b, r);
+        tc_buf_puts(b, "</figcaption>\n");
+    } else {
+        tc_buf_puts(b, "<p class=\"missing\">There is no log of training steps.</p>\n");
+    }
+    tc_buf_puts(b, "</figure>\n");
+    release(c, r->count);
+    free(names);
+}
+
+/* ---- sparsity */
+
+static bool has_masks(const report_stage *s) {
+    for (size_t i = 0; i < s->log.steps; i++)
+        if (!isnan(s->log.step[i].sparsity)) return true;
+    return false;
+}
+
+static void sparsity_chart(tc_buf *b, const report *r, int run, const report_stage *s) {
+    curve *c = cli_new(2, sizeof *c); /* sparsity, target */
+    chart to;
+    report_number n;
+    char text[160], *name = report_model_name(r, &r->runs[run], s);
+    size_t stride = s->log.steps / (2 * BINS) + 1;
+    for (size_t i = 0; i < s->log.steps; i++) {
+        const struct report_step *p = &s->log.step[i];
+        if (isnan(p->sparsity) || (i % stride && i + 1 < s->log.steps && !isnan(p[1].sparsity))) continue;
+        add(&c[0], (double)p->step, p->sparsity);
+        add(&c[1], (double)p->step, p->target);
+    }
+    double least, most, ends = c[0].n ? c[0].x[c[0].n - 1] : 0;
+    range(c, 2, &least, &most);
+    if (!isnan(s->log.kept)) most = fmax(most, 1 - s->log.kept);
+    tc_buf_puts(b, "<figure>\n<h4>");
+    report_text(b, name);
+    snprintf(text, sizeof text, "Sparsity and its target, %.100s", name);
+    tc_buf_puts(b, "</h4>\n");
+    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true, ends < 0.6 * (double)s->steps ? 0 : 15);
+    if (c[1].n) {
+        chart_line(&to, c[1].x, c[1].y, c[1].n, 0, true);
+        snprintf(text, sizeof text, "%s target", report_percent(c[1].y[c[1].n - 1], &n));
+        chart_name(&to, c[1].x[c[1].n - 1], c[1].y[c[1].n - 1], 0, false, text);
+    }
+    chart_line(&to, c[0].x, c[0].y, c[0].n, colour_of(run), false);
+    snprintf(text, sizeof text, "%s expected", report_percent(fmax(c[0].y[c[0].n - 1], 0), &n));
+    chart_name(&to, c[0].x[c[0].n - 1], c[0].y[c[0].n - 1], colour_of(run), false, text);
+    if (s->log.fold >= 0 && !isnan(s->log.kept)) {
+        snprintf(text, sizeof text, "%s folded", report_percent(1 - s->log.kept, &n));
+        chart_mark(&to, (double)s->log.fold, 1 - s->log.kept, CHART_DIAMOND, colour_of(run), text);
+        chart_name(&to, (double)s->log.fold, 1 - s->log.kept, colour_of(run), false, text);
+    }
+    chart_close(&to);
+    tc_buf_puts(b, "</figure>\n");
+    release(c, 2);
+    free(name);
+}
+
+static void sparsity(tc_buf *b, const report *r) {
+    bool any = false, automatic = false;
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < r->runs[i].stage_count; k++) {
+            const report_stage *s = &r->runs[i].stages[k];
+            automatic = automatic || strcmp(s->inheritance, "auto") == 0;
+            if (!has_masks(s)) continue;
+            if (!any) tc_buf_puts(b, "<h3>Sparsity and its target</h3>\n<div class=\"charts\">\n");
+            any = true;
+            sparsity_chart(b, r, i, s);
+        }
+    if (any)
+        tc_buf_puts(b,
+                    "</div>\n<p class=\"note\">Of the weights that masks can remove: the part that they are expected to remove (line), the part that "
+                    "they shall remove (dashed), and \xe2\x97\x87 what folding them removed. Then training goes on with the small model.</p>\n");
+    else if (automatic) tc_buf_puts(b, "<p class=\"missing\">The logs of the automatic stages hold no sparsity yet.</p>\n");
+}
+
+void report_curves(tc_buf *b, const report *r) {
+    tc_buf_puts(b, "<section id=\"curves\">\n<h2>Training</h2>\n<div class=\"charts\">\n");
+    accuracy_chart(b, r);
+    loss_chart(b, r);
+    tc_buf_puts(b, "</div>\n");
+    sparsity(b, r);
+    tc_buf_puts(b, "</section>\n");
+}
+
+/* ---- size */
+
+typedef double (*figure_of)(const report_facts *f, report_metric m);
+static double images_a_second(const report_facts *f, report_metric m) {
+    (void)m;
+    return f->images_per_second;
+}
+
+static void point(chart *c, const report_facts *f, double y, chart_sign sign, int colour, const char *name) {
+    double x = (double)f->params_without_tokens;
+    chart_mark(c, x, y, sign, colour, name);
+    chart_name(c, x, y, colour, chart_x(c, x) > c->left + c->width / 2, name);
+}
+
+/* The stages of a run, joined. */
+static void stages_by_size(chart *c, const report *r, int run, figure_of figure, report_metric m) {
+    curve line = {0};
+    char text[64];
+    const report_run *one = &r->runs[run];
+    for (int k = 0; k < one->stage_count; k++) {
+        const report_stage *s = &one->stages[k];
+        double y = s->done ? figure(&s->facts, m) : NAN;
+        if (isnan(y)) continue;
+        add(&line, (double)s->facts.params_without_tokens, y);
+        char *name = report_model_name(r, one, s);
+        snprintf(text, sizeof text, "stage %d", k + 1);
+        point(c, &s->facts, y, CHART_DOT, colour_of(run), r->count > 1 && k + 1 < one->stage_count ? text : name);
+        free(name);
+    }
+    if (line.n > 1) chart_line(c, line.x, line.y, line.n, colour_of(run), true);
+    free(line.x);
+    free(line.y);
+}
+
+static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure, report_metric m, bool percent) {
+    const report_facts *t = report_teacher(r);
+    double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y, largest = (double)t->params_without_tokens;
+    int models = 0;
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < r->runs[i].stage_count; k++) {
+            const report_stage *s = &r->runs[i].stages[k];
+            double value = s->done ? figure(&s->facts, m) : NAN;
+            if (isnan(value)) continue;
+            models++;
+            least = fmin(least, value), most = fmax(most, value), largest = fmax(largest, (double)s->facts.params_without_tokens);
+        }
+    if (models < 2) return false;
+    chart c;
+    tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
+    chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most, percent, 0);
+    for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
+    if (t->given && !isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
+    chart_close(&c);
+    tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", caption);
+    return true;
+}
+
+void report_size_charts(tc_buf *b, const report *r) {
+    report_metric m = report_metric_of(r);
+    char caption[128];
+    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", report_metric_name(m));
+    tc_buf charts = {0};
+    bool any = size_chart(&charts, r, "Accuracy and size", caption, report_metric_value, m, true);
+    any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) || any;
+    if (any) tc_buf_printf(b, "<div class=\"charts\">\n%s</div>\n", charts.data);
+    b->failed = b->failed || charts.failed;
+    tc_buf_free(&charts);
+}

@@ -1,0 +1,125 @@
+/* report_text.c - texts and numbers as they stand on the page. Everything that comes from a file passes report_text. */
+#include "report.h"
+
+#include <math.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* ---- texts */
+
+/* The next character of s, its bytes in *n; U+FFFD, one byte, for what UTF-8 or XML 1.0 (section 2.2) do not allow. */
+static int32_t next(const char *s, int *n) {
+    utf8proc_int32_t c;
+    utf8proc_ssize_t size = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)strnlen(s, 4), &c);
+    *n = size > 0 ? (int)size : 1;
+    if (size <= 0 || c == 0xfffe || c == 0xffff || c == 0x7f) return 0xfffd;
+    return c >= 0x20 || c == '\t' || c == '\n' ? c : 0xfffd;
+}
+
+static void put(tc_buf *b, const char *s, int32_t c, int n) {
+    switch (c) {
+    case '&':
+        tc_buf_puts(b, "&amp;");
+        break;
+    case '<':
+        tc_buf_puts(b, "&lt;");
+        break;
+    case '>':
+        tc_buf_puts(b, "&gt;");
+        break;
+    case '"':
+        tc_buf_puts(b, "&quot;");
+        break;
+    case '\'':
+        tc_buf_puts(b, "&#39;");
+        break;
+    case 0xfffd:
+        tc_buf_puts(b, "\xef\xbf\xbd");
+        break;
+    default:
+        tc_buf_add(b, s, (size_t)n);
+    }
+}
+
+void report_text(tc_buf *b, const char *s) {
+    for (int n; *s; s += n) {
+        int32_t c = next(s, &n);
+        put(b, s, c, n);
+    }
+}
+
+int report_characters(const char *s, int most) {
+    int count = 0;
+    for (int n; *s && count <= most; s += n, count++) next(s, &n);
+    return count < most ? count : most;
+}
+
+int report_short(tc_buf *b, const char *s, int most) {
+    int count = 0, n;
+    bool fits = true;
+    const char *at = s;
+    for (int i = 0; *at && fits; at += n, i++) {
+        next(at, &n);
+        fits = i < most;
+    }
+    for (; *s && count < (fits ? most : most - 1); s += n, count++) {
+        int32_t c = next(s, &n);
+        put(b, s, c, n);
+    }
+    if (!fits) tc_buf_puts(b, "\xe2\x80\xa6");
+    return count + !fits;
+}
+
+/* ---- numbers */
+
+static const char *dash(report_number *n) {
+    snprintf(n->s, sizeof n->s, "%s", REPORT_DASH);
+    return n->s;
+}
+
+/* Digits behind the point that make three in all. */
+static int decimals(double x) { return x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2; }
+
+const char *report_amount(double x, report_number *n) {
+    static const struct {
+        double size;
+        const char *unit;
+    } units[] = {{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}};
+    if (!(x >= 0) || isinf(x)) return dash(n);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (x >= 0.9995 * units[i].size) {
+            double y = x / units[i].size;
+            snprintf(n->s, sizeof n->s, "%.*f" REPORT_SPACE "%s", decimals(y), y, units[i].unit);
+            return n->s;
+        }
+    snprintf(n->s, sizeof n->s, "%.0f", x);
+    return n->s;
+}
+
+const char *report_percent(double x, report_number *n) {
+    if (!(x >= 0) || x > 1e6) return dash(n);
+    snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "%%", 100 * x);
+    return n->s;
+}
+
+const char *report_whole(int64_t x, report_number *n) { return x < 0 ? dash(n) : cli_grouped(x, n->s, sizeof n->s); }
+
+const char *report_rate(double x, report_number *n) {
+    if (!(x >= 0) || x > 1e15) return dash(n);
+    if (x < 99.95) snprintf(n->s, sizeof n->s, "%.*f", decimals(x), x);
+    else {
+        double unit = pow(10, floor(log10(x)) - 2);
+        cli_grouped((int64_t)llround(round(x / unit) * unit), n->s, sizeof n->s);
+    }
+    return n->s;
+}
+
+const char *report_duration(double s, report_number *n) {
+    if (!(s >= 0) || s > 1e12) return dash(n);
+    long long whole = llround(s);
+    if (s < 9.95) snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "s", s);
+    else if (whole < 60) snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "s", whole);
+    else if (whole < 3600) snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "min %lld" REPORT_SPACE "s", whole / 60, whole % 60);
+    else snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "h %lld" REPORT_SPACE "min", whole / 3600, whole / 60 % 60);
+    return n->s;
+}

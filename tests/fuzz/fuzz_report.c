@@ -1,0 +1,58 @@
+/* fuzz_report.c - any bytes as compress.json and as log.jsonl; what is accepted becomes a page, whose tags nest and whose texts are escaped. The log
+ * begins behind the first NUL. */
+#include "../../cli/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Names of open elements, one behind the other. */
+typedef struct stack {
+    char names[64][16];
+    int depth;
+} stack;
+
+/* One tag between s and end, which are at its < and >. */
+static void check_tag(stack *open, const char *s, const char *end) {
+    char name[16] = "";
+    bool closes = s[1] == '/';
+    size_t n = strcspn(s + 1 + closes, " />\n");
+    if (n >= sizeof name || memchr(s + 1, '<', (size_t)(end - s - 1))) abort();
+    memcpy(name, s + 1 + closes, n);
+    if (s[1] == '!' || end[-1] == '/') return;
+    if (closes && (open->depth == 0 || strcmp(open->names[--open->depth], name) != 0)) abort();
+    if (!closes && open->depth == 64) abort();
+    if (!closes) strcpy(open->names[open->depth++], name);
+}
+
+static void check_page(const char *s) {
+    stack open = {.depth = 0};
+    for (; *s; s++) {
+        if ((unsigned char)*s < 0x20 && *s != '\n' && *s != '\t') abort();
+        const char *end = strchr(s, '>');
+        if (*s == '<' && !end) abort();
+        if (*s == '<') check_tag(&open, s, end);
+        if (*s == '&' && strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) && strncmp(s, "&quot;", 6) &&
+            strncmp(s, "&#39;", 5))
+            abort();
+    }
+    if (open.depth) abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const char *text = (const char *)data, *nul = size ? memchr(text, '\0', size) : NULL;
+    size_t first = nul ? (size_t)(nul - text) : size;
+    report_run *run = calloc(1, sizeof *run);
+    tc_error err;
+    if (!run) return 0;
+    tc_status status = report_parse(run, "folder", "compress.json", text, first, &err);
+    if (status == TC_OK && nul) status = report_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
+    report r = {.dir = "folder", .runs = run, .count = 1};
+    tc_buf page = {0};
+    if (status == TC_OK && report_page(&page, &r, 0, &err) == TC_OK) check_page(page.data);
+    tc_buf_free(&page);
+    report_run_free(run);
+    free(run);
+    return 0;
+}
