@@ -74,7 +74,7 @@ typedef struct cli_verb {
 } cli_verb;
 
 extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval,
-    cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff, cmd_report;
+    cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff, cmd_compress, cmd_report;
 /* Option i of a verb's own and shared tables; NULL past the end. */
 const cli_option *cli_option_at(const cli_verb *verb, size_t i);
 /* The verbs in the order of the help text; NULL past the end. */

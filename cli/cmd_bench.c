@@ -22,105 +22,7 @@ static const cli_option options[] = {
      NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 100000 };
-static const double WARM_UP = 0.2; /* part of the measured time */
-
-typedef struct timing {
-    double median, p90; /* seconds a call */
-} timing;
-
-typedef struct work {
-    cli_model *model;
-    const float *pixels;
-    const int32_t *ids;
-    float *embeds;
-    int batch;
-    bool text;
-} work;
-
-static tc_status call(const work *w, tc_error *err) {
-    if (w->text) return tc_session_encode_text(w->model->session, w->ids, w->batch, w->model->info->context_length, w->embeds, err);
-    return tc_session_encode_image(w->model->session, w->pixels, w->batch, w->embeds, err);
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static tc_status measure(const work *w, double seconds, timing *out, tc_error *err) {
-    double *times = cli_new(MOST_ROUNDS, sizeof *times), start = tc_now();
-    int n = 0;
-    tc_status status = call(w, err);
-    while (status == TC_OK && tc_now() - start < seconds * WARM_UP) status = call(w, err);
-    for (start = tc_now(); status == TC_OK && n < MOST_ROUNDS && (n < LEAST_ROUNDS || tc_now() - start < seconds); n++) {
-        double before = tc_now();
-        status = call(w, err);
-        times[n] = tc_now() - before;
-    }
-    if (status == TC_OK) {
-        qsort(times, (size_t)n, sizeof *times, by_size);
-        *out = (timing){.median = times[n / 2], .p90 = times[(n * 9) / 10]};
-    }
-    free(times);
-    return status;
-}
-
-/* ---- inputs */
-
-static float *random_pixels(const cli_model *m, int batch) {
-    size_t n = 3 * (size_t)m->info->image_size * (size_t)m->info->image_size * (size_t)batch;
-    float *x = tc_new_aligned(n, sizeof *x);
-    tc_rng r = tc_rng_make(1, 0, 0);
-    for (size_t i = 0; x && i < n; i++) x[i] = (float)(4 * tc_rng_uniform(&r) - 2);
-    return x;
-}
-
-/* Start, words, end; the end is the largest id, as in CLIP's vocabulary, and pads as well. */
-static int32_t *random_ids(const cli_model *m, int batch, int length) {
-    int context = m->info->context_length, vocabulary = m->info->vocab_size;
-    int32_t *ids = cli_new((size_t)batch * (size_t)context, sizeof *ids);
-    tc_rng r = tc_rng_make(2, 0, 0);
-    for (int b = 0; b < batch; b++)
-        for (int i = 0; i < context; i++)
-            ids[(int64_t)b * context + i] = i == 0           ? vocabulary - 2
-                                            : i < length - 1 ? (int32_t)tc_rng_below(&r, (uint64_t)vocabulary - 2)
-                                                             : vocabulary - 1;
-    return ids;
-}
-
-/* ---- the two measurements */
-
-typedef struct figures {
-    timing image, text;
-    double images, texts, pairs, peak, fraction; /* a second; MACs a second; of the peak */
-} figures;
-
-static tc_status measure_model(const bench *o, cli_model *m, figures *f, tc_error *err) {
-    int batch = (int)o->batch, caption = o->caption < m->info->context_length ? (int)o->caption : m->info->context_length;
-    if (m->info->vocab_size < 3 || m->info->context_length < 2)
-        return tc_fail(err, TC_EARG, "the vocabulary or the context of the model is too small for a text");
-    float *pixels = random_pixels(m, batch), *embeds = cli_new((size_t)batch * (size_t)m->info->embed_dim, sizeof *embeds);
-    int32_t *ids = random_ids(m, batch, caption);
-    work w = {.model = m, .pixels = pixels, .ids = ids, .embeds = embeds, .batch = batch};
-    tc_status status = pixels ? TC_OK : tc_fail_memory(err, (size_t)batch * 3 * sizeof *pixels);
-    /* The peak on both sides of the measurement it is compared with: a machine's clock wanders. */
-    double before = tc_measure_peak(0.3);
-    if (status == TC_OK) status = measure(&w, o->seconds, &f->image, err);
-    double after = tc_measure_peak(0.3);
-    w.text = true;
-    if (status == TC_OK) status = measure(&w, o->seconds, &f->text, err);
-    free(pixels);
-    free(embeds);
-    free(ids);
-    if (status != TC_OK) return status;
-    f->images = batch / f->image.median;
-    f->texts = batch / f->text.median;
-    f->pairs = 1 / (1 / f->images + 1 / f->texts);
-    f->peak = before > after ? before : after;
-    f->fraction = f->peak > 0 ? f->images * m->info->macs_image_used / f->peak : 0;
-    return TC_OK;
-}
+static double pairs_per_second(const tc_speed *s) { return 1 / (1 / s->images_per_second + 1 / s->texts_per_second); }
 
 static json_t *json_machine(const bench *o, const char *model) {
     json_t *all = json_object();
@@ -132,43 +34,45 @@ static json_t *json_machine(const bench *o, const char *model) {
     return all;
 }
 
-static int print_figures(const bench *o, const char *model, const figures *f) {
+static int print_speed(const bench *o, const char *model, const tc_model_info *info, const tc_speed *f) {
+    double fraction = f->peak > 0 ? f->images_per_second * info->macs_image_used / f->peak : 0;
     if (o->common.json) {
         const struct {
             const char *key;
             double value;
-        } numbers[] = {{"images_per_second", f->images},
-                       {"texts_per_second", f->texts},
-                       {"pairs_per_second", f->pairs},
-                       {"image_latency_ms", 1e3 * f->image.median},
-                       {"image_latency_p90_ms", 1e3 * f->image.p90},
-                       {"text_latency_ms", 1e3 * f->text.median},
-                       {"text_latency_p90_ms", 1e3 * f->text.p90},
+        } numbers[] = {{"images_per_second", f->images_per_second},
+                       {"texts_per_second", f->texts_per_second},
+                       {"pairs_per_second", pairs_per_second(f)},
+                       {"image_latency_ms", 1e3 * f->image_seconds},
+                       {"image_latency_p90_ms", 1e3 * f->image_seconds_p90},
+                       {"text_latency_ms", 1e3 * f->text_seconds},
+                       {"text_latency_p90_ms", 1e3 * f->text_seconds_p90},
                        {"peak_gmacs", f->peak / 1e9},
-                       {"peak_fraction", f->fraction}};
+                       {"peak_fraction", fraction}};
         json_t *all = json_machine(o, model);
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) json_object_set_new(all, numbers[i].key, cli_json_real(numbers[i].value));
         return cli_print_json(all);
     }
     printf("%s: batch %lld, %d threads, %s\n", model, (long long)o->batch, tc_threads(), tc_cpu_level());
-    printf("images  %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms\n", f->images, 1e3 * f->image.median, 1e3 * f->image.p90);
-    printf("texts   %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms   (%lld tokens)\n", f->texts, 1e3 * f->text.median, 1e3 * f->text.p90,
-           (long long)o->caption);
-    printf("pairs   %10.1f /s\n", f->pairs);
-    printf("peak    %10.1f GMAC/s; images reach %.1f %% of it\n", f->peak / 1e9, 100 * f->fraction);
+    printf("images  %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms\n", f->images_per_second, 1e3 * f->image_seconds, 1e3 * f->image_seconds_p90);
+    printf("texts   %10.1f /s   latency %8.2f ms, 90 %% below %8.2f ms   (%lld tokens)\n", f->texts_per_second, 1e3 * f->text_seconds,
+           1e3 * f->text_seconds_p90, (long long)o->caption);
+    printf("pairs   %10.1f /s\n", pairs_per_second(f));
+    printf("peak    %10.1f GMAC/s; images reach %.1f %% of it\n", f->peak / 1e9, 100 * fraction);
     return CLI_DONE;
 }
 
 static int bench_model(const bench *o, const char *path) {
     tc_error err = {0};
     cli_model m;
-    figures f = {0};
+    tc_speed speed = {0};
     cli_log(NULL, 0, "opening the model, then measuring");
-    tc_status status = cli_model_open(&m, path, &o->common, CLI_CONFIGS | CLI_SESSION, &err);
-    if (status == TC_OK) status = measure_model(o, &m, &f, &err);
-    cli_model_close(&m);
+    tc_status status = cli_model_open(&m, path, &o->common, CLI_CONFIGS, &err);
+    if (status == TC_OK) status = tc_measure_speed(m.model, (int)o->batch, (int)o->caption, o->seconds, &speed, &err);
     cli_log_end();
-    return status == TC_OK ? print_figures(o, path, &f) : cli_failed(&err);
+    int code = status == TC_OK ? print_speed(o, path, m.info, &speed) : cli_failed(&err);
+    cli_model_close(&m);
+    return code;
 }
 
 static int print_steps(const bench *o, const char *path, const tc_step_times *t) {

@@ -18,7 +18,8 @@ static const cli_option options[] = {
     {"--fold-step", "N", CLI_INT, offsetof(training, fold_step), "steps before the masks are folded; 0: half of all", 0, 1e12, NULL},
     {"--target-warmup", "N", CLI_REAL, offsetof(training, target_warmup),
      "steps in which the target goes from the whole model to the goal; -1: a third of those before the fold", -1, 1e12, NULL},
-    {"--mask-lr", "X", CLI_REAL, offsetof(training, mask_lr), "learning rate of the masks", 0, 1e3, NULL},
+    {"--mask-lr", "X", CLI_REAL, offsetof(training, mask_lr), "learning rate of the masks; a gate needs some 5 / X steps to close", 0, 1e3,
+     NULL},
     {"--alpha", "X", CLI_REAL, offsetof(training, alpha), "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
     {"--teacher-cache", "C", CLI_TEXT, offsetof(training, teacher_cache),
      "a folder that keeps the teacher's features, which later epochs and runs then take from it (C/teacher.cache, samples x augmentations x (8 E + "

@@ -102,6 +102,7 @@ static int print_info_json(const cli_model *m) {
                    {"text_heads", i->text_heads},
                    {"params", i->params},
                    {"params_without_tokens", i->params_without_tokens},
+                   {"params_prunable", i->params_prunable},
                    {"params_vision", i->params_vision},
                    {"params_text", i->params_text},
                    {"macs_image", (int64_t)i->macs_image},

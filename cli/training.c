@@ -67,12 +67,13 @@ static void on_signal(int number) {
     stop_wanted = 1;
 }
 
-static void catch_signals(void) {
+volatile int *cli_catch_signals(void) {
     struct sigaction a = {0};
     a.sa_handler = on_signal;
     a.sa_flags = SA_RESTART | SA_RESETHAND;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    return &stop_wanted;
 }
 
 /* ---- the run */
@@ -102,7 +103,6 @@ static tc_train_options train_options(const training *t) {
     o.stop_after = t->stop_after;
     o.resume = t->resume;
     o.log = cli_log;
-    o.stop = &stop_wanted;
     return o;
 }
 
@@ -149,7 +149,7 @@ int cli_training_run(const training *t, tc_model *init, const char *path, const 
         o.eval_data = eval;
         o.tokenizer = m.tokenizer;
         o.preprocess = m.preprocess;
-        catch_signals();
+        o.stop = cli_catch_signals();
         status = tc_train(&o, NULL, &r, &err);
         cli_log_end();
     }

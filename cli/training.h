@@ -1,4 +1,4 @@
-/* training.h - what train and distill share: options, the run, its report. */
+/* training.h - what train and distill share: options, the run, its report; and what compress takes of it. */
 #ifndef TC_CLI_TRAINING_H
 #define TC_CLI_TRAINING_H
 
@@ -34,7 +34,11 @@ extern const cli_option cli_training_options[];
 
 /* What is wrong with the options that both share; CLI_DONE if nothing. */
 int cli_training_check(const cli_verb *verb, const training *t);
-/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from, or "". */
+/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from,
+ * or "". */
 int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks);
+
+/* From now on the first SIGINT or SIGTERM sets the number that this gives to 1; a second one ends the program as usual. */
+volatile int *cli_catch_signals(void);
 
 #endif

@@ -365,7 +365,7 @@ typedef struct tc_mask_options {
     double macs;          /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
     int64_t fold_step;    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
     double target_warmup; /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
-    double lr;            /* at which gates descend and multipliers ascend: 0.02 */
+    double lr;            /* at which gates descend and multipliers ascend: 0.02; a gate needs some 5 / lr steps to close */
     double start;         /* of the gates' log alpha and of the multipliers: 10 */
 } tc_mask_options;
 tc_mask_options tc_mask_options_default(void);
@@ -397,6 +397,9 @@ typedef struct tc_train_options {
     int64_t stop_after;    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     bool resume;
     const tc_mask_options *masks; /* learn masks and fold them; NULL: none */
+    const char *card;      /* JSON object whose members are added to the model card, in the place of those of the same name; NULL: none */
+    void (*on_step)(void *user, int64_t step, int64_t steps, double seconds_left); /* called after each step; or NULL */
+    void *on_step_user;
     tc_log_fn log;
     void *log_user;
     volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
@@ -420,13 +423,98 @@ typedef struct tc_train_result {
  * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
  * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
  * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
+ * while there are masks also "sparsity" (1 - what is expected to be left / the whole, of what the goal counts), "target_sparsity", "lagrangian" (not
+ * in "loss") and "lambda" (the two multipliers of the image tower, then of the text tower); after the fold one line "step", "fold": true, "kept" (the
+ * part of the start's prunable parameters), "params" and "params_without_tokens";
  * for each evaluation "step", "top1", "top5" and "images". The counts of the result are those of the whole run, resumed or not; times are of this
- * call. */
+ * call.
+ * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the student folded
+ * with the masks as they are, and what the fold leaves meets the goal as nearly as one channel allows. A goal that cannot be met is TC_EARG before
+ * anything is computed or written: more than init has, or less than it would have with one head and one channel everywhere. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
+
+/* ---- compression in stages */
+
+typedef struct tc_compress_options {
+    const char *out;         /* folder for everything: see tc_compress */
+    const char *recipe;      /* path of a recipe, JSON: what stands in one is told in the manual page */
+    const tc_model *teacher; /* what the first stage starts from, and of whose affinities all stages learn */
+    const tc_data *data;
+    const tc_data *eval_data; /* what teacher and stages are measured on: accuracy if it is labelled, retrieval if it is pairs; or NULL */
+    const tc_tokenizer *tokenizer;
+    tc_preprocess preprocess;
+    double keep;    /* another goal for the last stage, which must be automatic: part of the teacher's prunable parameters; 0 */
+    int64_t params; /* or: all parameters without the token table; 0 */
+    double macs;    /* or: nominal multiply-accumulates of one image and one full-length text; 0 */
+    uint64_t seed;
+    int workers;                /* decoding threads; 0: chosen */
+    int64_t eval_every;         /* steps between evaluations within a stage, of labelled eval_data; 0: only at its end */
+    int64_t eval_limit;         /* samples of an evaluation; 0: all */
+    double speed_seconds;       /* time of each measurement of speed; 0: none is made */
+    int64_t stop_after;         /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
+    bool resume;                /* go on with the compression that is in `out` */
+    const char *teacher_cache;  /* folder of the teacher's features, of a recipe that has cache_augmentations; NULL: OUT/teacher-cache */
+    const char *const *command; /* [command_count] what is noted as the command; or NULL */
+    int command_count;
+    tc_log_fn log;
+    void *log_user;
+    volatile int *stop; /* as in tc_train_options; or NULL */
+} tc_compress_options;
+tc_compress_options tc_compress_options_default(void);
+
+typedef struct tc_compress_result {
+    int stages, stages_done; /* all, and those that are complete */
+    int64_t steps;           /* made in this call */
+    double seconds;          /* of this call */
+    bool finished;           /* OUT/model is there */
+} tc_compress_result;
+
+/* Runs the stages of a recipe, each from the result of the one before it. OUT gets compress.json (recipe, teacher, stages and what was measured of
+ * them, rewritten as the run goes on), a folder stage-1, stage-2 ... as tc_train leaves it for each stage, and at the end the last stage's model as
+ * OUT/model or OUT/model.safetensors. Recipe, data, models and folder are checked before anything is computed or written. A run that was stopped or
+ * killed, wherever that was, is gone on with by `resume`, to the same model bit for bit; with another recipe, teacher, data or seed that is an error
+ * (TC_EARG) that names the difference. result may be NULL. */
+tc_status tc_compress(const tc_compress_options *options, tc_compress_result *result, tc_error *err);
+
+/* What a stage is expected to be. */
+typedef struct tc_planned_stage {
+    char name[104];
+    bool automatic;
+    int64_t steps, fold_step; /* fold_step 0: a manual stage */
+    int batch;
+    /* The model that it leaves. Of an automatic stage, whose masks decide what it will be, one that keeps the same part of heads and channels in every
+     * block, and the whole width as long as the goal allows it. */
+    int64_t params, params_without_tokens, params_prunable;
+    double macs_image, macs_text;
+    double keep;                 /* its prunable parameters over the teacher's */
+    char vision[160], text[160]; /* "12 blocks, width 768, 6 heads, 1536 FFN channels" */
+    size_t memory, memory_most;  /* bytes: with captions of 12 tokens, and of full length */
+    double seconds;              /* of its steps, at the measured speed; 0: not measured */
+} tc_planned_stage;
+typedef struct tc_compress_plan {
+    char name[104]; /* of the recipe */
+    int64_t teacher_params, teacher_params_without_tokens, teacher_params_prunable;
+    double teacher_macs_image, teacher_macs_text;
+    int count;
+    tc_planned_stage stages[16];
+    double seconds; /* of all */
+} tc_compress_plan;
+/* What tc_compress would do; makes all of its checks but those of the folder and writes nothing. `measure`: makes a few training steps of each stage,
+ * on random pictures, to tell the time. */
+tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure, tc_compress_plan *out, tc_error *err);
 
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:
  * the median of `steps` steps, seconds. The student's weights are copied, not changed. teacher NULL: the contrastive loss. */
 tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err);
+
+/* Speed of a model that is there already, in use: random pictures, and captions of `caption` tokens, `batch` at once. */
+typedef struct tc_speed {
+    double images_per_second, texts_per_second;
+    double image_seconds, image_seconds_p90, text_seconds, text_seconds_p90; /* of one batch: the median, and what 90 % of them stay below */
+    double peak;                                                             /* tc_measure_peak beside it: a machine's clock wanders */
+} tc_speed;
+/* Measures each tower for `seconds` after a warm-up. A caption longer than the context is taken as long as that. */
+tc_status tc_measure_speed(const tc_model *m, int batch, int caption, double seconds, tc_speed *out, tc_error *err);
 
 typedef struct tc_step_times {
     double plain;   /* contrastive loss, no teacher */

@@ -256,3 +256,5 @@ tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, flo
 const char *tc_data_spec(const tc_data *d) { return d->spec; }
 
 const char *tc_data_kind(const tc_data *d) { return d->source->kind; }
+
+const char *tc_data_split(const tc_data *d) { return d->split == TC_SPLIT_TRAIN ? "train" : d->split == TC_SPLIT_TEST ? "test" : "all"; }

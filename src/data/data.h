@@ -19,6 +19,8 @@ typedef struct tc_source {
 /* What the data was opened from, and the form it has. */
 const char *tc_data_spec(const tc_data *d);
 const char *tc_data_kind(const tc_data *d);
+/* "train", "test" or "all": the part of it. */
+const char *tc_data_split(const tc_data *d);
 
 /* `form` with each "{}" replaced by `name`; the caller frees it. NULL if memory ran out. */
 char *tc_template_fill(const char *form, const char *name);

@@ -1,8 +1,8 @@
 /* mask.h - masks over axis groups: which members of a group count, and how much.
  *
- * A site is an axis group of one tower whose members can be masked: the tower's width, the heads or the FFN channels of a block, the inner channels of
- * a ResNet's blocks and stem. Every parameter with that group shares the site. A mask is one number for each member of each site, all sites one after
- * the other in one vector: 1 leaves a member as it is, 0 takes it away, what lies between scales it. */
+ * A site is an axis group of one tower whose members can be masked: the tower's width, the heads or the FFN channels of a block, the inner
+ * channels of a ResNet's blocks and stem. Every parameter with that group shares the site. A mask is one number for each member of each site,
+ * all sites one after the other in one vector: 1 leaves a member as it is, 0 takes it away, what lies between scales it. */
 #ifndef TC_GRAPH_MASK_H
 #define TC_GRAPH_MASK_H
 

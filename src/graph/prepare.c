@@ -13,20 +13,31 @@ enum { NORM = 2 }; /* the first parameter of a folded normalisation */
 typedef struct layer {
     tc_weight w;
     const tc_real *bias;
-    tc_real *own_w, *own_bias; /* with a normalisation folded in, or NULL */
+    tc_real *own_w, *own_bias; /* with a normalisation folded in, or NULL; own_w also if a convolution's weight is not tc_real */
 } layer;
+
+static tc_status widen(layer *f, int64_t out, int64_t per_out, tc_error *err) {
+    f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
+    if (!f->own_w) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
+    for (int64_t o = 0; o < out; o++) {
+        const tc_real *from = tc_weight_get(&f->w, o, 0, per_out, f->own_w + o * per_out);
+        if (!f->w.widen) memcpy(f->own_w + o * per_out, from, (size_t)per_out * sizeof *from);
+    }
+    f->w = (tc_weight){.part = {f->own_w}, .part_rows = out, .ld = per_out};
+    return TC_OK;
+}
 
 static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out, tc_error *err) {
     const tc_real *w = param[n->param[NORM]], *b = param[n->param[NORM + 1]], *mean = param[n->param[NORM + 2]], *var = param[n->param[NORM + 3]];
-    f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
+    tc_status status = widen(f, out, per_out, err);
+    if (status != TC_OK) return status;
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
-    if (!f->own_w || !f->own_bias) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
+    if (!f->own_bias) return tc_fail_memory(err, (size_t)out * sizeof *f->own_bias);
     for (int64_t o = 0; o < out; o++) {
         double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS), c = f->bias ? (double)f->bias[o] : 0;
-        for (int64_t i = 0; i < per_out; i++) f->own_w[o * per_out + i] = (tc_real)((double)tc_weight_at(&f->w, o, i) * s);
+        for (int64_t i = 0; i < per_out; i++) f->own_w[o * per_out + i] = (tc_real)((double)f->own_w[o * per_out + i] * s);
         f->own_bias[o] = (tc_real)((c - (double)mean[o]) * s + (double)b[o]);
     }
-    f->w = (tc_weight){.part = {f->own_w}, .part_rows = out, .ld = per_out};
     f->bias = f->own_bias;
     return TC_OK;
 }
@@ -51,6 +62,7 @@ static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, con
     tc_status status = source ? source->get(source->user, n->param[0], n->transposed, &l.w, err) : TC_OK;
     l.w.first = n->row0;
     if (status == TC_OK && n->param[NORM] >= 0) status = fold(&l, n, param, rows, k, err);
+    else if (status == TC_OK && conv && l.w.widen) status = widen(&l, rows, k, err);
     if (status == TC_OK && conv) out->conv[i] = out->kern->conv_create(&s, l.w.part[0], l.bias, n->act, n->add);
     else if (status == TC_OK) out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, rows, k, n->act, n->add);
     if (status == TC_OK && !out->conv[i] && !out->linear[i]) status = tc_fail_memory(err, (size_t)(rows * k) * sizeof *param[0]);

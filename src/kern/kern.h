@@ -20,18 +20,28 @@ enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
 /* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its rows are ld apart. If
  * `transposed` there is one piece, whose rows are the matrix's columns, `first` the first of its columns. */
 typedef struct tc_weight {
-    const tc_real *part[3];
+    const void *part[3]; /* tc_real, or what `widen` reads, numbers of `size` bytes at any alignment */
+    void (*widen)(const void *from, int64_t n, tc_real *to);
+    size_t size;
     int64_t part_rows, first, ld;
     bool transposed;
     bool stays;  /* it stays there unchanged as long as what is made of it */
     bool mapped; /* it lies in the read-only mapping of a file, whose pages are given back once it is packed */
 } tc_weight;
-static inline const tc_real *tc_weight_row(const tc_weight *w, int64_t row) {
+static inline size_t tc_weight_size(const tc_weight *w) { return w->widen ? w->size : sizeof(tc_real); }
+/* n numbers that lie together, from (row, column) of the matrix on: along the row, or along the column if it is transposed; where they are, or in
+ * `room`. */
+static inline const tc_real *tc_weight_get(const tc_weight *w, int64_t row, int64_t column, int64_t n, tc_real *room) {
     row += w->first;
-    return w->part[row / w->part_rows] + row % w->part_rows * w->ld;
+    int64_t piece = w->transposed ? 0 : row / w->part_rows, at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
+    const void *from = (const char *)w->part[piece] + at * (int64_t)tc_weight_size(w);
+    if (!w->widen) return (const tc_real *)from;
+    w->widen(from, n, room);
+    return room;
 }
 static inline tc_real tc_weight_at(const tc_weight *w, int64_t row, int64_t column) {
-    return w->transposed ? w->part[0][column * w->ld + w->first + row] : tc_weight_row(w, row)[column];
+    tc_real room;
+    return *tc_weight_get(w, row, column, 1, &room);
 }
 
 /* A weight W [n,k] made ready for y = act(x W^T + b + r); immutable, shared between threads. */
@@ -107,15 +117,16 @@ typedef struct tc_kern {
     /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
     void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
                                bool add_dx, tc_real *dw, tc_real *db);
-    /* The same over the columns with mask [n] != 0 alone; what x and dy hold in the others does not matter. There y and dx are 0 (or dx, added, as it was),
-     * and dw and db are as they were. Without any such column the mean is 0. */
+    /* The same over the columns with mask [n] != 0 alone; what x and dy hold in the others does not matter. There y and dx are 0 (or dx,
+     * added, as it was), and dw and db are as they were. Without any such column the mean is 0. */
     void (*layernorm_kept)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *b, tc_real eps,
                            tc_real *y, tc_real *mean_rstd);
     void (*layernorm_kept_backward)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *mean_rstd,
                                     const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
     /* y = x * mask: column j of x [rows,n] belongs to member j / unit of mask [n / unit]; y may be x. */
     void (*scale)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, tc_real *y);
-    /* dx = dy * mask, added if `add_dx`; dx may be dy, NULL: not wanted. dmask += sum of dy * x over all rows and the member's columns (fixed order). */
+    /* dx = dy * mask, added if `add_dx`; dx may be dy, NULL: not wanted. dmask += sum of dy * x over all rows and the member's
+     * columns (fixed order). */
     void (*scale_backward)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, const tc_real *dy, tc_real *dx, bool add_dx,
                            tc_real *dmask);
     /* y = act(x); y may be x. n elements. */

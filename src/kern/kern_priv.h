@@ -22,6 +22,7 @@ struct tc_linear {
     tc_real *bias;             /* [n], zeros behind it for whole panels */
     tc_weight weight;          /* only while not packed */
     _Atomic(tc_real *) packed; /* the level's own form, or NULL: not yet */
+    struct tc_chunk *chunk;    /* where that lies */
     atomic_int runs;           /* before it was packed */
     pthread_mutex_t lock;      /* of packing */
 };
@@ -30,8 +31,10 @@ enum { TC_BIAS_PADDING = 64 };
 /* ---- linear.c: what every level does with one. NULL if memory ran out; bias may be NULL. */
 tc_linear *tc_linear_new(const tc_real *bias, int64_t n, int64_t k, int act, bool add);
 void tc_linear_free(tc_linear *l);
+/* Room for n numbers of the packed weight, which goes with it; NULL if memory ran out. */
+tc_real *tc_linear_room(tc_linear *l, size_t n);
 /* The packed weight; NULL in the first run of one that may wait, and if memory ran out: then the weight is to be used where it lies. */
-const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(const tc_linear *l));
+const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(tc_linear *l));
 
 extern const tc_kern tc_kern_ref;
 

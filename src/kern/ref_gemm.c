@@ -81,7 +81,7 @@ tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n
     size_t count;
     tc_linear *l = tc_linear_new(bias, n, k, act, add);
     if (!l) return NULL;
-    tc_real *dense = tc_mul((size_t)n, (size_t)k, &count) ? tc_new_aligned(count, sizeof *dense) : NULL;
+    tc_real *dense = tc_mul((size_t)n, (size_t)k, &count) ? tc_linear_room(l, count) : NULL;
     l->packed = dense;
     if (!dense) {
         tc_linear_free(l);

@@ -68,20 +68,41 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
     return TC_OK;
 }
 
-static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teacher, tc_error *err) {
+/* *from: the teacher's parameter that the student's parameter i is the leading part of. */
+static tc_status find_source(const tc_model *student, size_t i, const tc_model *teacher, int *from, tc_error *err) {
     const tc_param *s = &student->params.items[i];
-    int from = teacher_param(teacher, &student->config, s);
-    if (from < 0) return tc_fail(err, TC_EARG, "inherit: the teacher has nothing for %s", s->name);
-    const tc_param *t = &teacher->params.items[from];
+    *from = teacher_param(teacher, &student->config, s);
+    if (*from < 0) return tc_fail(err, TC_EARG, "inherit: the teacher has nothing for %s", s->name);
+    const tc_param *t = &teacher->params.items[*from];
     char a[64], b[64];
     bool fits = s->ndim == t->ndim;
     for (int k = 0; k < s->ndim && fits; k++) fits = s->shape[k] <= t->shape[k];
-    if (!fits)
-        return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name,
-                       tc_shape_text(s->ndim, s->shape, a, sizeof a), tc_shape_text(t->ndim, t->shape, b, sizeof b));
+    if (fits) return TC_OK;
+    return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name,
+                   tc_shape_text(s->ndim, s->shape, a, sizeof a), tc_shape_text(t->ndim, t->shape, b, sizeof b));
+}
+
+tc_status tc_inherit_check(const tc_config *teacher, const tc_config *student, tc_error *err) {
+    tc_model *t = NULL, *s = NULL;
+    int from;
+    tc_status status = check_inherits(teacher, student, err);
+    if (status == TC_OK) status = tc_model_new(&t, teacher, err);
+    if (status == TC_OK) status = tc_model_new(&s, student, err);
+    for (size_t i = 0; status == TC_OK && i < s->params.count; i++)
+        if (s->params.items[i].tower != TC_TOWER_JOINT) status = find_source(s, i, t, &from, err);
+    tc_model_close(&t);
+    tc_model_close(&s);
+    return status;
+}
+
+static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teacher, tc_error *err) {
+    int from;
+    tc_status status = find_source(student, i, teacher, &from, err);
+    if (status != TC_OK) return status;
+    const tc_param *s = &student->params.items[i], *t = &teacher->params.items[from];
     tc_real *values = tc_new_aligned((size_t)t->numel, sizeof *values);
     if (!values) return tc_fail_memory(err, (size_t)t->numel * sizeof *values);
-    tc_status status = tc_model_read(teacher, (size_t)from, values, err);
+    status = tc_model_read(teacher, (size_t)from, values, err);
     if (status == TC_OK) take_leading(s, t, values, student->flat + s->offset);
     tc_model_let_go(teacher, (size_t)from);
     free(values);

@@ -178,11 +178,13 @@ typedef struct matrices {
     size_t size;
 } matrices;
 
+/* Half precision is widened on the way into the caches: numbers in memory would have to be written once and read once more. */
 static bool in_place(const tc_origin *o) {
     bool ok = sizeof(tc_real) == 4 && !o->own;
     for (int k = 0; k < o->parts && ok; k++) {
-        const uint8_t *data = o->part[k]->dtype == TC_F32 ? tc_tensor_data(o->part[k], NULL) : NULL;
-        ok = data && (uintptr_t)data % 4 == 0;
+        tc_dtype dtype = o->part[k]->dtype;
+        const uint8_t *data = dtype == o->part[0]->dtype && (dtype == TC_F32 || tc_dtype_widen(dtype)) ? tc_tensor_data(o->part[k], NULL) : NULL;
+        ok = data && (dtype != TC_F32 || (uintptr_t)data % 4 == 0);
     }
     return ok;
 }
@@ -200,8 +202,10 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
     }
     if (in_place(o)) {
         out->mapped = true;
+        out->widen = tc_dtype_widen(o->part[0]->dtype);
+        out->size = tc_dtype_size(o->part[0]->dtype);
         for (int k = 0; k < o->parts; k++) {
-            out->part[k] = (const tc_real *)(const void *)tc_tensor_data(o->part[k], NULL);
+            out->part[k] = tc_tensor_data(o->part[k], NULL);
             out->mapped = out->mapped && tc_store_maps(m->store, o->part[k]);
         }
         out->part_rows = o->transposed ? columns : rows / o->parts;

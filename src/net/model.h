@@ -68,6 +68,8 @@ tc_status tc_model_check(const tc_model *m, tc_error *err);
 
 /* Preprocessing and tokenizer of another model. */
 tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err);
+/* Whether a student of this configuration can inherit from such a teacher; TC_EARG: no, and why. */
+tc_status tc_inherit_check(const tc_config *teacher, const tc_config *student, tc_error *err);
 tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const tc_config *config, tc_error *err);
 tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err);
 /* A copy in memory of the same configuration, tokenizer and preprocessing. */

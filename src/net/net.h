@@ -45,8 +45,9 @@ tc_status tc_config_parse(tc_config *out, const json_t *json, const char *name, 
 tc_status tc_config_open(tc_config *out, const char *name_or_path, tc_error *err);
 /* Text of a built-in configuration, or NULL. `index` >= 0 instead of a name goes through them; *name gets the name. */
 const char *tc_config_builtin(const char *name, int index, const char **found, size_t *size);
-/* OpenCLIP's form. What it has no words for is added: of a pruned tower the lists "heads" and "mlp" (null: no FFN) and "head_width"; an
- * "eos_token_id" of the text tower; "quick_gelu" of a tower whose activation is not that of the image tower. tc_config_parse reads all of it. */
+/* OpenCLIP's form. What it has no words for is added: of a pruned tower the lists "heads" and "mlp" (null: no FFN) and "head_width", of a pruned
+ * ResNet the list "channels"; an "eos_token_id" of the text tower; "quick_gelu" of a tower whose activation is not that of the image tower.
+ * tc_config_parse reads all of it. */
 json_t *tc_config_openclip_json(const tc_config *c);
 json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf */
 /* One of the two, such that tc_config_parse gives the same configuration again. */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PARALLEL = 1 << 16 }; /* elements from which on a conversion is shared by the threads: a model's first embedding waits for it */
+enum { PARALLEL = 1 << 16 }; /* elements that a thread converts at a time: a model's first embedding waits for it */
 
 static const struct {
     const char *name;
@@ -131,8 +131,9 @@ static void read_f32(const uint8_t *p, int64_t n, tc_real *out) {
     }
 }
 
-static void read_f16(const uint8_t *p, int64_t n, tc_real *out) {
-#pragma omp parallel for simd schedule(static) num_threads(tc_threads()) if (n >= PARALLEL)
+static void widen_f16(const void *from, int64_t n, tc_real *out) {
+    const uint8_t *p = from;
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
@@ -140,13 +141,22 @@ static void read_f16(const uint8_t *p, int64_t n, tc_real *out) {
     }
 }
 
-static void read_bf16(const uint8_t *p, int64_t n, tc_real *out) {
-#pragma omp parallel for simd schedule(static) num_threads(tc_threads()) if (n >= PARALLEL)
+static void widen_bf16(const void *from, int64_t n, tc_real *out) {
+    const uint8_t *p = from;
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, 2);
         out[i] = (tc_real)float_of_bits((uint32_t)h << 16);
     }
+}
+
+tc_widen tc_dtype_widen(tc_dtype d) { return d == TC_F16 ? widen_f16 : d == TC_BF16 ? widen_bf16 : NULL; }
+
+/* A piece of PARALLEL numbers a thread at a time. */
+static void read_half(tc_widen widen, const uint8_t *p, int64_t n, tc_real *out) {
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > PARALLEL)
+    for (int64_t i = 0; i < n; i += PARALLEL) widen(p + 2 * i, n - i < PARALLEL ? n - i : PARALLEL, out + i);
 }
 
 bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) {
@@ -164,10 +174,10 @@ bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) 
         read_f32(p, n, out);
         return true;
     case TC_F16:
-        read_f16(p, n, out);
+        read_half(widen_f16, p, n, out);
         return true;
     case TC_BF16:
-        read_bf16(p, n, out);
+        read_half(widen_bf16, p, n, out);
         return true;
     default:
         break;

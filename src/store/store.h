@@ -43,6 +43,9 @@ typedef struct tc_tensor {
 
 const char *tc_dtype_name(tc_dtype d); /* "F32" */
 size_t tc_dtype_size(tc_dtype d);
+/* Numbers of half precision at any alignment -> tc_real, on the calling thread; NULL: not a type of half precision. */
+typedef void (*tc_widen)(const void *from, int64_t n, tc_real *out);
+tc_widen tc_dtype_widen(tc_dtype d);
 bool tc_dtype_find(const char *name, tc_dtype *out); /* false if there is no such name */
 /* Bytes of a tensor; false if an axis is negative or the product overflows. */
 bool tc_tensor_bytes(tc_dtype dtype, int ndim, const int64_t *shape, size_t *bytes);

@@ -2,8 +2,9 @@
  *
  * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the counters and a checksum over
  * all of it. While masks are learnt, gates and multipliers with their moments are one block more; once they are folded, the metadata holds the
- * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during a save, the one
- * before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes the trainer. */
+ * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during
+ * a save, the one before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes
+ * the trainer. */
 #include "train/train.h"
 
 #include <dirent.h>
@@ -158,23 +159,27 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
 
 /* ---- loading */
 
-/* Finds the first setting that differs: "KEY was A and is now B", KEY with the names of the objects around it. */
-static bool find_difference(const char *key, json_t *old, json_t *now, tc_buf *out) {
+bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out) {
     if (old && now && json_equal(old, now)) return false;
+    const size_t form = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15); /* 15 digits: as it was written by hand */
     const char *inner;
     json_t *value;
     char name[256];
+    for (size_t i = 0; json_is_array(old) && json_is_array(now) && json_array_size(old) == json_array_size(now) && i < json_array_size(now); i++) {
+        snprintf(name, sizeof name, "%s[%zu]", key, i);
+        if (tc_settings_differ(name, json_array_get(old, i), json_array_get(now, i), out)) return true;
+    }
     if (json_is_object(old) && json_is_object(now)) {
         json_object_foreach(now, inner, value) {
             snprintf(name, sizeof name, "%s%s%s", key, *key ? "." : "", inner);
-            if (find_difference(name, json_object_get(old, inner), value, out)) return true;
+            if (tc_settings_differ(name, json_object_get(old, inner), value, out)) return true;
         }
         json_object_foreach(old, inner, value) {
             snprintf(name, sizeof name, "%s%s%s", key, *key ? "." : "", inner);
-            if (!json_object_get(now, inner) && find_difference(name, value, NULL, out)) return true;
+            if (!json_object_get(now, inner) && tc_settings_differ(name, value, NULL, out)) return true;
         }
     }
-    char *a = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL, *b = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = old ? json_dumps(old, form) : NULL, *b = now ? json_dumps(now, form) : NULL;
     tc_buf_printf(out, "%s was %.200s and is now %.200s", key, a ? a : "absent", b ? b : "absent");
     free(a);
     free(b);
@@ -186,7 +191,7 @@ static tc_status compare_settings(const char *path, const char *stored, const ch
     tc_buf difference = {0};
     tc_status status = tc_json_parse(&old, stored, strlen(stored), "settings of the checkpoint", err);
     if (status == TC_OK) status = tc_json_parse(&now, wanted, strlen(wanted), "settings", err);
-    if (status == TC_OK && find_difference("", old, now, &difference))
+    if (status == TC_OK && tc_settings_differ("", old, now, &difference))
         status = tc_fail(err, TC_EARG, "%s: cannot resume with other settings: %s", path, difference.data ? difference.data : "memory ran out");
     tc_buf_free(&difference);
     json_decref(old);

@@ -1,7 +1,7 @@
 /* gates.h - learnt masks: a hard-concrete gate for every member of every site, and the budget that they are driven to.
  *
- * Definitions: the l0 goldens, sections 1 to 3; Louizos et al. 2018 (the gates), Wang et al. 2020 (the Lagrangian). All of it is double: there are few
- * gates, and their mathematics is a small part of a step. */
+ * Definitions: the l0 goldens, sections 1 to 3; Louizos et al. 2018 (the gates), Wang et al. 2020 (the Lagrangian). All of it is double: there are
+ * few gates, and their mathematics is a small part of a step. */
 #ifndef TC_GATES_H
 #define TC_GATES_H
 
@@ -43,13 +43,13 @@ void tc_gates_sample(tc_gates *g);
 void tc_gates_backward(tc_gates *g);
 /* Members that each site keeps in the deterministic mask, if `shift` is added to every loga -> kept [sites.count]. */
 void tc_gates_kept(const tc_gates *g, double shift, int *kept);
-/* The deterministic mask [sites.total] with so many members left in each site: those with the largest loga have their soft value, the others are 0. Of
- * equal ones those with the smaller number go first. */
+/* The deterministic mask [sites.total] with so many members left in each site: those with the largest loga have their soft value, the others are 0.
+ * Of equal ones those with the smaller number go first. */
 tc_status tc_gates_mask(const tc_gates *g, const int *kept, tc_real *mask, tc_error *err);
 /* Sum of the squares of g->grad. */
 double tc_gates_square(const tc_gates *g);
-/* AdamW without decay: gates descend and multipliers ascend at the rate `lr`, with gradients times `scale`; `count` is the number of this update, from 1.
- * Then the gates are clamped to alphas from 0.01 to 100. */
+/* AdamW without decay: gates descend and multipliers ascend at the rate `lr`, with gradients times `scale`; `count` is the number of this update,
+ * from 1. Then the gates are clamped to alphas from 0.01 to 100. */
 void tc_gates_update(tc_gates *g, double scale, double lr, double count);
 
 /* ---- budgets: what a mask is expected to leave, as a sum of factors times the sums of scores of up to three sites */

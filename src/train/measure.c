@@ -9,13 +9,12 @@
 
 enum { WARM_UP = 2 }; /* steps of each kind before the measured ones */
 
-static int by_size(const void *a, const void *b) {
+int tc_by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* Captions of `caption` ids between a start and an end, padded with 0; the end is the largest id, as in CLIP's vocabulary. */
-static void random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids) {
+void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids) {
     tc_rng rng = tc_rng_make(1, 2, 3);
     int64_t image = 3 * (int64_t)c->image_size * c->image_size;
     for (int64_t i = 0; i < batch * image; i++) pixels[i] = (float)(2 * tc_rng_uniform(&rng) - 1);
@@ -69,7 +68,7 @@ static tc_status bench_open(bench *b, const tc_model *student, const tc_model *t
     for (int k = 0; k < KINDS; k++) ok = (b->times[k] = tc_new((size_t)steps, sizeof *b->times[k])) && ok;
     if (!ok) return tc_fail_memory(err, (size_t)batch * (size_t)c->image_size * (size_t)c->image_size * 3 * sizeof *b->pixels);
     for (int i = 0; i < batch; i++) b->rows[i] = i;
-    random_batch(c, batch, caption, b->pixels, b->ids);
+    tc_random_batch(c, batch, caption, b->pixels, b->ids);
     tc_status status = tc_model_copy(&copy, student, err);
     return status == TC_OK ? tc_trainer_create(&b->trainer, &copy, teacher, &h, err) : status;
 }
@@ -95,7 +94,7 @@ static tc_status bench_run(bench *b, int kinds, const tc_model *teacher, tc_teac
             status = bench_step(b, (kind)k, teacher, cache, &seconds, err);
             if (i >= 0) b->times[k][i] = seconds;
         }
-    for (int k = 0; k < kinds; k++) qsort(b->times[k], (size_t)steps, sizeof *b->times[k], by_size);
+    for (int k = 0; k < kinds; k++) qsort(b->times[k], (size_t)steps, sizeof *b->times[k], tc_by_size);
     return status;
 }
 

@@ -47,8 +47,8 @@ static bool add_by_axes(tc_budget *b, const tc_mask_sites *sites, const tc_param
 
 static bool is_tokens(const tc_param *p) { return strcmp(p->name, "token_embedding.weight") == 0; }
 
-/* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the heads, and shrink with the width, as its
- * output's do; those of the FFN are left out, though the whole has them. */
+/* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the heads, and shrink with the width, as
+ * its output's do; those of the FFN are left out, though the whole has them. */
 static bool keep_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sites) {
     bool ok = true;
     for (size_t i = 0; i < m->params.count; i++) {

@@ -5,14 +5,12 @@
 #include "train/train_run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-enum { MAX_SKIPPED_IN_A_ROW = 100 };
+enum { MAX_SKIPPED_IN_A_ROW = 100, USUAL_CAPTION = 12 /* tokens */ };
 
 tc_train_options tc_train_options_default(void) {
     return (tc_train_options){.batch = 256,
@@ -32,7 +30,7 @@ typedef tc_training training;
 
 /* ---- preparation */
 
-static tc_status check_options(const tc_train_options *o, tc_error *err) {
+tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
     const struct {
         bool ok;
         const char *what;
@@ -58,6 +56,12 @@ static tc_status check_options(const tc_train_options *o, tc_error *err) {
                  {!o->eval_data || tc_data_classes(o->eval_data) > 0, "the data to evaluate on must be labelled"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
+    json_t *card = NULL;
+    tc_status status = o->card ? tc_json_parse(&card, o->card, strlen(o->card), "training: the members of the model card", err) : TC_OK;
+    bool object = json_is_object(card);
+    json_decref(card);
+    if (status != TC_OK) return status;
+    if (o->card && !object) return tc_fail(err, TC_EARG, "training: the members of the model card must be a JSON object");
     if (o->preprocess.crop != o->init->config.image_size)
         return tc_fail(err, TC_EARG, "training: images are cropped to %d pixels, but the model's image_size is %d", o->preprocess.crop,
                        o->init->config.image_size);
@@ -103,19 +107,6 @@ static tc_status describe_settings(training *t, tc_error *err) {
     return t->settings ? TC_OK : tc_fail_memory(err, 1024);
 }
 
-static tc_status lock_folder(training *t, tc_error *err) {
-    tc_status status = tc_make_dirs(t->o->out, err);
-    char *path = tc_path_join(t->o->out, "lock");
-    if (status == TC_OK && !path) status = tc_fail_memory(err, 1);
-    if (status == TC_OK) t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (status == TC_OK && t->lock < 0) status = tc_fail(err, TC_EIO, "%s: cannot open: %s", path, strerror(errno));
-    if (status == TC_OK && flock(t->lock, LOCK_EX | LOCK_NB) != 0)
-        status = errno == EWOULDBLOCK ? tc_fail(err, TC_ESTATE, "%s: another training run is using this folder", t->o->out)
-                                      : tc_fail(err, TC_EIO, "%s: cannot lock: %s", path, strerror(errno));
-    free(path);
-    return status;
-}
-
 /* What a run that was killed while it wrote has left behind; the lock says that nobody is writing now. */
 static void remove_temporaries(const char *out) {
     char *model = tc_path_join(out, "model");
@@ -125,7 +116,7 @@ static void remove_temporaries(const char *out) {
 }
 
 /* Steps for so many epochs, rounded up, but not for the rounding of epochs in binary (0.1 of 30 samples are 3). */
-static int64_t steps_of(double epochs, int64_t samples, int batch) {
+int64_t tc_train_steps(double epochs, int64_t samples, int batch) {
     double steps = ceil(epochs * (double)samples / batch * (1 - 1e-12));
     return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
 }
@@ -135,7 +126,7 @@ static tc_status plan(training *t, tc_error *err) {
     int64_t samples = tc_data_count(o->data);
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
-    t->steps = o->steps > 0 ? o->steps : steps_of(o->epochs, samples, o->batch);
+    t->steps = o->steps > 0 ? o->steps : tc_train_steps(o->epochs, samples, o->batch);
     return tc_auto_plan(t, err);
 }
 
@@ -241,7 +232,7 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     if (status == TC_OK) tell_lines(&t->log, report.data);
     tc_buf_free(&report);
     if (status != TC_OK) return status;
-    int context = t->trainer->student->config.context_length, caption = context < 12 ? context : 12;
+    int context = t->trainer->student->config.context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
     size_t usual = memory(t, caption), most = memory(t, context);
     tc_log_line(&t->log, 1, "student: %lld parameters (%lld without the token table); %s", (long long)m->params, (long long)m->params_without_tokens,
                 o->teacher ? "affinity mimicking" : "contrastive loss");
@@ -318,9 +309,11 @@ static tc_status log_step(training *t, const tc_step_log *s, int pairs, tc_error
         s->skipped ? ",\"skipped\":true" : "", rate, masks);
     tc_status status = tc_training_line(t, line, err);
     bool last = done == t->steps;
+    double seconds_left = spent / (double)(done - t->first) * (double)(t->steps - done);
+    if (t->o->on_step) t->o->on_step(t->o->on_step_user, done, t->steps, seconds_left);
     if (!last && now - t->last_line < 0.5) return status;
     t->last_line = now;
-    tc_format_duration(spent / (double)(done - t->first) * (double)(t->steps - done), left, sizeof left);
+    tc_format_duration(seconds_left, left, sizeof left);
     tc_log_line(&t->log, 0, "step %lld/%lld  epoch %.2f  loss %.4f%s  %.0f pairs/s  %s left", (long long)done, (long long)t->steps,
                 (double)done * t->epochs_per_step, s->loss.loss, sparsity, rate, left);
     return status;
@@ -367,9 +360,13 @@ static tc_status write_card(training *t, tc_model *m, tc_error *err) {
                   "params_without_tokens", (json_int_t)i->params_without_tokens, "macs_image", i->macs_image, "macs_text", i->macs_text, "steps",
                   (json_int_t)t->trainer->step, "batch", o->batch, "objective", o->teacher ? "affinity mimicking" : "contrastive");
     if (json) tc_auto_card(t, json);
+    json_t *more = NULL;
+    tc_status status = o->card ? tc_json_parse(&more, o->card, strlen(o->card), "the model card", err) : TC_OK;
+    if (more) json_object_update(json, more);
     char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
-    tc_status status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
+    json_decref(more);
+    if (status == TC_OK) status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1024);
     free(text);
     return status;
 }
@@ -451,7 +448,7 @@ static tc_status run_steps(training *t, tc_error *err) {
 
 static tc_status start(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
-    tc_status status = lock_folder(t, err);
+    tc_status status = tc_lock_folder(o->out, "training run", &t->lock, err);
     if (status == TC_OK) remove_temporaries(o->out);
     if (status == TC_OK) status = make_trainer(t, err);
     if (status == TC_OK) status = describe_settings(t, err);
@@ -506,10 +503,23 @@ static tc_status finish(training *t, tc_model **out, tc_train_result *result, tc
     return status;
 }
 
+tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err) {
+    training t = {.o = o, .lock = -1};
+    tc_status status = plan(&t, err);
+    if (status == TC_OK) status = make_trainer(&t, err);
+    if (status == TC_OK) {
+        int context = t.trainer->student->config.context_length;
+        *usual = memory(&t, context < USUAL_CAPTION ? context : USUAL_CAPTION);
+        *most = memory(&t, context);
+    }
+    tc_trainer_free(&t.trainer);
+    return status;
+}
+
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err) {
     training t = {.o = options, .log = {options->log, options->log_user}, .lock = -1, .top1 = -1};
     if (out) *out = NULL;
-    tc_status status = check_options(options, err);
+    tc_status status = tc_train_check(options, err);
     if (status == TC_OK) status = plan(&t, err);
     if (status == TC_OK) status = start(&t, err);
     if (status == TC_OK) status = run_steps(&t, err);

@@ -119,8 +119,8 @@ typedef struct tc_trainer {
     tc_real *pixels; /* only where tc_real is not float */
 } tc_trainer;
 
-/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if there are
- * to be masks and nothing can be masked. */
+/* Takes the student (flat) over, also on failure. The teacher's weights are prepared when it first computes, or by tc_model_prepare. TC_EARG if
+ * there are to be masks and nothing can be masked. */
 tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err);
 void tc_trainer_free(tc_trainer **t);
 /* One step on pixel_values [n,3,S,S] and input_ids [n,context]. */
@@ -148,10 +148,31 @@ size_t tc_trainer_memory(const tc_trainer *t, int n, int caption);
 
 /* `settings`: JSON text of everything that must be the same on resuming; compared key by key. */
 tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *settings, tc_error *err);
-/* Loads the newest valid checkpoint of the folder into the trainer, which becomes one of the folded student if the checkpoint is. A damaged one is passed over and told to the log. TC_ESTATE if there is none;
- * TC_EARG if the settings differ, naming the first difference. On failure the trainer is what it was. */
+/* Loads the newest valid checkpoint of the folder into the trainer, which becomes one of the folded student if the checkpoint is. A damaged one is
+ * passed over and told to the log. TC_ESTATE if there is none; TC_EARG if the settings differ, naming the first difference. On failure the trainer
+ * is what it was. */
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
 /* Whether the folder has any checkpoint file, valid or not. */
 bool tc_checkpoint_exists(const char *dir);
+/* The first setting that differs: "KEY was A and is now B" is added to out, KEY with the names of the objects and the places in the lists around it. */
+bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out);
+
+/* ---- runs: what those need that make several (compress.c) */
+
+/* What tc_train finds wrong with its options before it does anything. Of the models only the configurations are looked at. */
+tc_status tc_train_check(const tc_train_options *o, tc_error *err);
+/* Steps for so many epochs, rounded up. */
+int64_t tc_train_steps(double epochs, int64_t samples, int batch);
+/* Bytes that a run takes with captions of 12 tokens, and at most. */
+tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err);
+/* Makes the folder, and takes its lock, which close(*lock) or the end of the process gives back. TC_ESTATE if another process has it: "another WHAT". */
+tc_status tc_lock_folder(const char *dir, const char *what, int *lock, tc_error *err);
+
+/* ---- measuring (measure.c) */
+
+/* Random pixel_values [batch,3,S,S] and captions [batch,context] of `caption` ids, padded with 0; the end is the largest id, as in CLIP's vocabulary. */
+void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids);
+/* For qsort of doubles. */
+int tc_by_size(const void *a, const void *b);
 
 #endif

@@ -36,7 +36,7 @@ preprocess    hf: resize 224, crop 224
 END
 run info $gelu/safetensors --json
 code "info --json: exit code" 0
-for key in architecture params params_without_tokens macs_image macs_text activation tensors; do
+for key in architecture params params_without_tokens params_prunable macs_image macs_text activation tensors; do
     holds "info --json has $key" grep -q "\"$key\":" "$out"
 done
 holds "info --json: the activation of the file" grep -q '"activation": "gelu"' "$out"
@@ -197,6 +197,26 @@ run inherit "$scratch/pruned.safetensors" --config "$scratch/pruned.json" -o "$s
 code "inherit from a pruned teacher: exit code" 0
 run embed "$scratch/again.safetensors" --pixel-values $gelu/input.safetensors:pixel_values -o "$scratch/q.npy"
 same "inherit everything from a pruned teacher" "$scratch/p.npy" "$scratch/q.npy"
+
+cat >"$scratch/resnet.json" <<'END'
+{"embed_dim":9,"vision_cfg":{"image_size":32,"layers":[1,2,1,1],"width":4,"head_width":16,"channels":[1,2,3,4,1,8,7,5,16,9,31,1]},
+"text_cfg":{"context_length":8,"vocab_size":20,"width":8,"heads":2,"layers":2}}
+END
+run info "$scratch/resnet.json"
+sed -n '11,18p' "$out" >"$scratch/lines"
+mv "$scratch/lines" "$out"
+prints "info of a pruned ResNet" <<'END'
+pruned        layer by layer
+  layer   image: channels    text: heads   FFN
+   stem       1     2
+      0       3     4              2    32
+      1       1     8              2    32
+      2       7     5
+      3      16     9
+      4      31     1
+END
+run info "$scratch/resnet.json" --json
+holds "info --json of a pruned ResNet" grep -q '"vision_channels": \[1, 2, 3, 4, 1, 8, 7, 5, 16, 9, 31, 1\]' "$out"
 
 # ---- activation and image size
 run info "$scratch/pruned.safetensors" --activation quick_gelu --json

@@ -65,6 +65,26 @@ run distill --teacher "$scratch/run/model" --student "$scratch/inherited" --inhe
 code "--inherit with a model as the student: exit code" 1
 says "--inherit with a model as the student" "--inherit needs a configuration as the student; this is a model"
 
+# Automatic inheritance: the student is the teacher under masks.
+auto="distill --teacher $scratch/run/model $common --steps 8 --fold-step 4 --mask-lr 1"
+run $auto --keep 60% --out "$scratch/auto"
+code "distill --keep: exit code" 0
+says "distill --keep: the masks are told" "masks: "
+says "distill --keep: the fold is told" "step 4: masks folded; "
+holds "distill --keep: a file" test -s "$scratch/auto/model.safetensors"
+holds "distill --keep: 60 % are left" sh -c "grep -q '\"step\":4,\"fold\":true,\"kept\":0\.\(59\|60\)' '$scratch/auto/log.jsonl'"
+holds "distill --keep: sparsity in the log until the fold" sh -c "[ \$(grep -c '\"sparsity\":' '$scratch/auto/log.jsonl') -eq 4 ]"
+run $auto --keep 60% --out "$scratch/auto2" --stop-after 4
+code "distill --keep, stopped at the fold: exit code" 0
+run $auto --keep 60% --out "$scratch/auto2" --resume
+same "distill --keep: stopped at the fold and resumed is never stopped" "$scratch/auto/model.safetensors" "$scratch/auto2/model.safetensors"
+run $auto --keep 0.001% --out "$scratch/auto3"
+code "distill --keep of nearly nothing: exit code" 1
+says "distill --keep of nearly nothing" "of the model with one head and one channel everywhere"
+run $auto --params 1G --out "$scratch/auto3"
+says "distill --params of more than there are" "is more than the model's"
+holds "distill with a goal that cannot be met: nothing is begun" test ! -e "$scratch/auto3"
+
 run eval "$scratch/run/model" retrieval --data "$scratch/pairs" --json
 code "eval retrieval: exit code" 0
 holds "eval retrieval: the bad picture is counted" grep -q '"pairs": 12, "skipped": 1,' "$out"

@@ -1,5 +1,5 @@
-/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with the configuration of a small model of
- * which they may be what pruning left. What is recognised must be a configuration that its own JSON gives back, and a model that can be built. */
+/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with the configurations of small models
+ * of which they may be what pruning left. What is recognised must be a configuration that its own JSON gives back, and a model that can be built. */
 #include "net/layout.h"
 #include "store/store.h"
 
@@ -14,6 +14,17 @@ static tc_config small(void) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
         c.vision.block[i].ffn = c.text.block[i].ffn = 6;
     }
+    return c;
+}
+
+static tc_config small_resnet(void) {
+    tc_config c = small();
+    c.image_tower = TC_IMAGE_RESNET;
+    c.image_size = TC_RESNET_STRIDE;
+    c.patch_size = 0;
+    c.vision = (tc_tower_config){.width = 2, .layers = TC_STAGES, .head_dim = 16, .block = {{.heads = 4}}};
+    for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1;
+    tc_net_resnet_fill(&c);
     return c;
 }
 
@@ -36,11 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tc_store *s;
     tc_layout l;
     tc_error err;
-    tc_config c, given = small();
+    tc_config c, given[] = {small(), small_resnet()};
     if (tc_store_open_memory(&s, data, size, &err) != TC_OK) return 0;
     if (tc_layout_read(&l, s, "memory", &err) == TC_OK) {
-        for (int with = 0; with < 2; with++)
-            if (tc_layout_config(&c, &l, with ? &given : NULL, &err) == TC_OK) check(&c);
+        for (int with = 0; with < 3; with++)
+            if (tc_layout_config(&c, &l, with ? &given[with - 1] : NULL, &err) == TC_OK) check(&c);
         tc_layout_free(&l);
     }
     tc_store_close(&s);

@@ -24,6 +24,8 @@ void golden_masked(const char *dir, const json_t *json);
 void golden_fold_l0(const char *dir, const json_t *json);
 /* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the latter's outputs. */
 void golden_fold_pruned(const char *dir, const char *config, const json_t *tolerances, const char *label);
+/* Steps on a copy of a pruned model, whose loss must fall. */
+void golden_pruned_trains(const tc_model *m, const char *label);
 
 /* One TAP line: "ok 3 - NAME" or "not ok 3 - NAME" followed by "# DETAIL" (printf). Returns ok. */
 bool golden_report(bool ok, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,7 +1,7 @@
-/* golden_fold.c - folded models: the outputs of a masked model, computed with what is left of its weights. The masks hold zeros, ones and fractions;
- * in both folders there are blocks without heads, whose output bias stays. */
+/* golden_fold.c - pruned models are trained on; folded models: the outputs of a masked model, computed with what is left of its weights. The
+ * masks hold zeros, ones and fractions; in both folders there are blocks without heads, whose output bias stays. */
 #include "golden/golden.h"
-#include "net/model.h"
+#include "train/train.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,4 +127,39 @@ void golden_fold_pruned(const char *dir, const char *config, const json_t *toler
     tc_store_close(&full);
     tc_store_close(&input);
     tc_store_close(&expected);
+}
+
+void golden_pruned_trains(const tc_model *m, const char *label) {
+    enum { PAIRS = 4, STEPS = 20 };
+    const tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 10 * STEPS},
+                        .beta1 = 0.9,
+                        .beta2 = 0.98,
+                        .eps = 1e-6,
+                        .clip = 5,
+                        .weight = 1,
+                        .logit_scale = 20};
+    int64_t size = (int64_t)PAIRS * 3 * m->config.image_size * m->config.image_size, context = m->config.context_length;
+    float *pixels = tc_new((size_t)size, sizeof *pixels);
+    int32_t *ids = tc_new((size_t)(PAIRS * context), sizeof *ids);
+    tc_rng rng = tc_rng_make(1, 0, 0);
+    tc_model *student = NULL;
+    tc_trainer *t = NULL;
+    tc_step_log log = {0};
+    tc_error err = {0};
+    char name[160];
+    double first = 0;
+    for (int64_t i = 0; i < size && pixels; i++) pixels[i] = (float)tc_rng_normal(&rng);
+    for (int64_t i = 0; i < PAIRS * context && ids; i++) ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)m->config.vocab_size);
+    tc_status status = pixels && ids ? tc_model_copy(&student, m, &err) : tc_fail_memory(&err, (size_t)size);
+    if (status == TC_OK) status = tc_trainer_create(&t, &student, NULL, &h, &err);
+    for (int step = 0; step < STEPS && status == TC_OK; step++) {
+        status = tc_trainer_step(t, pixels, ids, PAIRS, (int)context, &log, &err);
+        if (step == 0) first = log.loss.loss;
+    }
+    snprintf(name, sizeof name, "%s is trained on", label);
+    if (golden_ok(status, &err, name)) golden_report(log.loss.loss < 0.8 * first, name, "loss %.4g, then %.4g", first, log.loss.loss);
+    tc_trainer_free(&t);
+    tc_model_close(&student);
+    free(pixels);
+    free(ids);
 }

@@ -1,5 +1,5 @@
-/* golden_joint.c - training of weights and masks together: losses, gradients, gates, multipliers and weights after each step, with one Lagrangian for both
- * towers and with one for each. */
+/* golden_joint.c - training of weights and masks together: losses, gradients, gates, multipliers and weights after each step, with one Lagrangian
+ * for both towers and with one for each. */
 #include "golden/golden_run.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* golden_l0.c - learned masks: the gates of one tower, its sparsity and its Lagrangian (modules); the masked forward pass and joint training are in
  * files of their own.
  *
- * A module is one tower. Its sites are those of a model both of whose towers are such a tower, the image tower being the one that is looked at; with the
- * pruning type "layer" two more sites of one gate a layer, whose scores are factors of the terms of that layer's heads and FFN channels. */
+ * A module is one tower. Its sites are those of a model both of whose towers are such a tower, the image tower being the one that is looked at; with
+ * the pruning type "layer" two more sites of one gate a layer, whose scores are factors of the terms of that layer's heads and FFN channels. */
 #include "golden/golden.h"
 
 #include "train/gates.h"

@@ -536,6 +536,7 @@ static void run_checkpoint(const char *dir, const char *file) {
     if (golden_ok(status, &err, name) && open_checkpoint_data(&f) && run_model(&f, &r, f.label)) {
         check_outputs(&f, &r, f.label);
         if (f.hidden) check_openclip_hidden(&f, &r, f.label);
+        if (tc_model_get_info(r.model)->pruned) golden_pruned_trains(r.model, f.label);
         if (has(data, "full_before_prune.safetensors", NULL)) golden_fold_pruned(data, config, f.tolerances, f.label);
     }
     fixture_free(&f);

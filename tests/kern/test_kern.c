@@ -42,6 +42,26 @@ static void check_gemm(run *r) {
         }
 }
 
+/* bf16: the upper half of a float */
+static void widen_upper(const void *from, int64_t n, tc_real *to) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = 0;
+        float f;
+        memcpy((char *)&bits + 2, (const char *)from + 2 * i, 2);
+        memcpy(&f, &bits, 4);
+        to[i] = f;
+    }
+}
+
+/* The rows in half precision, at an odd address, almost up to where reading is a fault; the values must be such that their bits allow it. */
+static char *upper_halves(run *r, const float *w, int64_t rows, int64_t columns, int64_t ldw) {
+    int64_t count = rows > 0 ? (rows - 1) * ldw + columns : 0, floats = count / 2 + 2;
+    char *halves = (char *)(matrix(r, 1, floats, floats) + floats) - 2 * count - 1;
+    for (int64_t i = 0; i < count; i++)
+        if (i % ldw < columns) memcpy(halves + 2 * i, (const char *)(w + i) + 2, 2);
+    return halves;
+}
+
 static void check_linear(run *r) {
     int64_t m = pick_size(r, 0, 300), n = pick_size(r, 1, 130), k = pick_size(r, 0, 600), ldw, ldx = k + pick(r, 1, 3), ldy = n + pick(r, 1, 3);
     bool transposed = pick(r, 0, 1), add = pick(r, 0, 1), with_bias = pick(r, 0, 1);
@@ -49,20 +69,25 @@ static void check_linear(run *r) {
     ldw = (transposed ? n : k) + pick(r, 0, 3);
     float *w = filled(r, matrix(r, transposed ? k : n, transposed ? n : k, ldw), 0.2), *bias = filled(r, vector(r, n), 1);
     float *x = filled(r, matrix(r, m, k, ldx), 1), *y = filled(r, matrix(r, m, n, ldy), 1), *old = same(r, y, m, n, ldy);
+    bool half = pick(r, 0, 2) == 0;
+    for (int64_t i = 0; half && i < (transposed ? k : n); i++)
+        for (int64_t j = 0; j < (transposed ? n : k); j++) memset(w + i * ldw + j, 0, 2);
     tc_weight weight = {.part = {w}, .part_rows = n, .ld = ldw, .transposed = transposed};
     tc_linear *l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
     assert_non_null(l);
     r->k->linear_run(l, m, x, ldx, y, ldy);
     r->k->linear_free(l);
-    /* A weight that stays, in up to three pieces: packed in the second run, the same bits in each. */
+    /* A weight that stays, in up to three pieces, perhaps in half precision: packed in the second run, the same bits in each. */
     float *again = matrix(r, m, n, ldy);
     int64_t pieces = transposed ? 1 : pick(r, 1, 3), part_rows = (n + pieces - 1) / pieces;
     weight.stays = true;
     weight.part_rows = part_rows;
     for (int64_t i = 0; i < pieces && !transposed; i++) {
         int64_t first = i * part_rows, rows = n - first < part_rows ? n - first : part_rows;
-        weight.part[i] = rows > 0 ? same(r, w + first * ldw, rows, k, ldw) : NULL;
+        weight.part[i] = rows < 1 ? NULL : half ? (void *)upper_halves(r, w + first * ldw, rows, k, ldw) : same(r, w + first * ldw, rows, k, ldw);
     }
+    if (half && transposed) weight.part[0] = upper_halves(r, w, k, n, ldw);
+    if (half) weight.widen = widen_upper, weight.size = 2;
     l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
     assert_non_null(l);
     for (int run_number = 0; run_number < 3; run_number++) {

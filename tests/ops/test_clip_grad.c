@@ -63,8 +63,8 @@ static tc_config pruned_config(tc_activation act, int last) {
 
 /* ---- masks */
 
-/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the FFN channels of block 0 all are dropped; of
- * a ResNet's channels the first where there are more. The rest are fractions, some of them 1. */
+/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the FFN channels of block 0 all are dropped;
+ * of a ResNet's channels the first where there are more. The rest are fractions, some of them 1. */
 enum { DROPPED_WIDTH = 2 };
 
 static bool drops_all(const tc_mask_site *s) { return (s->group == TC_GROUP_HEADS && s->layer == 1) || (s->group == TC_GROUP_FFN && s->layer == 0); }
@@ -295,6 +295,7 @@ static tc_config resnet_config(void) {
     c.patch_size = 0;
     c.vision = (tc_tower_config){.width = 4, .layers = 4, .head_dim = 32, .activation = TC_QUICK_GELU};
     c.vision.block[0].heads = 4;
+    tc_net_resnet_fill(&c);
     return c;
 }
 

@@ -107,6 +107,77 @@ static void check(const tc_hyper *h, bool with_teacher, tc_activation act, const
     tc_model_close(&teacher);
 }
 
+/* Gates and multipliers, and weights under a mask. Where a sample is clamped to 0 or 1 the gradient of its gate is that of the Lagrangian alone. */
+static double masked_loss(tc_trainer *t, const batch *b) {
+    tc_step_log log;
+    tc_error err;
+    if (tc_trainer_gradients(t, b->pixels, b->ids, PAIRS, CONTEXT, &log, &err) != TC_OK) fail_msg("%s", err.message);
+    assert_true(log.sparsity.loss[0] > 0.01);
+    return log.loss.loss + log.sparsity.loss[0] + log.sparsity.loss[1];
+}
+
+static void check_block(tc_trainer *t, const batch *b, double *x, const double *g, int64_t n, const char *what) {
+    double off = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double at = x[i], up = at + STEP, down = at - STEP;
+        x[i] = up;
+        double high = masked_loss(t, b);
+        x[i] = down;
+        double d = (high - masked_loss(t, b)) / (up - down);
+        x[i] = at;
+        off += (d - g[i]) * (d - g[i]);
+        size += d * d;
+    }
+    if (!(size > 1e-8) || !(sqrt(off / size) <= TOLERANCE))
+        fail_msg("gradient of %s: relative error %.3g of %.3g", what, sqrt(off / size), sqrt(size));
+}
+
+static void check_masks(bool per_tower) {
+    tc_mask_hyper masks = {
+        .lr = {.kind = TC_SCHEDULE_STEP, .base = 0.02, .start = 9}, .start = 1.5, .seed = 4, .target = {.end = {0.9, 0.8}, .per_tower = per_tower}};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .steps = 10}, .eps = 1e-6, .weight = 1, .alpha = 1, .masks = &masks};
+    tc_model *student = make_model(2, 8, 5, TC_GELU, 1), *teacher = make_model(1, 12, 6, TC_GELU, 2);
+    tc_trainer *t = NULL;
+    batch b;
+    tc_error err;
+    make_batch(&b);
+    if (tc_trainer_create(&t, &student, teacher, &h, &err) != TC_OK) fail_msg("%s", err.message);
+    tc_gates *gates = t->gates;
+    const tc_params *p = &t->student->params;
+    tc_rng rng = tc_rng_make(7, 0, 0);
+    for (int64_t i = 0; i < gates->sites.total; i++) gates->value[i] = 1 + tc_rng_normal(&rng);
+    masked_loss(t, &b);
+    int zeros = 0, between = 0;
+    for (int64_t i = 0; i < gates->sites.total; i++) {
+        zeros += gates->mask[i] == 0;
+        between += gates->mask[i] > 0 && gates->mask[i] < 1;
+    }
+    assert_true(zeros > 3 && between > 10);
+    double *g = tc_new((size_t)gates->count, sizeof *g), *w = tc_new((size_t)p->total, sizeof *w);
+    assert_non_null(g);
+    assert_non_null(w);
+    memcpy(g, gates->grad, (size_t)gates->count * sizeof *g);
+    memcpy(w, t->grad, (size_t)p->total * sizeof *w);
+    check_block(t, &b, gates->value, g, gates->sites.total, "gates");
+    check_block(t, &b, gates->value + gates->sites.total, g + gates->sites.total, TC_GATES_LAMBDA, "multipliers");
+    static const char *const some[] = {"visual.class_embedding", "visual.transformer.resblocks.0.attn.out_proj.weight",
+                                       "transformer.resblocks.1.mlp.c_proj.weight", "transformer.resblocks.0.ln_1.weight"};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        const tc_param *q = &p->items[tc_params_find(p, some[i])];
+        check_block(t, &b, t->student->flat + q->offset, w + q->offset, q->numel, some[i]);
+    }
+    free(g);
+    free(w);
+    tc_trainer_free(&t);
+    tc_model_close(&teacher);
+}
+
+static void masks_of_both_towers(void **state) {
+    (void)state;
+    check_masks(false);
+    check_masks(true);
+}
+
 static const tc_hyper hyper = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .steps = 10}, .eps = 1e-6, .weight = 1};
 
 static void contrastive(void **state) {
@@ -133,7 +204,8 @@ static void both(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(contrastive), cmocka_unit_test(affinity), cmocka_unit_test(both)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(contrastive), cmocka_unit_test(affinity), cmocka_unit_test(both),
+                                       cmocka_unit_test(masks_of_both_towers)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1); /* thousands of passes, each too small to be shared */
     return cmocka_run_group_tests(tests, NULL, NULL);

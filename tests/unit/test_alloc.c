@@ -141,7 +141,7 @@ static void inference(void **state) {
     for (kind k = VIT; k < KINDS; k++) check_inference(k);
 }
 
-static void check_training(kind k) {
+static void check_training(kind k, bool masked) {
     tc_model *student = make_model(k, 2), *teacher = make_model(k, 3);
     tc_trainer *t = NULL;
     tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 100},
@@ -153,7 +153,9 @@ static void check_training(kind k) {
                   .alpha = 0.5,
                   .weight = 1,
                   .logit_scale = 50};
+    tc_mask_hyper masks = {.lr = {.kind = TC_SCHEDULE_STEP, .base = 0.02, .start = 100}, .start = 1, .target = {.end = {0.9, 0.9}}};
     tc_step_log log;
+    if (masked) h.masks = &masks;
     make_batch(pixels, ids);
     assert_int_equal(tc_trainer_create(&t, &student, teacher, &h, NULL), TC_OK);
     long before = atomic_load(&allocations);
@@ -171,11 +173,16 @@ static void check_training(kind k) {
 
 static void training(void **state) {
     (void)state;
-    for (kind k = VIT; k < KINDS; k++) check_training(k);
+    for (kind k = VIT; k < KINDS; k++) check_training(k, false);
+}
+
+static void training_with_masks(void **state) {
+    (void)state;
+    for (kind k = VIT; k < KINDS; k++) check_training(k, true);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(inference), cmocka_unit_test(training)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(inference), cmocka_unit_test(training), cmocka_unit_test(training_with_masks)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
 #ifdef OTHER_MALLOC
     printf("1..1\nok 1 - allocations # SKIP a sanitizer's malloc is in use\n");

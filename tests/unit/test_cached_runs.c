@@ -336,6 +336,36 @@ static void same_model_from_a_resnet(void **state) {
     runs_close(&x);
 }
 
+/* Masks that are learnt and folded in the run: the features serve the large student and the small one. */
+static void same_model_across_a_fold(void **state) {
+    (void)state;
+    runs x;
+    runs_open(&x);
+    tc_mask_options masks = tc_mask_options_default();
+    masks.keep = 0.6;
+    masks.fold_step = 5;
+    masks.lr = 0.5;
+    x.o.masks = &masks;
+    x.o.teacher_cache = NULL;
+    train(&x.o);
+    x.want = rig_bytes(x.out, "model.safetensors");
+    rig_remove(x.out);
+    x.o.teacher_cache = x.cache;
+    for (int full = 0; full <= 1; full++) {
+        train(&x.o);
+        if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("the cache was %s: another model", full ? "full" : "empty");
+        rig_remove(x.out);
+    }
+    for (x.o.stop_after = 1; x.o.stop_after < 6; x.o.stop_after += 2) {
+        rig_remove(x.cache);
+        x.o.resume = false;
+        while (train(&x.o).steps < x.o.steps) x.o.resume = true;
+        if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("stopped every %d steps: another model", (int)x.o.stop_after);
+        rig_remove(x.out);
+    }
+    runs_close(&x);
+}
+
 /* The teacher's weights are prepared when a row is missing, not before. */
 static void a_full_cache_needs_no_teacher(void **state) {
     (void)state;
@@ -470,11 +500,17 @@ static void what_may_change(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_model_whatever_is_in_it),  cmocka_unit_test(same_model_when_stopped),
-        cmocka_unit_test(same_model_when_killed),        cmocka_unit_test(no_room_while_it_is_filled),
-        cmocka_unit_test(same_model_with_bad_samples),   cmocka_unit_test(same_model_from_a_resnet),
-        cmocka_unit_test(a_full_cache_needs_no_teacher), cmocka_unit_test(nothing_random),
-        cmocka_unit_test(stale_caches_are_refused),      cmocka_unit_test(what_may_change),
+        cmocka_unit_test(same_model_whatever_is_in_it),
+        cmocka_unit_test(same_model_when_stopped),
+        cmocka_unit_test(same_model_when_killed),
+        cmocka_unit_test(no_room_while_it_is_filled),
+        cmocka_unit_test(same_model_with_bad_samples),
+        cmocka_unit_test(same_model_from_a_resnet),
+        cmocka_unit_test(same_model_across_a_fold),
+        cmocka_unit_test(a_full_cache_needs_no_teacher),
+        cmocka_unit_test(nothing_random),
+        cmocka_unit_test(stale_caches_are_refused),
+        cmocka_unit_test(what_may_change),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1);

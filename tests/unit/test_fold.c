@@ -1,5 +1,6 @@
-/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's, through the graph and through sessions; what
- * they keep of the model that was masked; what cannot be folded; and that they are models like any other: counted, saved, opened, exported, trained. */
+/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's, through the graph and through sessions;
+ * what they keep of the model that was masked; what cannot be folded; and that they are models like any other: counted, saved, opened, exported,
+ * trained. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -281,5 +282,6 @@ int main(void) {
         cmocka_unit_test(transformers),        cmocka_unit_test(resnets),  cmocka_unit_test(ones_change_nothing), cmocka_unit_test(settings_stay),
         cmocka_unit_test(configuration_alone), cmocka_unit_test(refusals), cmocka_unit_test(folded_is_a_model)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
+    tc_set_threads(1); /* hundreds of passes, each too small to be shared */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

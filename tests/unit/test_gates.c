@@ -150,6 +150,18 @@ static void draws_depend_on_their_place_alone(void **state) {
 
 /* ---- budgets */
 
+/* Of a whole tower: 4 w^2 + 4 w a layer for attention, 2 w f + w + f for the FFN. Published towers. */
+static void prunable_parameters(void **state) {
+    (void)state;
+    tc_config c;
+    tc_error err;
+    or_fail(tc_config_open(&c, "ViT-B-32", &err), &err);
+    rig r = make(&c);
+    int64_t image = 4 * 768 * 768 + 4 * 768 + 2 * 768 * 3072 + 768 + 3072, text = 4 * 512 * 512 + 4 * 512 + 2 * 512 * 2048 + 512 + 2048;
+    assert_int_equal(r.m->info.params_prunable, 12 * (image + text));
+    release(&r);
+}
+
 /* With a whole number of members in every site a budget is exact, but for what leaves with the last member of a site, and for the FFN's biases in
  * the goldens' rule. */
 static void budgets_are_what_folded_models_have(void **state) {
@@ -366,6 +378,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(slopes_are_derivatives),
                                        cmocka_unit_test(samples_follow_the_score),
                                        cmocka_unit_test(draws_depend_on_their_place_alone),
+                                       cmocka_unit_test(prunable_parameters),
                                        cmocka_unit_test(budgets_are_what_folded_models_have),
                                        cmocka_unit_test(lagrangian_has_its_gradient),
                                        cmocka_unit_test(gates_come_to_their_target),

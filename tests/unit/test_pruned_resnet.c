@@ -1,5 +1,5 @@
-/* test_pruned_resnet.c - ResNets with a number of inner channels of their own in each block: configurations, files of this program, checkpoints with and
- * without a configuration, counts, training. What a form cannot hold is in test_convert.c. */
+/* test_pruned_resnet.c - ResNets with a number of inner channels of their own in each block: configurations, files of this program, checkpoints
+ * with and without a configuration, counts, training. What a form cannot hold is in test_convert.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -47,7 +47,8 @@ static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_
 /* out [rows,width] (+)= rows `row`.. of the left operand times right [k, whole panels of width] */
 static void product(const left_blocks *left, int64_t row, int rows, const float *right, int64_t ld_right, int64_t panel_step, int64_t width,
                     float *out, int64_t ld_out, bool add_out) {
-    for (int64_t c = 0; c < width; c += COLS) left_multiply(left, row, rows, right + c / COLS * panel_step, ld_right, out + c, ld_out, add_out);
+    for (int64_t c = 0; c < width; c += COLS)
+        left_multiply(left, row, rows, width - c, right + c / COLS * panel_step, ld_right, out + c, ld_out, add_out);
 }
 
 typedef struct attention_room {

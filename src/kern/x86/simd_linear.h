@@ -7,30 +7,32 @@
 #ifndef TC_SIMD_LINEAR_H
 #define TC_SIMD_LINEAR_H
 
-enum { LINE = 16 }; /* floats of a cache line */
-
 /* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
 static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
     const tc_weight *w = &l->weight;
-    int64_t first = panel * COLS, k = l->k;
-    for (int64_t p = 0; w->transposed && p < k; p++)
-        for (int64_t i = 0; i < COLS; i += VL)
-            v_store(out + p * COLS + i, v_load_part(w->part[0] + p * w->ld + w->first + first + i, l->n - first - i));
-    for (int64_t i = 0; !w->transposed && i < COLS; i += VL) {
-        const float *row[VL];
-        for (int r = 0; r < VL; r++) row[r] = first + i + r < l->n ? tc_weight_row(w, first + i + r) : NULL;
-        for (int64_t p = 0; p < k; p += VL) {
-            vf square[VL];
-            for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, k - p) : v_zero();
-            v_transpose(square);
-            for (int r = 0; r < VL && p + r < k; r++) v_store(out + (p + r) * COLS + i, square[r]);
-        }
+    int64_t first = panel * COLS, count = l->n - first < COLS ? l->n - first : COLS, k = l->k;
+    float room[VL][BLOCK];
+    for (int64_t p = 0; w->transposed && p < k; p++) {
+        const float *from = tc_weight_get(w, first, p, count, room[0]);
+        for (int64_t i = 0; i < COLS; i += VL) v_store(out + p * COLS + i, v_load_part(from + i, count - i));
     }
+    for (int64_t i = 0; !w->transposed && i < COLS; i += VL)
+        for (int64_t block = 0; block < k; block += BLOCK) {
+            int64_t step = k - block < BLOCK ? k - block : BLOCK;
+            const float *row[VL];
+            for (int r = 0; r < VL; r++) row[r] = i + r < count ? tc_weight_get(w, first + i + r, block, step, room[r]) : NULL;
+            for (int64_t p = 0; p < step; p += VL) {
+                vf square[VL];
+                for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, step - p) : v_zero();
+                v_transpose(square);
+                for (int r = 0; r < VL && p + r < step; r++) v_store(out + (block + p + r) * COLS + i, square[r]);
+            }
+        }
 }
 
-static float *linear_pack(const tc_linear *l) {
+static float *linear_pack(tc_linear *l) {
     int64_t panels = (l->n + COLS - 1) / COLS;
-    float *packed = tc_alloc_aligned((size_t)(panels * COLS * l->k), sizeof *packed);
+    float *packed = tc_linear_room(l, (size_t)(panels * COLS * l->k));
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
     for (int64_t i = 0; i < panels; i++)
         if (packed) pack_panel(l, i, packed + i * COLS * l->k);
@@ -51,7 +53,7 @@ static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t 
 
 INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy) {
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < COLS; j += VL) {
+        for (int j = 0; j < COLS && j < columns; j += VL) {
             float *to = y + i * ldy + j;
             vf x = v_load(sum + i * COLS + j) + v_load(bias + j);
             if (add) x = x + v_load_part(to, columns - j);
@@ -77,29 +79,30 @@ static int64_t linear_chunk(int64_t k) {
     return rows < 4 * TILE_ROWS ? 4 * TILE_ROWS : rows > 512 ? 512 : rows;
 }
 
-/* All rows of x, panels first .. last-1. A block of BLOCK x COLS weights stays in the first cache while every tile meets it; the tiles' sums wait
- * in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
+/* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache while every tile meets it; the tiles'
+ * sums wait in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
 static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
                              int64_t ldy, float *scratch) {
     left_blocks left;
     float *sum = scratch + left_size(m, l->k), *own = sum + m * COLS;
-    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS;
+    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, block = block_of(l->k);
     left_pack(&left, scratch, x, ldx, m, l->k);
     for (int64_t panel = first; panel < last; panel++) {
         const float *weights = packed ? packed + panel * COLS * l->k : own;
+        int64_t columns = l->n - panel * COLS;
         if (!packed) pack_panel(l, panel, own);
-        for (int64_t p = 0; p == 0 || p < l->k; p += BLOCK) {
-            int64_t step = l->k - p < BLOCK ? l->k - p : BLOCK;
-            const float *a = scratch + p / BLOCK * m * A_STRIDE, *b = weights + p * COLS;
+        for (int64_t p = 0; p == 0 || p < l->k; p += block) {
+            int64_t step = l->k - p < block ? l->k - p : block, rest = p + step < l->k ? l->k - p - step : l->k;
+            const float *a = scratch + p / block * m * A_STRIDE, *b = weights + p * COLS;
             /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its share. */
-            int64_t share = step * COLS * (int64_t)sizeof *b / tiles;
+            int64_t share = (rest < block ? rest : block) * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
                 if (p + step == l->k)
                     for (int64_t i = row; i < end; i++)
-                        for (int64_t j = 0; j < COLS && panel * COLS + j < l->n; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
-                ahead next = {(const char *)(b + step * COLS) + t * share, share / BLOCK};
-                tile_any((int)(end - row), a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
+                        for (int64_t j = 0; j < COLS && j < columns; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
+                ahead next = {(const char *)(b + step * COLS) + t * share, step ? share / step : 0};
+                tile_any((int)(end - row), columns, a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
                 if (p + step == l->k) linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }

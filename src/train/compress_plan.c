@@ -1,0 +1,431 @@
+/* compress_plan.c - what a compression is going to be: its stages' models, steps, memory and time. All its mistakes that can be known beforehand are
+ * found here, before anything is computed.
+ *
+ * What an automatic stage leaves is decided by its masks. Here a model stands for it whose blocks all keep the same part of their heads and channels;
+ * only if the goal lies below what is left without any, the widths shrink too. One number s tells how much is kept: from 2, everything, to 1, no heads
+ * and channels, to 0, a width of one. Counts fall with s, so the largest s that meets the goal is found by bisection. */
+#include "train/compress.h"
+#include "net/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An estimate of what masks leave may be off by this much before a stage after it is told to grow. */
+static const double SLACK = 1.1;
+static const double MEASURED_MACS = 2e10;
+enum { BISECTIONS = 24, USUAL_CAPTION = 12, MEASURED_STEPS = 3, LEAST_BATCH = 32 };
+
+tc_compress_options tc_compress_options_default(void) { return (tc_compress_options){.speed_seconds = 1}; }
+
+/* ---- counting */
+
+static tc_status count(const tc_config *c, tc_sizes *out, tc_error *err) {
+    tc_model *m = NULL;
+    tc_status status = tc_model_new(&m, c, err);
+    if (status == TC_OK) status = tc_model_count(m, err);
+    if (status == TC_OK)
+        *out = (tc_sizes){.params = m->info.params,
+                          .params_without_tokens = m->info.params_without_tokens,
+                          .params_prunable = m->info.params_prunable,
+                          .macs_image = m->info.macs_image,
+                          .macs_text = m->info.macs_text,
+                          .macs_used = m->info.macs_image_used + m->info.macs_text_used};
+    tc_model_close(&m);
+    return status;
+}
+
+/* A part of n members, but at least one. */
+static int part_of(int n, double part) {
+    int kept = (int)lround(n * part);
+    return kept < 1 ? 1 : kept;
+}
+
+static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *err) {
+    tc_mask_sites sites = {0};
+    tc_params params = {0};
+    tc_status status = tc_net_params(&params, c, err);
+    if (status == TC_OK) status = tc_mask_sites_create(&sites, &params, err);
+    int *kept = tc_new(sites.count + 1, sizeof *kept);
+    if (status == TC_OK && !kept) status = tc_fail_memory(err, sites.count * sizeof *kept);
+    for (size_t i = 0; i < sites.count && status == TC_OK; i++) {
+        const tc_mask_site *site = &sites.items[i];
+        kept[i] = site->group == TC_GROUP_WIDTH ? part_of(site->size, fmin(s, 1)) : part_of(site->size, fmax(s - 1, 0));
+    }
+    if (status == TC_OK) status = tc_config_fold(out, c, &sites, kept, err);
+    free(kept);
+    tc_mask_sites_free(&sites);
+    tc_params_free(&params);
+    return status;
+}
+
+/* ---- a stage's goal */
+
+typedef enum goal_kind { KEEP, PARAMS, MACS } goal_kind;
+static const char *const goal_keys[] = {"keep", "params", "macs"};
+
+static goal_kind kind_of(const tc_stage *s) { return s->keep > 0 ? KEEP : s->params > 0 ? PARAMS : MACS; }
+
+static double measured(const tc_sizes *s, goal_kind kind) {
+    return kind == KEEP ? (double)s->params_prunable : kind == PARAMS ? (double)s->params_without_tokens : s->macs_image + s->macs_text;
+}
+
+static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format, ...) {
+    char what[800];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    return tc_fail(err, TC_EARG, "%s: stages[%d].%s: %s", c->recipe->path, k, key, what);
+}
+
+/* Whether the goal can be one: what the stage starts with is more, what cannot be taken away is less. */
+static tc_status check_goal(const tc_compression *c, int k, double goal, double least, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    goal_kind kind = kind_of(s);
+    static const char *const what[] = {"prunable parameters", "parameters without the token table", "multiply-accumulates"};
+    double start = measured(&c->legs[k].start_sizes, kind);
+    bool estimated = k > 0 && s[-1].automatic, compared = estimated && kind_of(&s[-1]) == kind;
+    if (!compared && goal > start * (estimated ? SLACK : 1 + 1e-9))
+        return refuse(c, k, goal_keys[kind], err, "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal, what[kind],
+                      estimated ? "about " : "only ", start);
+    if (goal < least)
+        return refuse(c, k, goal_keys[kind], err,
+                      "the goal of %.15g %s is impossible: one head and one channel in each block and a width of 1 already have %.15g", goal,
+                      what[kind], least);
+    return TC_OK;
+}
+
+static tc_status plan_automatic(tc_compression *c, int k, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    tc_leg *leg = &c->legs[k];
+    goal_kind kind = kind_of(s);
+    double goal = kind == KEEP ? s->keep * (double)c->teacher.params_prunable : kind == PARAMS ? (double)s->params : s->macs, low = 0, high = 2;
+    tc_config *trial = tc_new(1, sizeof *trial);
+    tc_sizes sizes;
+    if (!trial) return tc_fail_memory(err, sizeof *trial);
+    tc_status status = shrink(&leg->start, low, trial, err);
+    if (status == TC_OK) status = count(trial, &sizes, err);
+    if (status == TC_OK) status = check_goal(c, k, goal, measured(&sizes, kind), err);
+    leg->result = *trial;
+    leg->result_sizes = sizes;
+    if (status == TC_OK && goal >= measured(&leg->start_sizes, kind)) {
+        leg->result = leg->start;
+        leg->result_sizes = leg->start_sizes;
+        low = high;
+    }
+    for (int i = 0; i < BISECTIONS && status == TC_OK && low < high; i++) {
+        double middle = (low + high) / 2;
+        status = shrink(&leg->start, middle, trial, err);
+        if (status == TC_OK) status = count(trial, &sizes, err);
+        bool met = status == TC_OK && measured(&sizes, kind) <= goal;
+        if (met) {
+            leg->result = *trial;
+            leg->result_sizes = sizes;
+        }
+        *(met ? &low : &high) = middle;
+    }
+    free(trial);
+    return status;
+}
+
+static tc_status plan_manual(tc_compression *c, int k, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    tc_leg *leg = &c->legs[k];
+    tc_error why = {0};
+    /* After an automatic stage only what it starts from is known for certain. */
+    const tc_config *above = k > 0 && s[-1].automatic ? &c->legs[k - 1].start : &leg->start;
+    double before = (double)leg->start_sizes.params_prunable;
+    tc_status status = tc_inherit_check(above, &s->config, &why);
+    if (status == TC_EARG) return refuse(c, k, "student", err, "%s; stages must not grow", why.message);
+    if (status != TC_OK) return tc_fail(err, status, "%s", why.message);
+    leg->start = leg->result = s->config;
+    status = count(&leg->result, &leg->result_sizes, err);
+    leg->start_sizes = leg->result_sizes;
+    if (status == TC_OK && k > 0 && s[-1].automatic && (double)leg->result_sizes.params_prunable > before * SLACK)
+        return refuse(c, k, "student", err,
+                      "it has %lld parameters in attention and FFN, but the stage before leaves about %.15g; stages must not grow",
+                      (long long)leg->result_sizes.params_prunable, before);
+    return status;
+}
+
+/* ---- settings of a stage */
+
+tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks) {
+    const tc_compress_options *o = c->o;
+    const tc_stage *s = &c->recipe->stages[k];
+    const tc_stage_train *h = &s->train;
+    tc_train_options t = tc_train_options_default();
+    t.teacher = o->teacher;
+    t.data = o->data;
+    t.eval_data = o->eval_data && tc_data_classes(o->eval_data) > 0 ? o->eval_data : NULL;
+    t.tokenizer = o->tokenizer;
+    t.preprocess = o->preprocess;
+    t.steps = c->legs[k].steps;
+    t.batch = (int)h->batch;
+    t.lr = h->lr;
+    t.warmup_steps = h->warmup_steps;
+    t.weight_decay = h->weight_decay;
+    t.beta1 = h->beta1;
+    t.beta2 = h->beta2;
+    t.eps = h->eps;
+    t.clip = h->clip;
+    t.distill_weight = h->alpha;
+    t.logit_scale = h->logit_scale;
+    t.crop_scale_min = h->crop_scale_min;
+    t.flip = h->flip;
+    t.cache_augmentations = c->recipe->cache_augmentations;
+    t.teacher_cache = c->cache;
+    t.seed = o->seed;
+    t.workers = o->workers;
+    t.checkpoint_every = h->checkpoint_every;
+    t.eval_every = o->eval_every;
+    t.eval_limit = o->eval_limit;
+    t.stop = o->stop;
+    if (!s->automatic) return t;
+    /* What the stage starts from may lie a little below the goal of the stage before, and so below this one's. */
+    *masks = tc_mask_options_default();
+    if (s->keep > 0) masks->keep = fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(start->params_prunable + 1e-9));
+    masks->params = s->params < start->params_without_tokens ? s->params : start->params_without_tokens;
+    masks->macs = fmin(s->macs, start->macs_image + start->macs_text);
+    masks->fold_step = s->fold_step;
+    masks->target_warmup = s->target_warmup;
+    masks->lr = s->mask_lr;
+    t.masks = masks;
+    return t;
+}
+
+static tc_status check_stage(const tc_compression *c, int k, tc_error *err) {
+    int context = c->legs[k].start.context_length, first = c->legs[0].start.context_length;
+    if (c->cache && context != first)
+        return refuse(c, k, "student", err, "its context_length is %d, that of stages[0] %d; with a teacher cache they must be the same", context,
+                      first);
+    tc_model *start = NULL;
+    tc_mask_options masks;
+    tc_status status = tc_model_new(&start, &c->legs[k].start, err);
+    if (status == TC_OK) status = tc_model_count(start, err);
+    if (status == TC_OK) {
+        tc_train_options t = tc_compression_train(c, k, &start->info, &masks);
+        t.init = start;
+        t.out = c->o->out;
+        status = tc_train_check(&t, err);
+    }
+    tc_model_close(&start);
+    return status == TC_OK ? TC_OK : tc_fail_in(err, status, "%s: stages[%d]", c->recipe->path, k);
+}
+
+static tc_status plan_steps(tc_compression *c, int k, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    int64_t samples = tc_data_count(c->o->data);
+    tc_leg *leg = &c->legs[k];
+    leg->steps = s->steps > 0 ? s->steps : tc_train_steps(s->epochs, samples, (int)s->train.batch);
+    if (s->automatic && s->fold_step >= leg->steps)
+        return refuse(c, k, "fold_step", err, "%lld is not before the end of the stage's %lld steps (%.15g epochs of %lld samples)",
+                      (long long)s->fold_step, (long long)leg->steps, s->epochs, (long long)samples);
+    return TC_OK;
+}
+
+static tc_status plan_stage(tc_compression *c, int k, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    tc_leg *leg = &c->legs[k];
+    leg->start = k > 0 ? c->legs[k - 1].result : c->o->teacher->config;
+    leg->start_sizes = k > 0 ? c->legs[k - 1].result_sizes : c->teacher;
+    tc_status status = plan_steps(c, k, err);
+    if (status == TC_OK) status = s->automatic ? plan_automatic(c, k, err) : plan_manual(c, k, err);
+    if (status == TC_OK) status = check_stage(c, k, err);
+    if (status != TC_OK) return status;
+    /* Backwards costs twice what forwards does. */
+    double masked = s->automatic ? (double)s->fold_step / (double)leg->steps : 0;
+    double student = masked * leg->start_sizes.macs_used + (1 - masked) * leg->result_sizes.macs_used;
+    leg->cost = (double)s->train.batch * ((c->cache ? 0 : c->teacher.macs_used) + 3 * student);
+    return TC_OK;
+}
+
+static tc_status check_inputs(const tc_compress_options *o, tc_error *err) {
+    const struct {
+        bool ok;
+        const char *what;
+    } rules[] = {{o->out && o->out[0], "an output folder is needed"},
+                 {o->recipe != NULL, "a recipe is needed"},
+                 {o->teacher != NULL, "a teacher is needed"},
+                 {o->data != NULL, "data is needed"},
+                 {o->tokenizer != NULL, "a tokenizer is needed"},
+                 {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
+                 {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"},
+                 {o->speed_seconds >= 0 && isfinite(o->speed_seconds), "the time of a measurement must be 0 or more"}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (!rules[i].ok) return tc_fail(err, TC_EARG, "compression: %s", rules[i].what);
+    if (tc_data_count(o->data) < 1) return tc_fail(err, TC_EARG, "compression: the data has no samples");
+    return TC_OK;
+}
+
+/* A cache that is there already must be this teacher's: opening it compares all that its features depend on. */
+static tc_status check_cache(const tc_compression *c, tc_error *err) {
+    const tc_compress_options *o = c->o;
+    const tc_stage_train *h = &c->recipe->stages[0].train;
+    tc_teacher_key key;
+    tc_teacher_cache *cache = NULL;
+    tc_teacher_use use = {.teacher = o->teacher,
+                          .data = o->data,
+                          .tokenizer = o->tokenizer,
+                          .preprocess = &o->preprocess,
+                          .context = c->legs[0].start.context_length,
+                          .crop_scale_min = h->crop_scale_min,
+                          .flip = h->flip,
+                          .seed = o->seed,
+                          .augmentations = c->recipe->cache_augmentations};
+    char *path = tc_path_join(c->cache, "teacher.cache");
+    tc_status status = path ? TC_OK : tc_fail_memory(err, 1);
+    if (status == TC_OK && tc_path_exists(path)) {
+        status = tc_model_hash(o->teacher, &use.weights, err);
+        if (status == TC_OK) status = tc_teacher_key_make(&key, &use, err);
+        if (status == TC_OK) status = tc_teacher_cache_open(&cache, c->cache, &key, err);
+        tc_teacher_cache_close(&cache);
+    }
+    free(path);
+    return status;
+}
+
+tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err) {
+    *c = (tc_compression){.o = o, .log = {o->log, o->log_user}, .lock = -1, .current = -1};
+    tc_status status = check_inputs(o, err);
+    if (status == TC_OK) status = tc_recipe_open(&c->recipe, o->recipe, err);
+    if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0)) status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);
+    if (status != TC_OK) return status;
+    tc_recipe_resolve(c->recipe, o->teacher->config.image_tower);
+    if (o->teacher_cache && !c->recipe->cache_augmentations)
+        return tc_fail(err, TC_EARG, "%s: cache_augmentations: it must be set for a teacher cache to be used", c->recipe->path);
+    if (c->recipe->cache_augmentations && !(c->cache = o->teacher_cache ? tc_strdup(o->teacher_cache) : tc_path_join(o->out, "teacher-cache")))
+        return tc_fail_memory(err, 1);
+    status = count(&o->teacher->config, &c->teacher, err);
+    for (int k = 0; k < c->recipe->count && status == TC_OK; k++) status = plan_stage(c, k, err);
+    return status == TC_OK && c->cache ? check_cache(c, err) : status;
+}
+
+/* ---- the plan as it is told */
+
+static void range(char *out, size_t size, int least, int most, const char *what) {
+    if (least == most) snprintf(out, size, "%d %s", most, what);
+    else snprintf(out, size, "%d to %d %s", least, most, what);
+}
+
+static void describe_tower(const tc_tower_config *t, char *out, size_t size) {
+    int least[2] = {1 << 30, 1 << 30}, most[2] = {0, 0};
+    for (int l = 0; l < t->layers; l++) {
+        const int n[2] = {t->block[l].heads, t->block[l].ffn > 0 ? t->block[l].ffn : 0};
+        for (int i = 0; i < 2; i++) {
+            if (n[i] < least[i]) least[i] = n[i];
+            if (n[i] > most[i]) most[i] = n[i];
+        }
+    }
+    char heads[40], ffn[48];
+    range(heads, sizeof heads, least[0], most[0], "heads");
+    range(ffn, sizeof ffn, least[1], most[1], "FFN channels");
+    snprintf(out, size, "%d blocks, width %d, %s, %s", t->layers, t->width, heads, ffn);
+}
+
+static void describe_image_tower(const tc_config *c, char *out, size_t size) {
+    if (c->image_tower == TC_IMAGE_VIT) {
+        describe_tower(&c->vision, out, size);
+        return;
+    }
+    int64_t channels = 0;
+    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) channels += c->channels[i];
+    snprintf(out, size, "%d+%d+%d+%d blocks, width %d, %lld inner channels", c->stages[0], c->stages[1], c->stages[2], c->stages[3], c->vision.width,
+             (long long)channels);
+}
+
+static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
+    tc_model *start = NULL;
+    tc_mask_options masks;
+    tc_status status = tc_model_random(&start, &c->legs[k].start, 1, err);
+    if (status == TC_OK) {
+        tc_train_options t = tc_compression_train(c, k, &start->info, &masks);
+        t.init = start;
+        status = tc_train_memory(&t, &out->memory, &out->memory_most, err);
+    }
+    tc_model_close(&start);
+    return status;
+}
+
+/* Seconds of a training step of a student of this configuration, from the steps of a batch that is large enough to measure. */
+static tc_status measure(const tc_compression *c, const tc_config *student, const tc_model *teacher, int64_t batch, double *seconds, tc_error *err) {
+    tc_model *m = NULL;
+    int context = student->context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
+    /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are faster than that anyway. */
+    int64_t most = (int64_t)(MEASURED_MACS / (c->teacher.macs_used + 1)), n = most < LEAST_BATCH ? LEAST_BATCH : most;
+    if (n > batch) n = batch;
+    tc_status status = tc_model_random(&m, student, 1, err);
+    if (status == TC_OK) status = tc_train_measure(m, teacher, (int)n, caption, MEASURED_STEPS, seconds, err);
+    tc_model_close(&m);
+    *seconds *= (double)batch / (double)n;
+    return status;
+}
+
+int64_t tc_compression_cached(const tc_compression *c) {
+    double pairs = 0, rows = (double)c->recipe->cache_augmentations * (double)tc_data_count(c->o->data);
+    for (int k = 0; k < c->recipe->count; k++) pairs += (double)c->legs[k].steps * (double)c->recipe->stages[k].train.batch;
+    return (int64_t)fmin(fmin(pairs, rows), 1e18);
+}
+
+/* With a cache the teacher computes in the beginning, and steps are as without one. */
+static tc_status plan_time(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
+    const tc_leg *leg = &c->legs[k];
+    const tc_model *teacher = c->cache ? NULL : c->o->teacher;
+    double before = 0, after = 0;
+    tc_speed speed = {.images_per_second = INFINITY, .texts_per_second = INFINITY};
+    tc_log_line(&c->log, 0, "measuring training steps of stage %d of %d", k + 1, c->recipe->count);
+    tc_status status = measure(c, &leg->result, teacher, out->batch, &after, err);
+    if (status == TC_OK && out->fold_step) status = measure(c, &leg->start, teacher, out->batch, &before, err);
+    if (status == TC_OK && c->cache && k == 0) status = tc_measure_speed(c->o->teacher, LEAST_BATCH, USUAL_CAPTION, 0.5, &speed, err);
+    if (status == TC_OK)
+        out->seconds = before * (double)out->fold_step + after * (double)(leg->steps - out->fold_step) +
+                       (double)tc_compression_cached(c) * (1 / speed.images_per_second + 1 / speed.texts_per_second);
+    return status;
+}
+
+static tc_status tell_stage(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
+    const tc_stage *s = &c->recipe->stages[k];
+    const tc_leg *leg = &c->legs[k];
+    const tc_sizes *z = &leg->result_sizes;
+    *out = (tc_planned_stage){.automatic = s->automatic,
+                              .steps = leg->steps,
+                              .fold_step = s->fold_step,
+                              .batch = (int)s->train.batch,
+                              .params = z->params,
+                              .params_without_tokens = z->params_without_tokens,
+                              .params_prunable = z->params_prunable,
+                              .macs_image = z->macs_image,
+                              .macs_text = z->macs_text,
+                              .keep = (double)z->params_prunable / (double)(c->teacher.params_prunable ? c->teacher.params_prunable : 1)};
+    snprintf(out->name, sizeof out->name, "%s", s->name);
+    describe_image_tower(&leg->result, out->vision, sizeof out->vision);
+    describe_tower(&leg->result.text, out->text, sizeof out->text);
+    return plan_memory(c, k, out, err);
+}
+
+tc_status tc_compress_plan_make(const tc_compress_options *options, bool with_time, tc_compress_plan *out, tc_error *err) {
+    tc_compression *c = tc_new(1, sizeof *c);
+    if (!c) return tc_fail_memory(err, sizeof *c);
+    *out = (tc_compress_plan){0};
+    tc_status status = tc_compression_prepare(c, options, err);
+    if (status == TC_OK) {
+        snprintf(out->name, sizeof out->name, "%s", c->recipe->name);
+        out->teacher_params = c->teacher.params;
+        out->teacher_params_without_tokens = c->teacher.params_without_tokens;
+        out->teacher_params_prunable = c->teacher.params_prunable;
+        out->teacher_macs_image = c->teacher.macs_image;
+        out->teacher_macs_text = c->teacher.macs_text;
+        out->count = c->recipe->count;
+    }
+    for (int k = 0; k < out->count && status == TC_OK; k++) {
+        status = tell_stage(c, k, &out->stages[k], err);
+        if (status == TC_OK && with_time) status = plan_time(c, k, &out->stages[k], err);
+        out->seconds += out->stages[k].seconds;
+    }
+    tc_compression_release(c);
+    free(c);
+    return status;
+}
