@@ -249,8 +249,8 @@ static void table_cells(tc_buf *b, const report *r, const report_facts *f, const
 static void table_row(tc_buf *b, const report *r, const report_run *run, const report_stage *s) {
     report_number n, of;
     char *name = report_model_name(r, run, s);
-    tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>", s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"",
-                  (int)(run - r->runs) % REPORT_COLOURS + 1);
+    tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
+                  s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"", (int)(run - r->runs) % REPORT_COLOURS + 1);
     report_text(b, name);
     tc_buf_puts(b, "<small>");
     const char *way = s->inheritance;
