@@ -23,7 +23,9 @@ static const cli_option options[] = {
     {"--params", "N", CLI_TEXT, offsetof(compress, goal.params), CLI_PARAMS_HELP, 0, 0, NULL},
     {"--macs", "N", CLI_TEXT, offsetof(compress, goal.macs), CLI_MACS_HELP, 0, 0, NULL},
     {"--dry-run", NULL, CLI_FLAG, offsetof(compress, dry_run),
-     "only tell what the stages will be, and memory and time at the speed of a few training steps; nothing is written", 0, 0, NULL},
+     "only tell what the stages will be, and memory and time at the speed of a few training steps; nothing is written, and TEACHER may be a "
+     "configuration",
+     0, 0, NULL},
     {"--resume", NULL, CLI_FLAG, offsetof(compress, resume), "go on with the compression in DIR, with the same recipe, teacher, data and seed", 0, 0,
      NULL},
     {"--seed", "N", CLI_INT, offsetof(compress, seed), "of the order, the augmentation and the masks", 0, 9e15, NULL},

@@ -105,12 +105,12 @@ static double value_at(const curve *c, double x) {
 /* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves else. */
 static void draw_marks(chart *c, const report *r, int run, const curve *line) {
     const report_run *one = &r->runs[run];
-    char text[160], brief[16];
+    char text[160], brief[24];
     for (int i = 0; i < one->stage_count && line->n; i++) {
         const report_stage *s = &one->stages[i];
         double first = (double)s->before, fold = (double)(s->before + s->log.fold);
         snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
-        snprintf(brief, sizeof brief, "%d", i + 1);
+        snprintf(brief, sizeof brief, "stage %d", i + 1);
         if (r->count == 1 && one->stage_count > 1) chart_upright(c, first, first + (double)s->steps, text, brief);
         if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first) chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
         snprintf(text, sizeof text, "masks folded after step %lld", (long long)s->log.fold);

@@ -71,7 +71,8 @@ static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
     if (high > 0) tc_buf_puts(b, " of its accuracy");
 }
 
-static void put_data(tc_buf *b, const report_data *d) {
+/* `used`: how many of its samples were looked at; -1: all. */
+static void put_data(tc_buf *b, const report_data *d, int64_t used) {
     report_number n;
     tc_buf_puts(b, "<bdi>");
     report_short(b, d->spec, 60);
@@ -79,7 +80,9 @@ static void put_data(tc_buf *b, const report_data *d) {
     bool open = d->split || d->samples >= 0;
     tc_buf_puts(b, open ? " (" : "");
     if (d->split) report_short(b, d->split, 20);
-    if (d->samples >= 0) tc_buf_printf(b, "%s%s samples", d->split ? ", " : "", report_whole(d->samples, &n));
+    if (d->samples >= 0 && d->split) tc_buf_puts(b, ", ");
+    if (d->samples >= 0 && used > 0 && used < d->samples) tc_buf_printf(b, "%s of ", report_whole(used, &n));
+    if (d->samples >= 0) tc_buf_printf(b, "%s samples", report_whole(d->samples, &n));
     tc_buf_puts(b, open ? ")" : "");
 }
 
@@ -96,12 +99,12 @@ static void lede(tc_buf *b, const report *r, report_metric m) {
     }
     if (run->data.given) {
         tc_buf_puts(b, "Trained on ");
-        put_data(b, &run->data);
+        put_data(b, &run->data, -1);
         tc_buf_puts(b, run->eval.given ? ", " : ". ");
     }
     if (run->eval.given) {
         tc_buf_puts(b, run->data.given ? "measured on " : "Measured on ");
-        put_data(b, &run->eval);
+        put_data(b, &run->eval, m == REPORT_R1 ? report_teacher(r)->pairs : report_teacher(r)->images);
         tc_buf_puts(b, ". ");
     }
     if (m != REPORT_NONE) tc_buf_printf(b, "Accuracy is %s.", report_metric_name(m));
@@ -249,8 +252,8 @@ static void table_cells(tc_buf *b, const report *r, const report_facts *f, const
 static void table_row(tc_buf *b, const report *r, const report_run *run, const report_stage *s) {
     report_number n, of;
     char *name = report_model_name(r, run, s);
-    tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>", s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"",
-                  (int)(run - r->runs) % REPORT_COLOURS + 1);
+    tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
+                  s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"", (int)(run - r->runs) % REPORT_COLOURS + 1);
     report_text(b, name);
     tc_buf_puts(b, "<small>");
     const char *way = s->inheritance;

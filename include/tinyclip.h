@@ -483,8 +483,8 @@ typedef struct tc_planned_stage {
     bool automatic;
     int64_t steps, fold_step; /* fold_step 0: a manual stage */
     int batch;
-    /* The model that it leaves. Of an automatic stage, whose masks decide what it will be, one that keeps the same part of heads and channels in every
-     * block, and the whole width as long as the goal allows it. */
+    /* The model that it leaves. Of an automatic stage, whose masks decide what it will be, one that keeps the same part of heads and channels in
+     * every block, and the whole width as long as the goal allows it. */
     int64_t params, params_without_tokens, params_prunable;
     double macs_image, macs_text;
     double keep;                 /* its prunable parameters over the teacher's */

@@ -1,8 +1,8 @@
 /* compress.c - a compression in stages: each starts from the result of the one before, learns from the teacher, is measured and noted.
  *
- * A stage is a training run with a folder of its own, and what it starts from always comes from the file that the stage before left, in an undisturbed
- * run too. So a compression that was stopped or killed somewhere goes on exactly as it would have gone: a stage that compress.json does not call done is
- * resumed from its newest checkpoint, which may be its last one. */
+ * A stage is a training run with a folder of its own, and what it starts from always comes from the file that the stage before left, in an
+ * undisturbed run too. So a compression that was stopped or killed somewhere goes on exactly as it would have gone: a stage that compress.json does
+ * not call done is resumed from its newest checkpoint, which may be its last one. */
 #include "train/compress.h"
 #include "net/model.h"
 

@@ -1,9 +1,10 @@
 /* compress_plan.c - what a compression is going to be: its stages' models, steps, memory and time. All its mistakes that can be known beforehand are
  * found here, before anything is computed.
  *
- * What an automatic stage leaves is decided by its masks. Here a model stands for it whose blocks all keep the same part of their heads and channels;
- * only if the goal lies below what is left without any, the widths shrink too. One number s tells how much is kept: from 2, everything, to 1, no heads
- * and channels, to 0, a width of one. Counts fall with s, so the largest s that meets the goal is found by bisection. */
+ * What an automatic stage leaves is decided by its masks. Here a model stands for it whose blocks all keep the same part of their heads and
+ * channels; only if the goal lies below what is left with one of each, the widths shrink too. One number s tells how much is kept: from 2,
+ * everything, to 1, one head and one channel in each block, to 0, a width of one too. Counts fall with s, so the largest s that meets the goal is
+ * found by bisection. */
 #include "train/compress.h"
 #include "net/model.h"
 

@@ -154,7 +154,8 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
 tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err);
 /* Whether the folder has any checkpoint file, valid or not. */
 bool tc_checkpoint_exists(const char *dir);
-/* The first setting that differs: "KEY was A and is now B" is added to out, KEY with the names of the objects and the places in the lists around it. */
+/* The first setting that differs: "KEY was A and is now B" is added to out, KEY with the names of the objects and the places in the lists around
+ * it. */
 bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out);
 
 /* ---- runs: what those need that make several (compress.c) */
@@ -165,12 +166,14 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err);
 int64_t tc_train_steps(double epochs, int64_t samples, int batch);
 /* Bytes that a run takes with captions of 12 tokens, and at most. */
 tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err);
-/* Makes the folder, and takes its lock, which close(*lock) or the end of the process gives back. TC_ESTATE if another process has it: "another WHAT". */
+/* Makes the folder, and takes its lock, which close(*lock) or the end of the process gives back. TC_ESTATE if another process has it: "another
+ * WHAT". */
 tc_status tc_lock_folder(const char *dir, const char *what, int *lock, tc_error *err);
 
 /* ---- measuring (measure.c) */
 
-/* Random pixel_values [batch,3,S,S] and captions [batch,context] of `caption` ids, padded with 0; the end is the largest id, as in CLIP's vocabulary. */
+/* Random pixel_values [batch,3,S,S] and captions [batch,context] of `caption` ids, padded with 0; the end is the largest id, as in CLIP's
+ * vocabulary. */
 void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids);
 /* For qsort of doubles. */
 int tc_by_size(const void *a, const void *b);

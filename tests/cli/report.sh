@@ -92,6 +92,7 @@ holds "the page is well-formed" nests "$page"
 for part in models structure curves examples origin; do has "there is the part $part" "<section id=\"$part\">"; done
 has "the sentence" "$(printf 'that keeps 80.0\302\240%% of its accuracy</h1>')"
 has "what accuracy is" "Accuracy is R@1, caption of an image."
+has "how many samples it was measured on" "(all, 12 of 13 samples)"
 has "time" "$(printf '6 steps in 1\302\240min 16\302\240s')"
 has "measured images a second" "<td>1,230</td>"
 has "how a layer's heads are told to who does not see them" "Layer 1: 2 of 4 heads, 0 of 128 FFN channels. Layer 2: left out."

@@ -186,6 +186,72 @@ static void killed_at_random(void **state) {
     rig_close(&r);
 }
 
+static void die_at_the_fold(void *user, int level, const char *line) {
+    (void)user, (void)level;
+    if (strstr(line, "masks folded")) raise(SIGKILL);
+}
+
+/* The fold is told when it is made and not yet saved. */
+static void killed_between_fold_and_checkpoint(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    char *whole = rig_path(&r, "whole"), *out = rig_path(&r, "out");
+    tc_mask_options m = masks_of(0.5, 5);
+    tc_train_options o = options_of(&r, whole, &m);
+    o.checkpoint_every = 2;
+    o.workers = 1;
+    train(&o, NULL);
+    tc_buf model = rig_bytes(whole, MODEL);
+    o.out = out;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        o.log = die_at_the_fold;
+        _exit(tc_train(&o, NULL, NULL, NULL));
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    char *before = tc_path_join(out, "checkpoint-000000000004.safetensors"), *at = tc_path_join(out, "checkpoint-000000000005.safetensors");
+    assert_true(tc_path_exists(before));
+    assert_false(tc_path_exists(at));
+    o.resume = true;
+    train(&o, NULL);
+    assert_true(rig_same(&model, out, MODEL));
+    tc_buf_free(&model);
+    free(before);
+    free(at);
+    free(whole);
+    free(out);
+    rig_close(&r);
+}
+
+/* The cache of the teacher's features goes on through the fold. */
+static void a_teacher_cache_changes_nothing(void **state) {
+    (void)state;
+    rig r;
+    rig_open(&r);
+    char *plain = rig_path(&r, "plain"), *out = rig_path(&r, "out"), *cache = rig_path(&r, "cache");
+    tc_mask_options m = masks_of(0.5, 5);
+    tc_train_options o = options_of(&r, plain, &m);
+    o.cache_augmentations = 2;
+    train(&o, NULL);
+    tc_buf model = rig_bytes(plain, MODEL);
+    o.out = out;
+    o.teacher_cache = cache;
+    for (int full = 0; full < 2; full++) {
+        train(&o, NULL);
+        assert_true(rig_same(&model, out, MODEL));
+        rig_remove(out);
+    }
+    tc_buf_free(&model);
+    free(plain);
+    free(out);
+    free(cache);
+    rig_close(&r);
+}
+
 /* ---- budgets */
 
 /* The goals of the three kinds, from 75 % to 25 % of what the start has. */
@@ -496,10 +562,16 @@ static void options_that_make_no_sense(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resumed_is_never_stopped),         cmocka_unit_test(resnets_resume_too),        cmocka_unit_test(killed_at_random),
-        cmocka_unit_test(folded_models_meet_their_budget),  cmocka_unit_test(stages_follow_each_other),  cmocka_unit_test(what_is_logged_and_kept),
-        cmocka_unit_test(checkpoints_hold_gates_and_folds), cmocka_unit_test(options_that_make_no_sense)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(resumed_is_never_stopped),
+                                       cmocka_unit_test(resnets_resume_too),
+                                       cmocka_unit_test(killed_at_random),
+                                       cmocka_unit_test(killed_between_fold_and_checkpoint),
+                                       cmocka_unit_test(a_teacher_cache_changes_nothing),
+                                       cmocka_unit_test(folded_models_meet_their_budget),
+                                       cmocka_unit_test(stages_follow_each_other),
+                                       cmocka_unit_test(what_is_logged_and_kept),
+                                       cmocka_unit_test(checkpoints_hold_gates_and_folds),
+                                       cmocka_unit_test(options_that_make_no_sense)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,8 @@ typedef struct ahead {
     int64_t step;
 } ahead;
 
-/* Columns of k in a block: equal shares in whole cache lines. A short last block takes as long to start and to end as a long one, and leaves less time
- * to fetch what follows. */
+/* Columns of k in a block: equal shares in whole cache lines. A short last block takes as long to start and to end as a long one, and leaves less
+ * time to fetch what follows. */
 static inline int64_t block_of(int64_t k) {
     int64_t blocks = (k + BLOCK - 1) / BLOCK;
     return blocks ? ((k + blocks - 1) / blocks + LINE - 1) / LINE * LINE : BLOCK;
