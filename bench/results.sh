@@ -12,7 +12,7 @@ step=${1:-all} tinyclip=${2:-build/tinyclip} out=${3:-build/results}
 here=$(dirname "$0")
 page=$here/../docs/RESULTS.md
 # SETS, SEEDS, KINDS and THREADS in the environment choose a part of it; two calls with one thread each and different parts use two cores best.
-sets=${SETS:-fashion clipart} seeds=${SEEDS:-1 2 3} threads=${THREADS:-1} search_seed=9 rates="1e-3 2e-3"
+sets=${SETS:-fashion clipart} seeds=${SEEDS:-1 2 3} threads=${THREADS:-1} search_seed=9 rates="5e-4 1e-3 2e-3"
 
 # What is the same for every run of a set. `steps` is the length of one stage, `every` the distance of the evaluations on the way; `views` are as many
 # augmentations as the longest run has epochs, so that the cached features of the teacher, one cache a seed, change nothing.
@@ -40,7 +40,7 @@ model_of() { if [ -e "$1/model" ]; then echo "$1/model"; else echo "$1/model.saf
 # What a run gave, as one line. The score is the accuracy, or of pairs the mean of both directions' R@10.
 write_line() { # write_line RUN SEED RATE STEPS
     f=$dir/$1-$2
-    "$tinyclip" eval "$(model_of "$f")" $held_out --json >"$f.eval" 2>>"$f.err"
+    "$tinyclip" eval "$(model_of "$f")" $held_out --threads $threads --json >"$f.eval" 2>>"$f.err"
     "$tinyclip" info "$(model_of "$f")" --json | sed 's/, "config": .*//' >"$f.info"
     awk '
         function value(key,   s) { return match($0, "\"" key "\": *[-+.0-9e]+") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0 : "" }

@@ -102,7 +102,7 @@ END {
     print "\n| (a) steps to what the random start has at its end | steps at seeds 1, 2, 3 | times fewer: mean (range) |\n|---|---|---|"
     for (k = 1; k <= nsets; k++) printf "| %s, of %d | %s |\n", sets[k], x[sets[k], "scratch-50", 1, "steps"], ratio_row(sets[k], "manual-50")
     print "\n| search, seed 9: score at each rate | random start | contrastive | manual |\n|---|---|---|---|"
-    nrates = split("1e-3 2e-3", rates, " ")
+    nrates = split("5e-4 1e-3 2e-3", rates, " ")
     for (k = 1; k <= nsets; k++)
         for (j = 1; j <= nrates; j++) {
             printf "| %s, %s |", sets[k], rates[j]

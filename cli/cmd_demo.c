@@ -21,7 +21,7 @@ typedef struct demo {
     bool quick;
 } demo;
 
-static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .stage_steps = 200, .batch = 256};
+static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 300, .stage_steps = 200, .batch = 256};
 static const cli_option options[] = {
     {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for everything; an older demonstration in it is replaced", 0, 0, NULL},
     {"--data", "DATA", CLI_TEXT, offsetof(demo, data), "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
@@ -44,7 +44,7 @@ typedef struct kitchen {
 
 static const double LR = 2e-3;
 static const char CACHE[] = "teacher-cache"; /* all ways take the teacher's features from it */
-enum { WATCHED = 10, QUICK_IMAGES = 1000 };  /* evaluations on the way; test pictures of --quick */
+enum { WATCHED = 8, QUICK_IMAGES = 1000 };  /* evaluations on the way; test pictures of --quick */
 
 static int64_t eval_limit(const kitchen *k) { return k->o.quick ? QUICK_IMAGES : 0; }
 static int64_t every(int64_t steps) { return steps >= WATCHED ? steps / WATCHED : 1; }
