@@ -6,6 +6,8 @@
 #include "kern/kern_check.h"
 #include "kern/kern_mask.h"
 
+#include <float.h>
+
 static double act_double(int kind, double x) {
     return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
            : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x))
