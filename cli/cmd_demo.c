@@ -1,5 +1,5 @@
-/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST and made smaller in three ways: to a half by hand; to
- * a half by learnt masks and from there to a quarter; and to a quarter at once, with as many steps.
+/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST and made smaller in three ways: to a half by hand;
+ * to a half by learnt masks and from there to a quarter; and to a quarter at once, with as many steps.
  *
  * Each way is a recipe, written into the folder and run as the verb compress runs it, so everything here can be done again by hand, and the
  * folder is one that the verb report reads. */
@@ -44,7 +44,7 @@ typedef struct kitchen {
 
 static const double LR = 2e-3;
 static const char CACHE[] = "teacher-cache"; /* all ways take the teacher's features from it */
-enum { WATCHED = 8, QUICK_IMAGES = 1000 };  /* evaluations on the way; test pictures of --quick */
+enum { WATCHED = 8, QUICK_IMAGES = 1000 };   /* evaluations on the way; test pictures of --quick */
 
 static int64_t eval_limit(const kitchen *k) { return k->o.quick ? QUICK_IMAGES : 0; }
 static int64_t every(int64_t steps) { return steps >= WATCHED ? steps / WATCHED : 1; }
