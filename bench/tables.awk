@@ -71,24 +71,22 @@ END {
         set = sets[k]
         pairs = set == "clipart"
         printf "\n### %s\n\n", title[set]
-        if (pairs) print "| model | parameters | MACs (M) | steps | R@10, both ways | R@1 image→text | R@1 text→image | R@10 image→text | R@10 text→image | lr | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|"
-        else print "| model | parameters | MACs (M) | steps | top-1 | lr | seconds |\n|---|---|---|---|---|---|---|"
+        if (pairs) print "| model | parameters | MACs (M) | steps | R@10, both ways | R@1 image→text | R@1 text→image | R@10 image→text | R@10 text→image | lr |\n|---|---|---|---|---|---|---|---|---|---|"
+        else print "| model | parameters | MACs (M) | steps | top-1 | lr |\n|---|---|---|---|---|---|"
         t = 100 * x[set, "teacher", 1, "score"]
         printf "| teacher | %s | %.1f | %d | %.2f |", grouped(x[set, "teacher", 1, "params"]), x[set, "teacher", 1, "macs"] / 1e6, x[set, "teacher", 1, "steps"], t
         if (pairs) printf " %.2f | %.2f | %.2f | %.2f |", 100 * x[set, "teacher", 1, "i2t_r1"], 100 * x[set, "teacher", 1, "t2i_r1"], 100 * x[set, "teacher", 1, "i2t_r10"], 100 * x[set, "teacher", 1, "t2i_r10"]
-        printf " %s | %.0f |\n", rate[set, "teacher"], x[set, "teacher", 1, "seconds"]
+        printf " %s |\n", rate[set, "teacher"]
         for (i = 1; i <= kinds; i++) {
             r = kind[i]
             if (!collect(set, r, "score", 1)) continue
             stages = r ~ /-50-25$/
             n = collect(set, r, "params", 1); params = mean(list, n)
             n = collect(set, r, "macs", 1); macs = mean(list, n)
-            n = collect(set, r, "seconds", 1); seconds = mean(list, n)
-            if (stages) { before = r; sub(/-25$/, "", before); n = collect(set, before, "seconds", 1); seconds += mean(list, n) }
             n = collect(set, r, "steps", 1); steps = mean(list, n)
             printf "| %s | %s | %.1f | %s | %s |", name[r], grouped(params), macs / 1e6, stages ? steps " + " steps : steps, spread(set, r, "score", 100, 2)
             if (pairs) printf " %s | %s | %s | %s |", spread(set, r, "i2t_r1", 100, 1), spread(set, r, "t2i_r1", 100, 1), spread(set, r, "i2t_r10", 100, 1), spread(set, r, "t2i_r10", 100, 1)
-            printf " %s | %.0f |\n", rate[set, r], seconds
+            printf " %s |\n", rate[set, r]
         }
     }
     print "\n### The four questions\n"

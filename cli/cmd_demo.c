@@ -21,7 +21,7 @@ typedef struct demo {
     bool quick;
 } demo;
 
-static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 300, .stage_steps = 200, .batch = 256};
+static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .stage_steps = 200, .batch = 128};
 static const cli_option options[] = {
     {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for everything; an older demonstration in it is replaced", 0, 0, NULL},
     {"--data", "DATA", CLI_TEXT, offsetof(demo, data), "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
