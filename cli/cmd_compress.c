@@ -77,9 +77,8 @@ static void print_details(const tc_planned_stage *s, int number) {
     printf("  memory %zu MB with captions of 12 tokens, at most %zu MB; about %s\n", (s->memory >> 20) + 1, (s->memory_most >> 20) + 1, time);
 }
 
-static int print_plan(const compress *o, const char *teacher, const tc_compress_plan *p) {
-    char number[8], time[32];
-    (void)o;
+static int print_plan(const char *teacher, const tc_compress_plan *p) {
+    char number[16], time[32];
     printf("%s: %d stage%s from %s, %d threads, %s\n\n", p->name, p->count, p->count == 1 ? "" : "s", teacher, tc_threads(), tc_cpu_level());
     printf("%-24s %13s %13s %6s %8s %9s\n", "stage", "parameters", "(no tokens)", "left %", "GMACs", "steps");
     print_stage("", "teacher", p->teacher_params, p->teacher_params_without_tokens, 1, p->teacher_macs_image + p->teacher_macs_text, 0);
@@ -139,7 +138,7 @@ static int dry_run(const compress *o, const char *teacher, const tc_compress_opt
     tc_compress_plan *p = cli_new(1, sizeof *p);
     tc_status status = tc_compress_plan_make(c, true, p, &err);
     cli_log_end();
-    int code = status != TC_OK ? cli_failed(&err) : o->common.json ? print_plan_json(teacher, p) : print_plan(o, teacher, p);
+    int code = status != TC_OK ? cli_failed(&err) : o->common.json ? print_plan_json(teacher, p) : print_plan(teacher, p);
     free(p);
     return code;
 }

@@ -105,7 +105,7 @@ static tc_status plan_automatic(tc_compression *c, int k, tc_error *err) {
     goal_kind kind = kind_of(s);
     double goal = kind == KEEP ? s->keep * (double)c->teacher.params_prunable : kind == PARAMS ? (double)s->params : s->macs, low = 0, high = 2;
     tc_config *trial = tc_new(1, sizeof *trial);
-    tc_sizes sizes;
+    tc_sizes sizes = {0};
     if (!trial) return tc_fail_memory(err, sizeof *trial);
     tc_status status = shrink(&leg->start, low, trial, err);
     if (status == TC_OK) status = count(trial, &sizes, err);
