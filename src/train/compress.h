@@ -6,15 +6,9 @@
 #include "train/recipe.h"
 #include "train/train.h"
 
-/* What a configuration counts. */
-typedef struct tc_sizes {
-    int64_t params, params_without_tokens, params_prunable;
-    double macs_image, macs_text, macs_used; /* macs_used: what is computed for an image and a usual caption */
-} tc_sizes;
-
 typedef struct tc_leg {
     tc_config start, result; /* of an automatic stage the result is an estimate: see tc_planned_stage */
-    tc_sizes start_sizes, result_sizes;
+    tc_model_info start_info, result_info; /* the counts alone */
     int64_t steps;
     double cost; /* of a step, on average: multiply-accumulates of a batch in teacher and student */
 } tc_leg;
@@ -24,7 +18,7 @@ typedef struct tc_compression {
     tc_log log;
     tc_recipe *recipe;
     char *cache; /* folder of the teacher's features; NULL: none are kept */
-    tc_sizes teacher;
+    tc_model_info teacher; /* the counts alone */
     tc_leg legs[TC_MAX_STAGES];
     /* of a run */
     int lock;

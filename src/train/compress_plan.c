@@ -21,20 +21,26 @@ tc_compress_options tc_compress_options_default(void) { return (tc_compress_opti
 
 /* ---- counting */
 
-static tc_status count(const tc_config *c, tc_sizes *out, tc_error *err) {
+/* The counts of a configuration; what would point into a model is left out. */
+static tc_status count(const tc_config *c, tc_model_info *out, tc_error *err) {
     tc_model *m = NULL;
     tc_status status = tc_model_new(&m, c, err);
     if (status == TC_OK) status = tc_model_count(m, err);
-    if (status == TC_OK)
-        *out = (tc_sizes){.params = m->info.params,
-                          .params_without_tokens = m->info.params_without_tokens,
-                          .params_prunable = m->info.params_prunable,
-                          .macs_image = m->info.macs_image,
-                          .macs_text = m->info.macs_text,
-                          .macs_used = m->info.macs_image_used + m->info.macs_text_used};
+    if (status == TC_OK) {
+        const tc_model_info *i = &m->info;
+        *out = (tc_model_info){.params = i->params,
+                               .params_without_tokens = i->params_without_tokens,
+                               .params_prunable = i->params_prunable,
+                               .macs_image = i->macs_image,
+                               .macs_text = i->macs_text,
+                               .macs_image_used = i->macs_image_used,
+                               .macs_text_used = i->macs_text_used};
+    }
     tc_model_close(&m);
     return status;
 }
+
+static double macs_used(const tc_model_info *i) { return i->macs_image_used + i->macs_text_used; }
 
 /* A part of n members, but at least one. */
 static int part_of(int n, double part) {
@@ -62,14 +68,9 @@ static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *
 
 /* ---- a stage's goal */
 
-typedef enum goal_kind { KEEP, PARAMS, MACS } goal_kind;
-static const char *const goal_keys[] = {"keep", "params", "macs"};
+static const char *const goal_keys[] = {[TC_BUDGET_KEEP] = "keep", [TC_BUDGET_PARAMS] = "params", [TC_BUDGET_MACS] = "macs"};
 
-static goal_kind kind_of(const tc_stage *s) { return s->keep > 0 ? KEEP : s->params > 0 ? PARAMS : MACS; }
-
-static double measured(const tc_sizes *s, goal_kind kind) {
-    return kind == KEEP ? (double)s->params_prunable : kind == PARAMS ? (double)s->params_without_tokens : s->macs_image + s->macs_text;
-}
+static tc_budget_kind kind_of(const tc_stage *s) { return s->keep > 0 ? TC_BUDGET_KEEP : s->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS; }
 
 static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
@@ -85,46 +86,48 @@ static tc_status refuse(const tc_compression *c, int k, const char *key, tc_erro
 /* Whether the goal can be one: what the stage starts with is more, what cannot be taken away is less. */
 static tc_status check_goal(const tc_compression *c, int k, double goal, double least, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
-    goal_kind kind = kind_of(s);
-    static const char *const what[] = {"prunable parameters", "parameters without the token table", "multiply-accumulates"};
-    double start = measured(&c->legs[k].start_sizes, kind);
+    tc_budget_kind kind = kind_of(s);
+    double start = tc_budget_of(kind, &c->legs[k].start_info);
     bool estimated = k > 0 && s[-1].automatic, compared = estimated && kind_of(&s[-1]) == kind;
     if (!compared && goal > start * (estimated ? SLACK : 1 + 1e-9))
-        return refuse(c, k, goal_keys[kind], err, "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal, what[kind],
-                      estimated ? "about " : "only ", start);
+        return refuse(c, k, goal_keys[kind], err, "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal,
+                      tc_budget_name(kind), estimated ? "about " : "only ", start);
     if (goal < least)
         return refuse(c, k, goal_keys[kind], err,
                       "the goal of %.15g %s is impossible: one head and one channel in each block and a width of 1 already have %.15g", goal,
-                      what[kind], least);
+                      tc_budget_name(kind), least);
     return TC_OK;
 }
 
 static tc_status plan_automatic(tc_compression *c, int k, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     tc_leg *leg = &c->legs[k];
-    goal_kind kind = kind_of(s);
-    double goal = kind == KEEP ? s->keep * (double)c->teacher.params_prunable : kind == PARAMS ? (double)s->params : s->macs, low = 0, high = 2;
+    tc_budget_kind kind = kind_of(s);
+    double goal = kind == TC_BUDGET_KEEP     ? s->keep * (double)c->teacher.params_prunable
+                  : kind == TC_BUDGET_PARAMS ? (double)s->params
+                                             : s->macs,
+           low = 0, high = 2;
     tc_config *trial = tc_new(1, sizeof *trial);
-    tc_sizes sizes = {0};
+    tc_model_info info = {0};
     if (!trial) return tc_fail_memory(err, sizeof *trial);
     tc_status status = shrink(&leg->start, low, trial, err);
-    if (status == TC_OK) status = count(trial, &sizes, err);
-    if (status == TC_OK) status = check_goal(c, k, goal, measured(&sizes, kind), err);
+    if (status == TC_OK) status = count(trial, &info, err);
+    if (status == TC_OK) status = check_goal(c, k, goal, tc_budget_of(kind, &info), err);
     leg->result = *trial;
-    leg->result_sizes = sizes;
-    if (status == TC_OK && goal >= measured(&leg->start_sizes, kind)) {
+    leg->result_info = info;
+    if (status == TC_OK && goal >= tc_budget_of(kind, &leg->start_info)) {
         leg->result = leg->start;
-        leg->result_sizes = leg->start_sizes;
+        leg->result_info = leg->start_info;
         low = high;
     }
     for (int i = 0; i < BISECTIONS && status == TC_OK && low < high; i++) {
         double middle = (low + high) / 2;
         status = shrink(&leg->start, middle, trial, err);
-        if (status == TC_OK) status = count(trial, &sizes, err);
-        bool met = status == TC_OK && measured(&sizes, kind) <= goal;
+        if (status == TC_OK) status = count(trial, &info, err);
+        bool met = status == TC_OK && tc_budget_of(kind, &info) <= goal;
         if (met) {
             leg->result = *trial;
-            leg->result_sizes = sizes;
+            leg->result_info = info;
         }
         *(met ? &low : &high) = middle;
     }
@@ -138,17 +141,17 @@ static tc_status plan_manual(tc_compression *c, int k, tc_error *err) {
     tc_error why = {0};
     /* After an automatic stage only what it starts from is known for certain. */
     const tc_config *above = k > 0 && s[-1].automatic ? &c->legs[k - 1].start : &leg->start;
-    double before = (double)leg->start_sizes.params_prunable;
+    double before = (double)leg->start_info.params_prunable;
     tc_status status = tc_inherit_check(above, &s->config, &why);
     if (status == TC_EARG) return refuse(c, k, "student", err, "%s; stages must not grow", why.message);
     if (status != TC_OK) return tc_fail(err, status, "%s", why.message);
     leg->start = leg->result = s->config;
-    status = count(&leg->result, &leg->result_sizes, err);
-    leg->start_sizes = leg->result_sizes;
-    if (status == TC_OK && k > 0 && s[-1].automatic && (double)leg->result_sizes.params_prunable > before * SLACK)
+    status = count(&leg->result, &leg->result_info, err);
+    leg->start_info = leg->result_info;
+    if (status == TC_OK && k > 0 && s[-1].automatic && (double)leg->result_info.params_prunable > before * SLACK)
         return refuse(c, k, "student", err,
                       "it has %lld parameters in attention and FFN, but the stage before leaves about %.15g; stages must not grow",
-                      (long long)leg->result_sizes.params_prunable, before);
+                      (long long)leg->result_info.params_prunable, before);
     return status;
 }
 
@@ -232,15 +235,15 @@ static tc_status plan_stage(tc_compression *c, int k, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     tc_leg *leg = &c->legs[k];
     leg->start = k > 0 ? c->legs[k - 1].result : c->o->teacher->config;
-    leg->start_sizes = k > 0 ? c->legs[k - 1].result_sizes : c->teacher;
+    leg->start_info = k > 0 ? c->legs[k - 1].result_info : c->teacher;
     tc_status status = plan_steps(c, k, err);
     if (status == TC_OK) status = s->automatic ? plan_automatic(c, k, err) : plan_manual(c, k, err);
     if (status == TC_OK) status = check_stage(c, k, err);
     if (status != TC_OK) return status;
     /* Backwards costs twice what forwards does. */
     double masked = s->automatic ? (double)s->fold_step / (double)leg->steps : 0;
-    double student = masked * leg->start_sizes.macs_used + (1 - masked) * leg->result_sizes.macs_used;
-    leg->cost = (double)s->train.batch * ((c->cache ? 0 : c->teacher.macs_used) + 3 * student);
+    double student = masked * macs_used(&leg->start_info) + (1 - masked) * macs_used(&leg->result_info);
+    leg->cost = (double)s->train.batch * ((c->cache ? 0 : macs_used(&c->teacher)) + 3 * student);
     return TC_OK;
 }
 
@@ -356,7 +359,7 @@ static tc_status measure(const tc_compression *c, const tc_config *student, cons
     tc_model *m = NULL;
     int context = student->context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
     /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are faster than that anyway. */
-    int64_t most = (int64_t)(MEASURED_MACS / (c->teacher.macs_used + 1)), n = most < LEAST_BATCH ? LEAST_BATCH : most;
+    int64_t most = (int64_t)(MEASURED_MACS / (macs_used(&c->teacher) + 1)), n = most < LEAST_BATCH ? LEAST_BATCH : most;
     if (n > batch) n = batch;
     tc_status status = tc_model_random(&m, student, 1, err);
     if (status == TC_OK) status = tc_train_measure(m, teacher, (int)n, caption, MEASURED_STEPS, seconds, err);
@@ -390,7 +393,7 @@ static tc_status plan_time(const tc_compression *c, int k, tc_planned_stage *out
 static tc_status tell_stage(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     const tc_leg *leg = &c->legs[k];
-    const tc_sizes *z = &leg->result_sizes;
+    const tc_model_info *z = &leg->result_info;
     *out = (tc_planned_stage){.automatic = s->automatic,
                               .steps = leg->steps,
                               .fold_step = s->fold_step,

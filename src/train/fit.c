@@ -8,7 +8,7 @@
 
 /* ---- measuring */
 
-static double of_info(tc_budget_kind kind, const tc_model_info *i) {
+double tc_budget_of(tc_budget_kind kind, const tc_model_info *i) {
     if (kind == TC_BUDGET_KEEP) return (double)i->params_prunable;
     return kind == TC_BUDGET_PARAMS ? (double)i->params_without_tokens : i->macs_image + i->macs_text;
 }
@@ -19,27 +19,27 @@ tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mas
     tc_status status = tc_config_fold(&c, &m->config, sites, kept, err);
     if (status == TC_OK) status = tc_model_new(&folded, &c, err);
     if (status == TC_OK) status = tc_model_count(folded, err);
-    if (status == TC_OK) *out = of_info(kind, &folded->info);
+    if (status == TC_OK) *out = tc_budget_of(kind, &folded->info);
     tc_model_close(&folded);
     return status;
 }
 
-static const char *kind_name(tc_budget_kind kind) {
+const char *tc_budget_name(tc_budget_kind kind) {
     return kind == TC_BUDGET_KEEP ? "prunable parameters" : kind == TC_BUDGET_PARAMS ? "parameters without the token table" : "multiply-accumulates";
 }
 
 tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal, tc_error *err) {
-    double most = of_info(kind, &m->info), least = 0;
+    double most = tc_budget_of(kind, &m->info), least = 0;
     int *ones = tc_new(sites->count + 1, sizeof *ones);
     if (!ones) return tc_fail_memory(err, sites->count * sizeof *ones);
     for (size_t i = 0; i < sites->count; i++) ones[i] = 1;
     tc_status status = tc_budget_measure(kind, m, sites, ones, &least, err);
     free(ones);
     if (status != TC_OK) return status;
-    if (goal > most) return tc_fail(err, TC_EARG, "a goal of %.6g %s is more than the model's %.6g", goal, kind_name(kind), most);
+    if (goal > most) return tc_fail(err, TC_EARG, "a goal of %.6g %s is more than the model's %.6g", goal, tc_budget_name(kind), most);
     if (goal < least)
         return tc_fail(err, TC_EARG, "a goal of %.6g %s is less than the %.6g of the model with one head and one channel everywhere", goal,
-                       kind_name(kind), least);
+                       tc_budget_name(kind), least);
     return TC_OK;
 }
 

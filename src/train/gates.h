@@ -72,6 +72,9 @@ typedef enum tc_budget_kind {
     TC_BUDGET_MACS    /* nominal multiply-accumulates of an image and a full-length text */
 } tc_budget_kind;
 
+/* How much of it a model has, and what it is called. */
+double tc_budget_of(tc_budget_kind kind, const tc_model_info *i);
+const char *tc_budget_name(tc_budget_kind kind);
 tc_status tc_budget_make(tc_budget *out, tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, tc_error *err);
 void tc_budget_free(tc_budget *b);
 /* Adds a term; false if memory ran out. */

@@ -27,12 +27,7 @@ static tc_status check_options(const tc_training *t, const tc_mask_options *m, t
     return TC_OK;
 }
 
-static double whole(const tc_training *t) {
-    const tc_model_info *i = &t->o->init->info;
-    return t->budget == TC_BUDGET_KEEP     ? (double)i->params_prunable
-           : t->budget == TC_BUDGET_PARAMS ? (double)i->params_without_tokens
-                                           : i->macs_image + i->macs_text;
-}
+static double whole(const tc_training *t) { return tc_budget_of(t->budget, &t->o->init->info); }
 
 tc_status tc_auto_plan(tc_training *t, tc_error *err) {
     if (!t->o->masks) return TC_OK;
@@ -77,12 +72,11 @@ void tc_auto_settings(const tc_training *t, json_t *settings) {
 static double kept_part(const tc_training *t) { return (double)t->trainer->student->info.params_prunable / (double)t->o->init->info.params_prunable; }
 
 void tc_auto_tell(const tc_training *t) {
-    static const char *const what[] = {"prunable parameters", "parameters without the token table", "multiply-accumulates"};
     const tc_gates *g = t->trainer->gates;
     if (!t->o->masks) return;
     if (g)
         tc_log_line(&t->log, 1, "masks: %lld gates; of %.6g %s %.6g are to be left (%.1f %%); folded after step %lld", (long long)g->sites.total,
-                    whole(t), what[t->budget], t->goal, 100 * t->goal / whole(t), (long long)t->masks.fold_step);
+                    whole(t), tc_budget_name(t->budget), t->goal, 100 * t->goal / whole(t), (long long)t->masks.fold_step);
     else
         tc_log_line(&t->log, 1, "masks: folded after step %lld; %.1f %% of the prunable parameters are left", (long long)t->masks.fold_step,
                     100 * kept_part(t));
