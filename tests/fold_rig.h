@@ -221,4 +221,36 @@ static inline tc_mask_sites fold_sites(const tc_model *m) {
     return sites;
 }
 
+/* Compares a masked model with the folded one; `name` is what is taken away from its image tower. */
+typedef void (*fold_compare)(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, const char *what,
+                             const char *name);
+
+/* Masked against folded, then the folded model against itself folded once more. */
+static inline void fold_check_twice(const tc_config *c, const fold_case *image, const fold_case *text, fold_gone channels, uint64_t seed,
+                                    const char *what, fold_compare compare) {
+    tc_model *m = fold_model(c, seed);
+    for (int again = 0; again < 2; again++) {
+        tc_mask_sites sites = fold_sites(m);
+        tc_real *mask = fold_mask(&sites, image, text, channels, seed + (uint64_t)again);
+        tc_model *folded = fold_folded(m, &sites, mask);
+        compare(m, &sites, mask, folded, what, image->name);
+        free(mask);
+        tc_mask_sites_free(&sites);
+        tc_model_close(&m);
+        m = folded;
+    }
+    tc_model_close(&m);
+}
+
+/* Every case, for transformers as they are made and as they are once pruned, and for ResNets. */
+static inline void fold_check_all(fold_compare compare) {
+    tc_config whole = fold_vit(false), left = fold_vit(true), resnet = fold_resnet();
+    for (int i = 0; i < FOLD_CASES; i++) {
+        const fold_case *text = &fold_cases[(i + 4) % FOLD_CASES];
+        fold_check_twice(&whole, &fold_cases[i], text, FOLD_NONE_GONE, (uint64_t)i, "transformers", compare);
+        fold_check_twice(&left, &fold_cases[i], text, FOLD_NONE_GONE, (uint64_t)i, "pruned transformers", compare);
+    }
+    for (int i = 0; i < 6; i++) fold_check_twice(&resnet, &fold_cases[0], &fold_cases[i], (fold_gone)(i % 3), (uint64_t)i, "ResNet", compare);
+}
+
 #endif

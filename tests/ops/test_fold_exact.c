@@ -19,43 +19,17 @@ static void expect_near(double distance, const char *what, const char *name, boo
         fail_msg("%s, %s, %s%s: relative difference %.3g", what, name, text ? "text" : "image", flags ? ", whole" : "", distance);
 }
 
-/* Masked against folded, then the folded model against itself folded once more. */
-static void check_model(const tc_config *c, const fold_case *image, const fold_case *text, fold_gone channels, uint64_t seed, const char *what) {
-    tc_model *m = fold_model(c, seed);
-    for (int again = 0; again < 2; again++) {
-        tc_mask_sites sites = fold_sites(m);
-        tc_real *mask = fold_mask(&sites, image, text, channels, seed + (uint64_t)again);
-        tc_model *folded = fold_folded(m, &sites, mask);
-        for (int k = 0; k < 8; k++) {
-            unsigned flags = k & 1 ? TC_NET_WHOLE : 0;
-            expect_near(fold_distance(m, &sites, mask, folded, k & 2, flags, k & 4), what, image->name, k & 2, flags);
-        }
-        free(mask);
-        tc_mask_sites_free(&sites);
-        tc_model_close(&m);
-        m = folded;
+static void compare(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, const char *what,
+                    const char *name) {
+    for (int k = 0; k < 8; k++) {
+        unsigned flags = k & 1 ? TC_NET_WHOLE : 0;
+        expect_near(fold_distance(masked, sites, mask, folded, k & 2, flags, k & 4), what, name, k & 2, flags);
     }
-    tc_model_close(&m);
 }
 
-static void transformers(void **state) {
+static void outputs(void **state) {
     (void)state;
-    tc_config c = fold_vit(false);
-    for (int i = 0; i < FOLD_CASES; i++)
-        check_model(&c, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE, (uint64_t)i, "transformers");
-}
-
-static void pruned_transformers(void **state) {
-    (void)state;
-    tc_config c = fold_vit(true);
-    for (int i = 0; i < FOLD_CASES; i++)
-        check_model(&c, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE, (uint64_t)i, "pruned transformers");
-}
-
-static void resnets(void **state) {
-    (void)state;
-    tc_config c = fold_resnet();
-    for (int i = 0; i < 6; i++) check_model(&c, &fold_cases[0], &fold_cases[i], (fold_gone)(i % 3), (uint64_t)i, "ResNet");
+    fold_check_all(compare);
 }
 
 /* ---- gradients */
@@ -113,8 +87,7 @@ static void gradients(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(transformers), cmocka_unit_test(pruned_transformers), cmocka_unit_test(resnets),
-                                       cmocka_unit_test(gradients)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(outputs), cmocka_unit_test(gradients)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1); /* hundreds of passes, each too small to be shared */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,33 +1,11 @@
 /* test_auto.c - training runs with masks: the fold meets its budget; stopped, killed and resumed before, at and after the fold is never stopped, bit
  * for bit; what is logged, kept and refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "data/data.h"
-#include "train_rig.h"
+#include "run_rig.h"
 
 #include <math.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #define MODEL "model.safetensors"
-
-static tc_train_result train(const tc_train_options *o, tc_model **m) {
-    tc_train_result r;
-    tc_error err;
-    if (tc_train(o, m, &r, &err) != TC_OK) fail_msg("%s", err.message);
-    return r;
-}
-
-static void refused(const tc_train_options *o, tc_status status, const char *says) {
-    tc_error err = {0};
-    tc_status got = tc_train(o, NULL, NULL, &err);
-    if (got != status || !strstr(err.message, says)) fail_msg("expected '%s' (%d), got '%s' (%d)", says, status, err.message, got);
-}
 
 /* Gates that move fast enough to matter in a few steps. */
 static tc_mask_options masks_of(double keep, int64_t fold_step) {
@@ -51,44 +29,7 @@ static tc_train_options options_of(const rig *r, const char *out, const tc_mask_
 
 static double prunable(const tc_model *m) { return (double)tc_model_get_info(m)->params_prunable; }
 
-/* ---- resuming */
-
-static void train_in_parts(const tc_train_options *options, int64_t stride) {
-    tc_train_options o = *options;
-    o.stop_after = stride;
-    for (int64_t done = 0; done < o.steps; o.resume = true) {
-        int64_t now = train(&o, NULL).steps;
-        assert_true(now == done + stride || now == o.steps);
-        done = now;
-    }
-}
-
-/* Stops after every 1, 2, .. steps, so also right before, at and after the fold; and checkpoints at other steps than those of the stops. */
-static void check_parts(const rig *r, const tc_train_options *options) {
-    tc_train_options o = *options;
-    char *whole = rig_path(r, "whole"), *parts = rig_path(r, "parts"), last[64];
-    o.out = whole;
-    train(&o, NULL);
-    snprintf(last, sizeof last, "checkpoint-%012lld.safetensors", (long long)o.steps);
-    tc_buf model = rig_bytes(whole, MODEL), state = rig_bytes(whole, last);
-    for (int64_t stride = 1; stride < o.steps; stride++) {
-        o.out = parts;
-        train_in_parts(&o, stride);
-        if (!rig_same(&model, parts, MODEL) || !rig_same(&state, parts, last)) fail_msg("stopped after every %d steps", (int)stride);
-        rig_remove(parts);
-    }
-    /* Other draws give another model. */
-    o.out = parts;
-    o.seed++;
-    train(&o, NULL);
-    assert_false(rig_same(&model, parts, MODEL));
-    rig_remove(parts);
-    rig_remove(whole);
-    tc_buf_free(&model);
-    tc_buf_free(&state);
-    free(whole);
-    free(parts);
-}
+/* ---- resuming: stops after every 1, 2, .. steps, so also right before, at and after the fold */
 
 static void resumed_is_never_stopped(void **state) {
     (void)state;
@@ -100,9 +41,9 @@ static void resumed_is_never_stopped(void **state) {
         r.start = rig_model(2, 32, RIG_SIDE, 1);
         tc_mask_options m = masks_of(0.5, 5);
         tc_train_options o = options_of(&r, NULL, &m);
-        check_parts(&r, &o);
+        rig_check_parts(&r, &o, MODEL);
         m.fold_step = o.steps; /* the last thing that happens */
-        check_parts(&r, &o);
+        rig_check_parts(&r, &o, MODEL);
         rig_close(&r);
     }
     tc_set_threads(1);
@@ -133,7 +74,7 @@ static void resnets_resume_too(void **state) {
     o.teacher = NULL;
     o.preprocess = tc_preprocess_default(32);
     o.steps = 5;
-    check_parts(&r, &o);
+    rig_check_parts(&r, &o, MODEL);
     rig_close(&r);
 }
 
@@ -150,28 +91,13 @@ static void killed_at_random(void **state) {
     o.checkpoint_every = 7;
     o.workers = 1;
     double start = tc_now();
-    train(&o, NULL);
+    rig_train(&o, NULL);
     double spent = tc_now() - start;
     tc_buf model = rig_bytes(whole, MODEL);
-    tc_rng rng = tc_rng_make((uint64_t)getpid(), 0, 0);
-    printf("# seed %ld\n", (long)getpid());
     o.out = out;
-    int killed = 0;
-    for (int i = 0; i < KILLS; i++) {
-        int status;
-        o.resume = tc_checkpoint_exists(out);
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) _exit(tc_train(&o, NULL, NULL, NULL));
-        usleep((useconds_t)(1e6 * spent * tc_rng_uniform(&rng)));
-        kill(child, SIGKILL);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), TC_OK);
-        killed += WIFSIGNALED(status);
-    }
+    rig_kill_at_random(&o, KILLS, spent);
     o.resume = tc_checkpoint_exists(out);
-    train(&o, NULL);
-    assert_true(killed > 0);
+    rig_train(&o, NULL);
     assert_true(rig_same(&model, out, MODEL));
     tc_buf log = rig_bytes(out, "log.jsonl");
     int folds = 0, lines = 0;
@@ -201,7 +127,7 @@ static void killed_between_fold_and_checkpoint(void **state) {
     tc_train_options o = options_of(&r, whole, &m);
     o.checkpoint_every = 2;
     o.workers = 1;
-    train(&o, NULL);
+    rig_train(&o, NULL);
     tc_buf model = rig_bytes(whole, MODEL);
     o.out = out;
     fflush(stdout);
@@ -217,7 +143,7 @@ static void killed_between_fold_and_checkpoint(void **state) {
     assert_true(tc_path_exists(before));
     assert_false(tc_path_exists(at));
     o.resume = true;
-    train(&o, NULL);
+    rig_train(&o, NULL);
     assert_true(rig_same(&model, out, MODEL));
     tc_buf_free(&model);
     free(before);
@@ -236,12 +162,12 @@ static void a_teacher_cache_changes_nothing(void **state) {
     tc_mask_options m = masks_of(0.5, 5);
     tc_train_options o = options_of(&r, plain, &m);
     o.cache_augmentations = 2;
-    train(&o, NULL);
+    rig_train(&o, NULL);
     tc_buf model = rig_bytes(plain, MODEL);
     o.out = out;
     o.teacher_cache = cache;
     for (int full = 0; full < 2; full++) {
-        train(&o, NULL);
+        rig_train(&o, NULL);
         assert_true(rig_same(&model, out, MODEL));
         rig_remove(out);
     }
@@ -277,7 +203,7 @@ static void folded_models_meet_their_budget(void **state) {
             tc_train_options o = options_of(&r, out, &m);
             tc_model *small = NULL;
             o.steps = 5;
-            train(&o, &small);
+            rig_train(&o, &small);
             const tc_model_info *now = tc_model_get_info(small);
             double got = kind == 0 ? (double)now->params_prunable : kind == 1 ? (double)now->params_without_tokens : now->macs_image + now->macs_text;
             if (fabs(got / goal - 1) > 0.01) fail_msg("kind %d, %g: %.4f of the goal", kind, parts[p], got / goal);
@@ -301,11 +227,11 @@ static void stages_follow_each_other(void **state) {
     tc_model *first = NULL, *second = NULL;
     tc_error err;
     o.steps = 6;
-    train(&o, NULL);
+    rig_train(&o, NULL);
     rig_or_die(tc_model_open(&first, path, NULL, &err), &err, "first stage");
     o.init = first;
     o.out = two;
-    train(&o, &second);
+    rig_train(&o, &second);
     assert_true(fabs(prunable(first) / prunable(r.start) / 0.6 - 1) < 0.01);
     assert_true(fabs(prunable(second) / prunable(first) / 0.6 - 1) < 0.01);
     tc_model_close(&first);
@@ -364,7 +290,7 @@ static void what_is_logged_and_kept(void **state) {
     o.eval_every = 2;
     o.log = rig_listen;
     o.log_user = &told;
-    train(&o, &small);
+    rig_train(&o, &small);
     tc_buf log = rig_bytes(out, "log.jsonl");
     int steps = 0, folds = 0, evaluated = 0;
     for (char *line = log.data, *end; (end = strchr(line, '\n')); line = end + 1) {
@@ -523,7 +449,7 @@ static void options_that_make_no_sense(void **state) {
 #define REFUSED(change, says) \
     m = good;                 \
     change;                   \
-    refused(&o, TC_EARG, says)
+    rig_refused(&o, TC_EARG, says)
     REFUSED(m.keep = 0, "one of keep, params and macs");
     REFUSED(m.params = 1000, "one of keep, params and macs");
     REFUSED(m.keep = 1.01, "at most 1");
@@ -548,15 +474,15 @@ static void options_that_make_no_sense(void **state) {
     /* Other masks are other settings. */
     m = good;
     o.stop_after = 2;
-    train(&o, NULL);
+    rig_train(&o, NULL);
     o.resume = true;
     m.keep = 0.75;
-    refused(&o, TC_EARG, "masks.keep was 0.5 and is now 0.75");
+    rig_refused(&o, TC_EARG, "masks.keep was 0.5 and is now 0.75");
     m = good;
     m.fold_step = 5;
-    refused(&o, TC_EARG, "masks.fold_step was 4 and is now 5");
+    rig_refused(&o, TC_EARG, "masks.fold_step was 4 and is now 5");
     o.masks = NULL;
-    refused(&o, TC_EARG, "cannot resume with other settings: ");
+    rig_refused(&o, TC_EARG, "cannot resume with other settings: ");
     free(out);
     rig_close(&r);
 }

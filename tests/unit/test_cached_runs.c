@@ -3,18 +3,10 @@
  *
  * pwrite goes through the test (see tests.mk), which lets a chosen call fail or kills the process there; nothing is really synced, since only a loss
  * of power would show the difference. One thread, so that forked children go on. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "train_rig.h"
+#include "run_rig.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #define MODEL "model/model.safetensors"
 #define FILE_NAME "teacher.cache"
@@ -104,29 +96,23 @@ static void runs_close(runs *x) {
     rig_close(&x->r);
 }
 
-static tc_train_result train(const tc_train_options *o) {
-    tc_train_result r;
-    tc_error err;
-    if (tc_train(o, NULL, &r, &err) != TC_OK) fail_msg("%s", err.message);
-    return r;
-}
-
-static void refused(const tc_train_options *o, tc_status status, const char *says) {
-    tc_error err = {0};
-    tc_status got = tc_train(o, NULL, NULL, &err);
-    if (got != status || !strstr(err.message, says)) fail_msg("expected '%s' (%d), got '%s' (%d)", says, status, err.message, got);
-}
-
 /* A run whose model is the one wanted, or the first. What it told is in *told. */
 static void expect_same_run(runs *x, const char *what, rig_log *told) {
     *told = (rig_log){0};
     x->o.log = rig_listen;
     x->o.log_user = told;
-    train(&x->o);
+    rig_train(&x->o, NULL);
     x->o.log = NULL;
     if (!x->want.data) x->want = rig_bytes(x->out, MODEL);
     if (!rig_same(&x->want, x->out, MODEL)) fail_msg("%s: another model", what);
     rig_remove(x->out);
+}
+
+/* The same, and what it told does not matter. */
+static void same_run(runs *x, const char *what) {
+    rig_log told;
+    expect_same_run(x, what, &told);
+    tc_buf_free(&told.text);
 }
 
 static void expect_counts(const rig_log *told, int found, int computed) {
@@ -146,8 +132,7 @@ static void same_model_whatever_is_in_it(void **state) {
         x.o.cache_augmentations = a;
         x.o.teacher_cache = NULL;
         tc_buf_free(&x.want);
-        expect_same_run(&x, "without", &told);
-        tc_buf_free(&told.text);
+        same_run(&x, "without");
         x.o.teacher_cache = x.cache;
         expect_same_run(&x, "empty", &told);
         /* 55 pairs are 4 epochs and 7 pairs of a fifth. */
@@ -179,8 +164,7 @@ static void same_model_whatever_is_in_it(void **state) {
     x.want = previous;
     x.o.cache_augmentations = 0;
     x.o.teacher_cache = NULL;
-    expect_same_run(&x, "none", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "none");
     runs_close(&x);
 }
 
@@ -188,15 +172,13 @@ static void same_model_whatever_is_in_it(void **state) {
 static void same_model_when_stopped(void **state) {
     (void)state;
     runs x;
-    rig_log told;
     runs_open(&x);
-    expect_same_run(&x, "whole", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "whole");
     tc_buf whole = rig_bytes(x.cache, FILE_NAME);
     rig_remove(x.cache);
     for (x.o.stop_after = 1; x.o.stop_after < 6; x.o.stop_after++) {
         x.o.resume = false;
-        while (train(&x.o).steps < x.o.steps) x.o.resume = true;
+        while (rig_train(&x.o, NULL).steps < x.o.steps) x.o.resume = true;
         assert_true(rig_same(&x.want, x.out, MODEL));
         assert_true(rig_same(&whole, x.cache, FILE_NAME));
         rig_remove(x.out);
@@ -234,7 +216,7 @@ static void same_model_when_killed(void **state) {
             assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
             x.o.resume = tc_checkpoint_exists(x.out);
             resumed += x.o.resume;
-            train(&x.o);
+            rig_train(&x.o, NULL);
             if (!rig_same(&x.want, x.out, MODEL) || !rig_same(&whole, x.cache, FILE_NAME)) fail_msg("killed at write %d (%d)", at, kind);
             x.o.resume = false;
             rig_remove(x.out);
@@ -249,22 +231,19 @@ static void same_model_when_killed(void **state) {
 static void no_room_while_it_is_filled(void **state) {
     (void)state;
     runs x;
-    rig_log told;
     runs_open(&x);
     x.o.checkpoint_every = 2;
-    expect_same_run(&x, "whole", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "whole");
     rig_remove(x.cache);
     arm(FAULT_FULL, 18);
-    refused(&x.o, TC_EIO, "/cache/teacher.cache: cannot write: No space left on device");
+    rig_refused(&x.o, TC_EIO, "/cache/teacher.cache: cannot write: No space left on device");
     disarm();
     x.o.resume = true;
-    expect_same_run(&x, "resumed", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "resumed");
     rig_remove(x.cache);
     x.o.resume = false;
     arm(FAULT_FULL, 0);
-    refused(&x.o, TC_EIO, "/cache/teacher.cache: cannot write: No space left on device");
+    rig_refused(&x.o, TC_EIO, "/cache/teacher.cache: cannot write: No space left on device");
     disarm();
     rig_remove(x.out);
     char *path = tc_path_join(x.cache, FILE_NAME);
@@ -288,11 +267,9 @@ static void same_model_with_bad_samples(void **state) {
     rig_open_data(&x.r, "pairs");
     x.o.data = x.r.data;
     x.o.teacher_cache = NULL;
-    expect_same_run(&x, "without", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "without");
     x.o.teacher_cache = x.cache;
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     expect_same_run(&x, "full", &told);
     assert_non_null(strstr(told.text.data, " pairs taken from it, 0 computed\n"));
     tc_buf_free(&told.text);
@@ -320,15 +297,14 @@ static void same_model_from_a_resnet(void **state) {
     x.o.init = x.r.start;
     x.o.preprocess = tc_preprocess_default(32);
     tc_set_threads(2);
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     expect_same_run(&x, "full", &told);
     expect_counts(&told, 55, 0);
     tc_buf_free(&told.text);
     for (x.o.stop_after = 1; x.o.stop_after < 4; x.o.stop_after++) {
         rig_remove(x.cache);
         x.o.resume = false;
-        while (train(&x.o).steps < x.o.steps) x.o.resume = true;
+        while (rig_train(&x.o, NULL).steps < x.o.steps) x.o.resume = true;
         assert_true(rig_same(&x.want, x.out, MODEL));
         rig_remove(x.out);
     }
@@ -347,19 +323,19 @@ static void same_model_across_a_fold(void **state) {
     masks.lr = 0.5;
     x.o.masks = &masks;
     x.o.teacher_cache = NULL;
-    train(&x.o);
+    rig_train(&x.o, NULL);
     x.want = rig_bytes(x.out, "model.safetensors");
     rig_remove(x.out);
     x.o.teacher_cache = x.cache;
     for (int full = 0; full <= 1; full++) {
-        train(&x.o);
+        rig_train(&x.o, NULL);
         if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("the cache was %s: another model", full ? "full" : "empty");
         rig_remove(x.out);
     }
     for (x.o.stop_after = 1; x.o.stop_after < 6; x.o.stop_after += 2) {
         rig_remove(x.cache);
         x.o.resume = false;
-        while (train(&x.o).steps < x.o.steps) x.o.resume = true;
+        while (rig_train(&x.o, NULL).steps < x.o.steps) x.o.resume = true;
         if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("stopped every %d steps: another model", (int)x.o.stop_after);
         rig_remove(x.out);
     }
@@ -370,15 +346,12 @@ static void same_model_across_a_fold(void **state) {
 static void a_full_cache_needs_no_teacher(void **state) {
     (void)state;
     runs x;
-    rig_log told;
     runs_open(&x);
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     assert_true(x.r.teacher->ready[TC_TOWER_VISION] && x.r.teacher->ready[TC_TOWER_TEXT]);
     tc_model *again = rig_model(2, 24, RIG_SIDE, 2);
     x.o.teacher = again;
-    expect_same_run(&x, "full", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "full");
     assert_false(again->ready[TC_TOWER_VISION] || again->ready[TC_TOWER_TEXT]);
     tc_model_close(&again);
     runs_close(&x);
@@ -393,8 +366,7 @@ static void nothing_random(void **state) {
     x.o.crop_scale_min = 1;
     x.o.flip = false;
     x.o.cache_augmentations = 7;
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     tc_buf b = rig_bytes(x.cache, FILE_NAME);
     assert_int_equal(b.size, HEADER + RIG_PAIRS * (2 * 8 * 4 + 8));
     tc_buf_free(&b);
@@ -404,8 +376,7 @@ static void nothing_random(void **state) {
     expect_counts(&told, 55, 0);
     tc_buf_free(&told.text);
     x.o.teacher_cache = NULL;
-    expect_same_run(&x, "another seed, without", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "another seed, without");
     runs_close(&x);
 }
 
@@ -413,10 +384,8 @@ static void nothing_random(void **state) {
 static void stale_caches_are_refused(void **state) {
     (void)state;
     runs x;
-    rig_log told;
     runs_open(&x);
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     const tc_train_options good = x.o;
     tc_buf before = rig_bytes(x.cache, FILE_NAME);
     tc_model *other_weights = rig_model(2, 24, RIG_SIDE, 3), *other_config = rig_model(1, 24, RIG_SIDE, 2), *short_texts = NULL;
@@ -429,7 +398,7 @@ static void stale_caches_are_refused(void **state) {
 #define REFUSED(change, says) \
     *o = good;                \
     change;                   \
-    refused(o, TC_EARG, says)
+    rig_refused(o, TC_EARG, says)
     REFUSED(o->teacher = other_weights, "teacher.cache: the teacher cache belongs to another teacher (its weights differ): ");
     REFUSED(o->teacher = other_config, "another teacher (its configuration differs)");
     REFUSED(o->init = short_texts, "another context length: 10 there, 9 here");
@@ -470,30 +439,28 @@ static void what_may_change(void **state) {
     runs x;
     rig_log told;
     runs_open(&x);
-    expect_same_run(&x, "empty", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "empty");
     x.o.batch = 4;
     x.o.lr = 1e-3;
     x.o.steps = 5;
     x.o.distill_weight = 1;
     x.o.teacher_cache = NULL;
     tc_buf_free(&x.want);
-    expect_same_run(&x, "without", &told);
-    tc_buf_free(&told.text);
+    same_run(&x, "without");
     x.o.teacher_cache = x.cache;
     expect_same_run(&x, "full", &told);
     expect_counts(&told, 20, 0);
     tc_buf_free(&told.text);
     x.o.stop_after = 2;
-    train(&x.o);
+    rig_train(&x.o, NULL);
     x.o.resume = true;
     x.o.cache_augmentations = 3;
     char *other = rig_path(&x.r, "other");
     x.o.teacher_cache = other;
-    refused(&x.o, TC_EARG, "cannot resume with other settings: cache_augmentations was 2 and is now 3");
+    rig_refused(&x.o, TC_EARG, "cannot resume with other settings: cache_augmentations was 2 and is now 3");
     x.o.cache_augmentations = 2;
     x.o.teacher_cache = NULL;
-    refused(&x.o, TC_EARG, "cannot resume with other settings: teacher_cache was true and is now false");
+    rig_refused(&x.o, TC_EARG, "cannot resume with other settings: teacher_cache was true and is now false");
     free(other);
     runs_close(&x);
 }

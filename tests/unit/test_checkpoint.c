@@ -4,21 +4,12 @@
  * The program is linked with --wrap for the calls by which files are written (see tests.mk): each call of a run that is armed has a number, and the
  * one that is chosen fails, or kills the process. Files are not really synced, since only a loss of power would show the difference. Everything
  * runs on one thread, so that forked children can go on. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "train_rig.h"
+#include "run_rig.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #define MODEL "model/model.safetensors"
 
@@ -269,22 +260,7 @@ static void killed_at_random(void **state) {
     double start = tc_now();
     tc_buf model = undisturbed(&o, &calls);
     double spent = tc_now() - start;
-    tc_rng rng = tc_rng_make((uint64_t)getpid(), 0, 0);
-    printf("# seed %ld\n", (long)getpid());
-    int killed = 0;
-    for (int i = 0; i < KILLS; i++) {
-        int status;
-        o.resume = tc_checkpoint_exists(out);
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) _exit(tc_train(&o, NULL, NULL, NULL));
-        usleep((useconds_t)(1e6 * spent * tc_rng_uniform(&rng) * 2 / KILLS));
-        kill(child, SIGKILL);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (WIFEXITED(status)) assert_int_equal(WEXITSTATUS(status), TC_OK);
-        killed += WIFSIGNALED(status);
-    }
-    assert_true(killed > 0);
+    int killed = rig_kill_at_random(&o, KILLS, 2 * spent / KILLS);
     printf("# killed %d times, %d files of half a save left behind\n", killed, count_entries(out, ".tmp-"));
     expect_same_end(&o, &model, "killed at random");
     tc_buf_free(&model);

@@ -1,83 +1,13 @@
 /* test_train.c - whole training runs: stopped and resumed is never stopped, bit for bit; what is skipped and counted; the log; the model that comes
  * out. Damage, failing writes and kills are in test_checkpoint.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "data/data.h"
-#include "train_rig.h"
+#include "run_rig.h"
 
 #include <math.h>
 
 #define MODEL "model/model.safetensors"
 
-static tc_train_result train(const tc_train_options *o) {
-    tc_train_result r;
-    tc_error err;
-    if (tc_train(o, NULL, &r, &err) != TC_OK) fail_msg("%s", err.message);
-    return r;
-}
-
-/* Fails, and the message holds `says`. */
-static void refused(const tc_train_options *o, tc_status status, const char *says) {
-    tc_train_result r = {.steps = -7};
-    tc_model *m = NULL;
-    tc_error err = {0};
-    tc_status got = tc_train(o, &m, &r, &err);
-    if (got != status || !strstr(err.message, says)) fail_msg("expected '%s' (%d), got '%s' (%d)", says, status, err.message, got);
-    assert_null(m);
-    assert_int_equal(r.steps, -7);
-}
-
 /* ---- resuming */
-
-/* The run of o->steps stopped after every `stride` steps and gone on with; its result. */
-static tc_train_result train_in_parts(const tc_train_options *options, int64_t stride) {
-    tc_train_options o = *options;
-    o.stop_after = stride;
-    tc_train_result r = train(&o);
-    assert_int_equal(r.steps, stride < o.steps ? stride : o.steps);
-    for (o.resume = true; r.steps < o.steps;) {
-        char *model = tc_path_join(o.out, "model");
-        assert_false(tc_path_exists(model)); /* only a finished run leaves one */
-        free(model);
-        r = train(&o);
-    }
-    return r;
-}
-
-/* The undisturbed run against those with stops after every 1, 2, .. steps; the final model and the final checkpoint are compared byte by byte. */
-static void check_parts(const rig *r, const tc_train_options *options) {
-    tc_train_options o = *options;
-    char *whole = rig_path(r, "whole"), *parts = rig_path(r, "parts"), last[64];
-    o.out = whole;
-    tc_train_result want = train(&o);
-    snprintf(last, sizeof last, "checkpoint-%012lld.safetensors", (long long)o.steps);
-    tc_buf model = rig_bytes(whole, MODEL), state = rig_bytes(whole, last);
-    for (int64_t stride = 1; stride < o.steps; stride++) {
-        o.out = parts;
-        tc_train_result got = train_in_parts(&o, stride);
-        if (!rig_same(&model, parts, MODEL) || !rig_same(&state, parts, last)) fail_msg("stopped after every %d steps", (int)stride);
-        assert_int_equal(got.skipped_steps, want.skipped_steps);
-        assert_int_equal(got.skipped_samples, want.skipped_samples);
-        assert_true(got.final_loss == want.final_loss);
-        rig_remove(parts);
-    }
-    /* Not all runs are the same. */
-    o.out = parts;
-    o.seed++;
-    train(&o);
-    assert_false(rig_same(&model, parts, MODEL));
-    rig_remove(parts);
-    rig_remove(whole);
-    tc_buf_free(&model);
-    tc_buf_free(&state);
-    free(whole);
-    free(parts);
-}
 
 static void resumed_is_never_stopped(void **state) {
     (void)state;
@@ -86,11 +16,11 @@ static void resumed_is_never_stopped(void **state) {
         rig_open(&r);
         tc_set_threads(threads);
         tc_train_options o = rig_options(&r, NULL);
-        check_parts(&r, &o);
+        rig_check_parts(&r, &o, MODEL);
         o.teacher = r.teacher;
         o.distill_weight = 0.5;
         o.logit_scale = 50;
-        check_parts(&r, &o);
+        rig_check_parts(&r, &o, MODEL);
         rig_close(&r);
     }
     tc_set_threads(1);
@@ -108,7 +38,7 @@ static void resumed_with_work_for_two_threads(void **state) {
     o.preprocess = tc_preprocess_default(32);
     o.batch = 24;
     o.steps = 3;
-    check_parts(&r, &o);
+    rig_check_parts(&r, &o, MODEL);
     tc_set_threads(1);
     rig_close(&r);
 }
@@ -121,7 +51,7 @@ static void number_of_workers_does_not_matter(void **state) {
     tc_train_options o = rig_options(&r, out);
     tc_buf model = {0};
     for (o.workers = 1; o.workers <= 5; o.workers += 2) {
-        train(&o);
+        rig_train(&o, NULL);
         if (!model.data) model = rig_bytes(out, MODEL);
         assert_true(rig_same(&model, out, MODEL));
         rig_remove(out);
@@ -138,17 +68,17 @@ static void stopped_before_and_after(void **state) {
     rig_open(&r);
     char *out = rig_path(&r, "out"), *whole = rig_path(&r, "whole");
     tc_train_options o = rig_options(&r, whole);
-    tc_train_result want = train(&o);
+    tc_train_result want = rig_train(&o, NULL);
     tc_buf model = rig_bytes(whole, MODEL);
     volatile int stop = 1;
     o.out = out;
     o.stop = &stop;
-    assert_int_equal(train(&o).steps, 0);
+    assert_int_equal(rig_train(&o, NULL).steps, 0);
     stop = 0;
     o.resume = true;
-    train(&o);
+    rig_train(&o, NULL);
     assert_true(rig_same(&model, out, MODEL));
-    tc_train_result again = train(&o);
+    tc_train_result again = rig_train(&o, NULL);
     assert_true(rig_same(&model, out, MODEL));
     assert_int_equal(again.steps, o.steps);
     assert_true(fabs(again.final_loss - want.final_loss) <= 1e-8 * want.final_loss); /* the log has 9 digits */
@@ -176,7 +106,7 @@ static void options_that_make_no_sense(void **state) {
 #define REFUSED(change, says) \
     o = good;                 \
     change;                   \
-    refused(&o, TC_EARG, says)
+    rig_refused(&o, TC_EARG, says)
     REFUSED(o.out = NULL, "output folder");
     REFUSED(o.out = "", "output folder");
     REFUSED(o.init = NULL, "model to start from");
@@ -207,7 +137,7 @@ static void options_that_make_no_sense(void **state) {
     char *inside = tc_path_join(r.dir, "vocab.json/out");
     o = good;
     o.out = inside;
-    refused(&o, TC_EIO, "vocab.json");
+    rig_refused(&o, TC_EIO, "vocab.json");
     free(inside);
     tc_model_close(&long_texts);
     tc_model_close(&other_size);
@@ -232,7 +162,7 @@ static void epochs_make_steps(void **state) {
         o.steps = 0;
         o.epochs = cases[i].epochs;
         o.batch = cases[i].batch;
-        tc_train_result result = train(&o);
+        tc_train_result result = rig_train(&o, NULL);
         if (result.steps != cases[i].steps) fail_msg("%g epochs in batches of %d: %d steps", o.epochs, o.batch, (int)result.steps);
         rig_remove(out);
     }
@@ -264,7 +194,7 @@ static void bad_steps_are_left_out(void **state) {
     rig_log log = {0};
     o.log = rig_listen;
     o.log_user = &log;
-    tc_train_result result = train(&o);
+    tc_train_result result = rig_train(&o, NULL);
     /* 24 batches of 3 are 6 epochs: the pair is in 6 batches. */
     assert_int_equal(result.skipped_steps, 6);
     assert_int_equal(log.warnings, 6);
@@ -289,7 +219,7 @@ static void bad_steps_are_left_out(void **state) {
     /* The counts go with the checkpoints. */
     o.log = NULL;
     o.steps = 10;
-    check_parts(&r, &o);
+    rig_check_parts(&r, &o, MODEL);
     free(out);
     rig_close(&r);
 }
@@ -302,7 +232,7 @@ static void too_many_bad_steps_stop_the_run(void **state) {
     char *out = rig_path(&r, "out");
     tc_train_options o = rig_options(&r, out);
     o.steps = 1000;
-    refused(&o, TC_ESTATE, "not finite in more than 100 steps in a row");
+    rig_refused(&o, TC_ESTATE, "not finite in more than 100 steps in a row");
     tc_buf text = rig_bytes(out, "log.jsonl");
     int lines = 0;
     for (const char *p = text.data; (p = strchr(p, '\n')); p++) lines++;
@@ -311,10 +241,10 @@ static void too_many_bad_steps_stop_the_run(void **state) {
     rig_remove(out);
     /* 100 in a row are allowed; the row goes on after a stop. */
     o.stop_after = 100;
-    assert_int_equal(train(&o).skipped_steps, 100);
+    assert_int_equal(rig_train(&o, NULL).skipped_steps, 100);
     o.resume = true;
     o.stop_after = 1;
-    refused(&o, TC_ESTATE, "not finite in more than 100 steps in a row");
+    rig_refused(&o, TC_ESTATE, "not finite in more than 100 steps in a row");
     free(out);
     rig_close(&r);
 }
@@ -375,17 +305,17 @@ static void bad_samples_are_counted(void **state) {
     o.log_user = &log;
     o.steps = 12;
     o.batch = 3;
-    tc_train_result result = train(&o);
+    tc_train_result result = rig_train(&o, NULL);
     assert_int_equal(result.skipped_samples, 9); /* 3 of them in each of 3 epochs */
     assert_int_equal(result.skipped_steps, 0);
     assert_non_null(strstr(log.text.data, "9 samples were left out: "));
     tc_buf_free(&log.text);
     rig_remove(out);
     o.log = NULL;
-    check_parts(&r, &o);
+    rig_check_parts(&r, &o, MODEL);
     /* Batches of one: three of an epoch are empty. Each is a step that is left out, and a line of the log. */
     o.batch = 1;
-    result = train(&o);
+    result = rig_train(&o, NULL);
     assert_int_equal(result.skipped_samples, 3);
     assert_int_equal(result.skipped_steps, 3);
     assert_int_equal(result.steps, 12);
@@ -394,14 +324,14 @@ static void bad_samples_are_counted(void **state) {
     for (const char *p = text.data; (p = strstr(p, "\"pairs\":0,\"skipped\":true")); p++) empty++;
     assert_int_equal(empty, 3);
     tc_buf_free(&text);
-    check_parts(&r, &o);
+    rig_check_parts(&r, &o, MODEL);
     rig_remove(out);
     for (int i = 0; i < RIG_PAIRS; i++) {
         char name[32];
         snprintf(name, sizeof name, "%02d.bmp", i);
         scratch_text(pairs, name, "no picture");
     }
-    refused(&o, TC_ESTATE, "none of the 12 samples could be read");
+    rig_refused(&o, TC_ESTATE, "none of the 12 samples could be read");
     free(pairs);
     free(out);
     rig_close(&r);
@@ -463,25 +393,25 @@ static void one_line_a_step(void **state) {
     tc_data *labelled = NULL;
     open_labelled(&r, &labelled);
     tc_train_options o = rig_options(&r, out);
-    train(&o);
+    rig_train(&o, NULL);
     check_log(out, &o);
     rig_remove(out);
     /* In parts, and with lines behind the checkpoint, as a killed run leaves them: of later steps, and one that is not complete. */
     o.eval_data = labelled;
     o.eval_every = 2;
     o.stop_after = 4;
-    train(&o);
+    rig_train(&o, NULL);
     FILE *f = fopen(path, "a");
     assert_non_null(f);
     fputs("{\"step\":5,\"epoch\":2.0833,\"loss\":1}\n{\"step\":6,\"top1\":1}\n{\"step\":3,\"epo", f);
     fclose(f);
     o.resume = true;
     o.stop_after = 0;
-    tc_train_result result = train(&o);
+    tc_train_result result = rig_train(&o, NULL);
     check_log(out, &o);
     assert_in_range(1000 * result.top1, 0, 1000);
     /* Finished: nothing is added; the accuracy is still known. */
-    assert_true(fabs(train(&o).top1 - result.top1) < 1e-6);
+    assert_true(fabs(rig_train(&o, NULL).top1 - result.top1) < 1e-6);
     check_log(out, &o);
     tc_data_close(&labelled);
     free(path);
