@@ -241,9 +241,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!o.recipe) code = cli_usage(verb, "name the recipe with --recipe");
     else if (!o.data.spec) code = cli_usage(verb, "name the data with --data");
     else if (!o.out) code = cli_usage(verb, "name the folder for the result with --out");
-    else if (!o.eval.spec && (o.eval.split || o.eval.templates || o.eval_every || o.eval_limit))
-        code = cli_usage(verb, "name the data to evaluate on with --eval-data");
-    else code = cli_goal_read(verb, &o.goal, &c.keep, &c.params, &c.macs);
+    else code = cli_eval_check(verb, &o.eval, o.eval_every, o.eval_limit);
+    if (code == CLI_DONE) code = cli_goal_read(verb, &o.goal, &c.keep, &c.params, &c.macs);
     if (code == CLI_DONE) {
         const char **command = cli_new((size_t)argc + 2, sizeof *command);
         command[0] = "tinyclip";

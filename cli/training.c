@@ -49,14 +49,17 @@ const cli_option cli_training_options[] = {
     {"--eval-limit", "N", CLI_INT, offsetof(training, eval_limit), "samples of an evaluation; 0: all", 0, 1e15, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
+int cli_eval_check(const cli_verb *verb, const cli_data_args *eval, int64_t every, int64_t limit) {
+    bool wanted = eval->split || eval->templates || every || limit;
+    return wanted && !eval->spec ? cli_usage(verb, "name the data to evaluate on with --eval-data") : CLI_DONE;
+}
+
 int cli_training_check(const cli_verb *verb, const training *t) {
     if (!t->data.spec) return cli_usage(verb, "name the data with --data");
     if (!t->out) return cli_usage(verb, "name the folder for the result with --out");
     if ((t->steps > 0) == (t->epochs > 0)) return cli_usage(verb, "give one of --steps and --epochs");
     if (t->beta1 >= 1 || t->beta2 >= 1) return cli_usage(verb, "--beta1 and --beta2 must be below 1");
-    if (!t->eval.spec && (t->eval.split || t->eval.templates || t->eval_every || t->eval_limit))
-        return cli_usage(verb, "name the data to evaluate on with --eval-data");
-    return CLI_DONE;
+    return cli_eval_check(verb, &t->eval, t->eval_every, t->eval_limit);
 }
 
 /* ---- signals: the first one finishes the step and saves; a second one ends the program as usual */

@@ -32,6 +32,8 @@ enum { CLI_CACHE_AUGMENTATIONS = 4 };
 
 extern const cli_option cli_training_options[];
 
+/* What is wrong with the options of evaluation while training: they need data; CLI_DONE if nothing. */
+int cli_eval_check(const cli_verb *verb, const cli_data_args *eval, int64_t every, int64_t limit);
 /* What is wrong with the options that both share; CLI_DONE if nothing. */
 int cli_training_check(const cli_verb *verb, const training *t);
 /* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from,

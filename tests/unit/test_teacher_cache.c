@@ -92,6 +92,14 @@ static void fill_all(tc_teacher_cache *c) {
     fill(c, rows, ROWS, 1, image, text);
 }
 
+/* Makes a full cache in the folder; its bytes. */
+static tc_buf full_file(const char *dir, const tc_teacher_key *key) {
+    tc_teacher_cache *c = open_ok(dir, key);
+    fill_all(c);
+    tc_teacher_cache_close(&c);
+    return rig_bytes(dir, FILE_NAME);
+}
+
 static void rows_come_back(void **state) {
     (void)state;
     char *dir = scratch_dir();
@@ -154,10 +162,7 @@ static void another_key_is_refused(void **state) {
     (void)state;
     char *dir = scratch_dir();
     const tc_teacher_key good = some_key();
-    tc_teacher_cache *c = open_ok(dir, &good);
-    fill_all(c);
-    tc_teacher_cache_close(&c);
-    tc_buf before = rig_bytes(dir, FILE_NAME);
+    tc_buf before = full_file(dir, &good);
     tc_teacher_key key;
 #define REFUSED(change, says) \
     key = good;               \
@@ -179,7 +184,7 @@ static void another_key_is_refused(void **state) {
     REFUSED((key.seed++, key.weights++), "its weights differ");
 #undef REFUSED
     assert_true(rig_same(&before, dir, FILE_NAME));
-    c = open_ok(dir, &good);
+    tc_teacher_cache *c = open_ok(dir, &good);
     for (int64_t row = 0; row < ROWS; row++) assert_true(is_there(c, row, 1));
     tc_teacher_cache_close(&c);
     tc_buf_free(&before);
@@ -191,10 +196,7 @@ static void damaged_headers_are_refused(void **state) {
     (void)state;
     char *dir = scratch_dir(), *path = tc_path_join(dir, FILE_NAME);
     const tc_teacher_key key = some_key();
-    tc_teacher_cache *c = open_ok(dir, &key);
-    fill_all(c);
-    tc_teacher_cache_close(&c);
-    tc_buf b = rig_bytes(dir, FILE_NAME);
+    tc_buf b = full_file(dir, &key);
     for (size_t at = 0; at < HEADER; at += at < 160 ? 1 : 41)
         for (int bit = 0; bit < 8; bit += at < 160 ? 1 : 7) {
             b.data[at] = (char)(b.data[at] ^ 1 << bit);
@@ -219,10 +221,7 @@ static void cut_files_are_refused(void **state) {
     (void)state;
     char *dir = scratch_dir(), *path = tc_path_join(dir, FILE_NAME);
     const tc_teacher_key key = some_key();
-    tc_teacher_cache *c = open_ok(dir, &key);
-    fill_all(c);
-    tc_teacher_cache_close(&c);
-    tc_buf b = rig_bytes(dir, FILE_NAME);
+    tc_buf b = full_file(dir, &key);
     for (size_t size = 1; size < b.size; size += size < HEADER - 64 ? 61 : 1) {
         if (size == HEADER) continue;
         overwrite(path, b.data, size);
@@ -233,7 +232,7 @@ static void cut_files_are_refused(void **state) {
     expect_refused(dir, &key, TC_EFORMAT, "has 5105 bytes, expected 5104");
     for (size_t size = 0; size <= HEADER; size += HEADER) {
         overwrite(path, b.data, size);
-        c = open_ok(dir, &key);
+        tc_teacher_cache *c = open_ok(dir, &key);
         for (int64_t row = 0; row < ROWS; row++) assert_false(is_there(c, row, 1));
         fill_all(c);
         tc_teacher_cache_close(&c);
@@ -249,10 +248,7 @@ static void damaged_rows_are_missing(void **state) {
     enum { BAD = 9 };
     char *dir = scratch_dir(), *path = tc_path_join(dir, FILE_NAME);
     const tc_teacher_key key = some_key();
-    tc_teacher_cache *c = open_ok(dir, &key);
-    fill_all(c);
-    tc_teacher_cache_close(&c);
-    tc_buf b = rig_bytes(dir, FILE_NAME);
+    tc_buf b = full_file(dir, &key);
     char *row = b.data + HEADER + BAD * ROW, kept[ROW];
     memcpy(kept, row, ROW);
     float image[DIM], text[DIM];
@@ -266,7 +262,7 @@ static void damaged_rows_are_missing(void **state) {
         else memset(row, 0, ROW);
         if (memcmp(row, kept, ROW) == 0) continue; /* the bytes were 0 already */
         overwrite(path, b.data, b.size);
-        c = open_ok(dir, &key);
+        tc_teacher_cache *c = open_ok(dir, &key);
         for (int64_t i = 0; i < ROWS; i++)
             if (is_there(c, i, 1) != (i != BAD)) fail_msg("change %d: row %d", k, (int)i);
         uint64_t sum;

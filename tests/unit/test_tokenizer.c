@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
+
 enum { CONTEXT = 77, MEGABYTE = 1 << 20 };
 
 typedef struct fixture {
@@ -22,10 +24,9 @@ typedef struct fixture {
 
 static int setup(void **state) {
     fixture *f = tc_new(1, sizeof *f);
-    const char *tmp = getenv("TMPDIR");
-    f->dir = tc_path_join(tmp ? tmp : "/tmp", "tokenizer.XXXXXX");
+    f->dir = scratch_dir();
     *state = f;
-    return !mkdtemp(f->dir) || tc_tokenizer_create(&f->openclip, TC_TOKENIZER_OPENCLIP, NULL) || tc_tokenizer_create(&f->hf, TC_TOKENIZER_HF, NULL);
+    return tc_tokenizer_create(&f->openclip, TC_TOKENIZER_OPENCLIP, NULL) || tc_tokenizer_create(&f->hf, TC_TOKENIZER_HF, NULL);
 }
 
 static void remove_file(const char *dir, const char *name) {
@@ -236,17 +237,11 @@ static void endless_repairs_are_cut_off(void **state) {
 #define GOOD_VOCAB "{\"a\":0,\"b\":1,\"c\":2,\"a</w>\":3,\"b</w>\":4,\"c</w>\":5,\"ab\":6,\"abc</w>\":7,\"<|startoftext|>\":8,\"<|endoftext|>\":9}"
 #define GOOD_MERGES "#version: 0.2\na b\nab c</w>\n"
 
-static void write_text(const char *dir, const char *name, const char *text) {
-    char *path = tc_path_join(dir, name);
-    assert_int_equal(tc_file_write(path, text, strlen(text), NULL), TC_OK);
-    free(path);
-}
-
 static void small_vocabulary(void **state) {
     fixture *f = *state;
     tc_tokenizer *t;
-    write_text(f->dir, "vocab.json", GOOD_VOCAB);
-    write_text(f->dir, "merges.txt", GOOD_MERGES);
+    scratch_text(f->dir, "vocab.json", GOOD_VOCAB);
+    scratch_text(f->dir, "merges.txt", GOOD_MERGES);
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_size(t), 10);
     assert_ids(t, "ABC", 3, (const int32_t[]){8, 7, 9}, 9);
@@ -264,9 +259,9 @@ static void single_file_vocabulary(void **state) {
     fixture *f = *state;
     tc_tokenizer *t;
     remove_file(f->dir, "vocab.json");
-    write_text(f->dir, "tokenizer.json",
-               "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|endoftext|>\"}],"
-               "\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
+    scratch_text(f->dir, "tokenizer.json",
+                 "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|endoftext|>\"}],"
+                 "\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
     assert_ids(t, "ab", 3, (const int32_t[]){4, 3, 5}, 5);
     tc_tokenizer_close(&t);
@@ -304,8 +299,8 @@ static void bad_vocabularies_are_refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tc_tokenizer *t;
         tc_error err;
-        write_text(f->dir, "vocab.json", cases[i][0]);
-        write_text(f->dir, "merges.txt", cases[i][1]);
+        scratch_text(f->dir, "vocab.json", cases[i][0]);
+        scratch_text(f->dir, "merges.txt", cases[i][1]);
         assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, &err), TC_EFORMAT);
         assert_null(t);
         assert_non_null(strstr(err.message, cases[i][2]));
@@ -331,7 +326,7 @@ static void bad_single_files_are_refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tc_tokenizer *t;
         tc_error err;
-        write_text(f->dir, "tokenizer.json", cases[i]);
+        scratch_text(f->dir, "tokenizer.json", cases[i]);
         tc_status status = tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, &err);
         assert_int_equal(status, i == 0 ? TC_EUNSUPPORTED : TC_EFORMAT);
         assert_non_null(strstr(err.message, "tokenizer.json"));
