@@ -133,5 +133,7 @@ void tc_format_duration(double seconds, char *out, size_t size);
 /* A 64-bit checksum over 8-byte words, for our own files and for cache keys (no defence against an attacker). Pieces chain through `start`;
  * every piece but the last must be a multiple of 8 bytes. */
 uint64_t tc_checksum(uint64_t start, const void *data, size_t size);
+/* The same over a text and its length, so that "ab", "c" and "a", "bc" differ. */
+uint64_t tc_hash_text(uint64_t sum, const char *text);
 
 #endif

@@ -74,3 +74,8 @@ uint64_t tc_checksum(uint64_t start, const void *data, size_t size) {
     for (; size; size--, p++) h = mix(h ^ *p ^ 0xcbf29ce484222325u) * 0x100000001b3u;
     return h;
 }
+
+uint64_t tc_hash_text(uint64_t sum, const char *text) {
+    size_t n = strlen(text);
+    return tc_checksum(tc_hash(sum, n, 0), text, n);
+}

@@ -4,12 +4,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The length keeps "ab", "c" and "a", "bc" apart. */
-uint64_t tc_hash_text(uint64_t sum, const char *text) {
-    size_t n = strlen(text);
-    return tc_checksum(tc_hash(sum, n, 0), text, n);
-}
-
 uint64_t tc_hash_file(uint64_t sum, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return tc_hash(sum, UINT64_MAX, 0);

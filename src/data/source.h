@@ -50,7 +50,6 @@ void tc_lines_free(char **lines, int count);
 /* Text [0,size) cut to fit a buffer at a boundary of UTF-8, NUL-terminated. */
 void tc_copy_text(char *buffer, size_t size, const char *text, size_t n);
 /* Parts of a hash: a text with its length; a file with its size and the time of its last change, or that it cannot be looked at. */
-uint64_t tc_hash_text(uint64_t sum, const char *text);
 uint64_t tc_hash_file(uint64_t sum, const char *path);
 /* Reads, decodes and preprocesses one image file; only regular files are opened. */
 tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);

@@ -32,3 +32,28 @@ const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size) {
     bool vision = vit ? tower_is_uneven(&c->vision, "vision", buffer, size) : resnet_is_uneven(c, buffer, size);
     return vision || tower_is_uneven(&c->text, "text", buffer, size) ? buffer : NULL;
 }
+
+static json_t *list(const int *x, int n) {
+    json_t *all = json_array();
+    for (int i = 0; i < n; i++) json_array_append_new(all, json_integer(x[i]));
+    return all;
+}
+
+json_t *tc_tower_json(const tc_config *c, bool text) {
+    const tc_tower_config *t = text ? &c->text : &c->vision;
+    bool resnet = !text && c->image_tower == TC_IMAGE_RESNET;
+    json_t *tower = json_pack("{s:s, s:i, s:i}", "kind", resnet ? "resnet" : "vit", "width", t->width, "layers", t->layers);
+    if (resnet) {
+        json_object_set_new(tower, "channels", list(c->channels, 2 + 2 * t->layers));
+        json_object_set_new(tower, "stages", list(c->stages, TC_STAGES));
+        return tower;
+    }
+    json_t *heads = json_array(), *ffn = json_array();
+    for (int l = 0; l < t->layers; l++) {
+        json_array_append_new(heads, json_integer(t->block[l].heads));
+        json_array_append_new(ffn, json_integer(t->block[l].ffn));
+    }
+    json_object_set_new(tower, "heads", heads);
+    json_object_set_new(tower, "ffn", ffn);
+    return tower;
+}

@@ -178,28 +178,6 @@ tc_status tc_record_open(tc_compression *c, tc_error *err) {
 
 /* ---- what a model is */
 
-static void add_tower(json_t *into, const char *name, const tc_model *m, bool text) {
-    const tc_config *c = &m->config;
-    const tc_tower_config *t = text ? &c->text : &c->vision;
-    bool resnet = !text && c->image_tower == TC_IMAGE_RESNET;
-    json_t *tower = json_pack("{s:s, s:i, s:i}", "kind", resnet ? "resnet" : "vit", "width", t->width, "layers", t->layers);
-    if (resnet) {
-        json_t *channels = json_array();
-        for (int i = 0; i < 2 + 2 * t->layers; i++) json_array_append_new(channels, json_integer(c->channels[i]));
-        json_object_set_new(tower, "channels", channels);
-        json_object_set_new(tower, "stages", json_pack("[i,i,i,i]", c->stages[0], c->stages[1], c->stages[2], c->stages[3]));
-    } else {
-        json_t *heads = json_array(), *ffn = json_array();
-        for (int l = 0; l < t->layers; l++) {
-            json_array_append_new(heads, json_integer(t->block[l].heads));
-            json_array_append_new(ffn, json_integer(t->block[l].ffn));
-        }
-        json_object_set_new(tower, "heads", heads);
-        json_object_set_new(tower, "ffn", ffn);
-    }
-    json_object_set_new(into, name, tower);
-}
-
 static json_t *direction_json(const tc_retrieval_direction *d) {
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "r1", real(d->r1), "r5", real(d->r5), "r10", real(d->r10), "mean_rank", real(d->mean_rank),
                      "median_rank", real(d->median_rank));
@@ -246,8 +224,8 @@ tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path
     json_object_set_new(into, "macs_image", real(i->macs_image));
     json_object_set_new(into, "macs_text", real(i->macs_text));
     json_object_set_new(into, "embed_dim", json_integer(i->embed_dim));
-    add_tower(into, "vision", m, false);
-    add_tower(into, "text", m, true);
+    json_object_set_new(into, "vision", tc_tower_json(&m->config, false));
+    json_object_set_new(into, "text", tc_tower_json(&m->config, true));
     json_object_set_new(into, "images_per_second", real(speed.images_per_second));
     json_object_set_new(into, "texts_per_second", real(speed.texts_per_second));
     return TC_OK;

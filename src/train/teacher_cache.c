@@ -52,10 +52,7 @@ static uint64_t hash_preprocess(const tc_preprocess *p) {
 
 static uint64_t hash_templates(const tc_data *d) {
     uint64_t sum = (uint64_t)tc_data_templates(d);
-    for (int i = 0; i < tc_data_templates(d); i++) {
-        const char *text = tc_data_template(d, i);
-        sum = tc_checksum(tc_hash(sum, strlen(text), 0), text, strlen(text));
-    }
+    for (int i = 0; i < tc_data_templates(d); i++) sum = tc_hash_text(sum, tc_data_template(d, i));
     return sum;
 }
 

@@ -140,27 +140,12 @@ tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err) {
 
 /* ---- the card */
 
-static json_t *numbers(const int *x, int n) {
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) json_array_append_new(list, json_integer(x[i]));
-    return list;
-}
-
-static json_t *tower(const tc_training *t, bool text) {
-    const tc_model *m = t->trainer->student;
-    const tc_model_info *i = &m->info;
-    if (!text && m->config.image_tower == TC_IMAGE_RESNET)
-        return json_pack("{s:i, s:o}", "width", i->vision_width, "channels", numbers(m->config.channels, 2 + 2 * m->config.vision.layers));
-    int layers = text ? i->text_layers : i->vision_layers;
-    return json_pack("{s:i, s:o, s:o}", "width", text ? i->text_width : i->vision_width, "heads",
-                     numbers(text ? i->text_layer_heads : i->vision_layer_heads, layers), "ffn",
-                     numbers(text ? i->text_layer_ffn : i->vision_layer_ffn, layers));
-}
-
 void tc_auto_card(const tc_training *t, json_t *card) {
+    const tc_config *c = &t->trainer->student->config;
     if (!t->o->masks || !t->trainer->folded) return;
     json_object_set_new(card, "masks",
                         json_pack("{s:I, s:f, s:I, s:I, s:o, s:o}", "fold_step", (json_int_t)t->masks.fold_step, "kept", kept_part(t),
                                   "prunable_before", (json_int_t)t->o->init->info.params_prunable, "prunable_after",
-                                  (json_int_t)t->trainer->student->info.params_prunable, "vision", tower(t, false), "text", tower(t, true)));
+                                  (json_int_t)t->trainer->student->info.params_prunable, "vision", tc_tower_json(c, false), "text",
+                                  tc_tower_json(c, true)));
 }
