@@ -52,8 +52,8 @@ json_t *tc_config_openclip_json(const tc_config *c);
 json_t *tc_config_hf_json(const tc_config *c); /* of one that tc_config_fits_hf */
 /* One of the two, such that tc_config_parse gives the same configuration again. */
 json_t *tc_config_full_json(const tc_config *c);
-/* What a tower is made of, for records and cards: kind, width, layers; heads and ffn of each block, or of a ResNet stages and channels. NULL if memory
- * ran out. */
+/* What a tower is made of, for records and cards: kind, width, layers; heads and ffn of each block, or of a ResNet stages and channels. NULL
+ * if memory ran out. */
 json_t *tc_tower_json(const tc_config *c, bool text);
 /* Anything but equal blocks whose heads fill the width: what OpenCLIP's and Hugging Face's configurations cannot describe. */
 bool tc_tower_is_pruned(const tc_tower_config *t);

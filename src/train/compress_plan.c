@@ -164,7 +164,8 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
     tc_train_options t = tc_train_options_default();
     t.teacher = o->teacher;
     t.data = o->data;
-    t.eval_data = o->eval_data && tc_data_classes(o->eval_data) > 0 ? o->eval_data : NULL;
+    /* On the way only: at its end each stage is measured for the record. */
+    t.eval_data = o->eval_every > 0 && o->eval_data && tc_data_classes(o->eval_data) > 0 ? o->eval_data : NULL;
     t.tokenizer = o->tokenizer;
     t.preprocess = o->preprocess;
     t.steps = c->legs[k].steps;
