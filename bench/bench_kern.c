@@ -1,7 +1,8 @@
 /* bench_kern.c - the speed of every kernel at every level: bench_kern [THREADS [SECONDS]].
  *
- * Shapes are those of ViT-B/32-like towers of width 512: 32 images of 50 tokens or 32 captions of 10. Each figure is the best of the calls that fit
- * in SECONDS (0.2). GFLOP/s counts a multiply-add as two, against the peak of a loop of multiply-adds in registers; G/s counts elements. */
+ * Shapes are those of ViT-B/32-like towers of width 512: 32 images of 50 tokens or 32 captions of 10. Each
+ * figure is the best of the calls that fit in SECONDS (0.2). GFLOP/s counts a multiply-add as two, against
+ * the peak of a loop of multiply-adds in registers; G/s counts elements. */
 #include "kern/kern.h"
 
 #include <math.h>
@@ -9,7 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 1600, WIDTH = 512, WIDE = 3072, ROOM = ROWS * WIDE, HEADS = 8, DIM = 64, IMAGES = 32, TOKENS = 50, CAPTIONS = 32, WORDS = 10 };
+enum {
+    ROWS = 1600,
+    WIDTH = 512,
+    WIDE = 3072,
+    ROOM = ROWS * WIDE,
+    HEADS = 8,
+    DIM = 64,
+    IMAGES = 32,
+    TOKENS = 50,
+    CAPTIONS = 32,
+    WORDS = 10
+};
 
 static float *x, *y, *z, *w, *g, *stats;
 static int32_t image_seq[IMAGES + 1], caption_seq[CAPTIONS + 1];
@@ -28,13 +40,23 @@ typedef struct bench {
 } bench;
 
 static void run_linear(const bench *b) { k->linear_run(linear, b->m, x, b->k, y, b->n); }
-static void run_gemm_nt(const bench *b) { k->gemm(false, true, b->m, b->n, b->k, 1, x, b->k, w, b->k, 0, y, b->n); }
-static void run_gemm_nn(const bench *b) { k->gemm(false, false, b->m, b->n, b->k, 1, x, b->k, w, b->n, 0, y, b->n); }
-static void run_gemm_tn(const bench *b) { k->gemm(true, false, b->m, b->n, b->k, 1, x, b->m, w, b->n, 1, y, b->n); }
+static void run_gemm_nt(const bench *b) {
+    k->gemm(false, true, b->m, b->n, b->k, 1, x, b->k, w, b->k, 0, y, b->n);
+}
+static void run_gemm_nn(const bench *b) {
+    k->gemm(false, false, b->m, b->n, b->k, 1, x, b->k, w, b->n, 0, y, b->n);
+}
+static void run_gemm_tn(const bench *b) {
+    k->gemm(true, false, b->m, b->n, b->k, 1, x, b->m, w, b->n, 1, y, b->n);
+}
 static void run_layernorm(const bench *b) { k->layernorm(b->m, b->n, x, b->n, w, w, 1e-5f, y, b->n, stats); }
-static void run_layernorm_backward(const bench *b) { k->layernorm_backward(b->m, b->n, x, w, stats, z, y, false, g, g + b->n); }
+static void run_layernorm_backward(const bench *b) {
+    k->layernorm_backward(b->m, b->n, x, w, stats, z, y, false, g, g + b->n);
+}
 static void run_layernorm_kept(const bench *b) { k->layernorm_kept(b->m, b->n, w, x, w, w, 1e-5f, y, stats); }
-static void run_layernorm_kept_backward(const bench *b) { k->layernorm_kept_backward(b->m, b->n, w, x, w, stats, z, y, false, g, g + b->n); }
+static void run_layernorm_kept_backward(const bench *b) {
+    k->layernorm_kept_backward(b->m, b->n, w, x, w, stats, z, y, false, g, g + b->n);
+}
 static void run_scale(const bench *b) { k->scale(b->m, b->n, b->k, x, w, y); }
 static void run_scale_backward(const bench *b) { k->scale_backward(b->m, b->n, b->k, x, w, z, y, false, g); }
 static void run_act(const bench *b) { k->act(b->act, b->m * b->n, x, y); }
@@ -63,7 +85,9 @@ static void run_captions_backward(const bench *b) {
 }
 static void run_xent(const bench *b) { k->softmax_xent(b->m, b->n, y, b->n, NULL, 0, 0, 1e-3f); }
 static void run_dot(const bench *b) { stats[0] = (float)k->dot(b->m * b->n, x, z); }
-static void run_adamw(const bench *b) { k->adamw(b->m * b->n, y, x, g, z, 1, 1e-3, 0.1, 0.9, 0.98, 1e-6, 0.5, 0.5); }
+static void run_adamw(const bench *b) {
+    k->adamw(b->m * b->n, y, x, g, z, 1, 1e-3, 0.1, 0.9, 0.98, 1e-6, 0.5, 0.5);
+}
 
 #define GELU .act = TC_ACT_GELU
 #define QUICK .act = TC_ACT_QUICK_GELU
@@ -143,7 +167,10 @@ static bool prepare(const bench *b) {
     memset(g, 0, ROOM * sizeof *g);
     memset(stats, 0, ROOM * sizeof *stats);
     for (int i = 0; b->run == run_adamw && i < ROOM; i++) z[i] *= z[i];
-    linear = b->run == run_linear ? k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = b->n, .ld = b->k}, w, b->n, b->k, b->act, b->add) : NULL;
+    linear = b->run == run_linear
+                 ? k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = b->n, .ld = b->k}, w, b->n, b->k,
+                                     b->act, b->add)
+                 : NULL;
     return b->run != run_linear || linear;
 }
 
@@ -195,8 +222,8 @@ int main(int argc, char **argv) {
     captions = images;
     captions.nseq = CAPTIONS, captions.seq = caption_seq, captions.causal = true;
     for (int i = 0; i < 5; i++) peak = fmax(peak, tc_kern_measure_peak(0.1));
-    printf("level %s, %d threads, peak %.1f GFLOP/s\n%-32s %12s %s\n", tc_cpu_level(), tc_threads(), 2e-9 * peak, "", "ref",
-           "  then each level: time, speed, ratio to ref");
+    printf("level %s, %d threads, peak %.1f GFLOP/s\n%-32s %12s %s\n", tc_cpu_level(), tc_threads(),
+           2e-9 * peak, "", "ref", "  then each level: time, speed, ratio to ref");
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) report(&benches[i], seconds, peak);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(*all[i]);
     return 0;

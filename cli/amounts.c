@@ -1,4 +1,5 @@
-/* amounts.c - how much of a model is to be left, as it is written on the command line: a part of it, or a number of parameters or of MACs. */
+/* amounts.c - how much of a model is to be left, as it is written on the command line: a part of it, or a
+ * number of parameters or of MACs. */
 #include "cli.h"
 
 #include <errno.h>
@@ -45,8 +46,10 @@ int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t
     double count = 0;
     *keep = *macs = 0;
     *params = 0;
-    if (!!g->keep + !!g->params + !!g->macs > 1) return cli_usage(verb, "give one of --keep, --params and --macs");
-    if (g->keep && !cli_read_part(g->keep, keep)) return cli_usage(verb, "--keep: '%s' is not a part such as 50%% or 0.5, at most 100%%", g->keep);
+    if (!!g->keep + !!g->params + !!g->macs > 1)
+        return cli_usage(verb, "give one of --keep, --params and --macs");
+    if (g->keep && !cli_read_part(g->keep, keep))
+        return cli_usage(verb, "--keep: '%s' is not a part such as 50%% or 0.5, at most 100%%", g->keep);
     if (g->params && (!cli_read_amount(g->params, &count) || count < 1))
         return cli_usage(verb, "--params: '%s' is not a number of parameters such as 20M", g->params);
     if (g->macs && !cli_read_amount(g->macs, macs))

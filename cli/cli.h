@@ -1,6 +1,7 @@
 /* cli.h - what the verbs share: option tables, lists, models opened with the common options, printing.
  *
- * The program may exit where a library may not: when memory runs out, the helpers here print one line and end it with code 1. */
+ * The program may exit where a library may not: when memory runs out, the helpers here print one line and end
+ * it with code 1. */
 #ifndef TC_CLI_H
 #define TC_CLI_H
 
@@ -32,7 +33,8 @@ typedef enum cli_kind {
     CLI_REAL    /* double */
 } cli_kind;
 
-/* One option of a verb: its value lies `at` bytes from the beginning of the verb's structure. What --help and the manual page say of it is this. */
+/* One option of a verb: its value lies `at` bytes from the beginning of the verb's structure. What --help and
+ * the manual page say of it is this. */
 typedef struct cli_option {
     const char *name, *value; /* "--top", "K" */
     cli_kind kind;
@@ -73,8 +75,9 @@ typedef struct cli_verb {
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 } cli_verb;
 
-extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train, cmd_inherit, cmd_distill, cmd_eval,
-    cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff, cmd_compress, cmd_report;
+extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train,
+    cmd_inherit, cmd_distill, cmd_eval, cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff,
+    cmd_compress, cmd_report;
 /* Option i of a verb's own and shared tables; NULL past the end. */
 const cli_option *cli_option_at(const cli_verb *verb, size_t i);
 /* The verbs in the order of the help text; NULL past the end. */
@@ -85,8 +88,8 @@ bool cli_takes_common(const cli_verb *verb, size_t i);
 /* What an option is unless it is given, as text; false if there is nothing to say. */
 bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size);
 
-/* Reads the arguments that follow the verb into `values` and `args`, and sets the number of threads. False: the program ends with *code, and whatever
- * was to be said has been said. */
+/* Reads the arguments that follow the verb into `values` and `args`, and sets the number of threads. False:
+ * the program ends with *code, and whatever was to be said has been said. */
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code);
 /* Frees the lists among the values. */
 void cli_release(const cli_verb *verb, void *values, cli_list *args);
@@ -101,16 +104,19 @@ void cli_print_manual(void);
 
 /* "50%" or "0.5": a part above 0 and at most 1. False if it is none. */
 bool cli_read_part(const char *text, double *out);
-/* "20M", "1.5G", "300k" or "1234": a number above 0; k, M, G (or B) and T are 10^3 to 10^12. False if it is none. */
+/* "20M", "1.5G", "300k" or "1234": a number above 0; k, M, G (or B) and T are 10^3 to 10^12. False if it is
+ * none. */
 bool cli_read_amount(const char *text, double *out);
 /* What the options say; at most one of the three may be given. */
 typedef struct cli_goal {
     const char *keep, *params, *macs;
 } cli_goal;
-#define CLI_KEEP_HELP \
-    "the part of the parameters of attention and FFN (ResNet: of the convolutions within blocks) that is left, both towers together: 50% or 0.5"
+#define CLI_KEEP_HELP                                                                                      \
+    "the part of the parameters of attention and FFN (ResNet: of the convolutions within blocks) that is " \
+    "left, both towers together: 50% or 0.5"
 #define CLI_PARAMS_HELP "instead: the parameters that are left, without the token table: 20M"
-#define CLI_MACS_HELP "instead: the multiply-accumulates that are left, of one image and one text of full length: 2G"
+#define CLI_MACS_HELP \
+    "instead: the multiply-accumulates that are left, of one image and one text of full length: 2G"
 /* Reads them; what is not given is 0. Prints what is wrong with them. */
 int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs);
 
@@ -119,16 +125,19 @@ int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t
 /* Prints the error and returns CLI_FAILED. */
 int cli_failed(const tc_error *err);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A tc_log_fn: a line of progress replaces the one before on a terminal, and is printed every few seconds elsewhere. */
+/* A tc_log_fn: a line of progress replaces the one before on a terminal, and is printed every few seconds
+ * elsewhere. */
 void cli_log(void *user, int level, const char *line);
-/* A line of progress for work that takes longer than a second: "64 of 900 images, 30 a second". `start`: tc_now() when it began. */
+/* A line of progress for work that takes longer than a second: "64 of 900 images, 30 a second". `start`:
+ * tc_now() when it began. */
 void cli_progress(const char *what, size_t done, size_t all, double start);
 /* Ends a line of progress that stands on the terminal. */
 void cli_log_end(void);
 
 /* ---- inputs */
 
-/* The images that `names` stand for: files; folders (every image below, sorted by path); "-": one name a line on stdin. */
+/* The images that `names` stand for: files; folders (every image below, sorted by path); "-": one name a line
+ * on stdin. */
 tc_status cli_images(const cli_list *names, cli_list *out, tc_error *err);
 /* One text a line; `keep_blank` false leaves out blank ones. "-" is stdin. */
 tc_status cli_lines(const char *path, bool keep_blank, cli_list *out, tc_error *err);
@@ -146,8 +155,11 @@ void cli_array_close(cli_array *a);
 typedef struct cli_data_args {
     const char *spec, *split, *templates, *caption_column, *image_column;
 } cli_data_args;
-#define CLI_DATA_HELP "a folder (images with a .txt of the same name beside them), a .csv, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint"
-#define CLI_SPLIT_HELP "; of data without parts of its own a tenth of the samples, chosen by their names, is test"
+#define CLI_DATA_HELP                                                                                 \
+    "a folder (images with a .txt of the same name beside them), a .csv, idx:IMAGES,LABELS,CLASSES, " \
+    "fashion-mnist or tuxpaint"
+#define CLI_SPLIT_HELP \
+    "; of data without parts of its own a tenth of the samples, chosen by their names, is test"
 /* Opens it; `named_split` is the part that is taken of the sets with a name unless a split is given. */
 tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err);
 
@@ -170,28 +182,35 @@ enum {
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err);
 /* What the common options say about opening a model. */
 tc_open_options cli_open_options(const cli_common *o);
-/* tc_model_open, or the cached weights of a model of the zoo where nothing else has that name; says so if the activation is a guess. */
+/* tc_model_open, or the cached weights of a model of the zoo where nothing else has that name; says so if the
+ * activation is a guess. */
 tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options *o, tc_error *err);
-/* A model with random weights from a configuration, with the activation and image size of the common options. */
-tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o, tc_error *err);
+/* A model with random weights from a configuration, with the activation and image size of the common options.
+ */
+tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o,
+                           tc_error *err);
 /* A built-in configuration's name, or a .json file. */
 bool cli_names_configuration(const char *path);
 /* The same where a model will do as well: a name whose weights are in the cache of the zoo is a model. */
 bool cli_is_configuration(const char *path);
 /* The common options applied to a model that is there already; takes it over. */
-tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err);
+tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o,
+                          unsigned flags, tc_error *err);
 void cli_model_close(cli_model *m);
 tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback);
 void cli_preprocess_options(const cli_common *o, tc_preprocess *p);
 
 enum { CLI_BATCH = 64 }; /* images or texts at once */
-/* Embeds n <= CLI_BATCH images, decoded in parallel: embeds [n,E]. An image that cannot be read is an error of all if `errors` is NULL; else
- * errors[i] says what is wrong with it (status TC_OK: nothing) and its row is zero. */
-tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors, tc_error *err);
+/* Embeds n <= CLI_BATCH images, decoded in parallel: embeds [n,E]. An image that cannot be read is an error
+ * of all if `errors` is NULL; else errors[i] says what is wrong with it (status TC_OK: nothing) and its row
+ * is zero. */
+tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors,
+                           tc_error *err);
 /* Embeds n texts: embeds [n,E]. Says on stderr which were cut. */
 tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err);
 /* ids [context] of one text, and what is said if it was cut. */
-tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err);
+tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
+                       tc_error *err);
 
 /* ---- results */
 

@@ -16,10 +16,14 @@ typedef struct classify {
 
 static const classify defaults = {.top = 5};
 static const cli_option options[] = {
-    {"--labels", "A,B,...", CLI_TEXT, offsetof(classify, labels), "the labels, separated by commas", 0, 0, NULL},
-    {"--labels-file", "F", CLI_TEXT, offsetof(classify, labels_file), "a file with one label a line", 0, 0, NULL},
+    {"--labels", "A,B,...", CLI_TEXT, offsetof(classify, labels), "the labels, separated by commas", 0, 0,
+     NULL},
+    {"--labels-file", "F", CLI_TEXT, offsetof(classify, labels_file), "a file with one label a line", 0, 0,
+     NULL},
     {"--template", "TEXT", CLI_LIST, offsetof(classify, templates),
-     "a prompt with {} in the place of the label, by itself \"a photo of a {}.\"; the embeddings of several are averaged", 0, 0, NULL},
+     "a prompt with {} in the place of the label, by itself \"a photo of a {}.\"; the embeddings of several "
+     "are averaged",
+     0, 0, NULL},
     {"--top", "K", CLI_INT, offsetof(classify, top), "labels to print for an image", 1, 1e9, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -51,12 +55,16 @@ static tc_status make_weights(classifier *c, const classify *o, tc_error *err) {
     int n = (int)o->templates.count, labels = (int)c->labels.count;
     int64_t cut;
     c->weights = tc_new((size_t)labels * (size_t)c->model.info->embed_dim, sizeof *c->weights);
-    if (!c->weights) return tc_fail_memory(err, (size_t)labels * (size_t)c->model.info->embed_dim * sizeof *c->weights);
+    if (!c->weights)
+        return tc_fail_memory(err, (size_t)labels * (size_t)c->model.info->embed_dim * sizeof *c->weights);
     for (int i = 0; i < n; i++)
-        if (!strstr(o->templates.items[i], "{}")) return tc_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
-    tc_status status = tc_zeroshot_weights(c->model.session, c->model.model, c->model.tokenizer, (const char *const *)c->labels.items, labels,
-                                           n ? (const char *const *)o->templates.items : plain, n ? n : 1, c->weights, &cut, err);
-    if (status == TC_OK && cut) cli_say("%lld prompts were longer than the context and were cut", (long long)cut);
+        if (!strstr(o->templates.items[i], "{}"))
+            return tc_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
+    tc_status status = tc_zeroshot_weights(
+        c->model.session, c->model.model, c->model.tokenizer, (const char *const *)c->labels.items, labels,
+        n ? (const char *const *)o->templates.items : plain, n ? n : 1, c->weights, &cut, err);
+    if (status == TC_OK && cut)
+        cli_say("%lld prompts were longer than the context and were cut", (long long)cut);
     c->scale = (float)exp((double)c->model.info->logit_scale);
     c->top = o->top < labels ? (int)o->top : labels;
     c->json = o->common.json;
@@ -78,7 +86,8 @@ static json_t *json_row(const classifier *c, const char *path, const float *prob
 
 static void print_row(const classifier *c, const char *path, const float *probability, const int *best) {
     printf("%s\n", path);
-    for (int k = 0; k < c->top; k++) printf("  %8.4f  %s\n", (double)probability[best[k]], c->labels.items[best[k]]);
+    for (int k = 0; k < c->top; k++)
+        printf("  %8.4f  %s\n", (double)probability[best[k]], c->labels.items[best[k]]);
 }
 
 static json_t *json_bad(const char *path, const tc_error *error) {
@@ -89,9 +98,11 @@ static json_t *json_bad(const char *path, const tc_error *error) {
 }
 
 /* One batch: prints it, or adds it to `results`. *bad counts the images that could not be read. */
-static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t *results, int64_t *bad, tc_error *err) {
+static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t *results, int64_t *bad,
+                                tc_error *err) {
     int labels = (int)c->labels.count;
-    float *embeds = cli_new((size_t)n * (size_t)c->model.info->embed_dim, sizeof *embeds), *p = cli_new((size_t)n * (size_t)labels, sizeof *p);
+    float *embeds = cli_new((size_t)n * (size_t)c->model.info->embed_dim, sizeof *embeds),
+          *p = cli_new((size_t)n * (size_t)labels, sizeof *p);
     tc_error *errors = cli_new((size_t)n, sizeof *errors);
     int *best = cli_new((size_t)c->top, sizeof *best);
     tc_status status = cli_embed_images(&c->model, paths, n, embeds, errors, err);
@@ -153,10 +164,12 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     tc_status status = TC_OK;
     if (o.labels) split_labels(o.labels, &c.labels);
     else status = cli_lines(o.labels_file, false, &c.labels, &err);
-    if (status == TC_OK && c.labels.count == 0) status = tc_fail(&err, TC_EARG, "%s: there are no labels", o.labels ? "--labels" : o.labels_file);
+    if (status == TC_OK && c.labels.count == 0)
+        status = tc_fail(&err, TC_EARG, "%s: there are no labels", o.labels ? "--labels" : o.labels_file);
     for (size_t i = 1; i < args.count; i++) cli_list_add(&names, args.items[i]);
     if (status == TC_OK) status = cli_images(&names, &images, &err);
-    if (status == TC_OK) status = cli_model_open(&c.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
+    if (status == TC_OK)
+        status = cli_model_open(&c.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
     if (status == TC_OK) status = make_weights(&c, &o, &err);
     if (status == TC_OK) status = classify_all(&c, &images, &bad, &err);
     code = status != TC_OK ? cli_failed(&err) : bad ? CLI_FAILED : CLI_DONE;
@@ -174,13 +187,15 @@ const cli_verb cmd_classify = {
     .name = "classify",
     .summary = "name the label that fits each image best",
     .usage = "MODEL IMAGE... --labels \"a cat,a dog\" [options]\nMODEL IMAGE... --labels-file F [options]",
-    .description =
-        "Zero-shot classification. Each label is put into the templates and embedded; an image gets the softmax over the labels of the model's logit "
-        "scale "
-        "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the others are classified, and the exit code is 1; with "
-        "--json such an image has an \"error\" in place of its \"predictions\".",
+    .description = "Zero-shot classification. Each label is put into the templates and embedded; an image "
+                   "gets the softmax over the labels of the model's logit "
+                   "scale "
+                   "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the "
+                   "others are classified, and the exit code is 1; with "
+                   "--json such an image has an \"error\" in place of its \"predictions\".",
     .examples = "tinyclip classify model photo.jpg --labels \"a cat,a dog,a bird\"\n"
-                "tinyclip classify model photos/ --labels-file labels.txt --template \"a photo of a {}.\" --template \"a drawing of a {}.\" --top 3\n"
+                "tinyclip classify model photos/ --labels-file labels.txt --template \"a photo of a {}.\" "
+                "--template \"a drawing of a {}.\" --top 3\n"
                 "find . -name '*.jpg' | tinyclip classify model - --labels-file labels.txt --json",
     .options = options,
     .common = CLI_WITH_ALL,

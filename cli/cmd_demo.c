@@ -1,8 +1,9 @@
-/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST and made smaller in three ways: to a half by hand;
- * to a half by learnt masks and from there to a quarter; and to a quarter at once, with as many steps.
+/* cmd_demo.c - the whole method in small, on real pictures: a teacher is trained on Fashion-MNIST and made
+ * smaller in three ways: to a half by hand; to a half by learnt masks and from there to a quarter; and to a
+ * quarter at once, with as many steps.
  *
- * Each way is a recipe, written into the folder and run as the verb compress runs it, so everything here can be done again by hand, and the
- * folder is one that the verb report reads. */
+ * Each way is a recipe, written into the folder and run as the verb compress runs it, so everything here can
+ * be done again by hand, and the folder is one that the verb report reads. */
 #include "demo.h"
 #include "training.h"
 
@@ -21,16 +22,25 @@ typedef struct demo {
     bool quick;
 } demo;
 
-static const demo defaults = {.out = "build/demo", .data = "fashion-mnist", .seed = 1, .teacher_steps = 400, .stage_steps = 200, .batch = 128};
+static const demo defaults = {.out = "build/demo",
+                              .data = "fashion-mnist",
+                              .seed = 1,
+                              .teacher_steps = 400,
+                              .stage_steps = 200,
+                              .batch = 128};
 static const cli_option options[] = {
-    {"--out", "DIR", CLI_TEXT, offsetof(demo, out), "the folder for everything; an older demonstration in it is replaced", 0, 0, NULL},
-    {"--data", "DATA", CLI_TEXT, offsetof(demo, data), "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
+    {"--out", "DIR", CLI_TEXT, offsetof(demo, out),
+     "the folder for everything; an older demonstration in it is replaced", 0, 0, NULL},
+    {"--data", "DATA", CLI_TEXT, offsetof(demo, data),
+     "fashion-mnist, or other labelled pictures that have a test part", 0, 0, NULL},
     {"--teacher-steps", "N", CLI_INT, offsetof(demo, teacher_steps), "steps of the teacher", 1, 1e6, NULL},
-    {"--stage-steps", "N", CLI_INT, offsetof(demo, stage_steps), "steps of a stage; that from the teacher to a quarter at once has twice as many", 10,
-     1e6, NULL},
+    {"--stage-steps", "N", CLI_INT, offsetof(demo, stage_steps),
+     "steps of a stage; that from the teacher to a quarter at once has twice as many", 10, 1e6, NULL},
     {"--batch", "N", CLI_INT, offsetof(demo, batch), "pictures a step", 2, 65536, NULL},
-    {"--seed", "N", CLI_INT, offsetof(demo, seed), "of the weights, the order, the captions and the masks", 0, 1e15, NULL},
-    {"--quick", NULL, CLI_FLAG, offsetof(demo, quick), "a tenth of the steps: shows that everything works, not what it gives", 0, 0, NULL},
+    {"--seed", "N", CLI_INT, offsetof(demo, seed), "of the weights, the order, the captions and the masks", 0,
+     1e15, NULL},
+    {"--quick", NULL, CLI_FLAG, offsetof(demo, quick),
+     "a tenth of the steps: shows that everything works, not what it gives", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 typedef struct kitchen {
@@ -74,7 +84,8 @@ static tc_status place(const kitchen *k, const char *name, char **path, tc_error
 }
 
 /* A file in the folder, that the other verbs can take too. */
-static tc_status write_text(const kitchen *k, const char *name, const char *text, size_t size, char **path, tc_error *err) {
+static tc_status write_text(const kitchen *k, const char *name, const char *text, size_t size, char **path,
+                            tc_error *err) {
     tc_status status = place(k, name, path, err);
     return status == TC_OK ? tc_file_write(*path, text, size, err) : status;
 }
@@ -107,8 +118,9 @@ static tc_status make_teacher(kitchen *k, tc_error *err) {
     char *config = NULL, *dir = NULL, *cache = NULL;
     tc_model *init = NULL;
     heading("the teacher, from random weights, by the contrastive loss");
-    tc_status status = write_text(k, "teacher.json", tc_file_examples_demo_teacher_json,
-                                  (size_t)(tc_file_examples_demo_teacher_json_end - tc_file_examples_demo_teacher_json), &config, err);
+    tc_status status = write_text(
+        k, "teacher.json", tc_file_examples_demo_teacher_json,
+        (size_t)(tc_file_examples_demo_teacher_json_end - tc_file_examples_demo_teacher_json), &config, err);
     if (status == TC_OK) status = place(k, "teacher", &dir, err);
     if (status == TC_OK) status = place(k, CACHE, &cache, err);
     if (status == TC_OK) status = remove_run(dir, err);
@@ -130,15 +142,18 @@ typedef enum way { BY_HAND, IN_TWO_STEPS, IN_ONE_STEP, WAYS } way;
 
 static const struct {
     const char *name, *recipe, *heading;
-} ways[WAYS] = {{"by-hand", "by-hand.json", "a half by hand: the leading channels and heads of each layer"},
-                {"in-two-steps", "in-two-steps.json", "a half, then a quarter, by learnt masks"},
-                {"in-one-step", "in-one-step.json", "a quarter at once, by learnt masks, with as many steps"}};
+} ways[WAYS] = {
+    {"by-hand", "by-hand.json", "a half by hand: the leading channels and heads of each layer"},
+    {"in-two-steps", "in-two-steps.json", "a half, then a quarter, by learnt masks"},
+    {"in-one-step", "in-one-step.json", "a quarter at once, by learnt masks, with as many steps"}};
 
-/* A gate comes from 4.6, the most that it may be, down to 0, where it is as good as closed, by one rate a step at the most: that is to be done well
- * before the fold. */
+/* A gate comes from 4.6, the most that it may be, down to 0, where it is as good as closed, by one rate a
+ * step at the most: that is to be done well before the fold. */
 static void add_masked_stage(tc_buf *b, const char *name, double keep, int64_t steps) {
     int64_t fold = steps / 2;
-    tc_buf_printf(b, "        {\"name\": \"%s\", \"inheritance\": \"auto\", \"keep\": %g, \"fold_step\": %lld, \"mask_lr\": %.3g, \"steps\": %lld}",
+    tc_buf_printf(b,
+                  "        {\"name\": \"%s\", \"inheritance\": \"auto\", \"keep\": %g, \"fold_step\": %lld, "
+                  "\"mask_lr\": %.3g, \"steps\": %lld}",
                   name, keep, (long long)fold, 8 / (double)fold, (long long)steps);
 }
 
@@ -146,19 +161,25 @@ static tc_status write_recipe(const kitchen *k, way w, char **path, tc_error *er
     tc_buf b = {0};
     int64_t steps = k->o.stage_steps;
     tc_buf_printf(&b,
-                  "{\n    \"name\": \"%s\",\n    \"description\": \"%s\",\n    \"train\": {\"batch\": %lld, \"lr\": %g},\n"
+                  "{\n    \"name\": \"%s\",\n    \"description\": \"%s\",\n    \"train\": {\"batch\": %lld, "
+                  "\"lr\": %g},\n"
                   "    \"cache_augmentations\": 2,\n    \"stages\": [\n",
                   ways[w].name, ways[w].heading, (long long)k->o.batch, LR);
     if (w == BY_HAND)
-        tc_buf_printf(&b, "        {\"name\": \"50\", \"inheritance\": \"manual\", \"steps\": %lld, \"student\":\n%.*s}", (long long)steps,
-                      (int)(tc_file_examples_demo_student_json_end - tc_file_examples_demo_student_json), tc_file_examples_demo_student_json);
+        tc_buf_printf(
+            &b,
+            "        {\"name\": \"50\", \"inheritance\": \"manual\", \"steps\": %lld, \"student\":\n%.*s}",
+            (long long)steps,
+            (int)(tc_file_examples_demo_student_json_end - tc_file_examples_demo_student_json),
+            tc_file_examples_demo_student_json);
     if (w == IN_TWO_STEPS) {
         add_masked_stage(&b, "50", 0.5, steps);
         tc_buf_printf(&b, ",\n");
     }
     if (w != BY_HAND) add_masked_stage(&b, "25", 0.25, w == IN_TWO_STEPS ? steps : 2 * steps);
     tc_buf_printf(&b, "\n    ]\n}\n");
-    tc_status status = b.failed ? tc_fail_memory(err, b.size) : write_text(k, ways[w].recipe, b.data, b.size, path, err);
+    tc_status status =
+        b.failed ? tc_fail_memory(err, b.size) : write_text(k, ways[w].recipe, b.data, b.size, path, err);
     tc_buf_free(&b);
     return status;
 }
@@ -174,8 +195,23 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
         tc_compress_options c = tc_compress_options_default();
         snprintf(seed, sizeof seed, "%lld", (long long)k->o.seed);
         snprintf(watch, sizeof watch, "%lld", (long long)every(k->o.stage_steps));
-        const char *command[] = {"tinyclip", "compress", k->teacher_path, "--recipe", recipe,   "--data", k->o.data,         "--eval-data", k->o.data,
-                                 "--out",    dir,        "--eval-every",  watch,      "--seed", seed,     "--teacher-cache", cache};
+        const char *command[] = {"tinyclip",
+                                 "compress",
+                                 k->teacher_path,
+                                 "--recipe",
+                                 recipe,
+                                 "--data",
+                                 k->o.data,
+                                 "--eval-data",
+                                 k->o.data,
+                                 "--out",
+                                 dir,
+                                 "--eval-every",
+                                 watch,
+                                 "--seed",
+                                 seed,
+                                 "--teacher-cache",
+                                 cache};
         c.command = command;
         c.command_count = (int)(sizeof command / sizeof *command);
         c.out = dir;
@@ -211,7 +247,8 @@ static tc_status open_data(kitchen *k, tc_error *err) {
     if (status == TC_OK) status = tc_data_open(&k->train, k->o.data, &d, err);
     d.split = "test";
     if (status == TC_OK) status = tc_data_open(&k->test, k->o.data, &d, err);
-    if (status == TC_OK && tc_data_classes(k->test) < 2) status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o.data);
+    if (status == TC_OK && tc_data_classes(k->test) < 2)
+        status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o.data);
     if (status == TC_OK) status = tc_tokenizer_create(&k->tokenizer, TC_TOKENIZER_HF, err);
     return status;
 }
@@ -267,13 +304,18 @@ const cli_verb cmd_demo = {
     .name = "demo",
     .summary = "train a teacher on real pictures, make it smaller in several ways, and compare",
     .usage = "[--out DIR] [--quick]",
-    .description = "Runs the whole method in small, on the pictures of clothes in Debian's package dataset-fashion-mnist: a teacher is trained on "
-                   "captioned images. Then it is "
-                   "made half as large by hand; half as large by learnt masks, and from there a quarter; and a quarter as large at once, with as "
-                   "many steps. All learn "
-                   "from the teacher's affinities, and all are evaluated zero-shot on the 10,000 test pictures.\n"
-                   "DIR gets the teacher, a folder for each way as compress leaves it, the recipes, a few test pictures, and the page report.html.",
-    .examples = "tinyclip demo\ntinyclip classify build/demo/in-two-steps/model.safetensors build/demo/images --labels \"a bag,a sandal,a coat\"",
+    .description =
+        "Runs the whole method in small, on the pictures of clothes in Debian's package "
+        "dataset-fashion-mnist: a teacher is trained on "
+        "captioned images. Then it is "
+        "made half as large by hand; half as large by learnt masks, and from there a quarter; and a quarter "
+        "as large at once, with as "
+        "many steps. All learn "
+        "from the teacher's affinities, and all are evaluated zero-shot on the 10,000 test pictures.\n"
+        "DIR gets the teacher, a folder for each way as compress leaves it, the recipes, a few test "
+        "pictures, and the page report.html.",
+    .examples = "tinyclip demo\ntinyclip classify build/demo/in-two-steps/model.safetensors "
+                "build/demo/images --labels \"a bag,a sandal,a coat\"",
     .options = options,
     .common = CLI_WITH_THREADS,
     .defaults = &defaults,

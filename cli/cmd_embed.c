@@ -13,10 +13,14 @@ typedef struct embed {
 
 static const embed defaults = {0};
 static const cli_option options[] = {
-    {"--images", "F", CLI_MANY, offsetof(embed, images), "images: files, folders, or - for a list on standard input", 0, 0, NULL},
-    {"--texts-file", "F", CLI_TEXT, offsetof(embed, texts_file), "texts, one a line; - is standard input", 0, 0, NULL},
-    {"--pixel-values", "TENSOR", CLI_TEXT, offsetof(embed, pixel_values), "preprocessed images [n,3,S,S]: F.npy or F.safetensors:NAME", 0, 0, NULL},
-    {"--input-ids", "TENSOR", CLI_TEXT, offsetof(embed, input_ids), "token ids [n,context]: F.npy or F.safetensors:NAME", 0, 0, NULL},
+    {"--images", "F", CLI_MANY, offsetof(embed, images),
+     "images: files, folders, or - for a list on standard input", 0, 0, NULL},
+    {"--texts-file", "F", CLI_TEXT, offsetof(embed, texts_file), "texts, one a line; - is standard input", 0,
+     0, NULL},
+    {"--pixel-values", "TENSOR", CLI_TEXT, offsetof(embed, pixel_values),
+     "preprocessed images [n,3,S,S]: F.npy or F.safetensors:NAME", 0, 0, NULL},
+    {"--input-ids", "TENSOR", CLI_TEXT, offsetof(embed, input_ids),
+     "token ids [n,context]: F.npy or F.safetensors:NAME", 0, 0, NULL},
     {"-o", "OUT.npy", CLI_TEXT, offsetof(embed, out), "the file to write: [n,E] float32", 0, 0, NULL},
     {"--normalize", NULL, CLI_FLAG, offsetof(embed, normalize), "divide each row by its length", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
@@ -72,8 +76,11 @@ static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *
     for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
         if (!tc_tensor_read(a.tensor, (int64_t)at * size, batch * size, pixels))
-            status = tc_fail(err, TC_EFORMAT, "%s: dtype %s cannot be read as numbers", spec, tc_dtype_name(a.tensor->dtype));
-        else status = tc_session_encode_image(m->session, pixels, batch, r->x + at * (size_t)m->info->embed_dim, err);
+            status = tc_fail(err, TC_EFORMAT, "%s: dtype %s cannot be read as numbers", spec,
+                             tc_dtype_name(a.tensor->dtype));
+        else
+            status = tc_session_encode_image(m->session, pixels, batch,
+                                             r->x + at * (size_t)m->info->embed_dim, err);
     }
     free(pixels);
     cli_array_close(&a);
@@ -83,10 +90,13 @@ static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *
 static tc_status read_ids(const tc_tensor *t, const char *spec, int32_t *ids, tc_error *err) {
     int64_t n = tc_tensor_numel(t), *wide = cli_new((size_t)n, sizeof *wide);
     tc_status status = TC_OK;
-    if (!tc_tensor_read_i64(t, 0, n, wide)) status = tc_fail(err, TC_EFORMAT, "%s: dtype %s, expected whole numbers", spec, tc_dtype_name(t->dtype));
+    if (!tc_tensor_read_i64(t, 0, n, wide))
+        status =
+            tc_fail(err, TC_EFORMAT, "%s: dtype %s, expected whole numbers", spec, tc_dtype_name(t->dtype));
     for (int64_t i = 0; i < n && status == TC_OK; i++) {
         if (wide[i] < 0 || wide[i] > INT32_MAX)
-            status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i, (long long)wide[i]);
+            status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i,
+                             (long long)wide[i]);
         else ids[i] = (int32_t)wide[i];
     }
     free(wide);
@@ -129,7 +139,8 @@ static int embed_and_write(const embed *o, const char *path) {
     cli_model m;
     rows r = {0};
     int64_t shape[2] = {0};
-    tc_status status = cli_model_open(&m, path, &o->common, CLI_SESSION | (o->texts_file ? CLI_TOKENIZER : 0), &err);
+    tc_status status =
+        cli_model_open(&m, path, &o->common, CLI_SESSION | (o->texts_file ? CLI_TOKENIZER : 0), &err);
     if (status != TC_OK) return cli_failed(&err);
     if (o->images.count) status = from_images(&m, &o->images, &r, &err);
     else if (o->texts_file) status = from_texts(&m, o->texts_file, &r, &err);
@@ -152,8 +163,10 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     cli_list args = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    int inputs = (o.images.count > 0) + (o.texts_file != NULL) + (o.pixel_values != NULL) + (o.input_ids != NULL);
-    if (inputs != 1) code = cli_usage(verb, "give one of --images, --texts-file, --pixel-values and --input-ids");
+    int inputs =
+        (o.images.count > 0) + (o.texts_file != NULL) + (o.pixel_values != NULL) + (o.input_ids != NULL);
+    if (inputs != 1)
+        code = cli_usage(verb, "give one of --images, --texts-file, --pixel-values and --input-ids");
     else if (!o.out) code = cli_usage(verb, "name the file to write with -o");
     else code = embed_and_write(&o, args.items[0]);
     cli_release(verb, &o, &args);
@@ -163,9 +176,11 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 const cli_verb cmd_embed = {
     .name = "embed",
     .summary = "write the embeddings of images or texts to a NumPy file",
-    .usage = "MODEL --images F... -o OUT.npy [options]\nMODEL --texts-file F -o OUT.npy [options]\nMODEL --pixel-values TENSOR -o OUT.npy [options]\n"
+    .usage = "MODEL --images F... -o OUT.npy [options]\nMODEL --texts-file F -o OUT.npy [options]\nMODEL "
+             "--pixel-values TENSOR -o OUT.npy [options]\n"
              "MODEL --input-ids TENSOR -o OUT.npy [options]",
-    .description = "Writes one row an image or text: [n,embed_dim] float32, not normalised unless --normalize is given. Every line of a text file is "
+    .description = "Writes one row an image or text: [n,embed_dim] float32, not normalised unless "
+                   "--normalize is given. Every line of a text file is "
                    "a text, an empty one too.",
     .examples = "tinyclip embed model --images photos/ -o photos.npy --normalize\n"
                 "tinyclip embed model --texts-file captions.txt -o captions.npy\n"

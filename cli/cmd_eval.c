@@ -11,18 +11,21 @@ typedef struct eval {
 } eval;
 
 static const eval defaults = {0};
-static const cli_option options[] = {{"--data", "D", CLI_TEXT, offsetof(eval, data.spec), CLI_DATA_HELP, 0, 0, NULL},
-                                     {"--split", "PART", CLI_CHOICE, offsetof(eval, data.split),
-                                      "the part of the data; without it test for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
-                                      "train|test|all"},
-                                     {"--templates", "F", CLI_TEXT, offsetof(eval, data.templates),
-                                      "prompt templates, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
-                                     {"--caption-column", "C", CLI_TEXT, offsetof(eval, data.caption_column),
-                                      "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
-                                     {"--image-column", "C", CLI_TEXT, offsetof(eval, data.image_column),
-                                      "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
-                                     {"--limit", "N", CLI_INT, offsetof(eval, limit), "samples to look at, evenly spaced; 0: all", 0, 1e15, NULL},
-                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {
+    {"--data", "D", CLI_TEXT, offsetof(eval, data.spec), CLI_DATA_HELP, 0, 0, NULL},
+    {"--split", "PART", CLI_CHOICE, offsetof(eval, data.split),
+     "the part of the data; without it test for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
+     "train|test|all"},
+    {"--templates", "F", CLI_TEXT, offsetof(eval, data.templates),
+     "prompt templates, one a line, with {} in the place of the class; without it the data's own", 0, 0,
+     NULL},
+    {"--caption-column", "C", CLI_TEXT, offsetof(eval, data.caption_column),
+     "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
+    {"--image-column", "C", CLI_TEXT, offsetof(eval, data.image_column),
+     "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
+    {"--limit", "N", CLI_INT, offsetof(eval, limit), "samples to look at, evenly spaced; 0: all", 0, 1e15,
+     NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* ---- zero-shot */
 
@@ -33,7 +36,10 @@ static json_t *class_list(const tc_data *d, const tc_zeroshot_result *r) {
         json_object_set_new(one, "name", cli_json_text(tc_data_class_name(d, c)));
         json_object_set_new(one, "images", json_integer((json_int_t)r->class_count[c]));
         json_object_set_new(one, "correct", json_integer((json_int_t)r->class_correct[c]));
-        json_object_set_new(one, "accuracy", r->class_count[c] ? json_real((double)r->class_correct[c] / (double)r->class_count[c]) : json_null());
+        json_object_set_new(one, "accuracy",
+                            r->class_count[c]
+                                ? json_real((double)r->class_correct[c] / (double)r->class_count[c])
+                                : json_null());
         json_array_append_new(classes, one);
     }
     return classes;
@@ -41,17 +47,21 @@ static json_t *class_list(const tc_data *d, const tc_zeroshot_result *r) {
 
 static int print_zeroshot(const tc_data *d, const tc_zeroshot_result *r, bool json) {
     if (json) {
-        json_t *all = json_pack("{s:s, s:I, s:I, s:f, s:f}", "task", "zeroshot", "images", (json_int_t)r->images, "skipped", (json_int_t)r->skipped,
-                                "top1", r->top1, "top5", r->top5);
+        json_t *all =
+            json_pack("{s:s, s:I, s:I, s:f, s:f}", "task", "zeroshot", "images", (json_int_t)r->images,
+                      "skipped", (json_int_t)r->skipped, "top1", r->top1, "top5", r->top5);
         json_object_set_new(all, "classes", class_list(d, r));
         return cli_print_json(all);
     }
     printf("images  %lld", (long long)r->images);
     if (r->skipped) printf(" (%lld left out)", (long long)r->skipped);
-    printf("\ntop-1   %.2f %%\ntop-5   %.2f %%\n\n%7s %7s %9s  class\n", 100 * r->top1, 100 * r->top5, "images", "correct", "accuracy");
+    printf("\ntop-1   %.2f %%\ntop-5   %.2f %%\n\n%7s %7s %9s  class\n", 100 * r->top1, 100 * r->top5,
+           "images", "correct", "accuracy");
     for (int c = 0; c < r->classes; c++) {
         printf("%7lld %7lld ", (long long)r->class_count[c], (long long)r->class_correct[c]);
-        if (r->class_count[c]) printf("%7.2f %%  %s\n", 100.0 * (double)r->class_correct[c] / (double)r->class_count[c], tc_data_class_name(d, c));
+        if (r->class_count[c])
+            printf("%7.2f %%  %s\n", 100.0 * (double)r->class_correct[c] / (double)r->class_count[c],
+                   tc_data_class_name(d, c));
         else printf("%9s  %s\n", "-", tc_data_class_name(d, c));
     }
     return CLI_DONE;
@@ -60,7 +70,9 @@ static int print_zeroshot(const tc_data *d, const tc_zeroshot_result *r, bool js
 static int zeroshot(const cli_model *m, const tc_data *d, const eval *o) {
     tc_error err = {0};
     tc_zeroshot_result r = {0};
-    if (tc_eval_zeroshot(m->model, d, m->tokenizer, &m->preprocess, o->limit, cli_log, NULL, &r, &err) != TC_OK) return cli_failed(&err);
+    if (tc_eval_zeroshot(m->model, d, m->tokenizer, &m->preprocess, o->limit, cli_log, NULL, &r, &err) !=
+        TC_OK)
+        return cli_failed(&err);
     cli_log_end();
     int code = print_zeroshot(d, &r, o->common.json);
     tc_zeroshot_result_free(&r);
@@ -73,7 +85,11 @@ static void add_direction(json_t *to, const char *name, const tc_retrieval_direc
     const struct {
         const char *key;
         double value;
-    } figures[] = {{"R@1", d->r1}, {"R@5", d->r5}, {"R@10", d->r10}, {"mean_rank", d->mean_rank}, {"median_rank", d->median_rank}};
+    } figures[] = {{"R@1", d->r1},
+                   {"R@5", d->r5},
+                   {"R@10", d->r10},
+                   {"mean_rank", d->mean_rank},
+                   {"median_rank", d->median_rank}};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
         char key[64];
         snprintf(key, sizeof key, "%s_%s", name, figures[i].key);
@@ -82,16 +98,20 @@ static void add_direction(json_t *to, const char *name, const tc_retrieval_direc
 }
 
 static void print_direction(const char *name, const tc_retrieval_direction *d) {
-    printf("%-14s %8.2f %8.2f %8.2f %10.2f %11.1f\n", name, 100 * d->r1, 100 * d->r5, 100 * d->r10, d->mean_rank, d->median_rank);
+    printf("%-14s %8.2f %8.2f %8.2f %10.2f %11.1f\n", name, 100 * d->r1, 100 * d->r5, 100 * d->r10,
+           d->mean_rank, d->median_rank);
 }
 
 static int retrieval(const cli_model *m, const tc_data *d, const eval *o) {
     tc_error err = {0};
     tc_retrieval_result r;
-    if (tc_eval_retrieval(m->model, d, m->tokenizer, &m->preprocess, o->limit, cli_log, NULL, &r, &err) != TC_OK) return cli_failed(&err);
+    if (tc_eval_retrieval(m->model, d, m->tokenizer, &m->preprocess, o->limit, cli_log, NULL, &r, &err) !=
+        TC_OK)
+        return cli_failed(&err);
     cli_log_end();
     if (o->common.json) {
-        json_t *all = json_pack("{s:s, s:I, s:I}", "task", "retrieval", "pairs", (json_int_t)r.pairs, "skipped", (json_int_t)r.skipped);
+        json_t *all = json_pack("{s:s, s:I, s:I}", "task", "retrieval", "pairs", (json_int_t)r.pairs,
+                                "skipped", (json_int_t)r.skipped);
         add_direction(all, "image_to_text", &r.image_to_text);
         add_direction(all, "text_to_image", &r.text_to_image);
         return cli_print_json(all);
@@ -129,20 +149,24 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_eval = {.name = "eval",
-                           .summary = "measure accuracy: zero-shot classification or retrieval",
-                           .usage = "MODEL zeroshot --data D [options]\nMODEL retrieval --data D [options]",
-                           .description = "zeroshot: top-1 and top-5 accuracy and that of each class, for labelled data; the embeddings of a class's "
-                                          "prompts are averaged and made unit length "
-                                          "again.\nretrieval: how often the right text is among the first 1, 5, 10 of all for a picture, and the "
-                                          "right picture for a text; mean and median rank; one "
-                                          "caption a picture.\nImages that cannot be read are left out and counted.",
-                           .examples = "tinyclip eval model zeroshot --data fashion-mnist\n"
-                                       "tinyclip eval model retrieval --data tuxpaint\n"
-                                       "tinyclip eval model zeroshot --data idx:images.idx,labels.idx,classes.txt --templates templates.txt --json",
-                           .options = options,
-                           .common = CLI_WITH_ALL,
-                           .defaults = &defaults,
-                           .least_args = 2,
-                           .most_args = 2,
-                           .run = run};
+const cli_verb cmd_eval = {
+    .name = "eval",
+    .summary = "measure accuracy: zero-shot classification or retrieval",
+    .usage = "MODEL zeroshot --data D [options]\nMODEL retrieval --data D [options]",
+    .description = "zeroshot: top-1 and top-5 accuracy and that of each class, for labelled data; the "
+                   "embeddings of a class's "
+                   "prompts are averaged and made unit length "
+                   "again.\nretrieval: how often the right text is among the first 1, 5, 10 of all for a "
+                   "picture, and the "
+                   "right picture for a text; mean and median rank; one "
+                   "caption a picture.\nImages that cannot be read are left out and counted.",
+    .examples = "tinyclip eval model zeroshot --data fashion-mnist\n"
+                "tinyclip eval model retrieval --data tuxpaint\n"
+                "tinyclip eval model zeroshot --data idx:images.idx,labels.idx,classes.txt --templates "
+                "templates.txt --json",
+    .options = options,
+    .common = CLI_WITH_ALL,
+    .defaults = &defaults,
+    .least_args = 2,
+    .most_args = 2,
+    .run = run};

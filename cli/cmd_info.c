@@ -11,12 +11,19 @@ typedef struct info {
 static const info defaults = {0};
 static const cli_option options[] = {{NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-static const char *activation_name(tc_activation a) { return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu"; }
+static const char *activation_name(tc_activation a) {
+    return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu";
+}
 
-/* The activation that layout, configuration or option decide: a ModifiedResNet's own is ReLU in every case, its text tower's is not. */
-static tc_activation decided_activation(const tc_model_info *i) { return i->patch_size ? i->vision_activation : i->text_activation; }
+/* The activation that layout, configuration or option decide: a ModifiedResNet's own is ReLU in every case,
+ * its text tower's is not. */
+static tc_activation decided_activation(const tc_model_info *i) {
+    return i->patch_size ? i->vision_activation : i->text_activation;
+}
 
-static void set_int(json_t *to, const char *key, int64_t value) { json_object_set_new(to, key, json_integer((json_int_t)value)); }
+static void set_int(json_t *to, const char *key, int64_t value) {
+    json_object_set_new(to, key, json_integer((json_int_t)value));
+}
 
 static json_t *stage_list(const tc_model_info *i) {
     json_t *list = json_array();
@@ -72,7 +79,8 @@ static void print_block(int heads, int ffn) {
 /* What is in each layer, layers of both towers side by side. */
 static void print_layers(const tc_model_info *i) {
     const int *channels = i->vision_channels;
-    printf("pruned        layer by layer\n  layer   image: %s    text: heads   FFN\n", channels ? "channels" : "heads   FFN");
+    printf("pruned        layer by layer\n  layer   image: %s    text: heads   FFN\n",
+           channels ? "channels" : "heads   FFN");
     if (channels) printf("   stem%8d%6d\n", channels[0], channels[1]);
     for (int l = 0; l < i->vision_layers || l < i->text_layers; l++) {
         printf("  %5d", l);
@@ -112,7 +120,8 @@ static int print_info_json(const cli_model *m) {
     json_t *all = json_object();
     json_object_set_new(all, "architecture", cli_json_text(i->architecture));
     json_object_set_new(all, "source", cli_json_text(i->source ? i->source : ""));
-    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) set_int(all, numbers[k].key, numbers[k].value);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        set_int(all, numbers[k].key, numbers[k].value);
     if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
     json_object_set_new(all, "activation", json_string(activation_name(decided_activation(i))));
     json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
@@ -121,11 +130,14 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "pruned", json_boolean(i->pruned));
     json_object_set_new(all, "vision_layer_heads", int_list(i->vision_layer_heads, i->vision_layers));
     json_object_set_new(all, "vision_layer_ffn", int_list(i->vision_layer_ffn, i->vision_layers));
-    if (i->vision_channels) json_object_set_new(all, "vision_channels", int_list(i->vision_channels, 2 + 2 * i->vision_layers));
+    if (i->vision_channels)
+        json_object_set_new(all, "vision_channels", int_list(i->vision_channels, 2 + 2 * i->vision_layers));
     json_object_set_new(all, "text_layer_heads", int_list(i->text_layer_heads, i->text_layers));
     json_object_set_new(all, "text_layer_ffn", int_list(i->text_layer_ffn, i->text_layers));
     json_object_set_new(all, "logit_scale", cli_json_real((double)i->logit_scale));
-    json_object_set_new(all, "tokenizer", json_string(tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip"));
+    json_object_set_new(
+        all, "tokenizer",
+        json_string(tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip"));
     json_object_set_new(all, "preprocess", preprocess_object(&m->preprocess));
     char *config = tc_model_config_json(m->model);
     json_object_set_new(all, "config", embedded(config));
@@ -145,25 +157,29 @@ static int print_info(const cli_model *m) {
     printf("embedding     %d\n", i->embed_dim);
     const char *most = i->pruned ? "at most " : "";
     if (i->patch_size)
-        printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size, i->patch_size, i->vision_layers,
-               i->vision_width, most, i->vision_heads, activation_name(i->vision_activation));
-    else
-        printf("image         %d px; stages of %d, %d, %d and %d blocks, stem width %d, pooling by %d heads, %s\n", i->image_size,
-               i->vision_stages[0], i->vision_stages[1], i->vision_stages[2], i->vision_stages[3], i->vision_width, i->vision_heads,
+        printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size,
+               i->patch_size, i->vision_layers, i->vision_width, most, i->vision_heads,
                activation_name(i->vision_activation));
-    printf("text          %d ids of %d; %d layers, width %d, %s%d heads, %s\n", i->context_length, i->vocab_size, i->text_layers, i->text_width, most,
-           i->text_heads, activation_name(i->text_activation));
-    printf("parameters    %s; without the token table %s (image %s, text %s)\n", cli_grouped(i->params, a, sizeof a),
-           cli_grouped(i->params_without_tokens, b, sizeof b), cli_grouped(i->params_vision, c, sizeof c), cli_grouped(i->params_text, d, sizeof d));
-    printf("MACs          image %.3f G, text %.3f G; computed: image %.3f G, text of 10 tokens %.3f G\n", i->macs_image / 1e9, i->macs_text / 1e9,
-           i->macs_image_used / 1e9, i->macs_text_used / 1e9);
+    else
+        printf("image         %d px; stages of %d, %d, %d and %d blocks, stem width %d, pooling by %d heads, "
+               "%s\n",
+               i->image_size, i->vision_stages[0], i->vision_stages[1], i->vision_stages[2],
+               i->vision_stages[3], i->vision_width, i->vision_heads, activation_name(i->vision_activation));
+    printf("text          %d ids of %d; %d layers, width %d, %s%d heads, %s\n", i->context_length,
+           i->vocab_size, i->text_layers, i->text_width, most, i->text_heads,
+           activation_name(i->text_activation));
+    printf("parameters    %s; without the token table %s (image %s, text %s)\n",
+           cli_grouped(i->params, a, sizeof a), cli_grouped(i->params_without_tokens, b, sizeof b),
+           cli_grouped(i->params_vision, c, sizeof c), cli_grouped(i->params_text, d, sizeof d));
+    printf("MACs          image %.3f G, text %.3f G; computed: image %.3f G, text of 10 tokens %.3f G\n",
+           i->macs_image / 1e9, i->macs_text / 1e9, i->macs_image_used / 1e9, i->macs_text_used / 1e9);
     printf("logit scale   %.6g\n", (double)i->logit_scale);
     printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
-    printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", m->preprocess.resize,
-           m->preprocess.crop);
+    printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip",
+           m->preprocess.resize, m->preprocess.crop);
     if (i->patch_size && i->vision_activation != i->text_activation)
-        printf("activation    image %s, text %s (%s)\n", activation_name(i->vision_activation), activation_name(i->text_activation),
-               i->activation_source);
+        printf("activation    image %s, text %s (%s)\n", activation_name(i->vision_activation),
+               activation_name(i->text_activation), i->activation_source);
     else printf("activation    %s (%s)\n", activation_name(decided_activation(i)), i->activation_source);
     if (i->pruned) print_layers(i);
     if (i->card) printf("card          %s\n", i->card);
@@ -206,21 +222,26 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_info = {.name = "info",
-                           .summary = "tell what a model is; without MODEL, list the built-in configurations",
-                           .usage = "[MODEL] [--json]",
-                           .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. MODEL may also be "
-                                          "the name of a built-in configuration or a "
-                                          "configuration file. MACs are those of every position; \"computed\" is what this program really computes, "
-                                          "since it skips what cannot change the result. The activation is followed by where it was taken from; with "
-                                          "a ResNet as image tower, whose own is "
-                                          "always ReLU, it is the text tower's. Of a pruned model the heads and FFN "
-                                          "channels of each layer are listed, of a pruned ResNet those that the first two convolutions of its stem "
-                                          "and of each block give.",
-                           .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
-                           .options = options,
-                           .common = CLI_WITH_JSON | CLI_WITH_MODEL,
-                           .defaults = &defaults,
-                           .least_args = 0,
-                           .most_args = 1,
-                           .run = run};
+const cli_verb cmd_info = {
+    .name = "info",
+    .summary = "tell what a model is; without MODEL, list the built-in configurations",
+    .usage = "[MODEL] [--json]",
+    .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. "
+                   "MODEL may also be "
+                   "the name of a built-in configuration or a "
+                   "configuration file. MACs are those of every position; \"computed\" is what this program "
+                   "really computes, "
+                   "since it skips what cannot change the result. The activation is followed by where it was "
+                   "taken from; with "
+                   "a ResNet as image tower, whose own is "
+                   "always ReLU, it is the text tower's. Of a pruned model the heads and FFN "
+                   "channels of each layer are listed, of a pruned ResNet those that the first two "
+                   "convolutions of its stem "
+                   "and of each block give.",
+    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
+    .options = options,
+    .common = CLI_WITH_JSON | CLI_WITH_MODEL,
+    .defaults = &defaults,
+    .least_args = 0,
+    .most_args = 1,
+    .run = run};

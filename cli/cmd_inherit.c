@@ -1,4 +1,5 @@
-/* cmd_inherit.c - manual weight inheritance: a smaller model out of a larger one's leading channels, heads and every k-th layer. */
+/* cmd_inherit.c - manual weight inheritance: a smaller model out of a larger one's leading channels, heads
+ * and every k-th layer. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -11,9 +12,11 @@ typedef struct inherit {
 
 static const inherit defaults = {0};
 static const cli_option options[] = {
-    {"--config", "STUDENT", CLI_TEXT, offsetof(inherit, config), "the student's configuration: a JSON file or a built-in name", 0, 0, NULL},
+    {"--config", "STUDENT", CLI_TEXT, offsetof(inherit, config),
+     "the student's configuration: a JSON file or a built-in name", 0, 0, NULL},
     {"--names", "NAMES", CLI_CHOICE, offsetof(inherit, names),
-     "names of the tensors: hf writes a folder, openclip a .safetensors file with NAME.json beside it; without it OUT decides: a .safetensors file "
+     "names of the tensors: hf writes a folder, openclip a .safetensors file with NAME.json beside it; "
+     "without it OUT decides: a .safetensors file "
      "of this program, or a folder",
      0, 0, "hf|openclip"},
     {"-o", "OUT", CLI_TEXT, offsetof(inherit, out), "the folder or .safetensors file to write", 0, 0, NULL},
@@ -43,7 +46,8 @@ static int report(const inherit *o, const tc_model_info *from, const tc_model_in
     char a[32], b[32];
     if (!o->common.json) {
         printf("%s: %s parameters without the token table, of the teacher's %s (%.1f %%)\n", o->out,
-               cli_grouped(to->params_without_tokens, a, sizeof a), cli_grouped(from->params_without_tokens, b, sizeof b),
+               cli_grouped(to->params_without_tokens, a, sizeof a),
+               cli_grouped(from->params_without_tokens, b, sizeof b),
                100.0 * (double)to->params_without_tokens / (double)from->params_without_tokens);
         return CLI_DONE;
     }
@@ -52,7 +56,8 @@ static int report(const inherit *o, const tc_model_info *from, const tc_model_in
     json_object_set_new(all, "params", json_integer((json_int_t)to->params));
     json_object_set_new(all, "params_without_tokens", json_integer((json_int_t)to->params_without_tokens));
     json_object_set_new(all, "teacher_params", json_integer((json_int_t)from->params));
-    json_object_set_new(all, "teacher_params_without_tokens", json_integer((json_int_t)from->params_without_tokens));
+    json_object_set_new(all, "teacher_params_without_tokens",
+                        json_integer((json_int_t)from->params_without_tokens));
     return cli_print_json(all);
 }
 
@@ -60,7 +65,9 @@ static int inherit_and_save(const inherit *o, const char *path) {
     tc_error err = {0};
     cli_model teacher;
     tc_model *student = NULL;
-    tc_format format = !o->names ? TC_FORMAT_AUTO : strcmp(o->names, "hf") == 0 ? TC_FORMAT_HF : TC_FORMAT_OPENCLIP;
+    tc_format format = !o->names                     ? TC_FORMAT_AUTO
+                       : strcmp(o->names, "hf") == 0 ? TC_FORMAT_HF
+                                                     : TC_FORMAT_OPENCLIP;
     tc_status status = cli_model_open(&teacher, path, &o->common, 0, &err);
     if (status != TC_OK) return cli_failed(&err);
     status = tc_model_inherit(&student, teacher.model, o->config, &err);
@@ -77,11 +84,14 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     cli_list args = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    bool file = o.out && tc_ends_with(o.out, ".safetensors"), openclip = o.names && strcmp(o.names, "openclip") == 0;
+    bool file = o.out && tc_ends_with(o.out, ".safetensors"),
+         openclip = o.names && strcmp(o.names, "openclip") == 0;
     if (!o.config) code = cli_usage(verb, "name the student's configuration with --config");
     else if (!o.out) code = cli_usage(verb, "name the folder or file to write with -o");
-    else if (openclip && !file) code = cli_usage(verb, "--names openclip writes a file: %s must end in .safetensors", o.out);
-    else if (o.names && !openclip && file) code = cli_usage(verb, "--names hf writes a folder: %s must not end in .safetensors", o.out);
+    else if (openclip && !file)
+        code = cli_usage(verb, "--names openclip writes a file: %s must end in .safetensors", o.out);
+    else if (o.names && !openclip && file)
+        code = cli_usage(verb, "--names hf writes a folder: %s must not end in .safetensors", o.out);
     else code = inherit_and_save(&o, args.items[0]);
     cli_release(verb, &o, &args);
     return code;
@@ -91,12 +101,15 @@ const cli_verb cmd_inherit = {
     .name = "inherit",
     .summary = "make a smaller model out of a larger one's weights",
     .usage = "TEACHER [--model-config T.json] --config STUDENT.json [--names hf|openclip] -o OUT",
-    .description = "Manual weight inheritance: each tensor of the student is the leading part of its teacher's, and layer i is the teacher's layer i "
+    .description = "Manual weight inheritance: each tensor of the student is the leading part of its "
+                   "teacher's, and layer i is the teacher's layer i "
                    "* floor(T/S) of T layers for S. "
-                   "The logit scale starts anew. For a student of another image size give --image-size N: the teacher's positions are then resized "
+                   "The logit scale starts anew. For a student of another image size give --image-size N: "
+                   "the teacher's positions are then resized "
                    "first. The student is meant to be trained with distill.",
     .examples = "tinyclip inherit teacher --config TinyCLIP-ViT-40M-32-Text-19M -o student\n"
-                "tinyclip inherit teacher.safetensors --model-config ViT-B-32 --config student.json --names openclip -o student.safetensors",
+                "tinyclip inherit teacher.safetensors --model-config ViT-B-32 --config student.json --names "
+                "openclip -o student.safetensors",
     .options = options,
     .common = CLI_WITH_JSON | CLI_WITH_MODEL,
     .defaults = &defaults,

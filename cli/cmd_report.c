@@ -11,17 +11,21 @@ typedef struct report_args {
 } report_args;
 
 static const report_args defaults = {.examples = REPORT_EXAMPLES};
-static const cli_option options[] = {{"-o", "FILE", CLI_TEXT, offsetof(report_args, out), "the page; without it DIR/report.html", 0, 0, NULL},
-                                     {"--examples", "N", CLI_INT, offsetof(report_args, examples),
-                                      "held-out images that are shown with what teacher and students make of them; 0: none, and no model is opened",
-                                      0, 60, NULL},
-                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {
+    {"-o", "FILE", CLI_TEXT, offsetof(report_args, out), "the page; without it DIR/report.html", 0, 0, NULL},
+    {"--examples", "N", CLI_INT, offsetof(report_args, examples),
+     "held-out images that are shown with what teacher and students make of them; 0: none, and no model is "
+     "opened",
+     0, 60, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 tc_status report_write(const char *path, const report *r, int examples, tc_error *err) {
     tc_buf page = {0};
     tc_status status = report_page(&page, r, examples, err);
     if (status == TC_OK) status = tc_file_write(path, page.data, page.size, err);
-    if (status == TC_OK) printf("wrote %s: %d compression%s, %zu kB\n", path, r->count, r->count > 1 ? "s" : "", (page.size + 999) / 1000);
+    if (status == TC_OK)
+        printf("wrote %s: %d compression%s, %zu kB\n", path, r->count, r->count > 1 ? "s" : "",
+               (page.size + 999) / 1000);
     tc_buf_free(&page);
     return status;
 }
@@ -46,13 +50,17 @@ const cli_verb cmd_report = {
     .name = "report",
     .summary = "a page about a compression: figures, curves, structure, examples",
     .usage = "DIR [-o report.html] [--examples N]",
-    .description =
-        "Makes one page of HTML from the folder of a compression, or from a folder that holds several of one teacher: what happened in a sentence; "
-        "teacher and students with parameters, multiply-accumulates, accuracy and speed; the heads and channels that each layer kept; accuracy, loss "
-        "and "
-        "sparsity over the steps; held-out images with what each model makes of them; commands and checksums.\n"
-        "The page needs no other file, no network and no script. A compression that is not finished gives a page that says how far it is. What "
-        "compress.json does not hold is left out, and the page says so. For the examples the data and the models that it names are opened.",
+    .description = "Makes one page of HTML from the folder of a compression, or from a folder that holds "
+                   "several of one teacher: what happened in a sentence; "
+                   "teacher and students with parameters, multiply-accumulates, accuracy and speed; the "
+                   "heads and channels that each layer kept; accuracy, loss "
+                   "and "
+                   "sparsity over the steps; held-out images with what each model makes of them; commands "
+                   "and checksums.\n"
+                   "The page needs no other file, no network and no script. A compression that is not "
+                   "finished gives a page that says how far it is. What "
+                   "compress.json does not hold is left out, and the page says so. For the examples the data "
+                   "and the models that it names are opened.",
     .examples = "tinyclip report small -o report.html\ntinyclip report build/demo --examples 24",
     .options = options,
     .common = CLI_WITH_THREADS,

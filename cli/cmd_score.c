@@ -11,9 +11,10 @@ typedef struct score {
 } score;
 
 static const score defaults = {0};
-static const cli_option options[] = {{"--image", "F", CLI_LIST, offsetof(score, images), "an image", 0, 0, NULL},
-                                     {"--text", "T", CLI_LIST, offsetof(score, texts), "a text", 0, 0, NULL},
-                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {
+    {"--image", "F", CLI_LIST, offsetof(score, images), "an image", 0, 0, NULL},
+    {"--text", "T", CLI_LIST, offsetof(score, texts), "a text", 0, 0, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 typedef struct scores {
     cli_model model;
@@ -75,7 +76,8 @@ static int print_scores(const scores *s) {
     for (size_t i = 0; i < s->images.count; i++) {
         printf("%s\n", s->images.items[i]);
         for (size_t t = 0; t < texts; t++)
-            printf("  logit %9.4f  probability %.4f  %s\n", (double)s->per_image[i * texts + t], (double)s->p[i * texts + t], s->texts->items[t]);
+            printf("  logit %9.4f  probability %.4f  %s\n", (double)s->per_image[i * texts + t],
+                   (double)s->p[i * texts + t], s->texts->items[t]);
     }
     return CLI_DONE;
 }
@@ -92,7 +94,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         goto out;
     }
     tc_status status = cli_images(&o.images, &s.images, &err);
-    if (status == TC_OK) status = cli_model_open(&s.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
+    if (status == TC_OK)
+        status = cli_model_open(&s.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
     if (status == TC_OK) status = compute(&s, &err);
     cli_log_end();
     code = status != TC_OK ? cli_failed(&err) : o.common.json ? print_scores_json(&s) : print_scores(&s);
@@ -112,12 +115,15 @@ const cli_verb cmd_score = {
     .name = "score",
     .summary = "compare images with texts",
     .usage = "MODEL --image F [--image F]... --text T [--text T]... [options]",
-    .description = "Prints for each image and text the logit (logit scale times cosine) and the probability of the text for that image.\n"
-                   "With --json: image_embeds and text_embeds (of unit length), logits_per_image, logits_per_text and probs (softmax over the "
+    .description = "Prints for each image and text the logit (logit scale times cosine) and the probability "
+                   "of the text for that image.\n"
+                   "With --json: image_embeds and text_embeds (of unit length), logits_per_image, "
+                   "logits_per_text and probs (softmax over the "
                    "texts), as transformers' "
                    "CLIPModel gives them.",
-    .examples = "tinyclip score model --image cat.jpg --text \"a photo of a cat\" --text \"a photo of a dog\"\n"
-                "tinyclip score model --image photos/ --text \"a red car\" --json",
+    .examples =
+        "tinyclip score model --image cat.jpg --text \"a photo of a cat\" --text \"a photo of a dog\"\n"
+        "tinyclip score model --image photos/ --text \"a red car\" --json",
     .options = options,
     .common = CLI_WITH_ALL,
     .defaults = &defaults,

@@ -15,7 +15,8 @@ enum { CLIP_CONTEXT = 77 };
 static const tokenize defaults = {0};
 static const cli_option options[] = {
     {"--text", "T", CLI_LIST, offsetof(tokenize, texts), "a text", 0, 0, NULL},
-    {"--texts-file", "F", CLI_TEXT, offsetof(tokenize, texts_file), "texts, one a line; - is standard input", 0, 0, NULL},
+    {"--texts-file", "F", CLI_TEXT, offsetof(tokenize, texts_file), "texts, one a line; - is standard input",
+     0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* A row of the JSON array, or the ids before the padding on one line. */
@@ -64,7 +65,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     }
     tc_status status = o.texts_file ? cli_lines(o.texts_file, true, &o.texts, &err) : TC_OK;
     if (status == TC_OK && args.count == 0) {
-        status = tc_tokenizer_create(&m.tokenizer, cli_tokenizer_kind(&o.common, TC_TOKENIZER_OPENCLIP), &err);
+        status =
+            tc_tokenizer_create(&m.tokenizer, cli_tokenizer_kind(&o.common, TC_TOKENIZER_OPENCLIP), &err);
     } else if (status == TC_OK) {
         status = cli_model_open(&m, args.items[0], &o.common, CLI_TOKENIZER, &err);
         if (status == TC_OK) context = m.info->context_length;
@@ -79,9 +81,11 @@ const cli_verb cmd_tokenize = {
     .name = "tokenize",
     .summary = "print the token ids of texts",
     .usage = "[MODEL] --text T [--text T]... [options]\n[MODEL] --texts-file F [options]",
-    .description = "Without MODEL the vocabulary is CLIP's, which is built in, and the context 77. A text that is too long is cut, the last id being "
+    .description = "Without MODEL the vocabulary is CLIP's, which is built in, and the context 77. A text "
+                   "that is too long is cut, the last id being "
                    "the end of text; a line on "
-                   "standard error says so.\nPrints one line a text, the ids without padding; with --json {\"input_ids\": [[...]]}, padded.",
+                   "standard error says so.\nPrints one line a text, the ids without padding; with --json "
+                   "{\"input_ids\": [[...]]}, padded.",
     .examples = "tinyclip tokenize --text \"a photo of a cat\"\n"
                 "tinyclip tokenize model --texts-file captions.txt --json",
     .options = options,

@@ -1,15 +1,17 @@
 /* cmd_train.c - contrastive training, from random weights or from a model. */
 #include "training.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const training defaults = {CLI_TRAINING_DEFAULTS};
-static const cli_option options[] = {{"--config", "C", CLI_TEXT, offsetof(training, config),
-                                      "the configuration: a JSON file or a built-in name; the weights are random unless --init is given", 0, 0, NULL},
-                                     {"--init", "MODEL", CLI_TEXT, offsetof(training, init), "the model to start from", 0, 0, NULL},
-                                     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
+static const cli_option options[] = {
+    {"--config", "C", CLI_TEXT, offsetof(training, config),
+     "the configuration: a JSON file or a built-in name; the weights are random unless --init is given", 0, 0,
+     NULL},
+    {"--init", "MODEL", CLI_TEXT, offsetof(training, init), "the model to start from", 0, 0, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* A model to start from must be what --config says, if both are given. */
 static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
@@ -24,8 +26,9 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
     status = tc_config_open(&wanted, t->config, err);
     wanted.eos_id = (*out)->config.eos_id; /* belongs to the weights, and OpenCLIP's form cannot say it */
     if (status == TC_OK && tc_config_difference(&(*out)->config, &wanted, difference, sizeof difference))
-        status = tc_fail(err, TC_EARG, "%s is not of the configuration %s: %s; a model of another size is made by inherit", t->init, t->config,
-                         difference);
+        status = tc_fail(err, TC_EARG,
+                         "%s is not of the configuration %s: %s; a model of another size is made by inherit",
+                         t->init, t->config, difference);
     if (status != TC_OK) tc_model_close(out);
     return status;
 }
@@ -37,11 +40,13 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     tc_model *start = NULL;
     int code;
     if (!cli_parse(verb, argc, argv, &t, &args, &code)) return code;
-    if (!t.config && !t.init) code = cli_usage(verb, "name a configuration with --config, or a model to start from with --init");
+    if (!t.config && !t.init)
+        code = cli_usage(verb, "name a configuration with --config, or a model to start from with --init");
     else code = cli_training_check(verb, &t);
     if (code == CLI_DONE) {
         tc_status status = open_start(&t, &start, &err);
-        code = status == TC_OK ? cli_training_run(&t, start, t.init ? t.init : "", NULL, NULL) : cli_failed(&err);
+        code = status == TC_OK ? cli_training_run(&t, start, t.init ? t.init : "", NULL, NULL)
+                               : cli_failed(&err);
     }
     cli_release(verb, &t, &args);
     return code;
@@ -50,16 +55,23 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 const cli_verb cmd_train = {
     .name = "train",
     .summary = "train a model with the contrastive loss",
-    .usage = "--config C.json --data D --out DIR --steps N [options]\n--init MODEL --data D --out DIR --epochs X [options]",
-    .description = "Trains on pairs of images and captions, or on labelled images whose captions are made from templates. "
+    .usage = "--config C.json --data D --out DIR --steps N [options]\n--init MODEL --data D --out DIR "
+             "--epochs X [options]",
+    .description = "Trains on pairs of images and captions, or on labelled images whose captions are made "
+                   "from templates. "
                    "Before the first step it tells what the data holds and the "
-                   "memory that it takes. An interrupt finishes the step, saves a checkpoint and ends; --resume goes on from "
+                   "memory that it takes. An interrupt finishes the step, saves a checkpoint and ends; "
+                   "--resume goes on from "
                    "it, to the same weights bit for bit.\n"
-                   "DIR/model is a Hugging Face folder; of a pruned model, or one with a ResNet, which such a folder cannot hold, "
+                   "DIR/model is a Hugging Face folder; of a pruned model, or one with a ResNet, which such "
+                   "a folder cannot hold, "
                    "DIR/model.safetensors is written instead.",
-    .examples = "tinyclip train --config teacher.json --data fashion-mnist --out run --steps 300 --batch 256 --lr 1e-3\n"
-                "tinyclip train --init model --data pairs/ --out run --epochs 2 --lr 1e-5 --crop-scale-min 0.9\n"
-                "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 --resume",
+    .examples =
+        "tinyclip train --config teacher.json --data fashion-mnist --out run --steps 300 --batch 256 --lr "
+        "1e-3\n"
+        "tinyclip train --init model --data pairs/ --out run --epochs 2 --lr 1e-5 --crop-scale-min 0.9\n"
+        "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 "
+        "--resume",
     .options = options,
     .more = cli_training_options,
     .common = CLI_WITH_ALL,

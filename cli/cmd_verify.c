@@ -1,4 +1,5 @@
-/* cmd_verify.c - a model's outputs against those that another program saved: cosine and largest difference. */
+/* cmd_verify.c - a model's outputs against those that another program saved: cosine and largest difference.
+ */
 #include "cli.h"
 
 #include <math.h>
@@ -13,9 +14,10 @@ typedef struct verify {
 
 static const verify defaults = {.tolerance = 0};
 static const cli_option options[] = {
-    {"--input", "F", CLI_TEXT, offsetof(verify, input), "a .safetensors file with pixel_values and input_ids, if GOLDEN does not hold them", 0, 0,
-     NULL},
-    {"--tolerance", "X", CLI_REAL, offsetof(verify, tolerance), "fail if any value differs by more than X; 0: only report", 0, 1e30, NULL},
+    {"--input", "F", CLI_TEXT, offsetof(verify, input),
+     "a .safetensors file with pixel_values and input_ids, if GOLDEN does not hold them", 0, 0, NULL},
+    {"--tolerance", "X", CLI_REAL, offsetof(verify, tolerance),
+     "fail if any value differs by more than X; 0: only report", 0, 1e30, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* Every output that can be made of the inputs that are there. */
@@ -28,7 +30,8 @@ typedef struct outputs {
 } outputs;
 
 static void outputs_free(outputs *o) {
-    float *all[] = {o->image, o->text, o->image_unit, o->text_unit, o->per_image, o->per_text, o->p_image, o->p_text};
+    float *all[] = {o->image,     o->text,     o->image_unit, o->text_unit,
+                    o->per_image, o->per_text, o->p_image,    o->p_text};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     cli_model_close(&o->model);
 }
@@ -47,33 +50,40 @@ static const tc_tensor *find_input(const tc_store *golden, const tc_store *input
 
 static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
     int side = o->model.info->image_size;
-    if (t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != side || t->shape[3] != side || t->shape[0] > INT32_MAX)
+    if (t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != side || t->shape[3] != side ||
+        t->shape[0] > INT32_MAX)
         return tc_fail(err, TC_EFORMAT, "pixel_values: expected [n,3,%d,%d]", side, side);
     if (!tc_tensor_data(t, err)) return err->status;
     size_t n = (size_t)t->shape[0], dim = (size_t)o->model.info->embed_dim;
     float *pixels = cli_new(n * 3 * (size_t)side * (size_t)side, sizeof *pixels);
     o->image = cli_new(n * dim, sizeof *o->image);
     o->images = n;
-    tc_status status =
-        tc_tensor_read(t, 0, tc_tensor_numel(t), pixels) ? TC_OK : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
+    tc_status status = tc_tensor_read(t, 0, tc_tensor_numel(t), pixels)
+                           ? TC_OK
+                           : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
     if (status == TC_OK) status = tc_session_encode_image(o->model.session, pixels, (int)n, o->image, err);
     free(pixels);
     return status;
 }
 
 static tc_status embed_texts(outputs *o, const tc_tensor *t, tc_error *err) {
-    if (t->ndim != 2 || t->shape[1] < 1 || t->shape[0] > INT32_MAX || t->shape[1] > o->model.info->context_length)
-        return tc_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows", o->model.info->context_length);
+    if (t->ndim != 2 || t->shape[1] < 1 || t->shape[0] > INT32_MAX ||
+        t->shape[1] > o->model.info->context_length)
+        return tc_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows",
+                       o->model.info->context_length);
     if (!tc_tensor_data(t, err)) return err->status;
     size_t n = (size_t)tc_tensor_numel(t), dim = (size_t)o->model.info->embed_dim;
     int64_t *wide = cli_new(n, sizeof *wide);
     int32_t *ids = cli_new(n, sizeof *ids);
     o->texts = (size_t)t->shape[0];
     o->text = cli_new(o->texts * dim, sizeof *o->text);
-    tc_status status = tc_tensor_read_i64(t, 0, (int64_t)n, wide) ? TC_OK : tc_fail(err, TC_EFORMAT, "input_ids: dtype %s", tc_dtype_name(t->dtype));
+    tc_status status = tc_tensor_read_i64(t, 0, (int64_t)n, wide)
+                           ? TC_OK
+                           : tc_fail(err, TC_EFORMAT, "input_ids: dtype %s", tc_dtype_name(t->dtype));
     /* What is no id becomes -1, which the session refuses with its position. */
     for (size_t i = 0; i < n; i++) ids[i] = wide[i] < 0 || wide[i] > INT32_MAX ? -1 : (int32_t)wide[i];
-    if (status == TC_OK) status = tc_session_encode_text(o->model.session, ids, (int)o->texts, (int)t->shape[1], o->text, err);
+    if (status == TC_OK)
+        status = tc_session_encode_text(o->model.session, ids, (int)o->texts, (int)t->shape[1], o->text, err);
     free(wide);
     free(ids);
     return status;
@@ -95,10 +105,13 @@ static void compare_pairs(outputs *o) {
 }
 
 static tc_status compute(outputs *o, const tc_store *golden, const tc_store *input, tc_error *err) {
-    const tc_tensor *pixels = find_input(golden, input, "pixel_values"), *ids = find_input(golden, input, "input_ids");
+    const tc_tensor *pixels = find_input(golden, input, "pixel_values"),
+                    *ids = find_input(golden, input, "input_ids");
     if (!pixels && !ids)
-        return tc_fail(err, TC_EARG, "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input",
-                       tc_store_path(golden));
+        return tc_fail(
+            err, TC_EARG,
+            "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input",
+            tc_store_path(golden));
     o->scale = (float)exp((double)o->model.info->logit_scale);
     tc_status status = pixels ? embed_images(o, pixels, err) : TC_OK;
     if (status == TC_OK && ids) status = embed_texts(o, ids, err);
@@ -114,7 +127,8 @@ typedef struct difference {
     bool unit;
 } difference;
 
-/* Whether all rows have length 1: then embeddings under their plain name are the normalised ones, as CLIPModel returns them. */
+/* Whether all rows have length 1: then embeddings under their plain name are the normalised ones, as
+ * CLIPModel returns them. */
 static bool is_unit(const float *x, size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++) {
         double sum = 0;
@@ -166,7 +180,8 @@ static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, diff
     float *want = cli_new(n, sizeof *want);
     if (!tc_tensor_read(t, 0, (int64_t)n, want)) {
         free(want);
-        return tc_fail(err, TC_EFORMAT, "tensor '%s': dtype %s cannot be read as numbers", t->name, tc_dtype_name(t->dtype));
+        return tc_fail(err, TC_EFORMAT, "tensor '%s': dtype %s cannot be read as numbers", t->name,
+                       tc_dtype_name(t->dtype));
     }
     *d = (difference){.name = t->name, .unit = unit && is_unit(want, shape[0], shape[1])};
     if (d->unit) ours = unit;
@@ -184,7 +199,8 @@ static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, diff
 
 static void put(json_t *rows, const difference *d) {
     if (!rows) {
-        printf("%-20s %12.9f %14.3g %14.4g%s\n", d->name, d->cosine, d->most, d->largest, d->unit ? "  (unit length)" : "");
+        printf("%-20s %12.9f %14.3g %14.4g%s\n", d->name, d->cosine, d->most, d->largest,
+               d->unit ? "  (unit length)" : "");
         return;
     }
     json_t *one = json_object();
@@ -196,7 +212,8 @@ static void put(json_t *rows, const difference *d) {
     json_array_append_new(rows, one);
 }
 
-static tc_status compare_all(const outputs *o, const tc_store *golden, const verify *v, bool *passed, tc_error *err) {
+static tc_status compare_all(const outputs *o, const tc_store *golden, const verify *v, bool *passed,
+                             tc_error *err) {
     json_t *rows = v->common.json ? json_array() : NULL;
     size_t compared = 0;
     tc_status status = TC_OK;
@@ -208,14 +225,17 @@ static tc_status compare_all(const outputs *o, const tc_store *golden, const ver
         status = compare(o, t, &known, &d, err);
         if (status != TC_OK) break;
         if (!known) {
-            if (strcmp(t->name, "pixel_values") != 0 && strcmp(t->name, "input_ids") != 0) cli_say("%s: not compared", t->name);
+            if (strcmp(t->name, "pixel_values") != 0 && strcmp(t->name, "input_ids") != 0)
+                cli_say("%s: not compared", t->name);
             continue;
         }
-        if (compared++ == 0 && !rows) printf("%-20s %12s %14s %14s\n", "output", "cosine", "max difference", "max magnitude");
+        if (compared++ == 0 && !rows)
+            printf("%-20s %12s %14s %14s\n", "output", "cosine", "max difference", "max magnitude");
         put(rows, &d);
         if (v->tolerance > 0 && !(d.most <= v->tolerance)) *passed = false;
     }
-    if (status == TC_OK && compared == 0) status = tc_fail(err, TC_EARG, "%s: there is no output to compare with", tc_store_path(golden));
+    if (status == TC_OK && compared == 0)
+        status = tc_fail(err, TC_EARG, "%s: there is no output to compare with", tc_store_path(golden));
     if (status == TC_OK && rows) {
         json_t *all = json_object();
         json_object_set(all, "outputs", rows);
@@ -249,20 +269,23 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     return code;
 }
 
-const cli_verb cmd_verify = {.name = "verify",
-                             .summary = "compare a model's outputs with saved ones",
-                             .usage = "MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]",
-                             .description = "GOLDEN holds outputs that another program computed: image_embeds, text_embeds, image_embeds_norm, "
-                                            "text_embeds_norm, logits_per_image, logits_per_text, "
-                                            "probs (softmax over texts), probs_per_image, probs_per_text, logit_scale_exp; and the inputs "
-                                            "pixel_values and input_ids, unless --input names another "
-                                            "file for them. Prints the cosine and the largest difference for each output found. Embeddings of unit "
-                                            "length are compared with the normalised ones.",
-                             .examples = "tinyclip verify model golden.safetensors\n"
-                                         "tinyclip verify model expected.safetensors --input input.safetensors --tolerance 1e-4",
-                             .options = options,
-                             .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
-                             .defaults = &defaults,
-                             .least_args = 2,
-                             .most_args = 2,
-                             .run = run};
+const cli_verb cmd_verify = {
+    .name = "verify",
+    .summary = "compare a model's outputs with saved ones",
+    .usage = "MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]",
+    .description =
+        "GOLDEN holds outputs that another program computed: image_embeds, text_embeds, image_embeds_norm, "
+        "text_embeds_norm, logits_per_image, logits_per_text, "
+        "probs (softmax over texts), probs_per_image, probs_per_text, logit_scale_exp; and the inputs "
+        "pixel_values and input_ids, unless --input names another "
+        "file for them. Prints the cosine and the largest difference for each output found. Embeddings of "
+        "unit "
+        "length are compared with the normalised ones.",
+    .examples = "tinyclip verify model golden.safetensors\n"
+                "tinyclip verify model expected.safetensors --input input.safetensors --tolerance 1e-4",
+    .options = options,
+    .common = CLI_WITH_JSON | CLI_WITH_MODEL | CLI_WITH_THREADS,
+    .defaults = &defaults,
+    .least_args = 2,
+    .most_args = 2,
+    .run = run};

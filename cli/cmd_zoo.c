@@ -14,11 +14,14 @@ typedef struct zoo {
 
 static const zoo defaults = {.retries = 5, .wait = 1, .timeout = 60};
 static const cli_option options[] = {
-    {"--force", NULL, CLI_FLAG, offsetof(zoo, force), "pull: download again what is there, and accept another checksum than the recorded one", 0, 0,
-     NULL},
-    {"--retries", "N", CLI_INT, offsetof(zoo, retries), "pull: new attempts after cut connections that brought less than 1 MiB", 0, 1000, NULL},
-    {"--wait", "S", CLI_REAL, offsetof(zoo, wait), "pull: seconds before the second attempt; doubled each time, up to 30", 0, 3600, NULL},
-    {"--timeout", "S", CLI_REAL, offsetof(zoo, timeout), "pull: seconds without data after which a connection counts as cut", 1, 86400, NULL},
+    {"--force", NULL, CLI_FLAG, offsetof(zoo, force),
+     "pull: download again what is there, and accept another checksum than the recorded one", 0, 0, NULL},
+    {"--retries", "N", CLI_INT, offsetof(zoo, retries),
+     "pull: new attempts after cut connections that brought less than 1 MiB", 0, 1000, NULL},
+    {"--wait", "S", CLI_REAL, offsetof(zoo, wait),
+     "pull: seconds before the second attempt; doubled each time, up to 30", 0, 3600, NULL},
+    {"--timeout", "S", CLI_REAL, offsetof(zoo, timeout),
+     "pull: seconds without data after which a connection counts as cut", 1, 86400, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* ---- the list */
@@ -41,7 +44,8 @@ static json_t *published_object(const tc_zoo_published *p) {
     json_object_set_new(o, "trained_on", json_string(p->data));
     json_object_set_new(o, "imagenet_top1", json_real(p->top1));
     json_object_set_new(o, "macs_g", json_real(p->macs_g));
-    json_object_set_new(o, "pairs_per_second", p->pairs_per_second > 0 ? json_real(p->pairs_per_second) : json_null());
+    json_object_set_new(o, "pairs_per_second",
+                        p->pairs_per_second > 0 ? json_real(p->pairs_per_second) : json_null());
     json_object_set_new(o, "params_image_m", whole(p->params_image_m > 0, p->params_image_m));
     json_object_set_new(o, "params_text_m", whole(p->params_text_m > 0, p->params_text_m));
     return o;
@@ -77,17 +81,21 @@ static void print_row(const tc_zoo_model *m, bool known, const tc_zoo_sizes *s, 
     const tc_zoo_published *p = &m->published;
     char params[32] = "-", tower[32] = "-", macs[32] = "-", speed[32] = "-";
     if (known) snprintf(params, sizeof params, "%.2f", (double)s->params / 1e6);
-    if (known) snprintf(tower, sizeof tower, "%.2f+%.2f", (double)s->params_image / 1e6, (double)s->params_text / 1e6);
+    if (known)
+        snprintf(tower, sizeof tower, "%.2f+%.2f", (double)s->params_image / 1e6,
+                 (double)s->params_text / 1e6);
     if (known) snprintf(macs, sizeof macs, "%.2f", s->macs / 1e9);
     if (p->pairs_per_second > 0) cli_grouped((int64_t)p->pairs_per_second, speed, sizeof speed);
-    printf("%-49s %7s %12s %6s |%6.*f%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs, m->teacher ? 2 : 1, p->macs_g, m->note ? "*" : " ",
-           p->top1, speed, m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
+    printf("%-49s %7s %12s %6s |%6.*f%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs,
+           m->teacher ? 2 : 1, p->macs_g, m->note ? "*" : " ", p->top1, speed,
+           m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
 }
 
 static int list(void) {
     bool unbuilt = false, automatic = false;
     printf("%-49s %27s | published\n", "", "counted");
-    printf("%-49s %7s %12s %6s |%6s  %6s %8s  %-8s %s\n", "name", "params", "image+text", "MACs", "MACs", "top-1", "pairs/s", "", "trained on");
+    printf("%-49s %7s %12s %6s |%6s  %6s %8s  %-8s %s\n", "name", "params", "image+text", "MACs", "MACs",
+           "top-1", "pairs/s", "", "trained on");
     for (int i = 0; tc_zoo_at(i); i++) {
         const tc_zoo_model *m = tc_zoo_at(i);
         tc_zoo_sizes s;
@@ -97,10 +105,13 @@ static int list(void) {
         print_row(m, known, &s, path != NULL);
         free(path);
     }
-    printf(
-        "\nparams: millions of parameters; image+text: of the towers, without the token table, as the names count. MACs: 10^9 multiply-accumulates "
-        "of an image\nand a text, 77 tokens, every position. top-1: ImageNet-1K zero-shot, percent. pairs/s: on a V100.\n");
-    if (automatic) printf("An automatic model has its structure in its weights: it is counted once `tinyclip zoo pull NAME` has brought them.\n");
+    printf("\nparams: millions of parameters; image+text: of the towers, without the token table, as the "
+           "names count. MACs: 10^9 multiply-accumulates "
+           "of an image\nand a text, 77 tokens, every position. top-1: ImageNet-1K zero-shot, percent. "
+           "pairs/s: on a V100.\n");
+    if (automatic)
+        printf("An automatic model has its structure in its weights: it is counted once `tinyclip zoo pull "
+               "NAME` has brought them.\n");
     if (unbuilt) printf("A model that is not counted otherwise is of a network that is not built in.\n");
     for (int i = 0; tc_zoo_at(i); i++)
         if (tc_zoo_at(i)->note) printf("* %s: %s.\n", tc_zoo_at(i)->name, tc_zoo_at(i)->note);
@@ -120,7 +131,9 @@ static int pull(const zoo *o, const char *name) {
     p.stall_timeout = o->timeout;
     p.log = cli_log;
     tc_status status = tc_zoo_find(&m, name, &err);
-    if (status == TC_OK && !m) status = tc_fail(&err, TC_EARG, "%s: no model of the zoo has that name (`tinyclip zoo` lists them)", name);
+    if (status == TC_OK && !m)
+        status =
+            tc_fail(&err, TC_EARG, "%s: no model of the zoo has that name (`tinyclip zoo` lists them)", name);
     if (status == TC_OK) status = tc_zoo_pull(m, &p, &path, &err);
     cli_log_end();
     if (status != TC_OK) return cli_failed(&err);
@@ -143,7 +156,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     if (args.count == 0) code = o.common.json ? list_json() : list();
-    else if (strcmp(args.items[0], "pull") != 0) code = cli_usage(verb, "'%s' is not something to do with the zoo; only pull is", args.items[0]);
+    else if (strcmp(args.items[0], "pull") != 0)
+        code = cli_usage(verb, "'%s' is not something to do with the zoo; only pull is", args.items[0]);
     else if (args.count < 2) code = cli_usage(verb, "pull needs the name of a model");
     else code = pull(&o, args.items[1]);
     cli_release(verb, &o, &args);
@@ -154,21 +168,29 @@ const cli_verb cmd_zoo = {
     .name = "zoo",
     .summary = "list the published models; fetch their weights",
     .usage = "[--json]\npull NAME [options]",
-    .description =
-        "Without an argument: the published models and their teachers, parameters and multiply-accumulates as counted from their graphs "
-        "beside the figures as published. The automatic models have their structure in their weights and are counted once these are in the "
-        "cache.\n"
-        "pull downloads a model from the release page of the model zoo into the cache ($XDG_CACHE_HOME/tinyclip, or ~/.cache/tinyclip), "
-        "checks it, writes it as a file of this program and prints its path. A download that was cut goes on where it ended, in the same "
-        "run or a later one. The release page publishes no checksums: the SHA-256 is recorded when a file was first found good, and later "
-        "downloads are compared with it. A file that was put into the cache by hand is taken instead of a download. "
-        "TINYCLIP_ZOO_URL names a mirror, the address in front of the file's name.\n"
-        "Wherever a MODEL is wanted, the name of a pulled one may be given: as it stands in the list, as it was published, or as its file "
-        "is called. A file or folder of that name comes first, then the cache; where a configuration will do (bench, info, the student of "
-        "distill), the built-in one of that name comes last.",
-    .examples = "tinyclip zoo\ntinyclip zoo pull TinyCLIP-ViT-40M-32-Text-19M\n"
-                "tinyclip classify TinyCLIP-ViT-40M-32-Text-19M photo.jpg --labels \"a cat,a dog\"\n"
-                "TINYCLIP_ZOO_URL=http://mirror.example/tinyclip tinyclip zoo pull TinyCLIP-ViT-8M/16-Text-3M",
+    .description = "Without an argument: the published models and their teachers, parameters and "
+                   "multiply-accumulates as counted from their graphs "
+                   "beside the figures as published. The automatic models have their structure in their "
+                   "weights and are counted once these are in the "
+                   "cache.\n"
+                   "pull downloads a model from the release page of the model zoo into the cache "
+                   "($XDG_CACHE_HOME/tinyclip, or ~/.cache/tinyclip), "
+                   "checks it, writes it as a file of this program and prints its path. A download that was "
+                   "cut goes on where it ended, in the same "
+                   "run or a later one. The release page publishes no checksums: the SHA-256 is recorded "
+                   "when a file was first found good, and later "
+                   "downloads are compared with it. A file that was put into the cache by hand is taken "
+                   "instead of a download. "
+                   "TINYCLIP_ZOO_URL names a mirror, the address in front of the file's name.\n"
+                   "Wherever a MODEL is wanted, the name of a pulled one may be given: as it stands in the "
+                   "list, as it was published, or as its file "
+                   "is called. A file or folder of that name comes first, then the cache; where a "
+                   "configuration will do (bench, info, the student of "
+                   "distill), the built-in one of that name comes last.",
+    .examples =
+        "tinyclip zoo\ntinyclip zoo pull TinyCLIP-ViT-40M-32-Text-19M\n"
+        "tinyclip classify TinyCLIP-ViT-40M-32-Text-19M photo.jpg --labels \"a cat,a dog\"\n"
+        "TINYCLIP_ZOO_URL=http://mirror.example/tinyclip tinyclip zoo pull TinyCLIP-ViT-8M/16-Text-3M",
     .options = options,
     .common = CLI_WITH_JSON,
     .defaults = &defaults,

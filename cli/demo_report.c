@@ -1,4 +1,5 @@
-/* demo_report.c - what the demonstration prints at its end: teacher and students side by side, and classified test pictures. */
+/* demo_report.c - what the demonstration prints at its end: teacher and students side by side, and classified
+ * test pictures. */
 #include "demo.h"
 #include "eval/eval.h"
 #include "eval/metrics.h"
@@ -9,17 +10,21 @@
 
 /* ---- the models */
 
-static void print_model(const char *name, const char *how, const report_facts *f, int64_t steps, double seconds) {
+static void print_model(const char *name, const char *how, const report_facts *f, int64_t steps,
+                        double seconds) {
     char params[32];
     report_number macs, images, time;
-    printf("%-14s %-14s %12s %10s %8.2f %10s", name, how, cli_grouped(f->params_without_tokens, params, sizeof params),
-           report_amount(f->macs_image + f->macs_text, &macs), 100 * f->top1, report_rate(f->images_per_second, &images));
+    printf("%-14s %-14s %12s %10s %8.2f %10s", name, how,
+           cli_grouped(f->params_without_tokens, params, sizeof params),
+           report_amount(f->macs_image + f->macs_text, &macs), 100 * f->top1,
+           report_rate(f->images_per_second, &images));
     if (steps > 0) printf(" %7lld %15s", (long long)steps, report_duration(seconds, &time));
     printf("\n");
 }
 
 void demo_print_table(const report *r) {
-    printf("\n%-14s %-14s %12s %10s %8s %10s %7s %15s\n", "", "inheritance", "parameters*", "MACs", "top-1 %", "images/s", "steps", "time");
+    printf("\n%-14s %-14s %12s %10s %8s %10s %7s %15s\n", "", "inheritance", "parameters*", "MACs", "top-1 %",
+           "images/s", "steps", "time");
     print_model("teacher", "", report_teacher(r), 0, 0);
     for (int i = 0; i < r->count; i++) {
         int64_t steps = 0;
@@ -33,14 +38,16 @@ void demo_print_table(const report *r) {
             print_model(name, r->runs[i].name, &stage->facts, steps, seconds);
         }
     }
-    printf("* without the token table; MACs of an image and a full-length text; steps and time from the teacher on\n");
+    printf("* without the token table; MACs of an image and a full-length text; steps and time from the "
+           "teacher on\n");
 }
 
 /* ---- test pictures */
 
 enum { SHOWN = 10 };
 
-static tc_status write_png(const char *path, const tc_data *data, int64_t index, tc_preprocess p, tc_error *err) {
+static tc_status write_png(const char *path, const tc_data *data, int64_t index, tc_preprocess p,
+                           tc_error *err) {
     size_t pixels = (size_t)p.crop * (size_t)p.crop;
     float *values = cli_new(3 * pixels, sizeof *values);
     uint8_t *bytes = cli_new(3 * pixels, 1);
@@ -49,29 +56,35 @@ static tc_status write_png(const char *path, const tc_data *data, int64_t index,
     tc_status status = tc_data_image(data, index, &p, values, err);
     for (size_t i = 0; i < pixels && status == TC_OK; i++)
         for (size_t c = 0; c < 3; c++) bytes[3 * i + c] = (uint8_t)lrintf(values[c * pixels + i]);
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)p.crop, .height = (png_uint_32)p.crop, .format = PNG_FORMAT_RGB};
-    if (status == TC_OK && !png_image_write_to_file(&image, path, 0, bytes, 0, NULL)) status = tc_fail(err, TC_EIO, "%s: %s", path, image.message);
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)p.crop,
+                       .height = (png_uint_32)p.crop,
+                       .format = PNG_FORMAT_RGB};
+    if (status == TC_OK && !png_image_write_to_file(&image, path, 0, bytes, 0, NULL))
+        status = tc_fail(err, TC_EIO, "%s: %s", path, image.message);
     free(values);
     free(bytes);
     return status;
 }
 
 /* What the class weights [classes,E] make of a unit embedding. */
-static void print_row(const char *path, const tc_data *data, int64_t index, const float *embed, const float *weights, int dim, float scale) {
+static void print_row(const char *path, const tc_data *data, int64_t index, const float *embed,
+                      const float *weights, int dim, float scale) {
     int classes = tc_data_classes(data), label = tc_data_label(data, index), best;
     float *p = cli_new((size_t)classes, sizeof *p);
     tc_logits(embed, weights, 1, classes, dim, scale, p);
     tc_softmax(p, 1, classes);
     tc_top_k(p, classes, 1, &best);
-    printf("%-34s %-14s %-14s %5.1f %%%s\n", path, tc_data_class_name(data, label), tc_data_class_name(data, best), 100 * (double)p[best],
-           best == label ? "" : " wrong");
+    printf("%-34s %-14s %-14s %5.1f %%%s\n", path, tc_data_class_name(data, label),
+           tc_data_class_name(data, best), 100 * (double)p[best], best == label ? "" : " wrong");
     free(p);
 }
 
 static tc_status classify(const char *folder, cli_model *m, const tc_data *data, tc_error *err) {
     int dim = m->info->embed_dim, classes = tc_data_classes(data);
     int64_t count = tc_data_count(data) < SHOWN ? tc_data_count(data) : SHOWN;
-    float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights), *embed = cli_new((size_t)dim, sizeof *embed);
+    float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights),
+          *embed = cli_new((size_t)dim, sizeof *embed);
     tc_status status = tc_zeroshot_data_weights(m->session, m->model, data, m->tokenizer, NULL, weights, err);
     for (int64_t i = 0; i < count && status == TC_OK; i++) {
         char path[512];

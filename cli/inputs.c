@@ -46,7 +46,8 @@ static tc_status add_image(const char *name, cli_list *out, tc_error *err) {
     }
     size_t first = out->count;
     tc_status status = add_folder(name, 0, out, err);
-    if (status == TC_OK && out->count == first) return tc_fail(err, TC_EARG, "%s: the folder holds no image", name);
+    if (status == TC_OK && out->count == first)
+        return tc_fail(err, TC_EARG, "%s: the folder holds no image", name);
     if (out->count > first) qsort(out->items + first, out->count - first, sizeof *out->items, by_text);
     return status;
 }
@@ -60,7 +61,8 @@ tc_status cli_images(const cli_list *names, cli_list *out, tc_error *err) {
         }
         cli_list listed = {0};
         status = cli_lines("-", false, &listed, err);
-        for (size_t k = 0; k < listed.count && status == TC_OK; k++) status = add_image(listed.items[k], out, err);
+        for (size_t k = 0; k < listed.count && status == TC_OK; k++)
+            status = add_image(listed.items[k], out, err);
         cli_list_free(&listed);
     }
     if (status == TC_OK && out->count == 0) return tc_fail(err, TC_EARG, "the list of images is empty");
@@ -95,13 +97,16 @@ tc_status cli_lines(const char *path, bool keep_blank, cli_list *out, tc_error *
     char *data = NULL;
     size_t size = 0, number = 1;
     bool standard = strcmp(path, "-") == 0;
-    tc_status status = standard ? read_stdin(&data, &size, err) : tc_file_read(path, TEXT_LIMIT, &data, &size, err);
+    tc_status status =
+        standard ? read_stdin(&data, &size, err) : tc_file_read(path, TEXT_LIMIT, &data, &size, err);
     size_t mark = status == TC_OK && size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     for (size_t at = mark; at < size && status == TC_OK; number++) {
         char *line = data + at, *end = memchr(line, '\n', size - at);
         size_t n = end ? (size_t)(end - line) : size - at;
         at += n + 1;
-        if (memchr(line, '\0', n)) status = tc_fail(err, TC_EFORMAT, "%s: line %zu holds a NUL byte", standard ? "standard input" : path, number);
+        if (memchr(line, '\0', n))
+            status = tc_fail(err, TC_EFORMAT, "%s: line %zu holds a NUL byte",
+                             standard ? "standard input" : path, number);
         if (n && line[n - 1] == '\r') n--;
         line[n] = '\0';
         if (status == TC_OK && (keep_blank || !is_blank(line))) cli_list_add(out, line);

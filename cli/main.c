@@ -6,17 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {&cmd_classify, &cmd_score,   &cmd_embed,   &cmd_tokenize, &cmd_preprocess, &cmd_info,
-                                        &cmd_train,    &cmd_inherit, &cmd_distill, &cmd_compress, &cmd_report,     &cmd_convert,
-                                        &cmd_eval,     &cmd_bench,   &cmd_verify,  &cmd_demo,     &cmd_zoo,        &cmd_diff};
+static const cli_verb *const verbs[] = {
+    &cmd_classify, &cmd_score,   &cmd_embed,   &cmd_tokenize, &cmd_preprocess, &cmd_info,
+    &cmd_train,    &cmd_inherit, &cmd_distill, &cmd_compress, &cmd_report,     &cmd_convert,
+    &cmd_eval,     &cmd_bench,   &cmd_verify,  &cmd_demo,     &cmd_zoo,        &cmd_diff};
 
 const cli_verb *cli_verb_at(size_t i) { return i < sizeof verbs / sizeof *verbs ? verbs[i] : NULL; }
 
 void cli_print_overview(FILE *f) {
-    fprintf(f, "usage: tinyclip VERB [arguments]\n\nSmall CLIP models: make them, run them, measure them.\n\n");
-    for (size_t i = 0; cli_verb_at(i); i++) fprintf(f, "  %-11s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
+    fprintf(f,
+            "usage: tinyclip VERB [arguments]\n\nSmall CLIP models: make them, run them, measure them.\n\n");
+    for (size_t i = 0; cli_verb_at(i); i++)
+        fprintf(f, "  %-11s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
     fprintf(f, "\n'tinyclip VERB --help' tells about one verb; 'man tinyclip' about all.\n"
-               "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output, everything else to standard error.\n"
+               "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output, everything "
+               "else to standard error.\n"
                "TINYCLIP_CPU=ref|avx2|avx512 limits the instructions that are used.\n");
 }
 
@@ -27,9 +31,10 @@ static int finish(int code) {
     return CLI_FAILED;
 }
 
-/* libgomp's threads wait for one another 300,000 turns of a loop (14 ms) before they sleep. Where another program wants a processor too, each wait
- * burns a time slice, and two threads are a hundred times slower than one; 3,000 turns cost 1 % on a quiet machine. The library reads the number
- * from the environment before main begins, so the program starts itself once more; a setting of the user's stands. */
+/* libgomp's threads wait for one another 300,000 turns of a loop (14 ms) before they sleep. Where another
+ * program wants a processor too, each wait burns a time slice, and two threads are a hundred times slower
+ * than one; 3,000 turns cost 1 % on a quiet machine. The library reads the number from the environment before
+ * main begins, so the program starts itself once more; a setting of the user's stands. */
 static void limit_spinning(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     if (setenv("GOMP_SPINCOUNT", "30000", 1) == 0) execv("/proc/self/exe", argv);
@@ -37,7 +42,8 @@ static void limit_spinning(char **argv) {
 
 int main(int argc, char **argv) {
     const char *verb = argc > 1 ? argv[1] : NULL, *level = getenv("TINYCLIP_CPU");
-    if (level && *level && strcmp(level, "ref") != 0 && strcmp(level, "avx2") != 0 && strcmp(level, "avx512") != 0) {
+    if (level && *level && strcmp(level, "ref") != 0 && strcmp(level, "avx2") != 0 &&
+        strcmp(level, "avx512") != 0) {
         fprintf(stderr, "tinyclip: TINYCLIP_CPU: '%s' is none of ref, avx2 and avx512\n", level);
         return CLI_USAGE;
     }
@@ -50,7 +56,8 @@ int main(int argc, char **argv) {
         return finish(CLI_DONE);
     }
     if (strcmp(verb, "--version") == 0 || strcmp(verb, "--cpu-level") == 0) {
-        printf("%s%s\n", strcmp(verb, "--version") == 0 ? "tinyclip " : "", strcmp(verb, "--version") == 0 ? TC_VERSION : tc_cpu_level());
+        printf("%s%s\n", strcmp(verb, "--version") == 0 ? "tinyclip " : "",
+               strcmp(verb, "--version") == 0 ? TC_VERSION : tc_cpu_level());
         return finish(CLI_DONE);
     }
     if (strcmp(verb, "--manual") == 0) {

@@ -1,4 +1,5 @@
-/* manual.c - the manual page, in roff, from the tables that the help texts come from, so that the two say the same. docs/tinyclip.1 is this output.
+/* manual.c - the manual page, in roff, from the tables that the help texts come from, so that the two say the
+ * same. docs/tinyclip.1 is this output.
  */
 #include "cli.h"
 
@@ -72,32 +73,42 @@ static void put_verb(const cli_verb *v) {
 }
 
 void cli_print_manual(void) {
-    printf(".\\\" Printed by tinyclip --manual.\n.TH TINYCLIP 1 \"\" \"tinyclip %s\" \"User commands\"\n.SH NAME\n", TC_VERSION);
-    printf("tinyclip \\- small CLIP models: make them, run them, measure them\n.SH SYNOPSIS\n.B tinyclip\n.I VERB\n[arguments]\n.SH DESCRIPTION\n");
-    printf("One program for CLIP models that are made small by weight inheritance and affinity mimicking.\nThe verbs:\n");
+    printf(".\\\" Printed by tinyclip --manual.\n.TH TINYCLIP 1 \"\" \"tinyclip %s\" \"User commands\"\n.SH "
+           "NAME\n",
+           TC_VERSION);
+    printf("tinyclip \\- small CLIP models: make them, run them, measure them\n.SH SYNOPSIS\n.B tinyclip\n.I "
+           "VERB\n[arguments]\n.SH DESCRIPTION\n");
+    printf("One program for CLIP models that are made small by weight inheritance and affinity "
+           "mimicking.\nThe verbs:\n");
     for (size_t i = 0; cli_verb_at(i); i++) {
         printf(".TP\n.B %s\n", cli_verb_at(i)->name);
         put(cli_verb_at(i)->summary, -1);
         printf("\n");
     }
-    printf(
-        ".PP\nA MODEL is a Hugging Face or OpenCLIP folder, a single .safetensors file of this program, a checkpoint (.safetensors, .pt, .bin) under "
-        "the names\n"
-        "of OpenCLIP, OpenAI, transformers or TinyCLIP, with its configuration beside it (NAME.json), in \\-\\-model\\-config or told by its "
-        "tensors, or the\n"
-        "name of a published model whose weights \"tinyclip zoo pull\" has fetched.\n"
-        "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image below, sorted by path), or \\- for a list on\n"
-        "standard input, one name a line.\n");
+    printf(".PP\nA MODEL is a Hugging Face or OpenCLIP folder, a single .safetensors file of this program, a "
+           "checkpoint (.safetensors, .pt, .bin) under "
+           "the names\n"
+           "of OpenCLIP, OpenAI, transformers or TinyCLIP, with its configuration beside it (NAME.json), in "
+           "\\-\\-model\\-config or told by its "
+           "tensors, or the\n"
+           "name of a published model whose weights \"tinyclip zoo pull\" has fetched.\n"
+           "Images are files (JPEG, PNG, WebP, GIF or BMP, recognised by content), folders (every image "
+           "below, sorted by path), or \\- for a list on\n"
+           "standard input, one name a line.\n");
     for (size_t i = 0; cli_verb_at(i); i++) put_verb(cli_verb_at(i));
     printf(".SH \"COMMON OPTIONS\"\n");
     static const cli_common none;
     for (size_t i = 0; cli_common_options[i].name; i++) put_option(&cli_common_options[i], &none);
     printf(".TP\n\\fB\\-\\-help\\fR\nprint the help text of the verb and exit\n");
-    printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and where. 2: wrong usage.\n"
+    printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and "
+           "where. 2: wrong usage.\n"
            "The verb diff has its own: 0 the same, 1 different, 2 trouble.\n");
-    printf(".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, oneDNN's included.\n"
-           ".TP\n.B XDG_CACHE_HOME\nthe folder that tinyclip/ with the weights of published models lies in; ~/.cache unless it is set.\n"
-           ".TP\n.B TINYCLIP_ZOO_URL\nwhere published models are downloaded from, instead of the release page.\n"
-           ".TP\n.B GOMP_SPINCOUNT\nhow long threads wait for one another before they sleep; "
-           "the program sets 30000 unless this or OMP_WAIT_POLICY is set.\n");
+    printf(
+        ".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, "
+        "oneDNN's included.\n"
+        ".TP\n.B XDG_CACHE_HOME\nthe folder that tinyclip/ with the weights of published models lies in; "
+        "~/.cache unless it is set.\n"
+        ".TP\n.B TINYCLIP_ZOO_URL\nwhere published models are downloaded from, instead of the release page.\n"
+        ".TP\n.B GOMP_SPINCOUNT\nhow long threads wait for one another before they sleep; "
+        "the program sets 30000 unless this or OMP_WAIT_POLICY is set.\n");
 }

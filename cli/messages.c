@@ -1,4 +1,5 @@
-/* messages.c - what the program says on stderr: errors, remarks, progress. Also the lists and the memory of the program. */
+/* messages.c - what the program says on stderr: errors, remarks, progress. Also the lists and the memory of
+ * the program. */
 #include "cli.h"
 
 #include <stdlib.h>

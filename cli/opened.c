@@ -1,6 +1,7 @@
-/* opened.c - a model with all that a verb needs of it: tokenizer, preprocessing, session; and what it makes of images and texts. */
+/* opened.c - a model with all that a verb needs of it: tokenizer, preprocessing, session; and what it makes
+ * of images and texts. */
 #include "cli.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +25,14 @@ static tc_status open_tokenizer(cli_model *m, const char *path, const cli_common
     char *vocabulary = tc_path_join(path, "vocab.json");
     bool there = vocabulary && tc_path_exists(vocabulary);
     free(vocabulary);
-    return there ? tc_tokenizer_open(&m->tokenizer, path, kind, err) : tc_tokenizer_create(&m->tokenizer, kind, err);
+    return there ? tc_tokenizer_open(&m->tokenizer, path, kind, err)
+                 : tc_tokenizer_create(&m->tokenizer, kind, err);
 }
 
-tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
-    *m = (cli_model){.model = model, .info = tc_model_get_info(model), .preprocess = tc_model_preprocess(model)};
+tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const cli_common *o,
+                          unsigned flags, tc_error *err) {
+    *m = (cli_model){
+        .model = model, .info = tc_model_get_info(model), .preprocess = tc_model_preprocess(model)};
     cli_preprocess_options(o, &m->preprocess);
     tc_status status = TC_OK;
     if (flags & CLI_TOKENIZER) status = open_tokenizer(m, path, o, err);
@@ -37,7 +41,8 @@ tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const
     return status;
 }
 
-/* The model of the zoo that `name` means, unless a file has that name, and where its weights lie (NULL: they are not there); the caller frees. */
+/* The model of the zoo that `name` means, unless a file has that name, and where its weights lie (NULL: they
+ * are not there); the caller frees. */
 static tc_status zoo_model(const char *name, const tc_zoo_model **model, char **weights, tc_error *err) {
     *model = NULL;
     *weights = NULL;
@@ -77,10 +82,13 @@ tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options
     *out = NULL;
     tc_status status = zoo_model(path, &model, &weights, err);
     if (status == TC_OK && model && model->file && !weights)
-        status = tc_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them", path, model->name);
+        status =
+            tc_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them",
+                    path, model->name);
     if (status == TC_OK) status = tc_model_open(out, weights ? weights : path, options, err);
     if (status == TC_OK && tc_model_get_info(*out)->activation_assumed)
-        cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would give other results: see --activation",
+        cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would "
+                "give other results: see --activation",
                 path);
     free(weights);
     return status;
@@ -95,21 +103,24 @@ static tc_status read_config(tc_config *c, const char *path, const cli_common *o
     if (status == TC_OK && o->image_size) {
         c->image_size = (int)o->image_size;
         if (c->image_tower == TC_IMAGE_RESNET && c->image_size % TC_RESNET_STRIDE)
-            status = tc_fail(err, TC_EARG, "%s: the image size of a ResNet is a multiple of %d", path, TC_RESNET_STRIDE);
+            status = tc_fail(err, TC_EARG, "%s: the image size of a ResNet is a multiple of %d", path,
+                             TC_RESNET_STRIDE);
         if (c->image_size < c->patch_size)
-            status = tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", path, c->image_size, c->patch_size);
+            status = tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", path,
+                             c->image_size, c->patch_size);
     }
     return status;
 }
 
-tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o, tc_error *err) {
+tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o,
+                           tc_error *err) {
     tc_config c;
     tc_status status = read_config(&c, config, o, err);
     return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
 }
 
-/* A configuration's model with zeros for weights, which take memory only where they are touched: a question about sizes need not wait for random
- * ones. */
+/* A configuration's model with zeros for weights, which take memory only where they are touched: a question
+ * about sizes need not wait for random ones. */
 static tc_status create_sizes(tc_model **out, const char *path, const cli_common *o, tc_error *err) {
     tc_config c;
     tc_status status = read_config(&c, path, o, err);
@@ -141,7 +152,8 @@ tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, un
     if (!configuration) status = cli_model_load(&model, path, &open, err);
     else if (flags & CLI_SIZES) status = create_sizes(&model, path, o, err);
     else status = cli_model_create(&model, path, 1, o, err);
-    if (status == TC_OK && configuration && !(flags & CLI_SIZES)) cli_say("%s: a configuration; the weights are random", path);
+    if (status == TC_OK && configuration && !(flags & CLI_SIZES))
+        cli_say("%s: a configuration; the weights are random", path);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
 }
 
@@ -154,14 +166,17 @@ void cli_model_close(cli_model *m) {
 
 /* ---- images and texts */
 
-tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors, tc_error *err) {
+tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors,
+                           tc_error *err) {
     size_t side = (size_t)m->info->image_size, size = 3 * side * side, width = (size_t)m->info->embed_dim;
     float *pixels = tc_new_aligned((size_t)n * size, sizeof *pixels);
     tc_error *own = cli_new((size_t)n, sizeof *own);
     tc_status status = pixels ? TC_OK : tc_fail_memory(err, (size_t)n * size * sizeof *pixels);
     if (status == TC_OK) {
 #pragma omp parallel for schedule(dynamic)
-        for (int i = 0; i < n; i++) own[i].status = tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
+        for (int i = 0; i < n; i++)
+            own[i].status =
+                tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
     }
     for (int i = 0; i < n && status == TC_OK; i++) {
         if (own[i].status == TC_OK) continue;
@@ -178,14 +193,17 @@ tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embed
     return status;
 }
 
-tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, tc_error *err) {
+tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
+                       tc_error *err) {
     int cut = 0;
     tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &cut, err);
     if (status != TC_OK || !cut) return status;
     size_t shown = 0;
     while (shown < SHOWN_BYTES && text[shown] && text[shown] != '\n') shown++;
-    while (shown && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--; /* not in the middle of a character */
-    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, cut, (int)shown, text, text[shown] ? "..." : "");
+    /* not in the middle of a character */
+    while (shown && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--;
+    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, cut, (int)shown, text,
+            text[shown] ? "..." : "");
     return TC_OK;
 }
 
@@ -198,7 +216,9 @@ tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *emb
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
         for (int i = 0; i < batch && status == TC_OK; i++)
             status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
-        if (status == TC_OK) status = tc_session_encode_text(m->session, ids, batch, context, embeds + at * (size_t)m->info->embed_dim, err);
+        if (status == TC_OK)
+            status = tc_session_encode_text(m->session, ids, batch, context,
+                                            embeds + at * (size_t)m->info->embed_dim, err);
         if (status == TC_OK) cli_progress("texts", at + (size_t)batch, n, start);
     }
     free(ids);

@@ -1,4 +1,5 @@
-/* options.c - reads the arguments of a verb by its option table, and prints the help text from the same table. */
+/* options.c - reads the arguments of a verb by its option table, and prints the help text from the same
+ * table. */
 #include "cli.h"
 
 #include <errno.h>
@@ -8,18 +9,29 @@
 
 const cli_option cli_common_options[] = {
     {"--model-config", "C", CLI_TEXT, offsetof(cli_common, model_config),
-     "the configuration of a MODEL that has none beside it: a JSON file of OpenCLIP's or Hugging Face's form, or a built-in name", 0, 0, NULL},
+     "the configuration of a MODEL that has none beside it: a JSON file of OpenCLIP's or Hugging Face's "
+     "form, or a built-in name",
+     0, 0, NULL},
     {"--activation", "A", CLI_CHOICE, offsetof(cli_common, activation),
-     "the activation of a MODEL whose file does not say it, or says it wrongly; without it the layout's or the configuration's, else gelu", 0, 0,
-     "gelu|quick_gelu"},
+     "the activation of a MODEL whose file does not say it, or says it wrongly; without it the layout's or "
+     "the configuration's, else gelu",
+     0, 0, "gelu|quick_gelu"},
     {"--image-size", "N", CLI_INT, offsetof(cli_common, image_size),
-     "images of N pixels a side: the positions are resized bicubically, as open_clip does; 0: the model's own", 0, 8192, NULL},
+     "images of N pixels a side: the positions are resized bicubically, as open_clip does; 0: the model's "
+     "own",
+     0, 8192, NULL},
     {"--tokenizer", "KIND", CLI_CHOICE, offsetof(cli_common, tokenizer),
-     "how texts are cleaned before they are split: as open_clip or as transformers does; without it the model's own", 0, 0, "openclip|hf"},
+     "how texts are cleaned before they are split: as open_clip or as transformers does; without it the "
+     "model's own",
+     0, 0, "openclip|hf"},
     {"--preprocess", "ORDER", CLI_CHOICE, offsetof(cli_common, preprocess),
-     "the order of steps from an image to pixel values: transformers' or open_clip's; without it the model's own", 0, 0, "hf|openclip"},
-    {"--exif", NULL, CLI_FLAG, offsetof(cli_common, exif), "turn images as their EXIF orientation says; the reference does not", 0, 0, NULL},
-    {"--threads", "N", CLI_INT, offsetof(cli_common, threads), "threads to use; 0: one a processor", 0, 4096, NULL},
+     "the order of steps from an image to pixel values: transformers' or open_clip's; without it the model's "
+     "own",
+     0, 0, "hf|openclip"},
+    {"--exif", NULL, CLI_FLAG, offsetof(cli_common, exif),
+     "turn images as their EXIF orientation says; the reference does not", 0, 0, NULL},
+    {"--threads", "N", CLI_INT, offsetof(cli_common, threads), "threads to use; 0: one a processor", 0, 4096,
+     NULL},
     {"--json", NULL, CLI_FLAG, offsetof(cli_common, json), "print the result as JSON", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
@@ -42,7 +54,8 @@ static const cli_option *find(const cli_verb *verb, const char *name, size_t len
         if (strlen(own->name) == length && strncmp(own->name, name, length) == 0) return own;
     for (size_t i = 0; cli_common_options[i].name; i++) {
         const cli_option *o = &cli_common_options[i];
-        if (cli_takes_common(verb, i) && strlen(o->name) == length && strncmp(o->name, name, length) == 0) return o;
+        if (cli_takes_common(verb, i) && strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            return o;
     }
     return NULL;
 }
@@ -69,7 +82,8 @@ static bool is_choice(const char *choices, const char *value) {
 static int range_error(const cli_verb *verb, const cli_option *o, const char *value) {
     const char *what = o->kind == CLI_INT ? "a whole number" : "a number";
     if (o->least == 0 && o->most == 0) return cli_usage(verb, "%s: '%s' is not %s", o->name, value, what);
-    if (isinf(o->most) || o->most >= 1e15) return cli_usage(verb, "%s: '%s' is not %s of at least %.15g", o->name, value, what, o->least);
+    if (isinf(o->most) || o->most >= 1e15)
+        return cli_usage(verb, "%s: '%s' is not %s of at least %.15g", o->name, value, what, o->least);
     return cli_usage(verb, "%s: '%s' is not %s from %.15g to %.15g", o->name, value, what, o->least, o->most);
 }
 
@@ -85,7 +99,8 @@ static int set_number(const cli_verb *verb, const cli_option *o, const char *val
         x = strtod(value, &end);
     }
     bool ranged = o->least != 0 || o->most != 0;
-    if (end == value || *end || errno || !isfinite(x) || (ranged && (x < o->least || x > o->most))) return range_error(verb, o, value);
+    if (end == value || *end || errno || !isfinite(x) || (ranged && (x < o->least || x > o->most)))
+        return range_error(verb, o, value);
     if (o->kind == CLI_INT) *(int64_t *)into = whole;
     else *(double *)into = x;
     return CLI_DONE;
@@ -98,7 +113,8 @@ static int set_value(const cli_verb *verb, const cli_option *o, const char *valu
         *(bool *)into = true;
         return CLI_DONE;
     case CLI_CHOICE:
-        if (!is_choice(o->choices, value)) return cli_usage(verb, "%s: '%s' is none of %s", o->name, value, o->choices);
+        if (!is_choice(o->choices, value))
+            return cli_usage(verb, "%s: '%s' is none of %s", o->name, value, o->choices);
         *(const char **)into = value;
         return CLI_DONE;
     case CLI_TEXT:
@@ -139,11 +155,12 @@ static int read_option(const cli_verb *verb, int argc, char **argv, int *at, cha
 
 static int check_count(const cli_verb *verb, const cli_list *args) {
     int n = (int)args->count;
-    if (verb->most_args >= 0 && n > verb->most_args) return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
+    if (verb->most_args >= 0 && n > verb->most_args)
+        return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
     if (n >= verb->least_args) return CLI_DONE;
     const char *end = strpbrk(verb->usage, "\n");
-    return cli_usage(verb, "an argument is missing; usage: tinyclip %s %.*s", verb->name, end ? (int)(end - verb->usage) : (int)strlen(verb->usage),
-                     verb->usage);
+    return cli_usage(verb, "an argument is missing; usage: tinyclip %s %.*s", verb->name,
+                     end ? (int)(end - verb->usage) : (int)strlen(verb->usage), verb->usage);
 }
 
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code) {
@@ -171,7 +188,8 @@ bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_li
 void cli_release(const cli_verb *verb, void *values, cli_list *args) {
     const cli_option *o;
     for (size_t i = 0; (o = cli_option_at(verb, i)); i++)
-        if (o->kind == CLI_LIST || o->kind == CLI_MANY) cli_list_free((cli_list *)(void *)((char *)values + o->at));
+        if (o->kind == CLI_LIST || o->kind == CLI_MANY)
+            cli_list_free((cli_list *)(void *)((char *)values + o->at));
     cli_list_free(args);
 }
 
@@ -179,7 +197,8 @@ void cli_release(const cli_verb *verb, void *values, cli_list *args) {
 
 bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size) {
     const char *at = (const char *)values + o->at;
-    const char *text = o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
+    const char *text =
+        o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
     if (o->kind == CLI_INT) snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)at);
     else if (o->kind == CLI_REAL) snprintf(out, size, "%g", *(const double *)(const void *)at);
     else if (text) snprintf(out, size, "%s", text);
@@ -206,8 +225,8 @@ static void print_option(const cli_option *o, const void *values) {
     if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", o->choices);
     else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
     bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
-    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "", has_default ? " [" : "",
-             has_default ? fallback : "", has_default ? "]" : "");
+    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "",
+             has_default ? " [" : "", has_default ? fallback : "", has_default ? "]" : "");
     int column = printf("  %s%s", o->name, value);
     if (column > 26) column = printf("\n") - 1;
     column += printf("%*s", 28 - column, "");

@@ -1,8 +1,10 @@
 /* report.h - the page about a compression: what its parts share.
  *
- * report_read.c and report_log.c turn a folder, whose files are not trusted, into the structures below; report_page.c writes them as one page, with
- * the charts of report_curves.c, the pictures of report_structure.c and the examples of report_examples.c. Everything is written through the
- * functions of report_text.c, which escape. The page is HTML that is well-formed XML too. Strings point into the JSON that a run keeps. */
+ * report_read.c and report_log.c turn a folder, whose files are not trusted, into the structures below;
+ * report_page.c writes them as one page, with the charts of report_curves.c, the pictures of
+ * report_structure.c and the examples of report_examples.c. Everything is written through the functions of
+ * report_text.c, which escape. The page is HTML that is well-formed XML too. Strings point into the JSON that
+ * a run keeps. */
 #ifndef TC_CLI_REPORT_H
 #define TC_CLI_REPORT_H
 
@@ -16,8 +18,9 @@ typedef struct report_tower {
     bool given, resnet;
     int width, layers;
     int *heads, *ffn; /* [layers]; ffn -1: the layer has none */
-    int *channels;    /* ResNet: [2 + 2 * layers], of the stem's first two convolutions and of the two within each block */
-    int stages[4];    /* ResNet: blocks of each stage, layers in all; all 0: not known */
+    /* ResNet: [2 + 2 * layers], of the stem's first two convolutions and of the two within each block */
+    int *channels;
+    int stages[4]; /* ResNet: blocks of each stage, layers in all; all 0: not known */
 } report_tower;
 
 /* One model. What is not known is NULL, -1 or NAN. */
@@ -93,7 +96,8 @@ typedef struct report {
 tc_status report_read(report *r, const char *dir, tc_error *err);
 void report_free(report *r);
 /* One compress.json, given as text; `file` is for messages. The logs are not read. */
-tc_status report_parse(report_run *run, const char *dir, const char *file, const char *text, size_t size, tc_error *err);
+tc_status report_parse(report_run *run, const char *dir, const char *file, const char *text, size_t size,
+                       tc_error *err);
 void report_run_free(report_run *run);
 /* A log of `size` bytes; its last line may be cut. */
 tc_status report_log_parse(report_log *log, const char *file, const char *text, size_t size, tc_error *err);
@@ -120,10 +124,12 @@ double report_metric_value(const report_facts *f, report_metric m);
 
 /* Escaped for elements and attributes; what XML or UTF-8 do not allow becomes U+FFFD. */
 void report_text(tc_buf *b, const char *s);
-/* The same, with at most `most` characters; a longer one ends in an ellipsis. Returns the characters written. */
+/* The same, with at most `most` characters; a longer one ends in an ellipsis. Returns the characters written.
+ */
 int report_short(tc_buf *b, const char *s, int most);
 int report_characters(const char *s, int most);
-/* Numbers with their unit, or a dash for what is not known (negative or NAN). The buffers are the caller's. */
+/* Numbers with their unit, or a dash for what is not known (negative or NAN). The buffers are the caller's.
+ */
 typedef struct report_number {
     char s[40];
 } report_number;
@@ -149,7 +155,8 @@ void report_structure(tc_buf *b, const report *r);
 tc_status report_examples(tc_buf *b, const report *r, int count, tc_error *err);
 /* How the compression was made. */
 void report_origin(tc_buf *b, const report *r);
-/* The name of a model in charts and examples: of one run's stage, or of one of several runs. The caller frees it. */
+/* The name of a model in charts and examples: of one run's stage, or of one of several runs. The caller frees
+ * it. */
 char *report_model_name(const report *r, const report_run *run, const report_stage *stage);
 
 enum { REPORT_COLOURS = 5 };

@@ -1,4 +1,5 @@
-/* report_cards.c - the examples on the page: the image as the models see it, and what each of them makes of it. Images are PNG within the page. */
+/* report_cards.c - the examples on the page: the image as the models see it, and what each of them makes of
+ * it. Images are PNG within the page. */
 #include "report_examples.h"
 
 #include <math.h>
@@ -13,13 +14,18 @@ static const float SHOWN_FROM = 0.05F; /* a second or third guess that is less p
 /* ---- images */
 
 static tc_status put_png(tc_buf *b, const uint8_t *bytes, int side, tc_error *err) {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)side, .height = (png_uint_32)side, .format = PNG_FORMAT_RGB};
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)side,
+                       .height = (png_uint_32)side,
+                       .format = PNG_FORMAT_RGB};
     png_alloc_size_t size = 0;
-    if (!png_image_write_to_memory(&image, NULL, &size, 0, bytes, 0, NULL)) return tc_fail(err, TC_EIO, "an example as PNG: %s", image.message);
+    if (!png_image_write_to_memory(&image, NULL, &size, 0, bytes, 0, NULL))
+        return tc_fail(err, TC_EIO, "an example as PNG: %s", image.message);
     uint8_t *png = cli_new(size, 1);
     char *text = cli_new(BASE64_ENCODE_RAW_LENGTH(size) + 1, 1);
     tc_status status = TC_OK;
-    if (!png_image_write_to_memory(&image, png, &size, 0, bytes, 0, NULL)) status = tc_fail(err, TC_EIO, "an example as PNG: %s", image.message);
+    if (!png_image_write_to_memory(&image, png, &size, 0, bytes, 0, NULL))
+        status = tc_fail(err, TC_EIO, "an example as PNG: %s", image.message);
     if (status == TC_OK) {
         base64_encode_raw(text, size, png);
         tc_buf_printf(b, "data:image/png;base64,%s", text);
@@ -44,7 +50,8 @@ static tc_status put_picture(tc_buf *b, const examples *e, int64_t sample, tc_er
     p.rescale = 1;
     tc_status status = tc_data_image(e->subject.data, sample, &p, values, err);
     for (size_t i = 0; i < pixels && status == TC_OK; i++)
-        for (size_t c = 0; c < 3; c++) bytes[3 * i + c] = (uint8_t)lrintf(fminf(fmaxf(values[c * pixels + i], 0), 255));
+        for (size_t c = 0; c < 3; c++)
+            bytes[3 * i + c] = (uint8_t)lrintf(fminf(fmaxf(values[c * pixels + i], 0), 255));
     if (status == TC_OK) status = put_png(b, bytes, p.crop, err);
     free(values);
     free(bytes);
@@ -59,7 +66,8 @@ static void put_guesses(tc_buf *b, const examples *e, const example_model *m, in
     bool good = g->index[0] == label;
     tc_buf_printf(b, "<li><p class=\"who\"><span class=\"key c%d\"></span>", m->colour);
     report_text(b, m->name);
-    tc_buf_printf(b, "<span class=\"%s\">%s</span></p>\n<ol>\n", good ? "right" : "wrong", good ? "\xe2\x9c\x93 right" : "\xe2\x9c\x97 wrong");
+    tc_buf_printf(b, "<span class=\"%s\">%s</span></p>\n<ol>\n", good ? "right" : "wrong",
+                  good ? "\xe2\x9c\x93 right" : "\xe2\x9c\x97 wrong");
     for (int k = 0; k < EXAMPLE_GUESSES && g->index[k] >= 0; k++) {
         if (k && !(g->p[k] >= SHOWN_FROM)) break;
         double p = isfinite(g->p[k]) ? fmin(fmax((double)g->p[k], 0), 1) : 0;
@@ -77,8 +85,8 @@ static tc_status card(tc_buf *b, const examples *e, int64_t position, tc_error *
     char buffer[256];
     tc_buf_printf(b, "<figure class=\"card\">\n<figcaption><img alt=\"");
     report_short(b, name, 120);
-    tc_buf_printf(b, "\" width=\"%d\" height=\"%d\"%s src=\"", e->picture.crop > 72 ? 96 : 72, e->picture.crop > 72 ? 96 : 72,
-                  e->picture.crop <= 64 ? " class=\"pixels\"" : "");
+    tc_buf_printf(b, "\" width=\"%d\" height=\"%d\"%s src=\"", e->picture.crop > 72 ? 96 : 72,
+                  e->picture.crop > 72 ? 96 : 72, e->picture.crop <= 64 ? " class=\"pixels\"" : "");
     tc_status status = put_picture(b, e, sample, err);
     tc_buf_puts(b, "\"/><span class=\"truth\"><strong>");
     report_short(b, name, 120);
@@ -98,7 +106,9 @@ static const char *kind_name(const examples *e, example_kind k) {
     case EXAMPLE_ALL:
         return students + e->teacher > 1 ? "All are right" : "Right";
     case EXAMPLE_LOST:
-        return !e->teacher ? "Some are right" : students > 1 ? "The teacher is right, not every student" : "Only the teacher is right";
+        return !e->teacher    ? "Some are right"
+               : students > 1 ? "The teacher is right, not every student"
+                              : "Only the teacher is right";
     case EXAMPLE_GAINED:
         return students > 1 ? "The teacher is wrong, a student is right" : "Only the student is right";
     default:
@@ -108,11 +118,12 @@ static const char *kind_name(const examples *e, example_kind k) {
 
 static void introduction(tc_buf *b, const examples *e) {
     report_number n, of;
-    tc_buf_printf(b, "<p class=\"note\">%s of %s held-out images, evenly spaced, were looked at%s. ", report_whole(e->images, &n),
-                  report_whole(e->subject.selection.total, &of), e->subject.pairs ? "; each is to find its caption among those of all of them" : "");
-    tc_buf_puts(b,
-                "The ones shown are chosen so that models disagree more often than usual; how often it is so is said beside each heading. Bars are "
-                "probabilities; guesses below 5" REPORT_SPACE "% are left out.</p>\n");
+    tc_buf_printf(b, "<p class=\"note\">%s of %s held-out images, evenly spaced, were looked at%s. ",
+                  report_whole(e->images, &n), report_whole(e->subject.selection.total, &of),
+                  e->subject.pairs ? "; each is to find its caption among those of all of them" : "");
+    tc_buf_puts(b, "The ones shown are chosen so that models disagree more often than usual; how often it is "
+                   "so is said beside each heading. Bars are "
+                   "probabilities; guesses below 5" REPORT_SPACE "% are left out.</p>\n");
     for (int i = 0; i < e->model_count; i++) {
         if (e->models[i].says) continue;
         tc_buf_puts(b, "<p class=\"missing\">Without ");
@@ -131,10 +142,12 @@ tc_status report_cards(tc_buf *b, const examples *e, tc_error *err) {
     for (int i = 0; i < e->shown_count && status == TC_OK; i++) {
         example_kind k = e->shown[i].kind;
         if (i == 0 || e->shown[i - 1].kind != k)
-            tc_buf_printf(b, "%s<h3>%s <small>%s of the images</small></h3>\n<div class=\"cards\">\n", i ? "</div>\n" : "", kind_name(e, k),
+            tc_buf_printf(b, "%s<h3>%s <small>%s of the images</small></h3>\n<div class=\"cards\">\n",
+                          i ? "</div>\n" : "", kind_name(e, k),
                           report_percent((double)e->of_kind[k] / (double)e->images, &n));
         status = card(b, e, e->shown[i].position, err);
     }
-    tc_buf_printf(b, "%s</section>\n", e->shown_count ? "</div>\n" : "<p class=\"missing\">No image could be shown.</p>\n");
+    tc_buf_printf(b, "%s</section>\n",
+                  e->shown_count ? "</div>\n" : "<p class=\"missing\">No image could be shown.</p>\n");
     return status;
 }

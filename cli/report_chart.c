@@ -1,4 +1,5 @@
-/* report_chart.c - charts as SVG. Widths of texts are guessed from their number of characters: a page without scripts cannot measure them. */
+/* report_chart.c - charts as SVG. Widths of texts are guessed from their number of characters: a page without
+ * scripts cannot measure them. */
 #include "report_chart.h"
 
 #include <math.h>
@@ -17,7 +18,9 @@ static double round_step(double range, int parts) {
 }
 
 double chart_x(const chart *c, double x) { return c->left + c->width * x / c->x_most; }
-double chart_y(const chart *c, double y) { return c->top + c->height * (c->y_most - y) / (c->y_most - c->y_least); }
+double chart_y(const chart *c, double y) {
+    return c->top + c->height * (c->y_most - y) / (c->y_most - c->y_least);
+}
 
 static void put_value(double x, char *out, size_t size) {
     if (x >= 1e9) snprintf(out, size, "%g" REPORT_SPACE "G", x / 1e9);
@@ -36,20 +39,23 @@ static void draw_axes(chart *c, const char *x_name) {
         if (fabs(v) < 1e-9) v = 0;
         if (c->percent) snprintf(number, sizeof number, "%.4g" REPORT_SPACE "%%", 100 * v);
         else put_value(v, number, sizeof number);
-        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", c->left - 7, y + 4, number);
+        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+                      c->left - 7, y + 4, number);
     }
     double step = round_step(c->x_most, c->width > 260 ? 5 : 4);
     for (int i = 0; i * step <= c->x_most * (1 + 1e-9); i++) {
         put_value(i * step, number, sizeof number);
-        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", chart_x(c, i * step),
-                      c->top + c->height + 18, number);
+        tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+                      chart_x(c, i * step), c->top + c->height + 18, number);
     }
-    tc_buf_printf(b, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>", c->left, c->top + c->height, c->left + c->width);
-    tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", c->left + c->width / 2, c->top + c->height + 36,
-                  x_name);
+    tc_buf_printf(b, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>", c->left, c->top + c->height,
+                  c->left + c->width);
+    tc_buf_printf(b, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+                  c->left + c->width / 2, c->top + c->height + 36, x_name);
 }
 
-void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least, double y_most, bool percent, int margin) {
+void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least,
+                double y_most, bool percent, int margin) {
     *c = (chart){.b = b, .x_most = x_most > 0 ? x_most : 1, .percent = percent, .left = 52, .top = 22};
     if (!(y_most - y_least > 1e-6 * fmax(fabs(y_least), fabs(y_most)))) { /* all equal, or nearly */
         double half = fabs(y_least) > 1e-9 ? fabs(y_least) / 20 : 0.5;
@@ -60,8 +66,10 @@ void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, doub
     c->y_most = ceil(y_most / c->y_step - 1e-9) * c->y_step;
     c->width = CHART_WIDTH - c->left - (margin ? 14 + CHARACTER * margin : 14);
     c->height = CHART_HEIGHT - c->top - 44;
-    tc_buf_printf(b, "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", CHART_WIDTH,
-                  CHART_HEIGHT);
+    tc_buf_printf(b,
+                  "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
+                  "role=\"img\" aria-label=\"",
+                  CHART_WIDTH, CHART_HEIGHT);
     report_text(b, title);
     tc_buf_puts(b, "\">\n<title>");
     report_text(b, title);
@@ -87,16 +95,21 @@ void chart_line(chart *c, const double *x, const double *y, size_t n, int colour
         if (isnan(y[i])) pen = false, last = i + 1;
         if (isnan(y[i]) || last > i) continue;
         bool within = into(c, y[i]) == y[i], was = into(c, y[last]) == y[last];
-        if (i > last && within && !was) cross(c, x[last], y[last], x[i], y[i], into(c, y[last]), false), pen = true;
-        if (i > last && !within && was) cross(c, x[last], y[last], x[i], y[i], into(c, y[i]), pen), pen = false;
-        if (within) tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x[i]), chart_y(c, y[i])), pen = true;
+        if (i > last && within && !was)
+            cross(c, x[last], y[last], x[i], y[i], into(c, y[last]), false), pen = true;
+        if (i > last && !within && was)
+            cross(c, x[last], y[last], x[i], y[i], into(c, y[i]), pen), pen = false;
+        if (within)
+            tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", chart_x(c, x[i]), chart_y(c, y[i])),
+                pen = true;
         last = i;
     }
     tc_buf_puts(c->b, "\"/>\n");
 }
 
 void chart_level(chart *c, double y, int colour) {
-    tc_buf_printf(c->b, "<path class=\"line thin dashed c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, c->left, chart_y(c, y), c->left + c->width);
+    tc_buf_printf(c->b, "<path class=\"line thin dashed c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, c->left,
+                  chart_y(c, y), c->left + c->width);
 }
 
 void chart_upright(chart *c, double x, double until, const char *text, const char *brief) {
@@ -104,8 +117,9 @@ void chart_upright(chart *c, double x, double until, const char *text, const cha
     const char *name = CHARACTER * report_characters(text, CHART_LABEL) <= room    ? text
                        : CHARACTER * report_characters(brief, CHART_LABEL) <= room ? brief
                                                                                    : "";
-    tc_buf_printf(c->b, "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\">", at, c->top - 12,
-                  c->top + c->height, at + 4, c->top - 6);
+    tc_buf_printf(c->b,
+                  "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\">",
+                  at, c->top - 12, c->top + c->height, at + 4, c->top - 6);
     report_short(c->b, name, CHART_LABEL);
     tc_buf_puts(c->b, "</text>\n");
 }
@@ -117,7 +131,9 @@ void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const
     report_text(c->b, title);
     tc_buf_puts(c->b, "</title>");
     if (sign == CHART_DIAMOND) tc_buf_printf(c->b, "<path d=\"M%.1f %.1fl5 5l-5 5l-5 -5z\"/>", cx, cy - 5);
-    else tc_buf_printf(c->b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>", cx, cy, sign == CHART_DOT ? 5.0 : 4.0);
+    else
+        tc_buf_printf(c->b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%g\"/>", cx, cy,
+                      sign == CHART_DOT ? 5.0 : 4.0);
     tc_buf_puts(c->b, "</g>\n");
 }
 
@@ -125,7 +141,8 @@ void chart_mark(chart *c, double x, double y, chart_sign sign, int colour, const
 
 void chart_name_outside(chart *c, double x, double y, int colour, const char *text) {
     if (x < c->x_most && into(c, y) == y)
-        tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, chart_x(c, x), chart_y(c, y), c->left + c->width);
+        tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fH%.1f\"/>\n", colour, chart_x(c, x),
+                      chart_y(c, y), c->left + c->width);
     chart_name(c, c->x_most, y, colour, false, text);
 }
 
@@ -162,12 +179,14 @@ static void spread(chart *c) {
     qsort(c->labels, (size_t)n, sizeof *c->labels, by_height);
     for (int i = 1; i < n; i++)
         for (int k = 0; k < i; k++)
-            if (beside(&c->labels[i], &c->labels[k])) c->labels[i].at = fmax(c->labels[i].at, c->labels[k].at + LINE);
+            if (beside(&c->labels[i], &c->labels[k]))
+                c->labels[i].at = fmax(c->labels[i].at, c->labels[k].at + LINE);
     double floor_at = c->top + c->height - 3;
     for (int i = n - 1; i >= 0; i--) {
         c->labels[i].at = fmin(c->labels[i].at, floor_at);
         for (int k = i + 1; k < n; k++)
-            if (beside(&c->labels[i], &c->labels[k])) c->labels[i].at = fmin(c->labels[i].at, c->labels[k].at - LINE);
+            if (beside(&c->labels[i], &c->labels[k]))
+                c->labels[i].at = fmin(c->labels[i].at, c->labels[k].at - LINE);
     }
 }
 
@@ -177,9 +196,10 @@ void chart_close(chart *c) {
         const chart_label *l = &c->labels[i];
         double side = l->before ? -1 : 1;
         if (fabs(l->at - l->y) > 3)
-            tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fL%.1f %.1f\"/>", l->colour, l->x + side, l->y, l->x + side * 7, l->at);
-        tc_buf_printf(c->b, "<text class=\"name c%d\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"><title>", l->colour, l->x + side * 9, l->at + 4,
-                      l->before ? "end" : "start");
+            tc_buf_printf(c->b, "<path class=\"lead c%d\" d=\"M%.1f %.1fL%.1f %.1f\"/>", l->colour,
+                          l->x + side, l->y, l->x + side * 7, l->at);
+        tc_buf_printf(c->b, "<text class=\"name c%d\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"><title>",
+                      l->colour, l->x + side * 9, l->at + 4, l->before ? "end" : "start");
         report_text(c->b, l->text);
         tc_buf_puts(c->b, "</title>");
         report_short(c->b, l->text, CHART_LABEL);

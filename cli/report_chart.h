@@ -1,6 +1,8 @@
-/* report_chart.h - a chart of lines or points as SVG: axes with round numbers, and names beside the lines instead of a legend.
+/* report_chart.h - a chart of lines or points as SVG: axes with round numbers, and names beside the lines
+ * instead of a legend.
  *
- * Colours are classes (c0 is neutral, c1 to c5 those of the page's style), so that a chart follows the reader's light or dark scheme. */
+ * Colours are classes (c0 is neutral, c1 to c5 those of the page's style), so that a chart follows the
+ * reader's light or dark scheme. */
 #ifndef TC_CLI_REPORT_CHART_H
 #define TC_CLI_REPORT_CHART_H
 
@@ -26,7 +28,8 @@ typedef struct chart {
 } chart;
 
 /* Widens the range to round numbers. `margin`: characters that names right of the field need; 0: none. */
-void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least, double y_most, bool percent, int margin);
+void chart_open(chart *c, tc_buf *b, const char *title, const char *x_name, double x_most, double y_least,
+                double y_most, bool percent, int margin);
 /* Draws the names, and ends the picture. */
 void chart_close(chart *c);
 double chart_x(const chart *c, double x);

@@ -1,5 +1,6 @@
-/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that counts the steps of its stages together,
- * and the sparsity of each automatic stage beside its target. And accuracy and speed of every model over its size. */
+/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that
+ * counts the steps of its stages together, and the sparsity of each automatic stage beside its target. And
+ * accuracy and speed of every model over its size. */
 #include "report_chart.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ typedef struct curve {
 } curve;
 
 static void add(curve *c, double x, double y) {
-    if (!tc_grow(&c->x, &c->capacity_x, c->n + 1, sizeof *c->x) || !tc_grow(&c->y, &c->capacity_y, c->n + 1, sizeof *c->y)) {
+    if (!tc_grow(&c->x, &c->capacity_x, c->n + 1, sizeof *c->x) ||
+        !tc_grow(&c->y, &c->capacity_y, c->n + 1, sizeof *c->y)) {
         cli_say("out of memory");
         exit(CLI_FAILED);
     }
@@ -63,9 +65,11 @@ static curve accuracy(const report_run *run, report_metric m) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
         const report_stage *s = &run->stages[i];
-        for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++) add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
+        for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++)
+            add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
         double value = report_metric_value(&s->facts, m);
-        if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0)) add(&c, (double)(s->before + s->steps), value);
+        if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0))
+            add(&c, (double)(s->before + s->steps), value);
         if (s->log.evals > 1) break_line(&c);
     }
     end_line(&c);
@@ -81,7 +85,8 @@ static curve loss(const report_run *run) {
             double sum = 0, steps = 0;
             size_t n = 0;
             for (size_t end = s->log.steps * (bin + 1) / bins; at < end; at++)
-                if (!isnan(s->log.step[at].loss)) sum += s->log.step[at].loss, steps += (double)s->log.step[at].step, n++;
+                if (!isnan(s->log.step[at].loss))
+                    sum += s->log.step[at].loss, steps += (double)s->log.step[at].step, n++;
             if (n) add(&c, (double)s->before + steps / (double)n, sum / (double)n);
         }
         break_line(&c);
@@ -102,7 +107,8 @@ static double value_at(const curve *c, double x) {
     return c->y[i - 1] + part * (c->y[i] - c->y[i - 1]);
 }
 
-/* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves else. */
+/* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves
+ * else. */
 static void draw_marks(chart *c, const report *r, int run, const curve *line) {
     const report_run *one = &r->runs[run];
     char text[160], brief[24];
@@ -111,10 +117,13 @@ static void draw_marks(chart *c, const report *r, int run, const curve *line) {
         double first = (double)s->before, fold = (double)(s->before + s->log.fold);
         snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
         snprintf(brief, sizeof brief, "stage %d", i + 1);
-        if (r->count == 1 && one->stage_count > 1) chart_upright(c, first, first + (double)s->steps, text, brief);
-        if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first) chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
+        if (r->count == 1 && one->stage_count > 1)
+            chart_upright(c, first, first + (double)s->steps, text, brief);
+        if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first)
+            chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
         snprintf(text, sizeof text, "masks folded after step %lld", (long long)s->log.fold);
-        if (s->log.fold >= 0 && line->x[line->n - 1] >= fold) chart_mark(c, fold, value_at(line, fold), CHART_DIAMOND, colour_of(run), text);
+        if (s->log.fold >= 0 && line->x[line->n - 1] >= fold)
+            chart_mark(c, fold, value_at(line, fold), CHART_DIAMOND, colour_of(run), text);
     }
 }
 
@@ -140,11 +149,12 @@ static int margin(const chart_label *labels, int n) {
 
 /* What stands at the end of each curve: "85.3 % name"; of a page about one compression "85.3 % student". */
 static void end_text(const report *r, int run, const char *value, chart_label *l) {
-    snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "", r->count > 1 ? r->runs[run].name : "student");
+    snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "",
+             r->count > 1 ? r->runs[run].name : "student");
 }
 
-/* Training begins far from where it ends, and students end close together. So the first quarter of each stage does not count for the scale, and what
- * it has beyond is cut off. True if something is cut. */
+/* Training begins far from where it ends, and students end close together. So the first quarter of each stage
+ * does not count for the scale, and what it has beyond is cut off. True if something is cut. */
 static bool narrow(const curve *c, int n, double teacher, bool percent, double *least, double *most) {
     double all_low, all_high;
     range(c, n, &all_low, &all_high);
@@ -152,7 +162,8 @@ static bool narrow(const curve *c, int n, double teacher, bool percent, double *
     for (int i = 0; i < n; i++)
         for (size_t from = 0, to; from < c[i].n; from = to + 1) {
             for (to = from; to < c[i].n && !isnan(c[i].y[to]);) to++;
-            for (size_t k = from + (to - from) / 4; k < to; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+            for (size_t k = from + (to - from) / 4; k < to; k++)
+                *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
         }
     bool cut = *least > all_low || *most < all_high;
     if (!isnan(teacher)) *least = fmin(*least, teacher), *most = fmax(*most, teacher);
@@ -160,7 +171,8 @@ static bool narrow(const curve *c, int n, double teacher, bool percent, double *
 }
 
 /* True if not everything found room. */
-static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent, double teacher, const chart_label *names) {
+static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent,
+                        double teacher, const chart_label *names) {
     chart to;
     double least, most;
     bool cut = narrow(c, r->count, teacher, percent, &least, &most);
@@ -176,7 +188,8 @@ static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *
     }
     for (int i = 0; i < r->count; i++) {
         draw_marks(&to, r, i, &c[i]);
-        if (c[i].n) chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
+        if (c[i].n)
+            chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
     }
     chart_close(&to);
     return cut;
@@ -196,16 +209,19 @@ static void accuracy_chart(tc_buf *b, const report *r) {
         any = any || c[i].n > 1;
         end_text(r, i, c[i].n ? report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
     }
-    if (!isnan(teacher)) snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
+    if (!isnan(teacher))
+        snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
     tc_buf_printf(b, "<figure>\n<h3>Accuracy over steps</h3>\n");
     if (any) {
         bool cut = draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
-        tc_buf_printf(b, "<figcaption>Held-out %s%s.", report_metric_name(m), m == REPORT_R1 ? ", measured at the end of each stage" : "");
+        tc_buf_printf(b, "<figcaption>Held-out %s%s.", report_metric_name(m),
+                      m == REPORT_R1 ? ", measured at the end of each stage" : "");
         tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
     } else {
-        tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training; what models have at the end is in the table.</p>\n");
+        tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training; what models have at "
+                       "the end is in the table.</p>\n");
     }
     tc_buf_puts(b, "</figure>\n");
     release(c, r->count);
@@ -220,14 +236,18 @@ static void loss_chart(tc_buf *b, const report *r) {
         char value[32] = "";
         c[i] = loss(&r->runs[i]);
         double last = c[i].n ? c[i].y[c[i].n - 1] : 0;
-        if (c[i].n) snprintf(value, sizeof value, fabs(last) < 1 ? "%.3f" : fabs(last) < 1e4 ? "%.2f" : "%.3g", last);
+        if (c[i].n)
+            snprintf(value, sizeof value, fabs(last) < 1 ? "%.3f" : fabs(last) < 1e4 ? "%.2f" : "%.3g", last);
         any = any || c[i].n;
         end_text(r, i, value, &names[i]);
     }
     tc_buf_puts(b, "<figure>\n<h3>Loss over steps</h3>\n");
     if (any) {
         bool cut = draw_curves(b, r, c, "Loss over steps", false, NAN, names);
-        tc_buf_printf(b, "<figcaption>Training loss; each point is the mean of the steps around it, %d points a stage at most.", BINS);
+        tc_buf_printf(b,
+                      "<figcaption>Training loss; each point is the mean of the steps around it, %d points a "
+                      "stage at most.",
+                      BINS);
         tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
@@ -266,7 +286,8 @@ static void sparsity_chart(tc_buf *b, const report *r, int run, const report_sta
     report_text(b, name);
     snprintf(text, sizeof text, "Sparsity and its target, %.100s", name);
     tc_buf_puts(b, "</h4>\n");
-    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true, ends < 0.6 * (double)s->steps ? 0 : 15);
+    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true,
+               ends < 0.6 * (double)s->steps ? 0 : 15);
     if (c[1].n) {
         chart_line(&to, c[1].x, c[1].y, c[1].n, 0, true);
         snprintf(text, sizeof text, "%s target", report_percent(c[1].y[c[1].n - 1], &n));
@@ -298,10 +319,12 @@ static void sparsity(tc_buf *b, const report *r) {
             sparsity_chart(b, r, i, s);
         }
     if (any)
-        tc_buf_puts(b,
-                    "</div>\n<p class=\"note\">Of the weights that masks can remove: the part that they are expected to remove (line), the part that "
-                    "they shall remove (dashed), and \xe2\x97\x87 what folding them removed. Then training goes on with the small model.</p>\n");
-    else if (automatic) tc_buf_puts(b, "<p class=\"missing\">The logs of the automatic stages hold no sparsity yet.</p>\n");
+        tc_buf_puts(b, "</div>\n<p class=\"note\">Of the weights that masks can remove: the part that they "
+                       "are expected to remove (line), the part that "
+                       "they shall remove (dashed), and \xe2\x97\x87 what folding them removed. Then "
+                       "training goes on with the small model.</p>\n");
+    else if (automatic)
+        tc_buf_puts(b, "<p class=\"missing\">The logs of the automatic stages hold no sparsity yet.</p>\n");
 }
 
 void report_curves(tc_buf *b, const report *r) {
@@ -339,7 +362,8 @@ static void stages_by_size(chart *c, const report *r, int run, figure_of figure,
         add(&line, (double)s->facts.params_without_tokens, y);
         char *name = report_model_name(r, one, s);
         snprintf(text, sizeof text, "stage %d", k + 1);
-        point(c, &s->facts, y, CHART_DOT, colour_of(run), r->count > 1 && k + 1 < one->stage_count ? text : name);
+        point(c, &s->facts, y, CHART_DOT, colour_of(run),
+              r->count > 1 && k + 1 < one->stage_count ? text : name);
         free(name);
     }
     if (line.n > 1) chart_line(c, line.x, line.y, line.n, colour_of(run), true);
@@ -347,9 +371,11 @@ static void stages_by_size(chart *c, const report *r, int run, figure_of figure,
     free(line.y);
 }
 
-static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure, report_metric m, bool percent) {
+static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure,
+                       report_metric m, bool percent) {
     const report_facts *t = report_teacher(r);
-    double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y, largest = (double)t->params_without_tokens;
+    double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y,
+           largest = (double)t->params_without_tokens;
     int models = 0;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
@@ -357,12 +383,14 @@ static bool size_chart(tc_buf *b, const report *r, const char *title, const char
             double value = s->done ? figure(&s->facts, m) : NAN;
             if (isnan(value)) continue;
             models++;
-            least = fmin(least, value), most = fmax(most, value), largest = fmax(largest, (double)s->facts.params_without_tokens);
+            least = fmin(least, value), most = fmax(most, value),
+            largest = fmax(largest, (double)s->facts.params_without_tokens);
         }
     if (models < 2) return false;
     chart c;
     tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
-    chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most, percent, 0);
+    chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most,
+               percent, 0);
     for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
     if (t->given && !isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
     chart_close(&c);
@@ -376,7 +404,8 @@ void report_size_charts(tc_buf *b, const report *r) {
     snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", report_metric_name(m));
     tc_buf charts = {0};
     bool any = size_chart(&charts, r, "Accuracy and size", caption, report_metric_value, m, true);
-    any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) || any;
+    any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) ||
+          any;
     if (any) tc_buf_printf(b, "<div class=\"charts\">\n%s</div>\n", charts.data);
     b->failed = b->failed || charts.failed;
     tc_buf_free(&charts);

@@ -1,8 +1,9 @@
-/* report_examples.c - teacher and students are asked about held-out images. At most 512 of them, evenly spaced, are looked at by every model; which
- * of these are shown depends on the answers alone, so that the same models give the same page. */
+/* report_examples.c - teacher and students are asked about held-out images. At most 512 of them, evenly
+ * spaced, are looked at by every model; which of these are shown depends on the answers alone, so that the
+ * same models give the same page. */
 #include "report_examples.h"
 #include "eval/metrics.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static tc_status open_subject(example_subject *s, const report_data *d, tc_error
     s->selection = tc_select(tc_data_count(s->data), EXAMPLE_LOOK);
     s->pairs = tc_data_classes(s->data) == 0;
     s->label = cli_new((size_t)s->selection.count, sizeof *s->label);
-    s->names = cli_new(s->pairs ? (size_t)s->selection.count : (size_t)tc_data_classes(s->data), sizeof *s->names);
+    s->names =
+        cli_new(s->pairs ? (size_t)s->selection.count : (size_t)tc_data_classes(s->data), sizeof *s->names);
     if (s->pairs) return read_captions(s, err);
     s->classes = tc_data_classes(s->data);
     for (int i = 0; i < s->classes; i++) {
@@ -47,7 +49,8 @@ static tc_status open_subject(example_subject *s, const report_data *d, tc_error
         s->names[i] = cli_new(strlen(name) + 1, 1);
         strcpy(s->names[i], name);
     }
-    for (int64_t i = 0; i < s->selection.count; i++) s->label[i] = tc_data_label(s->data, tc_selected(&s->selection, i));
+    for (int64_t i = 0; i < s->selection.count; i++)
+        s->label[i] = tc_data_label(s->data, tc_selected(&s->selection, i));
     return TC_OK;
 }
 
@@ -62,7 +65,8 @@ static void close_subject(example_subject *s) {
 
 /* A row a class. */
 static tc_status class_weights(cli_model *m, const example_subject *s, float *weights, tc_error *err) {
-    if (!s->pairs) return tc_zeroshot_data_weights(m->session, m->model, s->data, m->tokenizer, NULL, weights, err);
+    if (!s->pairs)
+        return tc_zeroshot_data_weights(m->session, m->model, s->data, m->tokenizer, NULL, weights, err);
     tc_status status = cli_embed_texts(m, s->names, (size_t)s->classes, weights, err);
     if (status == TC_OK) tc_normalize(weights, s->classes, m->info->embed_dim);
     return status;
@@ -73,7 +77,8 @@ static void guess(example_guess *g, const float *p, int classes) {
     for (int k = 0; k < EXAMPLE_GUESSES; k++) g->p[k] = g->index[k] >= 0 ? p[g->index[k]] : 0;
 }
 
-static tc_status ask_batches(example_model *model, cli_model *m, const example_subject *s, tc_image_pass *pass, const float *weights, tc_error *err) {
+static tc_status ask_batches(example_model *model, cli_model *m, const example_subject *s,
+                             tc_image_pass *pass, const float *weights, tc_error *err) {
     float *p = cli_new((size_t)CLI_BATCH * (size_t)s->classes, sizeof *p), scale = expf(m->info->logit_scale);
     tc_status status = tc_image_pass_start(pass, m->model, err);
     int64_t at = 0;
@@ -95,10 +100,15 @@ static tc_status ask_batches(example_model *model, cli_model *m, const example_s
 
 static tc_status ask(example_model *model, cli_model *m, const example_subject *s, tc_error *err) {
     float *weights = tc_new((size_t)s->classes * (size_t)m->info->embed_dim, sizeof *weights);
-    tc_image_pass pass = {.data = s->data, .preprocess = &m->preprocess, .session = m->session, .selection = s->selection, .what = "examples"};
+    tc_image_pass pass = {.data = s->data,
+                          .preprocess = &m->preprocess,
+                          .session = m->session,
+                          .selection = s->selection,
+                          .what = "examples"};
     model->says = cli_new((size_t)s->selection.count, sizeof *model->says);
     for (int64_t i = 0; i < s->selection.count; i++) model->says[i].index[0] = -1;
-    tc_status status = weights ? class_weights(m, s, weights, err) : tc_fail_memory(err, (size_t)s->classes * (size_t)m->info->embed_dim * 4);
+    tc_status status = weights ? class_weights(m, s, weights, err)
+                               : tc_fail_memory(err, (size_t)s->classes * (size_t)m->info->embed_dim * 4);
     if (status == TC_OK) status = ask_batches(model, m, s, &pass, weights, err);
     tc_image_pass_release(&pass);
     free(weights);
@@ -110,8 +120,8 @@ static tc_status check_model(const cli_model *m, const example_model *model, tc_
     uint64_t hash;
     char text[32];
     if (m->info->params != model->facts->params)
-        return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path, (long long)m->info->params,
-                       (long long)model->facts->params);
+        return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path,
+                       (long long)m->info->params, (long long)model->facts->params);
     if (!model->facts->hash) return TC_OK;
     tc_status status = tc_model_hash(m->model, &hash, err);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
@@ -125,8 +135,8 @@ static void open_and_ask(examples *e, example_model *model) {
     static const cli_common usual;
     cli_model m = {0};
     tc_error *why = &model->why;
-    tc_status status =
-        model->path ? cli_model_open(&m, model->path, &usual, CLI_TOKENIZER | CLI_SESSION, why) : tc_fail(why, TC_EIO, "its file is not there");
+    tc_status status = model->path ? cli_model_open(&m, model->path, &usual, CLI_TOKENIZER | CLI_SESSION, why)
+                                   : tc_fail(why, TC_EIO, "its file is not there");
     if (status == TC_OK) status = check_model(&m, model, why);
     if (status == TC_OK && e->picture.crop == 0) e->picture = m.preprocess;
     if (status == TC_OK) status = ask(model, &m, &e->subject, why);
@@ -140,14 +150,16 @@ static void open_and_ask(examples *e, example_model *model) {
 /* ---- which models */
 
 static void add_model(examples *e, char *name, char *path, const report_facts *facts, int colour) {
-    e->models[e->model_count++] = (example_model){.name = name, .path = path, .facts = facts, .colour = colour};
+    e->models[e->model_count++] =
+        (example_model){.name = name, .path = path, .facts = facts, .colour = colour};
 }
 
 /* The path that a compression was given, from here or from beside its folder. */
 static char *teacher_path(const report_run *run) {
     const char *path = run->teacher.path;
     if (!path || tc_path_exists(path) || path[0] == '/') return path ? tc_strdup(path) : NULL;
-    char *within = tc_path_join(run->dir, path), *up = tc_path_join(run->dir, ".."), *beside = up ? tc_path_join(up, path) : NULL;
+    char *within = tc_path_join(run->dir, path), *up = tc_path_join(run->dir, ".."),
+         *beside = up ? tc_path_join(up, path) : NULL;
     bool in = within && tc_path_exists(within), by = beside && tc_path_exists(beside);
     char *found = tc_strdup(in ? within : by ? beside : path);
     free(within);
@@ -165,7 +177,8 @@ static char *stage_path(const report_stage *s) {
     return found;
 }
 
-/* The teacher, and of one compression every stage, of several the last one of each; the last ones if there are too many. */
+/* The teacher, and of one compression every stage, of several the last one of each; the last ones if there
+ * are too many. */
 static void list_models(examples *e, const report *r) {
     const report_stage *all[REPORT_RUNS * REPORT_STAGES];
     int run_of[REPORT_RUNS * REPORT_STAGES], n = 0;
@@ -186,7 +199,9 @@ static void list_models(examples *e, const report *r) {
 
 /* ---- which images */
 
-static bool right(const examples *e, int model, int64_t position) { return e->models[model].says[position].index[0] == e->subject.label[position]; }
+static bool right(const examples *e, int model, int64_t position) {
+    return e->models[model].says[position].index[0] == e->subject.label[position];
+}
 
 /* False if a model could not see it. */
 static bool kind_of(const examples *e, int64_t position, example_kind *kind) {
@@ -198,7 +213,10 @@ static bool kind_of(const examples *e, int64_t position, example_kind *kind) {
         good += right(e, i, position);
     }
     bool first = e->teacher && right(e, 0, position);
-    *kind = good == asked ? EXAMPLE_ALL : good == 0 ? EXAMPLE_NONE : first || !e->teacher ? EXAMPLE_LOST : EXAMPLE_GAINED;
+    *kind = good == asked          ? EXAMPLE_ALL
+            : good == 0            ? EXAMPLE_NONE
+            : first || !e->teacher ? EXAMPLE_LOST
+                                   : EXAMPLE_GAINED;
     return true;
 }
 
@@ -275,7 +293,9 @@ tc_status report_examples(tc_buf *b, const report *r, int count, tc_error *err) 
         e->teacher = e->models[0].says != NULL;
         if (any) choose_all(e, count);
         if (any) status = report_cards(b, e, err);
-        else missing(b, e->model_count > 1 ? e->models[e->model_count - 1].why.message : "no stage is done yet");
+        else
+            missing(b,
+                    e->model_count > 1 ? e->models[e->model_count - 1].why.message : "no stage is done yet");
     }
     for (int i = 0; i < e->model_count; i++) {
         free(e->models[i].name);

@@ -1,4 +1,5 @@
-/* report_examples.h - what teacher and students say about held-out images: guessed in report_examples.c, written in report_cards.c. */
+/* report_examples.h - what teacher and students say about held-out images: guessed in report_examples.c,
+ * written in report_cards.c. */
 #ifndef TC_CLI_REPORT_EXAMPLES_H
 #define TC_CLI_REPORT_EXAMPLES_H
 
@@ -21,8 +22,8 @@ typedef struct example_model {
     tc_error why;        /* then this is why */
 } example_model;
 
-/* The images that are looked at, and the classes among which they are guessed: those of the data, or, of pairs, the captions of these images (each
- * once). */
+/* The images that are looked at, and the classes among which they are guessed: those of the data, or, of
+ * pairs, the captions of these images (each once). */
 typedef struct example_subject {
     tc_data *data;
     tc_selection selection; /* of at most EXAMPLE_LOOK */
@@ -33,7 +34,13 @@ typedef struct example_subject {
 } example_subject;
 
 /* How the models stand to each other on an image. */
-typedef enum example_kind { EXAMPLE_ALL, EXAMPLE_LOST, EXAMPLE_GAINED, EXAMPLE_NONE, EXAMPLE_KINDS } example_kind;
+typedef enum example_kind {
+    EXAMPLE_ALL,
+    EXAMPLE_LOST,
+    EXAMPLE_GAINED,
+    EXAMPLE_NONE,
+    EXAMPLE_KINDS
+} example_kind;
 
 typedef struct examples {
     example_subject subject;

@@ -1,5 +1,6 @@
-/* report_log.c - the log.jsonl of a stage: its steps, evaluations and the fold. A run that is going on may have half a last line; any other line that
- * is no JSON, or whose numbers are none, is refused with its number. */
+/* report_log.c - the log.jsonl of a stage: its steps, evaluations and the fold. A run that is going on may
+ * have half a last line; any other line that is no JSON, or whose numbers are none, is refused with its
+ * number. */
 #include "report.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static tc_status add_eval(report_log *log, const line *l, int64_t step) {
     tc_status status = number(l, "top1", &top1);
     if (status != TC_OK || isnan(top1)) return status;
     if (!(top1 >= 0 && top1 <= 1)) return tc_fail(l->err, TC_EFORMAT, "%s: top1 is not from 0 to 1", l->name);
-    if (!tc_grow(&log->eval, &log->eval_room, log->evals + 1, sizeof *log->eval)) return tc_fail_memory(l->err, sizeof *log->eval);
+    if (!tc_grow(&log->eval, &log->eval_room, log->evals + 1, sizeof *log->eval))
+        return tc_fail_memory(l->err, sizeof *log->eval);
     log->eval[log->evals++] = (struct report_eval){step, top1};
     return TC_OK;
 }
@@ -43,7 +45,8 @@ static tc_status add_step(report_log *log, const line *l, int64_t step) {
     if (status == TC_OK) status = number(l, "target_sparsity", &s.target);
     if (status == TC_OK) status = number(l, "pairs_per_second", &rate);
     if (status != TC_OK) return status;
-    if (!tc_grow(&log->step, &log->step_room, log->steps + 1, sizeof *log->step)) return tc_fail_memory(l->err, sizeof *log->step);
+    if (!tc_grow(&log->step, &log->step_room, log->steps + 1, sizeof *log->step))
+        return tc_fail_memory(l->err, sizeof *log->step);
     log->step[log->steps++] = s;
     if (!isnan(rate)) log->pairs_per_second = rate;
     return TC_OK;
@@ -53,9 +56,12 @@ static tc_status add_line(report_log *log, const line *l) {
     const json_t *step = json_object_get(l->json, "step");
     if (!json_is_object(l->json)) return tc_fail(l->err, TC_EFORMAT, "%s: not a JSON object", l->name);
     if (!json_is_integer(step) || json_integer_value(step) < 0 || json_integer_value(step) > MOST_STEPS)
-        return tc_fail(l->err, TC_EFORMAT, "%s: step is not a whole number from 0 to %lld", l->name, (long long)MOST_STEPS);
+        return tc_fail(l->err, TC_EFORMAT, "%s: step is not a whole number from 0 to %lld", l->name,
+                       (long long)MOST_STEPS);
     int64_t at = json_integer_value(step);
-    if (at < log->last) return tc_fail(l->err, TC_EFORMAT, "%s: step %lld follows step %lld", l->name, (long long)at, (long long)log->last);
+    if (at < log->last)
+        return tc_fail(l->err, TC_EFORMAT, "%s: step %lld follows step %lld", l->name, (long long)at,
+                       (long long)log->last);
     log->last = at;
     if (json_object_get(l->json, "fold")) {
         log->fold = at;

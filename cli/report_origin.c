@@ -1,5 +1,5 @@
-/* report_origin.c - how the compression was made: its command as it can be typed again, what its data and models are known by, the machine, the
- * recipe. */
+/* report_origin.c - how the compression was made: its command as it can be typed again, what its data and
+ * models are known by, the machine, the recipe. */
 #include "report.h"
 
 #include <stdlib.h>
@@ -61,13 +61,16 @@ static void data_fact(tc_buf *b, const char *name, const report_data *d) {
 
 static void facts(tc_buf *b, const report_run *run) {
     char text[96], name[64];
-    tc_buf_puts(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Origin\"><table class=\"origin\">\n"
-                   "<thead><tr><th scope=\"col\"></th><th scope=\"col\">What</th><th scope=\"col\">Checksum</th></tr></thead>\n<tbody>\n");
+    tc_buf_puts(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Origin\"><table "
+                   "class=\"origin\">\n"
+                   "<thead><tr><th scope=\"col\"></th><th scope=\"col\">What</th><th "
+                   "scope=\"col\">Checksum</th></tr></thead>\n<tbody>\n");
     fact(b, "Teacher", run->teacher.path ? run->teacher.path : "", run->teacher.hash);
     for (int i = 0; i < run->stage_count; i++) {
         if (!run->stages[i].done) continue;
         snprintf(name, sizeof name, "Stage %d", i + 1);
-        fact(b, name, run->stages[i].facts.path ? run->stages[i].facts.path : run->stages[i].folder, run->stages[i].facts.hash);
+        fact(b, name, run->stages[i].facts.path ? run->stages[i].facts.path : run->stages[i].folder,
+             run->stages[i].facts.hash);
     }
     data_fact(b, "Trained on", &run->data);
     data_fact(b, "Measured on", &run->eval);
@@ -76,7 +79,9 @@ static void facts(tc_buf *b, const report_run *run) {
     fact(b, "Seed", run->seed >= 0 ? text : NULL, NULL);
     tc_buf machine = {0};
     if (run->cpu) tc_buf_printf(&machine, "instructions: %.60s", run->cpu);
-    if (run->threads > 0) tc_buf_printf(&machine, "%s%lld thread%s", run->cpu ? ", " : "", (long long)run->threads, run->threads > 1 ? "s" : "");
+    if (run->threads > 0)
+        tc_buf_printf(&machine, "%s%lld thread%s", run->cpu ? ", " : "", (long long)run->threads,
+                      run->threads > 1 ? "s" : "");
     fact(b, "Machine", machine.data, NULL);
     tc_buf_free(&machine);
     tc_buf_printf(b, "<tr><th scope=\"row\">Made by</th><td>tinyclip ");
@@ -87,7 +92,8 @@ static void facts(tc_buf *b, const report_run *run) {
 static void recipe(tc_buf *b, const report_run *run) {
     char *text = run->recipe ? json_dumps(run->recipe, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     if (!text) return;
-    tc_buf_puts(b, "<details><summary>The recipe, with everything that was left to it</summary>\n<pre tabindex=\"0\"><code>");
+    tc_buf_puts(b, "<details><summary>The recipe, with everything that was left to it</summary>\n<pre "
+                   "tabindex=\"0\"><code>");
     report_text(b, text);
     tc_buf_puts(b, "</code></pre></details>\n");
     free(text);
@@ -106,5 +112,6 @@ void report_origin(tc_buf *b, const report *r) {
         facts(b, run);
         recipe(b, run);
     }
-    tc_buf_puts(b, "<p class=\"note\">This page: tinyclip " TC_VERSION ". A click on a command selects it.</p>\n</section>\n");
+    tc_buf_puts(b, "<p class=\"note\">This page: tinyclip " TC_VERSION
+                   ". A click on a command selects it.</p>\n</section>\n");
 }

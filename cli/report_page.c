@@ -1,5 +1,6 @@
-/* report_page.c - the page: what happened, in a sentence and in figures; the table of models; then the other parts. One file that needs no other: the
- * style is in it, nothing runs, nothing is fetched, and its own policy tells the browser so. */
+/* report_page.c - the page: what happened, in a sentence and in figures; the table of models; then the other
+ * parts. One file that needs no other: the style is in it, nothing runs, nothing is fetched, and its own
+ * policy tells the browser so. */
 #include "report.h"
 
 #include <math.h>
@@ -11,9 +12,11 @@ extern const char tc_file_data_report_css[], tc_file_data_report_css_end[];
 /* ---- head */
 
 static void head(tc_buf *b, const report *r) {
-    tc_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+    tc_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\" "
+                   "xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\"/>\n"
+                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+                   "'unsafe-inline'; img-src data:\"/>\n"
                    "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>");
     tc_buf_puts(b, "Compression report");
     if (r->count == 1) {
@@ -38,12 +41,15 @@ static void headline_of_one(tc_buf *b, const report_run *run, report_metric m) {
     report_number n;
     int64_t made = report_steps_made(run), planned = report_steps_planned(run);
     if (!run->finished || !s) {
-        tc_buf_printf(b, "A compression under way: %s of its steps are done", report_percent((double)made / (double)planned, &n));
+        tc_buf_printf(b, "A compression under way: %s of its steps are done",
+                      report_percent((double)made / (double)planned, &n));
         return;
     }
-    tc_buf_printf(b, "A teacher of %s parameters became ", report_amount((double)run->teacher.params_without_tokens, &n));
+    tc_buf_printf(b, "A teacher of %s parameters became ",
+                  report_amount((double)run->teacher.params_without_tokens, &n));
     tc_buf_printf(b, "a student of %s", report_amount((double)s->facts.params_without_tokens, &n));
-    if (!isnan(kept(run, m))) tc_buf_printf(b, " that keeps %s of its accuracy", report_percent(kept(run, m), &n));
+    if (!isnan(kept(run, m)))
+        tc_buf_printf(b, " that keeps %s of its accuracy", report_percent(kept(run, m), &n));
 }
 
 static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
@@ -54,12 +60,14 @@ static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
         unfinished += !r->runs[i].finished;
         if (!s || !r->runs[i].finished) continue;
         students++;
-        small = fmin(small, (double)s->facts.params_without_tokens), large = fmax(large, (double)s->facts.params_without_tokens);
+        small = fmin(small, (double)s->facts.params_without_tokens),
+        large = fmax(large, (double)s->facts.params_without_tokens);
         double k = kept(&r->runs[i], m);
         if (!isnan(k)) low = fmin(low, k), high = fmax(high, k);
     }
     report_number a, c;
-    tc_buf_printf(b, "One teacher of %s parameters, ", report_amount((double)report_teacher(r)->params_without_tokens, &a));
+    tc_buf_printf(b, "One teacher of %s parameters, ",
+                  report_amount((double)report_teacher(r)->params_without_tokens, &a));
     if (students == 0) {
         tc_buf_printf(b, "%d compressions under way", unfinished);
         return;
@@ -92,9 +100,11 @@ static void lede(tc_buf *b, const report *r, report_metric m) {
     report_number n;
     tc_buf_puts(b, "<p class=\"lede\">");
     if (r->count == 1) {
-        tc_buf_printf(b, "%d stage%s, %s steps", run->stage_count, run->stage_count > 1 ? "s" : "", report_whole(report_steps_planned(run), &n));
+        tc_buf_printf(b, "%d stage%s, %s steps", run->stage_count, run->stage_count > 1 ? "s" : "",
+                      report_whole(report_steps_planned(run), &n));
         if (!run->finished) tc_buf_puts(b, " planned");
-        else if (report_seconds(run) > 0) tc_buf_printf(b, " in %s", report_duration(report_seconds(run), &n));
+        else if (report_seconds(run) > 0)
+            tc_buf_printf(b, " in %s", report_duration(report_seconds(run), &n));
         tc_buf_puts(b, ". ");
     }
     if (run->data.given) {
@@ -130,14 +140,17 @@ static void progress(tc_buf *b, const report *r) {
         if (now) {
             tc_buf_printf(b, "in stage %d of %d (", (int)(now - run->stages) + 1, run->stage_count);
             report_text(b, now->name);
-            tc_buf_printf(b, "), step %s of %s. ", report_whole(now->log.last, &n), report_whole(now->steps, &of));
+            tc_buf_printf(b, "), step %s of %s. ", report_whole(now->log.last, &n),
+                          report_whole(now->steps, &of));
         } else {
             tc_buf_puts(b, "after its last stage. ");
         }
         tc_buf_printf(b,
-                      "The command under <a href=\"#origin\">How it was made</a> goes on with it, given --resume too.</p><progress max=\"%lld\" "
+                      "The command under <a href=\"#origin\">How it was made</a> goes on with it, given "
+                      "--resume too.</p><progress max=\"%lld\" "
                       "value=\"%lld\">%s</progress></div>\n",
-                      (long long)planned, (long long)made, report_percent((double)made / (double)planned, &n));
+                      (long long)planned, (long long)made,
+                      report_percent((double)made / (double)planned, &n));
     }
 }
 
@@ -155,28 +168,36 @@ static void figures(tc_buf *b, const report_run *run, report_metric m) {
     const report_facts *t = &run->teacher, *f = &s->facts;
     report_number n, of, part;
     char beside[160];
-    if (!run->finished) tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n", (int)(s - run->stages) + 1, run->stage_count);
+    if (!run->finished)
+        tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n", (int)(s - run->stages) + 1,
+                      run->stage_count);
     tc_buf_puts(b, "<dl class=\"figures\">\n");
-    snprintf(beside, sizeof beside, "%s of %s", report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
+    snprintf(beside, sizeof beside, "%s of %s",
+             report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
              report_amount((double)t->params_without_tokens, &of));
     figure(b, "Parameters", report_amount((double)f->params_without_tokens, &n), beside);
     if (macs(f) > 0 && macs(t) > 0) {
-        snprintf(beside, sizeof beside, "%s of %s", report_percent(macs(f) / macs(t), &part), report_amount(macs(t), &of));
+        snprintf(beside, sizeof beside, "%s of %s", report_percent(macs(f) / macs(t), &part),
+                 report_amount(macs(t), &of));
         figure(b, "MACs, image and text", report_amount(macs(f), &n), beside);
     }
     double x = report_metric_value(f, m), y = report_metric_value(t, m);
     if (!isnan(x)) {
         snprintf(beside, sizeof beside, "teacher %s", report_percent(y, &of));
-        figure(b, m == REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image", report_percent(x, &n), beside);
+        figure(b, m == REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image", report_percent(x, &n),
+               beside);
     }
     const struct {
         const char *name;
         double is, was;
-    } rates[] = {{"Images a second", f->images_per_second, t->images_per_second}, {"Texts a second", f->texts_per_second, t->texts_per_second}};
+    } rates[] = {{"Images a second", f->images_per_second, t->images_per_second},
+                 {"Texts a second", f->texts_per_second, t->texts_per_second}};
     for (int i = 0; i < 2; i++) {
         if (!(rates[i].is > 0)) continue;
         beside[0] = '\0';
-        if (rates[i].was > 0) snprintf(beside, sizeof beside, "%.2f times %s", rates[i].is / rates[i].was, report_rate(rates[i].was, &of));
+        if (rates[i].was > 0)
+            snprintf(beside, sizeof beside, "%.2f times %s", rates[i].is / rates[i].was,
+                     report_rate(rates[i].was, &of));
         figure(b, rates[i].name, report_rate(rates[i].is, &n), beside);
     }
     tc_buf_puts(b, "</dl>\n");
@@ -184,12 +205,35 @@ static void figures(tc_buf *b, const report_run *run, report_metric m) {
 
 /* ---- table */
 
-typedef enum column { PARAMS, ALL_PARAMS, MACS_IMAGE, MACS_TEXT, TOP1, TOP5, R1_TEXT, R5_TEXT, R1_IMAGE, R5_IMAGE, IMAGES, TEXTS, COLUMNS } column;
+typedef enum column {
+    PARAMS,
+    ALL_PARAMS,
+    MACS_IMAGE,
+    MACS_TEXT,
+    TOP1,
+    TOP5,
+    R1_TEXT,
+    R5_TEXT,
+    R1_IMAGE,
+    R5_IMAGE,
+    IMAGES,
+    TEXTS,
+    COLUMNS
+} column;
 static const struct {
     const char *name, *unit;
-} columns[COLUMNS] = {{"Parameters", "no token table"}, {"Parameters", "all"},    {"MACs", "an image"},     {"MACs", "a text"},
-                      {"Top-1", "zero-shot"},           {"Top-5", "zero-shot"},   {"R@1", "image to text"}, {"R@5", "image to text"},
-                      {"R@1", "text to image"},         {"R@5", "text to image"}, {"Images/s", "measured"}, {"Texts/s", "measured"}};
+} columns[COLUMNS] = {{"Parameters", "no token table"},
+                      {"Parameters", "all"},
+                      {"MACs", "an image"},
+                      {"MACs", "a text"},
+                      {"Top-1", "zero-shot"},
+                      {"Top-5", "zero-shot"},
+                      {"R@1", "image to text"},
+                      {"R@5", "image to text"},
+                      {"R@1", "text to image"},
+                      {"R@5", "text to image"},
+                      {"Images/s", "measured"},
+                      {"Texts/s", "measured"}};
 
 static double cell(const report_facts *f, column c) {
     bool pairs = f->pairs > 0;
@@ -240,7 +284,10 @@ static void table_cells(tc_buf *b, const report *r, const report_facts *f, const
         if (!wanted(r, c)) continue;
         double x = f->given ? cell(f, c) : NAN, of = cell(t, c);
         bool fraction = c >= TOP1 && c <= R5_IMAGE, rate = c == IMAGES || c == TEXTS;
-        tc_buf_printf(b, "<td>%s", fraction ? report_percent(x, &n) : rate ? report_rate(x, &n) : report_amount(x, &n));
+        tc_buf_printf(b, "<td>%s",
+                      fraction ? report_percent(x, &n)
+                      : rate   ? report_rate(x, &n)
+                               : report_amount(x, &n));
         if (f != t && x >= 0 && of > 0) {
             if (rate) tc_buf_printf(b, "<small>%.2f" REPORT_SPACE "\xc3\x97</small>", x / of);
             else tc_buf_printf(b, "<small>%.*f" REPORT_SPACE "%%</small>", fraction ? 1 : 0, 100 * x / of);
@@ -253,7 +300,8 @@ static void table_row(tc_buf *b, const report *r, const report_run *run, const r
     report_number n, of;
     char *name = report_model_name(r, run, s);
     tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
-                  s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"", (int)(run - r->runs) % REPORT_COLOURS + 1);
+                  s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"",
+                  (int)(run - r->runs) % REPORT_COLOURS + 1);
     report_text(b, name);
     tc_buf_puts(b, "<small>");
     const char *way = s->inheritance;
@@ -264,29 +312,35 @@ static void table_row(tc_buf *b, const report *r, const report_run *run, const r
     }
     tc_buf_puts(b, "</small></th>");
     table_cells(b, r, &s->facts, &run->teacher);
-    if (s->done) tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", report_whole(s->steps, &n), report_duration(s->seconds, &of));
+    if (s->done)
+        tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", report_whole(s->steps, &n),
+                      report_duration(s->seconds, &of));
     else
-        tc_buf_printf(b, "<td>%s<small>of %s</small></td><td>%s</td></tr>\n", report_whole(s->log.last, &n), report_whole(s->steps, &of),
-                      REPORT_DASH);
+        tc_buf_printf(b, "<td>%s<small>of %s</small></td><td>%s</td></tr>\n", report_whole(s->log.last, &n),
+                      report_whole(s->steps, &of), REPORT_DASH);
     free(name);
 }
 
 static void table(tc_buf *b, const report *r) {
-    tc_buf_puts(b, "<section id=\"models\">\n<h2>Teacher and students</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table "
+    tc_buf_puts(b, "<section id=\"models\">\n<h2>Teacher and students</h2>\n<div class=\"scroll\" "
+                   "tabindex=\"0\" role=\"region\" aria-label=\"Table "
                    "of models\">\n"
                    "<table>\n<thead><tr><th scope=\"col\">Model</th>");
     for (column c = 0; c < COLUMNS; c++)
-        if (wanted(r, c)) tc_buf_printf(b, "<th scope=\"col\">%s<small>%s</small></th>", columns[c].name, columns[c].unit);
-    tc_buf_puts(b, "<th scope=\"col\">Steps</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n<tr class=\"teacher\"><th scope=\"row\"><span "
+        if (wanted(r, c))
+            tc_buf_printf(b, "<th scope=\"col\">%s<small>%s</small></th>", columns[c].name, columns[c].unit);
+    tc_buf_puts(b, "<th scope=\"col\">Steps</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n<tr "
+                   "class=\"teacher\"><th scope=\"row\"><span "
                    "class=\"key c0\"></span>teacher</th>");
     table_cells(b, r, report_teacher(r), report_teacher(r));
     tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", REPORT_DASH, REPORT_DASH);
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) table_row(b, r, &r->runs[i], &r->runs[i].stages[k]);
-    tc_buf_puts(
-        b, "</tbody>\n</table>\n</div>\n<p class=\"note\">Small figures are relative to the teacher. MACs: multiply-accumulates of one image, and of "
-           "one text of "
-           "full length. Images and texts a second: measured on this machine when the stage ended, 32 at a time, 32-bit floats.</p>\n");
+    tc_buf_puts(b, "</tbody>\n</table>\n</div>\n<p class=\"note\">Small figures are relative to the teacher. "
+                   "MACs: multiply-accumulates of one image, and of "
+                   "one text of "
+                   "full length. Images and texts a second: measured on this machine when the stage ended, "
+                   "32 at a time, 32-bit floats.</p>\n");
     report_size_charts(b, r);
     tc_buf_puts(b, "</section>\n");
 }

@@ -1,7 +1,8 @@
 /* report_read.c - a compression's folder, or a folder of several, as the structures of report.h.
  *
- * compress.json is written by this program, but may be anybody's: each value that is there must have its type and range, or the file is refused with
- * the path of the value. What may be missing is "not known"; what a page cannot do without is asked for. Keys that are not known are left alone. */
+ * compress.json is written by this program, but may be anybody's: each value that is there must have its type
+ * and range, or the file is refused with the path of the value. What may be missing is "not known"; what a
+ * page cannot do without is asked for. Keys that are not known are left alone. */
 #include "report.h"
 
 #include <dirent.h>
@@ -26,7 +27,8 @@ typedef struct place {
 } place;
 
 static void wrong(const place *p, const char *key, const char *what) {
-    if (p->r->status == TC_OK) p->r->status = tc_fail(p->r->err, TC_EFORMAT, "%s: %s%s %s", p->r->file, p->path, key, what);
+    if (p->r->status == TC_OK)
+        p->r->status = tc_fail(p->r->err, TC_EFORMAT, "%s: %s%s %s", p->r->file, p->path, key, what);
 }
 
 /* NULL if it is not there or null; then it is an error if it is needed. */
@@ -101,7 +103,8 @@ static int *get_counts(const place *p, const char *key, int n, int least) {
     for (int i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, (size_t)i);
         json_int_t x = json_integer_value(v);
-        if (!json_is_integer(v) || x < least || x > 1 << 24) wrong(p, key, "holds something that is no count");
+        if (!json_is_integer(v) || x < least || x > 1 << 24)
+            wrong(p, key, "holds something that is no count");
         else out[i] = (int)x;
     }
     return out;
@@ -126,7 +129,8 @@ static void read_tower(report_tower *t, const place *facts, const char *key) {
     if (width > 1 << 24) wrong(&p, "width", "is too large");
     if (layers > REPORT_LAYERS) wrong(&p, "layers", "is too large");
     if (p.r->status != TC_OK) return;
-    *t = (report_tower){.given = true, .resnet = strcmp(kind, "resnet") == 0, .width = (int)width, .layers = (int)layers};
+    *t = (report_tower){
+        .given = true, .resnet = strcmp(kind, "resnet") == 0, .width = (int)width, .layers = (int)layers};
     if (t->resnet) {
         t->channels = get_counts(&p, "channels", 2 + 2 * t->layers, 0);
         read_stages_of_resnet(t, &p);
@@ -182,9 +186,11 @@ static void read_stage(report_stage *s, const place *p, const char *dir) {
     s->steps = get_whole(p, "steps", 1, true);
     s->seconds = get_real(p, "seconds", MOST);
     s->done = get_bool(p, "done");
-    if (s->folder && (!*s->folder || *s->folder == '.' || strchr(s->folder, '/'))) wrong(p, "folder", "is not the name of a folder");
+    if (s->folder && (!*s->folder || *s->folder == '.' || strchr(s->folder, '/')))
+        wrong(p, "folder", "is not the name of a folder");
     read_facts(&s->facts, p, s->done);
-    if (p->r->status == TC_OK && !(s->dir = tc_path_join(dir, s->folder))) p->r->status = tc_fail_memory(p->r->err, 1);
+    if (p->r->status == TC_OK && !(s->dir = tc_path_join(dir, s->folder)))
+        p->r->status = tc_fail_memory(p->r->err, 1);
 }
 
 static void read_stages(report_run *run, const place *root) {
@@ -224,7 +230,8 @@ static void read_origin(report_run *run, const place *root) {
     run->recipe = get_object(root, "recipe", false).json;
     run->command = get_array(root, "command", false);
     for (size_t i = 0; i < json_array_size(run->command); i++)
-        if (!json_is_string(json_array_get(run->command, i)) && !json_is_null(json_array_get(run->command, i)))
+        if (!json_is_string(json_array_get(run->command, i)) &&
+            !json_is_null(json_array_get(run->command, i)))
             wrong(root, "command", "holds something that is no text");
     place machine = get_object(root, "machine", false);
     run->cpu = get_text(&machine, "cpu", false);
@@ -242,7 +249,8 @@ static char *folder_name(const char *dir) {
     return name;
 }
 
-tc_status report_parse(report_run *run, const char *dir, const char *file, const char *text, size_t size, tc_error *err) {
+tc_status report_parse(report_run *run, const char *dir, const char *file, const char *text, size_t size,
+                       tc_error *err) {
     *run = (report_run){.dir = tc_strdup(dir), .name = folder_name(dir)};
     if (!run->dir || !run->name) return tc_fail_memory(err, strlen(dir));
     tc_status status = tc_json_parse(&run->json, text, size, file, err);
@@ -304,7 +312,8 @@ static tc_status try_folder(report *r, const char *dir, bool *is, tc_error *err)
     if (!file) return tc_fail_memory(err, 1);
     *is = tc_path_exists(file);
     tc_status status = TC_OK;
-    if (*is && r->count == REPORT_RUNS) status = tc_fail(err, TC_EARG, "%s: more than %d compressions", r->dir, REPORT_RUNS);
+    if (*is && r->count == REPORT_RUNS)
+        status = tc_fail(err, TC_EARG, "%s: more than %d compressions", r->dir, REPORT_RUNS);
     else if (*is) status = read_run(&r->runs[r->count++], dir, file, err);
     free(file);
     return status;
@@ -327,7 +336,9 @@ static tc_status read_subfolders(report *r, tc_error *err) {
     }
     free(names);
     if (status == TC_OK && r->count == 0)
-        status = tc_fail(err, TC_EARG, "%s: no compress.json in it nor in its folders; it is not the folder of a compression", r->dir);
+        status = tc_fail(
+            err, TC_EARG,
+            "%s: no compress.json in it nor in its folders; it is not the folder of a compression", r->dir);
     return status;
 }
 
@@ -336,9 +347,11 @@ static tc_status check_teachers(const report *r, tc_error *err) {
     const report_facts *a = &r->runs[0].teacher;
     for (int i = 1; i < r->count; i++) {
         const report_facts *b = &r->runs[i].teacher;
-        bool sizes = a->given && b->given && (a->params != b->params || a->params_without_tokens != b->params_without_tokens);
+        bool sizes = a->given && b->given &&
+                     (a->params != b->params || a->params_without_tokens != b->params_without_tokens);
         if (sizes || (a->hash && b->hash && strcmp(a->hash, b->hash) != 0))
-            return tc_fail(err, TC_EARG, "%s and %s have different teachers; a report is about one", r->runs[0].dir, r->runs[i].dir);
+            return tc_fail(err, TC_EARG, "%s and %s have different teachers; a report is about one",
+                           r->runs[0].dir, r->runs[i].dir);
     }
     return TC_OK;
 }
@@ -407,7 +420,9 @@ report_metric report_metric_of(const report *r) {
     return REPORT_NONE;
 }
 
-const char *report_metric_name(report_metric m) { return m == REPORT_TOP1 ? "zero-shot top-1" : m == REPORT_R1 ? "R@1, caption of an image" : ""; }
+const char *report_metric_name(report_metric m) {
+    return m == REPORT_TOP1 ? "zero-shot top-1" : m == REPORT_R1 ? "R@1, caption of an image" : "";
+}
 
 double report_metric_value(const report_facts *f, report_metric m) {
     return m == REPORT_TOP1 ? f->top1 : m == REPORT_R1 && f->pairs > 0 ? f->image_to_text.r1 : NAN;

@@ -1,6 +1,7 @@
-/* report_structure.c - what is left of the teacher: for each tower of each student its width, and a row a layer with its heads and FFN channels, or
- * the channels of a ResNet's convolutions. The teacher is the outline, the student what is filled. Counts are drawn, not which members were kept: a
- * small model has only those that it kept.
+/* report_structure.c - what is left of the teacher: for each tower of each student its width, and a row a
+ * layer with its heads and FFN channels, or the channels of a ResNet's convolutions. The teacher is the
+ * outline, the student what is filled. Counts are drawn, not which members were kept: a small model has only
+ * those that it kept.
  *
  * A student with fewer layers inherited every floor(T/S)-th; its rows stand where they came from. */
 #include "report.h"
@@ -22,13 +23,15 @@ enum {
     CONV_WIDE = 108
 };
 
-/* rows[i]: the teacher's layer that layer i of a stage's tower came from. The stages before it shift it too. */
+/* rows[i]: the teacher's layer that layer i of a stage's tower came from. The stages before it shift it too.
+ */
 static int *origins(const report_run *run, const report_stage *stage, bool vision) {
     int *rows = NULL, before = (vision ? run->teacher.vision : run->teacher.text).layers;
     for (const report_stage *s = run->stages; s <= stage; s++) {
         const report_tower *t = vision ? &s->facts.vision : &s->facts.text;
         if (!t->given) continue;
-        int *now = cli_new((size_t)t->layers, sizeof *now), step = t->layers < before ? before / t->layers : 1;
+        int *now = cli_new((size_t)t->layers, sizeof *now),
+            step = t->layers < before ? before / t->layers : 1;
         for (int i = 0; i < t->layers; i++) {
             int from = i * step < before ? i * step : before - 1;
             now[i] = rows ? rows[from] : from;
@@ -57,16 +60,21 @@ static int largest(const int *x, int n) {
 static double part(int x, int of) { return of <= 0 || x <= 0 ? 0 : x >= of ? 1 : (double)x / of; }
 
 /* A bar of the teacher's length with the student's part filled. */
-static void bar(tc_buf *b, double x, double y, double wide, double high, int kept, int of, int longest, int colour) {
+static void bar(tc_buf *b, double x, double y, double wide, double high, int kept, int of, int longest,
+                int colour) {
     double whole = wide * part(of, longest);
     if (whole <= 0) return;
-    tc_buf_printf(b, "<rect class=\"was\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", x, y, whole, high);
+    tc_buf_printf(b, "<rect class=\"was\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", x, y,
+                  whole, high);
     if (kept > 0)
-        tc_buf_printf(b, "<rect class=\"is c%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", colour, x, y, whole * part(kept, of), high);
+        tc_buf_printf(b, "<rect class=\"is c%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>",
+                      colour, x, y, whole * part(kept, of), high);
 }
 
 /* A square a head, unless there are too many. */
-static double head_cell(int longest) { return longest * 13 <= HEADS_WIDE ? 13 : HEADS_WIDE / (double)longest; }
+static double head_cell(int longest) {
+    return longest * 13 <= HEADS_WIDE ? 13 : HEADS_WIDE / (double)longest;
+}
 static double heads_wide(const report_tower *t) {
     int longest = largest(t->heads, t->layers);
     return longest * head_cell(longest);
@@ -79,25 +87,30 @@ static void heads(tc_buf *b, double y, int kept, int of, int longest, int colour
         return;
     }
     for (int i = 0; i < of && i < longest; i++)
-        tc_buf_printf(b, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>", i < kept ? "is on" : "was", HEADS_AT + i * cell,
-                      y + 3, cell - 2, ROW - 7);
+        tc_buf_printf(b, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>",
+                      i < kept ? "is on" : "was", HEADS_AT + i * cell, y + 3, cell - 2, ROW - 7);
 }
 
 static void put_number(tc_buf *b, double x, double y, int value) {
     report_number n;
-    tc_buf_printf(b, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%s</text>", value > 0 ? "count" : "count gone", x, y,
-                  value < 0 ? "none" : report_whole(value, &n));
+    tc_buf_printf(b, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%s</text>", value > 0 ? "count" : "count gone",
+                  x, y, value < 0 ? "none" : report_whole(value, &n));
 }
 
 /* Layer i of the teacher's tower; s is the student's layer there, -1: none. */
 static void row(tc_buf *b, const report_tower *t, const report_tower *st, int i, int s, int colour) {
     double y = HEAD + i * ROW, base = y + ROW - 5;
-    tc_buf_printf(b, "<text class=\"tick\" x=\"16\" y=\"%.1f\" text-anchor=\"end\">%d</text><g class=\"c%d\">", base, i + 1, colour);
+    tc_buf_printf(b,
+                  "<text class=\"tick\" x=\"16\" y=\"%.1f\" text-anchor=\"end\">%d</text><g class=\"c%d\">",
+                  base, i + 1, colour);
     heads(b, y, s < 0 ? 0 : st->heads[s], t->heads[i], largest(t->heads, t->layers), colour);
-    bar(b, FFN_AT, y + 3, FFN_WIDE, ROW - 7, s < 0 ? 0 : st->ffn[s], t->ffn[i], largest(t->ffn, t->layers), colour);
+    bar(b, FFN_AT, y + 3, FFN_WIDE, ROW - 7, s < 0 ? 0 : st->ffn[s], t->ffn[i], largest(t->ffn, t->layers),
+        colour);
     if (s >= 0) put_number(b, HEADS_AT + heads_wide(t) + 5, base, st->heads[s]);
     if (s >= 0) put_number(b, NUMBER_AT, base, st->ffn[s]);
-    else tc_buf_printf(b, "<text class=\"count gone\" x=\"%d\" y=\"%.1f\">left out</text>", NUMBER_AT - 1, base);
+    else
+        tc_buf_printf(b, "<text class=\"count gone\" x=\"%d\" y=\"%.1f\">left out</text>", NUMBER_AT - 1,
+                      base);
     tc_buf_puts(b, "</g>\n");
 }
 
@@ -111,19 +124,24 @@ static const char *block_name(const report_tower *t, int row, char *out, size_t 
     return out;
 }
 
-/* Row i of a ResNet: 0 is the stem, whose first two convolutions are drawn, then the blocks; s is the student's row there, -1: none. */
+/* Row i of a ResNet: 0 is the stem, whose first two convolutions are drawn, then the blocks; s is the
+ * student's row there, -1: none. */
 static void block_row(tc_buf *b, const report_tower *t, const report_tower *st, int i, int s, int colour) {
     double y = HEAD + i * ROW, base = y + ROW - 5;
     char name[32];
     int most = largest(t->channels, 2 + 2 * t->layers);
-    tc_buf_printf(b, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text><g class=\"c%d\">", CONV_AT - 7, base,
-                  block_name(t, i, name, sizeof name), colour);
+    tc_buf_printf(b,
+                  "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text><g class=\"c%d\">",
+                  CONV_AT - 7, base, block_name(t, i, name, sizeof name), colour);
     for (int k = 0; k < 2; k++) {
         double x = CONV_AT + k * CONV_STEP;
-        bar(b, x, y + 3, CONV_WIDE, ROW - 7, s < 0 ? 0 : st->channels[2 * s + k], t->channels[2 * i + k], most, colour);
+        bar(b, x, y + 3, CONV_WIDE, ROW - 7, s < 0 ? 0 : st->channels[2 * s + k], t->channels[2 * i + k],
+            most, colour);
         if (s >= 0) put_number(b, x + CONV_WIDE + 5, base, st->channels[2 * s + k]);
     }
-    if (s < 0) tc_buf_printf(b, "<text class=\"count gone\" x=\"%d\" y=\"%.1f\">left out</text>", NUMBER_AT - 1, base);
+    if (s < 0)
+        tc_buf_printf(b, "<text class=\"count gone\" x=\"%d\" y=\"%.1f\">left out</text>", NUMBER_AT - 1,
+                      base);
     tc_buf_puts(b, "</g>\n");
 }
 
@@ -142,44 +160,54 @@ static void words(tc_buf *b, const report_tower *t, const report_tower *st, cons
         tc_buf_printf(b, " %s:", block_name(t, i, name, sizeof name));
         if (s < 0) tc_buf_puts(b, " left out.");
         else
-            tc_buf_printf(b, " %d of %d and %d of %d channels.", st->channels[2 * s], t->channels[2 * i], st->channels[2 * s + 1],
-                          t->channels[2 * i + 1]);
+            tc_buf_printf(b, " %d of %d and %d of %d channels.", st->channels[2 * s], t->channels[2 * i],
+                          st->channels[2 * s + 1], t->channels[2 * i + 1]);
     }
     for (int i = 0; !t->resnet && i < t->layers; i++) {
         int s = layer_in_row(rows, st->layers, i);
         if (s < 0) tc_buf_printf(b, " Layer %d: left out.", i + 1);
         else
-            tc_buf_printf(b, " Layer %d: %d of %d heads, %d of %d FFN channels.", i + 1, st->heads[s], t->heads[i], st->ffn[s] < 0 ? 0 : st->ffn[s],
-                          t->ffn[i] < 0 ? 0 : t->ffn[i]);
+            tc_buf_printf(b, " Layer %d: %d of %d heads, %d of %d FFN channels.", i + 1, st->heads[s],
+                          t->heads[i], st->ffn[s] < 0 ? 0 : st->ffn[s], t->ffn[i] < 0 ? 0 : t->ffn[i]);
     }
 }
 
-static bool drawable(const report_tower *t) { return t->given && (t->resnet ? t->channels != NULL : t->heads && t->ffn); }
+static bool drawable(const report_tower *t) {
+    return t->given && (t->resnet ? t->channels != NULL : t->heads && t->ffn);
+}
 
 static void tower(tc_buf *b, const report_run *run, const report_stage *stage, bool vision, int colour) {
-    const report_tower *t = vision ? &run->teacher.vision : &run->teacher.text, *st = vision ? &stage->facts.vision : &stage->facts.text;
+    const report_tower *t = vision ? &run->teacher.vision : &run->teacher.text,
+                       *st = vision ? &stage->facts.vision : &stage->facts.text;
     const char *title = vision ? "Image tower" : "Text tower";
     report_number n;
-    tc_buf_printf(b, "<figure>\n<h4>%s%s</h4>\n", title, t->resnet ? " <small>channels of each block</small>" : "");
+    tc_buf_printf(b, "<figure>\n<h4>%s%s</h4>\n", title,
+                  t->resnet ? " <small>channels of each block</small>" : "");
     int *rows = drawable(t) && drawable(st) && t->resnet == st->resnet ? origins(run, stage, vision) : NULL;
     if (!rows) {
         tc_buf_puts(b, "<p class=\"missing\">Its structure is not in compress.json.</p>\n</figure>\n");
         return;
     }
-    tc_buf_printf(b, "<svg class=\"tower\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s. ", WIDE,
-                  HEAD + (t->layers + t->resnet) * ROW + 4, title);
+    tc_buf_printf(b,
+                  "<svg class=\"tower\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
+                  "role=\"img\" aria-label=\"%s. ",
+                  WIDE, HEAD + (t->layers + t->resnet) * ROW + 4, title);
     words(b, t, st, rows);
     tc_buf_puts(b, "\">\n");
     bar(b, HEADS_AT, 5, FFN_AT - HEADS_AT - 8, 10, st->width, t->width, t->width, colour);
-    tc_buf_printf(b, "<text class=\"count\" x=\"%d\" y=\"14\">width %d of %d</text>\n", FFN_AT, st->width, t->width);
+    tc_buf_printf(b, "<text class=\"count\" x=\"%d\" y=\"14\">width %d of %d</text>\n", FFN_AT, st->width,
+                  t->width);
     if (t->resnet)
-        tc_buf_printf(
-            b, "<text class=\"tick\" x=\"%d\" y=\"44\">first convolution</text><text class=\"tick\" x=\"%d\" y=\"44\">second convolution</text>\n",
-            CONV_AT, CONV_AT + CONV_STEP);
+        tc_buf_printf(b,
+                      "<text class=\"tick\" x=\"%d\" y=\"44\">first convolution</text><text class=\"tick\" "
+                      "x=\"%d\" y=\"44\">second convolution</text>\n",
+                      CONV_AT, CONV_AT + CONV_STEP);
     else
         tc_buf_printf(b,
-                      "<text class=\"tick\" x=\"%d\" y=\"44\">heads of %d</text><text class=\"tick\" x=\"%d\" y=\"44\">FFN channels of %s</text>\n",
-                      HEADS_AT, largest(t->heads, t->layers), FFN_AT, report_whole(largest(t->ffn, t->layers), &n));
+                      "<text class=\"tick\" x=\"%d\" y=\"44\">heads of %d</text><text class=\"tick\" "
+                      "x=\"%d\" y=\"44\">FFN channels of %s</text>\n",
+                      HEADS_AT, largest(t->heads, t->layers), FFN_AT,
+                      report_whole(largest(t->ffn, t->layers), &n));
     for (int i = 0; i < t->layers + t->resnet; i++) {
         if (t->resnet) block_row(b, t, st, i, student_row(rows, st->layers, i), colour);
         else row(b, t, st, i, layer_in_row(rows, st->layers, i), colour);
@@ -193,7 +221,8 @@ static void student(tc_buf *b, const report *r, const report_run *run, const rep
     char *name = report_model_name(r, run, s);
     tc_buf_puts(b, "<article class=\"student\">\n<h3>");
     report_text(b, name);
-    tc_buf_printf(b, " <small>%s of %s parameters</small></h3>\n<div class=\"towers\">\n", report_amount((double)s->facts.params_without_tokens, &n),
+    tc_buf_printf(b, " <small>%s of %s parameters</small></h3>\n<div class=\"towers\">\n",
+                  report_amount((double)s->facts.params_without_tokens, &n),
                   report_amount((double)run->teacher.params_without_tokens, &of));
     tower(b, run, s, true, colour);
     tower(b, run, s, false, colour);
@@ -210,12 +239,13 @@ void report_structure(tc_buf *b, const report *r) {
             const report_stage *s = &run->stages[k];
             if (!s->done || (r->count > 1 && s != report_result(run))) continue;
             if (!any)
-                tc_buf_puts(
-                    b, "<p class=\"note\">What is left of the teacher in each layer: outlined what it has, filled what the student has. How many, "
-                       "not which.</p>\n<div class=\"students\">\n");
+                tc_buf_puts(b, "<p class=\"note\">What is left of the teacher in each layer: outlined what "
+                               "it has, filled what the student has. How many, "
+                               "not which.</p>\n<div class=\"students\">\n");
             any = true;
             student(b, r, run, s, i % REPORT_COLOURS + 1);
         }
     }
-    tc_buf_puts(b, any ? "</div>\n</section>\n" : "<p class=\"missing\">No stage is done yet.</p>\n</section>\n");
+    tc_buf_puts(b, any ? "</div>\n</section>\n"
+                       : "<p class=\"missing\">No stage is done yet.</p>\n</section>\n");
 }

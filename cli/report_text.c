@@ -1,4 +1,5 @@
-/* report_text.c - texts and numbers as they stand on the page. Everything that comes from a file passes report_text. */
+/* report_text.c - texts and numbers as they stand on the page. Everything that comes from a file passes
+ * report_text. */
 #include "report.h"
 
 #include <math.h>
@@ -7,10 +8,12 @@
 
 /* ---- texts */
 
-/* The next character of s, its bytes in *n; U+FFFD, one byte, for what UTF-8 or XML 1.0 (section 2.2) do not allow. */
+/* The next character of s, its bytes in *n; U+FFFD, one byte, for what UTF-8 or XML 1.0 (section 2.2) do not
+ * allow. */
 static int32_t next(const char *s, int *n) {
     utf8proc_int32_t c;
-    utf8proc_ssize_t size = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)strnlen(s, 4), &c);
+    utf8proc_ssize_t size =
+        utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)strnlen(s, 4), &c);
     *n = size > 0 ? (int)size : 1;
     if (size <= 0 || c == 0xfffe || c == 0xffff || c == 0x7f) return 0xfffd;
     return c >= 0x20 || c == '\t' || c == '\n' ? c : 0xfffd;
@@ -102,7 +105,9 @@ const char *report_percent(double x, report_number *n) {
     return n->s;
 }
 
-const char *report_whole(int64_t x, report_number *n) { return x < 0 ? dash(n) : cli_grouped(x, n->s, sizeof n->s); }
+const char *report_whole(int64_t x, report_number *n) {
+    return x < 0 ? dash(n) : cli_grouped(x, n->s, sizeof n->s);
+}
 
 const char *report_rate(double x, report_number *n) {
     if (!(x >= 0) || x > 1e15) return dash(n);
@@ -119,7 +124,10 @@ const char *report_duration(double s, report_number *n) {
     long long whole = llround(s);
     if (s < 9.95) snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "s", s);
     else if (whole < 60) snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "s", whole);
-    else if (whole < 3600) snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "min %lld" REPORT_SPACE "s", whole / 60, whole % 60);
-    else snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "h %lld" REPORT_SPACE "min", whole / 3600, whole / 60 % 60);
+    else if (whole < 3600)
+        snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "min %lld" REPORT_SPACE "s", whole / 60, whole % 60);
+    else
+        snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "h %lld" REPORT_SPACE "min", whole / 3600,
+                 whole / 60 % 60);
     return n->s;
 }

@@ -1,11 +1,13 @@
-/* results.c - results on stdout: JSON with nine digits a float, which give it back exactly, and readable numbers. */
+/* results.c - results on stdout: JSON with nine digits a float, which give it back exactly, and readable
+ * numbers. */
 #include "cli.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of one well-formed UTF-8 character at s, 0 if there is none. jansson decides: it accepts nothing else. */
+/* Bytes of one well-formed UTF-8 character at s, 0 if there is none. jansson decides: it accepts nothing
+ * else. */
 static size_t character(const char *s) {
     for (size_t n = 1; n <= 4 && s[n - 1]; n++) {
         json_t *one = json_stringn(s, n);

@@ -1,4 +1,5 @@
-/* training.c - a training run as both train and distill start it: options into tc_train_options, signals into a stop, the result into a report. */
+/* training.c - a training run as both train and distill start it: options into tc_train_options, signals into
+ * a stop, the result into a report. */
 #include "training.h"
 
 #include <signal.h>
@@ -8,50 +9,65 @@
 const cli_option cli_training_options[] = {
     {"--data", "D", CLI_TEXT, offsetof(training, data.spec), CLI_DATA_HELP, 0, 0, NULL},
     {"--out", "DIR", CLI_TEXT, offsetof(training, out),
-     "the folder for the model (DIR/model; a ResNet: DIR/model.safetensors), the checkpoints and log.jsonl", 0, 0, NULL},
+     "the folder for the model (DIR/model; a ResNet: DIR/model.safetensors), the checkpoints and log.jsonl",
+     0, 0, NULL},
     {"--steps", "N", CLI_INT, offsetof(training, steps), "steps in all; 0: from --epochs", 0, 1e12, NULL},
-    {"--epochs", "X", CLI_REAL, offsetof(training, epochs), "passes over the data; --steps or --epochs is needed", 0, 1e9, NULL},
+    {"--epochs", "X", CLI_REAL, offsetof(training, epochs),
+     "passes over the data; --steps or --epochs is needed", 0, 1e9, NULL},
     {"--batch", "N", CLI_INT, offsetof(training, batch), "pairs a step", 1, 1 << 20, NULL},
     {"--lr", "X", CLI_REAL, offsetof(training, lr), "peak learning rate", 0, 1e3, NULL},
-    {"--warmup", "N", CLI_REAL, offsetof(training, warmup), "steps of linear warm-up before the cosine; -1: a tenth of the steps, at most 2000", -1,
-     1e12, NULL},
+    {"--warmup", "N", CLI_REAL, offsetof(training, warmup),
+     "steps of linear warm-up before the cosine; -1: a tenth of the steps, at most 2000", -1, 1e12, NULL},
     {"--wd", "X", CLI_REAL, offsetof(training, wd), "weight decay of the matrices", 0, 1e3, NULL},
     {"--beta1", "X", CLI_REAL, offsetof(training, beta1), "AdamW's decay of the first moment", 0, 1, NULL},
-    {"--beta2", "X", CLI_REAL, offsetof(training, beta2), "AdamW's decay of the second moment; -1: 0.98, with a ResNet as image tower 0.999", -1, 1,
+    {"--beta2", "X", CLI_REAL, offsetof(training, beta2),
+     "AdamW's decay of the second moment; -1: 0.98, with a ResNet as image tower 0.999", -1, 1, NULL},
+    {"--eps", "X", CLI_REAL, offsetof(training, eps),
+     "AdamW's epsilon; 0: 1e-6, with a ResNet as image tower 1e-8", 0, 1, NULL},
+    {"--clip", "X", CLI_REAL, offsetof(training, clip), "largest norm of the gradient; 0: any", 0, 1e12,
      NULL},
-    {"--eps", "X", CLI_REAL, offsetof(training, eps), "AdamW's epsilon; 0: 1e-6, with a ResNet as image tower 1e-8", 0, 1, NULL},
-    {"--clip", "X", CLI_REAL, offsetof(training, clip), "largest norm of the gradient; 0: any", 0, 1e12, NULL},
-    {"--logit-scale", "X", CLI_REAL, offsetof(training, logit_scale), "fixed scale of the logits; 0: learnt, from 1/0.07 on", 0, 1e4, NULL},
+    {"--logit-scale", "X", CLI_REAL, offsetof(training, logit_scale),
+     "fixed scale of the logits; 0: learnt, from 1/0.07 on", 0, 1e4, NULL},
     {"--crop-scale-min", "X", CLI_REAL, offsetof(training, crop_scale_min),
      "random resized crop: the smallest part of the area that is kept; 1: no random crop", 1e-6, 1, NULL},
     {"--flip", NULL, CLI_FLAG, offsetof(training, flip), "mirror half of the images", 0, 0, NULL},
-    {"--seed", "N", CLI_INT, offsetof(training, seed), "of the weights, the order and the augmentation", 0, 9e15, NULL},
-    {"--workers", "N", CLI_INT, offsetof(training, workers), "threads that decode images; 0: chosen", 0, 1024, NULL},
-    {"--checkpoint-every", "N", CLI_INT, offsetof(training, checkpoint_every), "steps between checkpoints; 0: only at the end and when stopped", 0,
-     1e12, NULL},
-    {"--resume", NULL, CLI_FLAG, offsetof(training, resume), "go on from the newest checkpoint in DIR, with the same options", 0, 0, NULL},
-    {"--stop-after", "N", CLI_INT, offsetof(training, stop_after), "stop after this many steps of this run, with a checkpoint; 0: run to the end", 0,
-     1e12, NULL},
+    {"--seed", "N", CLI_INT, offsetof(training, seed), "of the weights, the order and the augmentation", 0,
+     9e15, NULL},
+    {"--workers", "N", CLI_INT, offsetof(training, workers), "threads that decode images; 0: chosen", 0, 1024,
+     NULL},
+    {"--checkpoint-every", "N", CLI_INT, offsetof(training, checkpoint_every),
+     "steps between checkpoints; 0: only at the end and when stopped", 0, 1e12, NULL},
+    {"--resume", NULL, CLI_FLAG, offsetof(training, resume),
+     "go on from the newest checkpoint in DIR, with the same options", 0, 0, NULL},
+    {"--stop-after", "N", CLI_INT, offsetof(training, stop_after),
+     "stop after this many steps of this run, with a checkpoint; 0: run to the end", 0, 1e12, NULL},
     {"--split", "PART", CLI_CHOICE, offsetof(training, data.split),
-     "the part of the data; without it train for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0, "train|test|all"},
+     "the part of the data; without it train for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
+     "train|test|all"},
     {"--templates", "F", CLI_TEXT, offsetof(training, data.templates),
-     "prompt templates of labelled data, one a line, with {} in the place of the class; without it the data's own", 0, 0, NULL},
+     "prompt templates of labelled data, one a line, with {} in the place of the class; without it the "
+     "data's own",
+     0, 0, NULL},
     {"--caption-column", "C", CLI_TEXT, offsetof(training, data.caption_column),
      "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
-    {"--image-column", "C", CLI_TEXT, offsetof(training, data.image_column), "column of a .csv that holds the images; without it found by its name",
-     0, 0, NULL},
+    {"--image-column", "C", CLI_TEXT, offsetof(training, data.image_column),
+     "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
     {"--eval-data", "D", CLI_TEXT, offsetof(training, eval.spec),
      "data for figures while training: zero-shot accuracy of labelled ones, retrieval of pairs", 0, 0, NULL},
-    {"--eval-split", "PART", CLI_CHOICE, offsetof(training, eval.split), "the part of it; without it test for the named sets, all for the others", 0,
-     0, "train|test|all"},
-    {"--eval-templates", "F", CLI_TEXT, offsetof(training, eval.templates), "its templates; without it its own", 0, 0, NULL},
-    {"--eval-every", "N", CLI_INT, offsetof(training, eval_every), "steps between evaluations; 0: only at the end", 0, 1e12, NULL},
-    {"--eval-limit", "N", CLI_INT, offsetof(training, eval_limit), "samples of an evaluation; 0: all", 0, 1e15, NULL},
+    {"--eval-split", "PART", CLI_CHOICE, offsetof(training, eval.split),
+     "the part of it; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
+    {"--eval-templates", "F", CLI_TEXT, offsetof(training, eval.templates),
+     "its templates; without it its own", 0, 0, NULL},
+    {"--eval-every", "N", CLI_INT, offsetof(training, eval_every),
+     "steps between evaluations; 0: only at the end", 0, 1e12, NULL},
+    {"--eval-limit", "N", CLI_INT, offsetof(training, eval_limit), "samples of an evaluation; 0: all", 0,
+     1e15, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 int cli_eval_check(const cli_verb *verb, const cli_data_args *eval, int64_t every, int64_t limit) {
     bool wanted = eval->split || eval->templates || every || limit;
-    return wanted && !eval->spec ? cli_usage(verb, "name the data to evaluate on with --eval-data") : CLI_DONE;
+    return wanted && !eval->spec ? cli_usage(verb, "name the data to evaluate on with --eval-data")
+                                 : CLI_DONE;
 }
 
 int cli_training_check(const cli_verb *verb, const training *t) {
@@ -98,7 +114,9 @@ static tc_train_options train_options(const training *t) {
     o.crop_scale_min = t->crop_scale_min;
     o.flip = t->flip;
     o.teacher_cache = t->teacher_cache;
-    o.cache_augmentations = t->cache_augmentations > 0 ? (int)t->cache_augmentations : t->teacher_cache ? CLI_CACHE_AUGMENTATIONS : 0;
+    o.cache_augmentations = t->cache_augmentations > 0 ? (int)t->cache_augmentations
+                            : t->teacher_cache         ? CLI_CACHE_AUGMENTATIONS
+                                                       : 0;
     o.seed = (uint64_t)t->seed;
     o.workers = (int)t->workers;
     o.checkpoint_every = t->checkpoint_every;
@@ -114,7 +132,8 @@ static int report(const training *t, const tc_train_result *r) {
     char spent[32];
     if (!t->common.json) {
         tc_format_duration(r->seconds, spent, sizeof spent);
-        printf("steps %lld, loss %.4f, %s, %.1f pairs/s", (long long)r->steps, r->final_loss, spent, r->pairs_per_second);
+        printf("steps %lld, loss %.4f, %s, %.1f pairs/s", (long long)r->steps, r->final_loss, spent,
+               r->pairs_per_second);
         if (r->skipped_samples) printf(", %lld samples left out", (long long)r->skipped_samples);
         if (r->skipped_steps) printf(", %lld steps left out", (long long)r->skipped_steps);
         if (r->top1 >= 0) printf(", top-1 %.2f %%", 100 * r->top1);
@@ -133,7 +152,8 @@ static int report(const training *t, const tc_train_result *r) {
     return cli_print_json(all);
 }
 
-int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks) {
+int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher,
+                     const tc_mask_options *masks) {
     tc_error err = {0};
     cli_model m;
     tc_data *data = NULL, *eval = NULL;

@@ -23,9 +23,9 @@ typedef struct training {
 } training;
 
 /* The published recipe, as tc_train_options_default; both verbs change some of it. */
-#define CLI_TRAINING_DEFAULTS                                                                                                                 \
-    .alpha = 1, .target_warmup = -1, .mask_lr = 0.02, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, .beta1 = 0.9, .beta2 = -1, .eps = 0, \
-    .clip = 5, .crop_scale_min = 1
+#define CLI_TRAINING_DEFAULTS                                                                            \
+    .alpha = 1, .target_warmup = -1, .mask_lr = 0.02, .batch = 256, .lr = 1e-4, .warmup = -1, .wd = 0.2, \
+    .beta1 = 0.9, .beta2 = -1, .eps = 0, .clip = 5, .crop_scale_min = 1
 
 /* Of a sample, with a teacher cache, unless told otherwise. */
 enum { CLI_CACHE_AUGMENTATIONS = 4 };
@@ -36,11 +36,13 @@ extern const cli_option cli_training_options[];
 int cli_eval_check(const cli_verb *verb, const cli_data_args *eval, int64_t every, int64_t limit);
 /* What is wrong with the options that both share; CLI_DONE if nothing. */
 int cli_training_check(const cli_verb *verb, const training *t);
-/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL. `path` is where init came from,
- * or "". */
-int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher, const tc_mask_options *masks);
+/* Trains `init`, prints the result, returns the exit code. Takes `init` over; teacher and masks may be NULL.
+ * `path` is where init came from, or "". */
+int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher,
+                     const tc_mask_options *masks);
 
-/* From now on the first SIGINT or SIGTERM sets the number that this gives to 1; a second one ends the program as usual. */
+/* From now on the first SIGINT or SIGTERM sets the number that this gives to 1; a second one ends the program
+ * as usual. */
 volatile int *cli_catch_signals(void);
 
 #endif

@@ -4,9 +4,11 @@
  *
  * Rules that hold for every function:
  *   - A function that can fail returns tc_status (TC_OK is 0) and takes a `tc_error *`, which may be NULL. On
- *     failure the error holds one message: what was wrong, where, and what to do. Outputs are then untouched or empty.
+ *     failure the error holds one message: what was wrong, where, and what to do. Outputs are then untouched
+ * or empty.
  *   - The library never prints, exits or aborts. Paths and texts are UTF-8.
- *   - tc_X_open/create give an object that the caller owns; tc_X_close(&x) frees it and sets the pointer to NULL; NULL is fine.
+ *   - tc_X_open/create give an object that the caller owns; tc_X_close(&x) frees it and sets the pointer to
+ * NULL; NULL is fine.
  *   - Option structs are filled by their tc_X_options_default() first, so that fields can be added later.
  *   - A `const` object may be shared between threads; a non-const one belongs to one thread at a time.
  *   - Sizes in comments are row-major, slowest axis first. B is a batch, E is embed_dim.
@@ -24,7 +26,7 @@ extern "C" {
 
 #define TC_VERSION "0.1.0"
 
-/* ---- status and errors ------------------------------------------------------------------------------------- */
+/* ---- status and errors */
 
 typedef enum tc_status {
     TC_OK = 0,
@@ -41,25 +43,29 @@ typedef struct tc_error {
     char message[1024]; /* lower case, no full stop, NUL-terminated */
 } tc_error;
 
-/* Called with one line of text (no newline) when there is something to tell, e.g. progress. level: 0 progress (replaces the
- * last progress line), 1 information, 2 warning. Called from the thread that called the library. */
+/* Called with one line of text (no newline) when there is something to tell, e.g. progress. level: 0 progress
+ * (replaces the last progress line), 1 information, 2 warning. Called from the thread that called the
+ * library. */
 typedef void (*tc_log_fn)(void *user, int level, const char *line);
 
-/* ---- machine ------------------------------------------------------------------------------------------------- */
+/* ---- machine */
 
-/* The name of the kernel set in use: "ref", "avx2" or "avx512". Fixed at first use from the CPU and from the environment variable
- * TINYCLIP_CPU=ref|avx2|avx512, which caps the whole program, oneDNN included. Thread-safe. */
+/* The name of the kernel set in use: "ref", "avx2" or "avx512". Fixed at first use from the CPU and from the
+ * environment variable TINYCLIP_CPU=ref|avx2|avx512, which caps the whole program, oneDNN included.
+ * Thread-safe. */
 const char *tc_cpu_level(void);
 
-/* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are processors. */
+/* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are
+ * processors. */
 void tc_set_threads(int n);
 int tc_threads(void);
 
-/* ---- tokenizer ----------------------------------------------------------------------------------------------- */
+/* ---- tokenizer */
 
 typedef enum tc_tokenizer_kind {
     TC_TOKENIZER_OPENCLIP, /* ftfy repairs, HTML entities, white space, lower case; padded with 0 */
-    TC_TOKENIZER_HF        /* as transformers' CLIPTokenizer: NFC, white space, lower case; padded with 49407 */
+    /* as transformers' CLIPTokenizer: NFC, white space, lower case; padded with 49407 */
+    TC_TOKENIZER_HF
 } tc_tokenizer_kind;
 
 typedef struct tc_tokenizer tc_tokenizer;
@@ -69,22 +75,25 @@ tc_status tc_tokenizer_create(tc_tokenizer **out, tc_tokenizer_kind kind, tc_err
 /* The same with the vocabulary of a folder's vocab.json and merges.txt. */
 tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_kind kind, tc_error *err);
 void tc_tokenizer_close(tc_tokenizer **t);
-/* Encodes one text: start, pieces, end, padding, `context` ids in all. A longer text is cut and its last id is the end; then
- * *truncated is the number of ids that did not fit (0 otherwise). `length` gets the number of ids before padding. Both may be
- * NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe on one tokenizer. */
-tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context, int32_t *ids /* [context] */, int *length,
-                              int *truncated, tc_error *err);
+/* Encodes one text: start, pieces, end, padding, `context` ids in all. A longer text is cut and its last id
+ * is the end; then *truncated is the number of ids that did not fit (0 otherwise). `length` gets the number
+ * of ids before padding. Both may be NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe
+ * on one tokenizer. */
+tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context,
+                              int32_t *ids /* [context] */, int *length, int *truncated, tc_error *err);
 /* The same for a text of `size` bytes, which may hold NUL. */
-tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context, int32_t *ids /* [context] */, int *length,
-                                int *truncated, tc_error *err);
+tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context,
+                                int32_t *ids /* [context] */, int *length, int *truncated, tc_error *err);
 /* Number of ids; ids run from 0 to this minus 1. */
 int tc_tokenizer_size(const tc_tokenizer *t);
 /* The cleaned text that the tokenizer splits; the caller frees it with free(). */
 tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out, tc_error *err);
-/* The same for a text of `size` bytes; *out_size (may be NULL) gets the length of *out, which may hold NUL, too. */
-tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out, size_t *out_size, tc_error *err);
+/* The same for a text of `size` bytes; *out_size (may be NULL) gets the length of *out, which may hold NUL,
+ * too. */
+tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out,
+                               size_t *out_size, tc_error *err);
 
-/* ---- images -------------------------------------------------------------------------------------------------- */
+/* ---- images */
 
 typedef enum tc_image_order {
     TC_IMAGE_OPENCLIP, /* resize in the file's own mode, crop (rounded), convert to RGB */
@@ -92,49 +101,63 @@ typedef enum tc_image_order {
 } tc_image_order;
 
 typedef struct tc_preprocess {
-    int resize;           /* length of the shorter side after the resize, pixels; 0: no resize */
-    int crop;             /* side of the centred square crop, pixels: the S of the shapes below */
+    int resize;            /* length of the shorter side after the resize, pixels; 0: no resize */
+    int crop;              /* side of the centred square crop, pixels: the S of the shapes below */
     float mean[3], std[3]; /* of the values scaled to 0..1, red, green, blue */
-    float rescale;        /* what a byte is multiplied by first; 1/255 */
+    float rescale;         /* what a byte is multiplied by first; 1/255 */
     tc_image_order order;
-    bool exif;            /* apply the EXIF orientation; the reference does not */
-    int64_t pixel_limit;  /* images with more pixels are refused before decoding; 89,478,485 by default */
+    bool exif;           /* apply the EXIF orientation; the reference does not */
+    int64_t pixel_limit; /* images with more pixels are refused before decoding; 89,478,485 by default */
 } tc_preprocess;
 
 /* CLIP's own settings for a model of this image_size. */
 tc_preprocess tc_preprocess_default(int image_size);
-/* Decodes (JPEG, PNG, WebP, GIF, BMP, by content) and preprocesses one image that lies in memory. pixel_values: [3,S,S] or NULL;
- * crop: the bytes before normalisation, [S,S,3] or NULL. `name` is for messages. Thread-safe. */
-tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name, float *pixel_values,
-                              uint8_t *crop, tc_error *err);
-tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop, tc_error *err);
+/* Decodes (JPEG, PNG, WebP, GIF, BMP, by content) and preprocesses one image that lies in memory.
+ * pixel_values: [3,S,S] or NULL; crop: the bytes before normalisation, [S,S,3] or NULL. `name` is for
+ * messages. Thread-safe. */
+tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name,
+                              float *pixel_values, uint8_t *crop, tc_error *err);
+tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop,
+                             tc_error *err);
 
-/* ---- models -------------------------------------------------------------------------------------------------- */
+/* ---- models */
 
 typedef enum tc_activation { TC_GELU, TC_QUICK_GELU, TC_RELU } tc_activation;
 
 typedef struct tc_model tc_model;
 
 typedef struct tc_open_options {
-    const char *config; /* path of the configuration of a model that has none beside it, or the name of a built-in one; NULL: none */
-    const char *activation; /* "gelu" or "quick_gelu", whatever file and configuration say; NULL: as they say */
-    int image_size;         /* images of this size, pixels: positions are resized bicubically, as OpenCLIP does; 0: the model's own */
+    /* path of the configuration of a model that has none beside it, or the name of a built-in one; NULL: none
+     */
+    const char *config;
+    /* "gelu" or "quick_gelu", whatever file and configuration say; NULL: as they say */
+    const char *activation;
+    /* images of this size, pixels: positions are resized bicubically, as OpenCLIP does; 0: the model's own */
+    int image_size;
 } tc_open_options;
 tc_open_options tc_open_options_default(void);
 
-/* Opens a Hugging Face or OpenCLIP folder, a project .safetensors file, or a checkpoint in any of the layouts of OpenCLIP, OpenAI, Hugging Face and
- * the official TinyCLIP code, pruned ones included. Its configuration is taken from options, from beside the file, or, of a model that is not
- * pruned and has heads of CLIP's size, from the tensors. The weights stay in the mapped file until they are used; half-precision ones are
- * widened. Strict: a tensor that is missing, left over or of the wrong shape, or two tensors for one parameter that differ, is an error that names
- * it. */
+/* Opens a Hugging Face or OpenCLIP folder, a project .safetensors file, or a checkpoint in any of the layouts
+ * of OpenCLIP, OpenAI, Hugging Face and the official TinyCLIP code, pruned ones included. Its configuration
+ * is taken from options, from beside the file, or, of a model that is not pruned and has heads of CLIP's
+ * size, from the tensors. The weights stay in the mapped file until they are used; half-precision ones are
+ * widened. Strict: a tensor that is missing, left over or of the wrong shape, or two tensors for one
+ * parameter that differ, is an error that names it. */
 tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err);
-/* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an OpenCLIP or
- * Hugging Face configuration JSON. */
+/* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an
+ * OpenCLIP or Hugging Face configuration JSON. */
 tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
 void tc_model_close(tc_model **m);
 
-typedef enum tc_format { TC_FORMAT_AUTO, TC_FORMAT_HF, TC_FORMAT_FILE, TC_FORMAT_OPENCLIP, TC_FORMAT_ONNX } tc_format;
-/* How weights are stored. Those of 16 bits are rounded to nearest even; a number that is too large for f16 is an error that names its tensor. */
+typedef enum tc_format {
+    TC_FORMAT_AUTO,
+    TC_FORMAT_HF,
+    TC_FORMAT_FILE,
+    TC_FORMAT_OPENCLIP,
+    TC_FORMAT_ONNX
+} tc_format;
+/* How weights are stored. Those of 16 bits are rounded to nearest even; a number that is too large for f16 is
+ * an error that names its tensor. */
 typedef enum tc_precision { TC_PRECISION_F32, TC_PRECISION_F16, TC_PRECISION_BF16 } tc_precision;
 
 typedef struct tc_save_options {
@@ -148,16 +171,18 @@ tc_save_options tc_save_options_default(void);
 /* Writes a model. Each file is atomic; one tensor at a time is in memory.
  *   HF        a folder that CLIPModel and CLIPProcessor.from_pretrained open
  *   FILE      the project's single file
- *   OPENCLIP  a folder for open_clip's local-dir: (open_clip_model.safetensors, open_clip_config.json); if path ends in .safetensors that file,
- *             with its configuration beside it as NAME.json
- *   ONNX      a folder of vision_model.onnx (pixel_values [B,3,S,S] f32 -> image_embeds [B,E]), text_model.onnx (input_ids [T,L] int64, L at most
- *             the context length -> text_embeds [T,E]), both as they leave the projection, not normalised; and model.onnx (both inputs ->
- *             logits_per_image [B,T], logits_per_text [T,B], image_embeds and text_embeds normalised). B, T and L are free. Operator set 17,
- *             IR version 8; 16-bit weights are widened in the graph, which computes in f32. A file is at most 2 GiB.
- *   AUTO      FILE if path ends in .safetensors, else HF
- * TC_EUNSUPPORTED, with the reason and the form that can, for what a form cannot express: HF and OPENCLIP have no pruned models (blocks that differ),
- * HF no ModifiedResNet, OPENCLIP one activation and one image size. */
-tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options, tc_error *err);
+ *   OPENCLIP  a folder for open_clip's local-dir: (open_clip_model.safetensors, open_clip_config.json); if
+ * path ends in .safetensors that file, with its configuration beside it as NAME.json ONNX      a folder of
+ * vision_model.onnx (pixel_values [B,3,S,S] f32 -> image_embeds [B,E]), text_model.onnx (input_ids [T,L]
+ * int64, L at most the context length -> text_embeds [T,E]), both as they leave the projection, not
+ * normalised; and model.onnx (both inputs -> logits_per_image [B,T], logits_per_text [T,B], image_embeds and
+ * text_embeds normalised). B, T and L are free. Operator set 17, IR version 8; 16-bit weights are widened in
+ * the graph, which computes in f32. A file is at most 2 GiB. AUTO      FILE if path ends in .safetensors,
+ * else HF TC_EUNSUPPORTED, with the reason and the form that can, for what a form cannot express: HF and
+ * OPENCLIP have no pruned models (blocks that differ), HF no ModifiedResNet, OPENCLIP one activation and one
+ * image size. */
+tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
+                           tc_error *err);
 /* The same in f32. */
 tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
@@ -167,25 +192,33 @@ typedef struct tc_model_info {
     int embed_dim;
     int image_size, patch_size, vision_layers, vision_width, vision_heads;
     int context_length, vocab_size, text_layers, text_width, text_heads;
-    int vision_stages[4];          /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
-    /* Layers differ in heads or FFN channels, or the heads do not fill the width (vision_heads and text_heads are then the largest), or a
-     * ModifiedResNet has fewer inner channels than one of its width. */
+    /* ModifiedResNet: blocks of each stage, vision_layers in all; patch_size is 0, vision_width the stem's */
+    int vision_stages[4];
+    /* Layers differ in heads or FFN channels, or the heads do not fill the width (vision_heads and text_heads
+     * are then the largest), or a ModifiedResNet has fewer inner channels than one of its width. */
     bool pruned;
-    const int *vision_layer_heads, *vision_layer_ffn; /* [vision_layers] heads, and FFN channels (-1: the layer has no FFN) */
-    const int *text_layer_heads, *text_layer_ffn;     /* [text_layers] */
-    /* ModifiedResNet: [2 + 2 * vision_layers] what the stem's first two convolutions give, then the first two of each block; else NULL */
+    /* [vision_layers] heads, and FFN channels (-1: the layer has no FFN) */
+    const int *vision_layer_heads, *vision_layer_ffn;
+    const int *text_layer_heads, *text_layer_ffn; /* [text_layers] */
+    /* ModifiedResNet: [2 + 2 * vision_layers] what the stem's first two convolutions give, then the first two
+     * of each block; else NULL */
     const int *vision_channels;
     tc_activation vision_activation, text_activation;
-    const char *activation_source; /* where the activation was taken from, e.g. "layout: OpenAI archives use QuickGELU" */
-    bool activation_assumed;       /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */
+    /* where the activation was taken from, e.g. "layout: OpenAI archives use QuickGELU" */
+    const char *activation_source;
+    /* nothing said which: it is GELU, OpenCLIP's default, and the caller may want to say so */
+    bool activation_assumed;
     int64_t params;                /* all parameters */
     int64_t params_without_tokens; /* without the token table, as published counts are */
-    int64_t params_prunable;       /* what masks can take away: matrices and biases of attention and FFN; ResNet: convolutions with inner channels */
+    /* what masks can take away: matrices and biases of attention and FFN; ResNet: convolutions with inner
+     * channels */
+    int64_t params_prunable;
     int64_t params_vision, params_text; /* the towers; text without the token table */
-    double macs_image, macs_text;  /* multiply-accumulates of one image and one full-length text, nominal (every position) */
+    /* multiply-accumulates of one image and one full-length text, nominal (every position) */
+    double macs_image, macs_text;
     double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
-    float logit_scale;             /* as stored: a logarithm */
-    const char *card;              /* the model card, JSON text, or NULL */
+    float logit_scale;                      /* as stored: a logarithm */
+    const char *card;                       /* the model card, JSON text, or NULL */
 } tc_model_info;
 /* Valid as long as the model is open. */
 const tc_model_info *tc_model_get_info(const tc_model *m);
@@ -198,26 +231,34 @@ void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
 /* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
 char *tc_model_config_json(const tc_model *m);
 /* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
-bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4], const char **dtype);
+bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
+                     const char **dtype);
 /* The preprocessing that belongs to the model: its preprocessor file's, or the defaults of its kind. */
 tc_preprocess tc_model_preprocess(const tc_model *m);
 /* The tokenizer that belongs to the model. The caller closes it. */
 tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err);
 tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
 
-/* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is the leading part of its
- * teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value ln(1/0.07). Image size, patch size and the sizes of heads must
- * be equal, all others at most the teacher's; else TC_EARG. */
+/* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is
+ * the leading part of its teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value
+ * ln(1/0.07). Image size, patch size and the sizes of heads must be equal, all others at most the teacher's;
+ * else TC_EARG. */
 tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
 
-/* ---- comparison of two models -------------------------------------------------------------------------------- */
+/* ---- comparison of two models */
 
 /* A setting in which they differ: of the configuration, the preprocessing or the tokenizer. */
 typedef struct tc_diff_setting {
     char what[48], a[64], b[64];
 } tc_diff_setting;
 
-typedef enum tc_diff_kind { TC_DIFF_ONLY_A, TC_DIFF_ONLY_B, TC_DIFF_SHAPE, TC_DIFF_VALUES, TC_DIFF_NONE } tc_diff_kind;
+typedef enum tc_diff_kind {
+    TC_DIFF_ONLY_A,
+    TC_DIFF_ONLY_B,
+    TC_DIFF_SHAPE,
+    TC_DIFF_VALUES,
+    TC_DIFF_NONE
+} tc_diff_kind;
 
 typedef struct tc_diff_tensor {
     char name[96]; /* canonical (OpenCLIP), whatever the layout */
@@ -233,28 +274,33 @@ typedef struct tc_diff_tensor {
 typedef struct tc_diff {
     tc_diff_setting *settings;
     size_t setting_count;
-    tc_diff_tensor *tensors;        /* all of both; those of one side first, then other shapes, then by relative_l2, largest first; equal ones last */
+    /* all of both; those of one side first, then other shapes, then by relative_l2, largest first; equal ones
+     * last */
+    tc_diff_tensor *tensors;
     size_t tensor_count, different; /* the first `different` of them differ */
     bool equal;                     /* no setting and no tensor differs */
 } tc_diff;
 
-/* Compares two models, of any layouts, tensor by tensor; not more than two tensors are in memory at a time. Tensors of one shape count as equal if no
- * value differs by more than `tolerance`. What a model says of its origin (card, layout, dtype) is not compared. The caller frees *out. */
+/* Compares two models, of any layouts, tensor by tensor; not more than two tensors are in memory at a time.
+ * Tensors of one shape count as equal if no value differs by more than `tolerance`. What a model says of its
+ * origin (card, layout, dtype) is not compared. The caller frees *out. */
 tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance, tc_error *err);
 void tc_diff_free(tc_diff **d);
 
-/* ---- sessions ------------------------------------------------------------------------------------------------ */
+/* ---- sessions */
 
 typedef struct tc_session tc_session;
 
-/* Room to run a model: one a thread; the model is shared and must outlive it. Buffers grow with the largest batch seen; after
- * that no call allocates. */
+/* Room to run a model: one a thread; the model is shared and must outlive it. Buffers grow with the largest
+ * batch seen; after that no call allocates. */
 tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
 void tc_session_close(tc_session **s);
 /* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
-tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds, tc_error *err);
+tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
+                                  tc_error *err);
 /* input_ids [n,context], any padding -> text_embeds [n,E], not normalised. */
-tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err);
+tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
+                                 float *text_embeds, tc_error *err);
 /* Rows of x [n,dim] divided by their length, in place. */
 void tc_normalize(float *x, int n, int dim);
 /* logits [n,m] = scale * image_embeds [n,dim] . text_embeds [m,dim]^T of rows already normalised. */
@@ -262,18 +308,19 @@ void tc_logits(const float *image, const float *text, int n, int m, int dim, flo
 /* Softmax over each row of x [n,m], in place. */
 void tc_softmax(float *x, int n, int m);
 
-/* ---- zoo: the published models ------------------------------------------------------------------------------- */
+/* ---- zoo: the published models */
 
-/* Figures as they were published, none of them computed here. Sources: the paper (arXiv 2309.12314) and the page of its model zoo; of the teachers,
- * OpenCLIP's tables of results and profiles. */
+/* Figures as they were published, none of them computed here. Sources: the paper (arXiv 2309.12314) and the
+ * page of its model zoo; of the teachers, OpenCLIP's tables of results and profiles. */
 typedef struct tc_zoo_published {
-    const char *name;                  /* as in the published table */
-    const char *inheritance;           /* "manual", "auto"; NULL: a teacher */
-    const char *data;                  /* trained on */
-    double top1;                       /* ImageNet-1K zero-shot top-1, percent */
-    double macs_g;                     /* 10^9 multiply-accumulates of an image and a text */
-    double pairs_per_second;           /* on a V100; 0: not published */
-    int params_image_m, params_text_m; /* the numbers in the name, 10^6, without the token table; 0: there are none */
+    const char *name;        /* as in the published table */
+    const char *inheritance; /* "manual", "auto"; NULL: a teacher */
+    const char *data;        /* trained on */
+    double top1;             /* ImageNet-1K zero-shot top-1, percent */
+    double macs_g;           /* 10^9 multiply-accumulates of an image and a text */
+    double pairs_per_second; /* on a V100; 0: not published */
+    /* the numbers in the name, 10^6, without the token table; 0: there are none */
+    int params_image_m, params_text_m;
 } tc_zoo_published;
 
 typedef struct tc_zoo_model {
@@ -286,55 +333,67 @@ typedef struct tc_zoo_model {
 } tc_zoo_model;
 /* NULL past the end. */
 const tc_zoo_model *tc_zoo_at(int index);
-/* The model of that name, written as `name`, as in the published table, or as the file. *out is NULL if there is none; two of one name are an error
- * that says what to write instead. */
+/* The model of that name, written as `name`, as in the published table, or as the file. *out is NULL if there
+ * is none; two of one name are an error that says what to write instead. */
 tc_status tc_zoo_find(const tc_zoo_model **out, const char *name, tc_error *err);
 
 typedef struct tc_zoo_sizes {
-    int64_t params, params_without_tokens, params_image, params_text; /* as in tc_model_info; all 0: not known until the weights are there */
-    double macs;                                                      /* of an image and a full-length text, every position */
+    /* as in tc_model_info; all 0: not known until the weights are there */
+    int64_t params, params_without_tokens, params_image, params_text;
+    /* of an image and a full-length text, every position */
+    double macs;
 } tc_zoo_sizes;
 /* Counted from the model's graph: that of its configuration, or of the weights in the cache. */
 tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err);
 
-/* The folder that weights are kept in: $XDG_CACHE_HOME/tinyclip, or $HOME/.cache/tinyclip. The caller frees it; NULL if neither variable is set. */
+/* The folder that weights are kept in: $XDG_CACHE_HOME/tinyclip, or $HOME/.cache/tinyclip. The caller frees
+ * it; NULL if neither variable is set. */
 char *tc_zoo_cache(void);
-/* The file in that folder that holds the model, for tc_model_open. The caller frees it; NULL if it is not there. */
+/* The file in that folder that holds the model, for tc_model_open. The caller frees it; NULL if it is not
+ * there. */
 char *tc_zoo_path(const tc_zoo_model *m);
 /* TC_OK if the parameters of the two towers fit the numbers in the name. */
 tc_status tc_zoo_check(const tc_zoo_model *m, const tc_model *model, tc_error *err);
 
 typedef struct tc_zoo_options {
-    const char *url;                       /* where the files lie, without the last '/'; NULL: $TINYCLIP_ZOO_URL, or the release page */
-    int retries;                           /* attempts that bring less than 1 MiB, one after the other, before it gives up */
+    /* where the files lie, without the last '/'; NULL: $TINYCLIP_ZOO_URL, or the release page */
+    const char *url;
+    /* attempts that bring less than 1 MiB, one after the other, before it gives up */
+    int retries;
     double wait;                           /* seconds before the second attempt; doubled each time */
     double connect_timeout, stall_timeout; /* seconds without a connection, and without data */
     int64_t size_limit;                    /* bytes */
-    bool force;                            /* download again, and accept a file of another checksum than the first one's */
+    /* download again, and accept a file of another checksum than the first one's */
+    bool force;
     tc_log_fn log;
     void *log_user;
 } tc_zoo_options;
 tc_zoo_options tc_zoo_options_default(void);
-/* Puts a model into the cache: downloads its file, going on from what an earlier call left; compares its SHA-256 with the one that was recorded when
- * it was first downloaded (the release page publishes none); opens it strictly, checks it with tc_zoo_check and writes it as this project's single
- * file. A model that is there already is only checked. Several processes may do this at once: one works, the others wait. *path (may be NULL) is what
- * tc_zoo_path gives. Errors: TC_EIO network, TC_EFORMAT contents, TC_ENOMEM too large, TC_EARG a teacher. */
+/* Puts a model into the cache: downloads its file, going on from what an earlier call left; compares its
+ * SHA-256 with the one that was recorded when it was first downloaded (the release page publishes none);
+ * opens it strictly, checks it with tc_zoo_check and writes it as this project's single file. A model that is
+ * there already is only checked. Several processes may do this at once: one works, the others wait. *path
+ * (may be NULL) is what tc_zoo_path gives. Errors: TC_EIO network, TC_EFORMAT contents, TC_ENOMEM too large,
+ * TC_EARG a teacher. */
 tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char **path, tc_error *err);
 
-/* ---- data ---------------------------------------------------------------------------------------------------- */
+/* ---- data */
 
 typedef struct tc_data tc_data;
 
 typedef struct tc_data_options {
-    const char *split;     /* "train", "test" or NULL (whole); of data without a split of its own, a tenth, chosen by the names, is "test" */
-    const char *templates; /* path of a file with one prompt template a line, "{}" where the class name goes; NULL: the data's own */
+    /* "train", "test" or NULL (whole); of data without a split of its own, a tenth, chosen by the names, is
+     * "test" */
+    const char *split;
+    /* path of a file with one prompt template a line, "{}" where the class name goes; NULL: the data's own */
+    const char *templates;
     const char *caption_column, *image_column; /* CSV; NULL: found by the usual names */
     int64_t pixel_limit;
 } tc_data_options;
 tc_data_options tc_data_options_default(void);
 
-/* `spec`: a folder (images with a .txt of the same name beside them, at any depth), a .csv file, idx:IMAGES,LABELS,CLASSES, or the names
- * fashion-mnist and tuxpaint for Debian's packages. */
+/* `spec`: a folder (images with a .txt of the same name beside them, at any depth), a .csv file,
+ * idx:IMAGES,LABELS,CLASSES, or the names fashion-mnist and tuxpaint for Debian's packages. */
 tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
 void tc_data_close(tc_data **d);
 int64_t tc_data_count(const tc_data *d);
@@ -347,38 +406,48 @@ const char *tc_data_template(const tc_data *d, int t);
 int tc_data_label(const tc_data *d, int64_t i);
 /* A name for messages: path or index. Valid as long as d is open. */
 const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
-/* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; "" if nothing. */
+/* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; ""
+ * if nothing. */
 const char *tc_data_skipped(const tc_data *d);
-/* The caption of a sample; for labelled data class `label` in template `t`. Written to buffer, cut at its size. */
+/* The caption of a sample; for labelled data class `label` in template `t`. Written to buffer, cut at its
+ * size. */
 tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err);
 /* The image of a sample, preprocessed: pixel_values [3,S,S]. Thread-safe. */
-tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values, tc_error *err);
+tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
+                        tc_error *err);
 
-/* ---- training ------------------------------------------------------------------------------------------------ */
+/* ---- training */
 
-/* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN channels of each block, of a ResNet the
- * channels within its blocks, are learnt together with the weights; then they are folded into the weights, and training goes on with the
- * smaller model that is left. One of keep, params and macs is given, and counts both towers together. */
+/* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN
+ * channels of each block, of a ResNet the channels within its blocks, are learnt together with the weights;
+ * then they are folded into the weights, and training goes on with the smaller model that is left. One of
+ * keep, params and macs is given, and counts both towers together. */
 typedef struct tc_mask_options {
-    double keep;          /* part of init's prunable parameters (tc_model_info) that is left, above 0 and at most 1; 0: see params, macs */
-    int64_t params;       /* instead: all parameters without the token table; 0 */
-    double macs;          /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
-    int64_t fold_step;    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
-    double target_warmup; /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
-    double lr;            /* at which gates descend and multipliers ascend: 0.02; a gate needs some 5 / lr steps to close */
-    double start;         /* of the gates' log alpha and of the multipliers: 10 */
+    /* part of init's prunable parameters (tc_model_info) that is left, above 0 and at most 1; 0: see params,
+     * macs */
+    double keep;
+    int64_t params; /* instead: all parameters without the token table; 0 */
+    double macs;    /* instead: nominal multiply-accumulates of one image and one full-length text; 0 */
+    /* masks are learnt in the steps before this one, then folded; 0: half of all steps */
+    int64_t fold_step;
+    /* steps over which the target goes from the whole model to the goal; -1: a third of fold_step */
+    double target_warmup;
+    /* at which gates descend and multipliers ascend: 0.02; a gate needs some 5 / lr steps to close */
+    double lr;
+    double start; /* of the gates' log alpha and of the multipliers: 10 */
 } tc_mask_options;
 tc_mask_options tc_mask_options_default(void);
 
 typedef struct tc_train_options {
-    const char *out;       /* folder for the model, checkpoints and log.jsonl */
-    const tc_model *init;  /* where the student starts */
+    const char *out;         /* folder for the model, checkpoints and log.jsonl */
+    const tc_model *init;    /* where the student starts */
     const tc_model *teacher; /* affinity mimicking from this model; NULL: contrastive loss */
     const tc_data *data;
-    const tc_data *eval_data; /* for figures during training: zero-shot accuracy if labelled, else retrieval; or NULL */
+    /* for figures during training: zero-shot accuracy if labelled, else retrieval; or NULL */
+    const tc_data *eval_data;
     const tc_tokenizer *tokenizer;
     tc_preprocess preprocess;
-    int64_t steps;         /* in all; 0: from epochs */
+    int64_t steps; /* in all; 0: from epochs */
     double epochs;
     int batch;
     double lr, warmup_steps, weight_decay, beta1, beta2, eps, clip;
@@ -386,23 +455,29 @@ typedef struct tc_train_options {
     double logit_scale;    /* fixed scale of student and teacher; 0: learnt */
     double crop_scale_min; /* random resized crop: smallest area kept, 1: none */
     bool flip;             /* random horizontal flip */
-    int cache_augmentations; /* so many augmentations (crop, flip, template) of each sample, one an epoch, then the first again; 0: a new one in
-                              * every epoch */
-    const char *teacher_cache; /* folder in which the teacher's features are kept; cache_augmentations must be set. NULL: none */
+    /* so many augmentations (crop, flip, template) of each sample, one an epoch, then the first again; 0: a
+     * new one in every epoch */
+    int cache_augmentations;
+    /* folder in which the teacher's features are kept; cache_augmentations must be set. NULL: none */
+    const char *teacher_cache;
     uint64_t seed;
-    int workers;           /* decoding threads; 0: chosen */
+    int workers;              /* decoding threads; 0: chosen */
     int64_t checkpoint_every; /* steps; 0: only at the end and on a signal */
-    int64_t eval_every;    /* steps; 0: only at the end */
-    int64_t eval_limit;    /* samples; 0: all */
-    int64_t stop_after;    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
+    int64_t eval_every;       /* steps; 0: only at the end */
+    int64_t eval_limit;       /* samples; 0: all */
+    int64_t stop_after; /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     bool resume;
     const tc_mask_options *masks; /* learn masks and fold them; NULL: none */
-    const char *card;      /* JSON object whose members are added to the model card, in the place of those of the same name; NULL: none */
-    void (*on_step)(void *user, int64_t step, int64_t steps, double seconds_left); /* called after each step; or NULL */
+    /* JSON object whose members are added to the model card, in the place of those of the same name; NULL:
+     * none */
+    const char *card;
+    /* called after each step; or NULL */
+    void (*on_step)(void *user, int64_t step, int64_t steps, double seconds_left);
     void *on_step_user;
     tc_log_fn log;
     void *log_user;
-    volatile int *stop;    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
+    /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
+    volatile int *stop;
 } tc_train_options;
 /* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them),
  * weight decay 0.2, clip 5, logit scale 50, alpha 1. */
@@ -414,24 +489,28 @@ typedef struct tc_train_result {
     double top1; /* of eval_data, or -1 if there are none or they are pairs */
 } tc_train_result;
 
-/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors, the project's single file),
- * OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
- * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file TEACHER_CACHE/teacher.cache and are taken
- * from there by later epochs and later runs; weights of the teacher that are not needed are not loaded. The result is the same, bit for bit, whatever
- * the file held (with a ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this teacher, data,
- * tokenizer, preprocessing and augmentation; if any of them differs, or another run is using the file, the run is refused (TC_EARG, TC_ESTATE) before
- * anything is computed. A file takes samples x augmentations x (8 E + 8) bytes.
- * log.jsonl has a JSON object a line: for each step "step" (from 1), "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was
- * computed with), "pairs", "skipped": true (only if nothing was learnt from the step; then loss and grad_norm may be null) and "pairs_per_second";
- * while there are masks also "sparsity" (1 - what is expected to be left / the whole, of what the goal counts), "target_sparsity", "lagrangian" (not
- * in "loss") and "lambda" (the two multipliers of the image tower, then of the text tower); after the fold one line "step", "fold": true, "kept" (the
- * part of the start's prunable parameters), "params" and "params_without_tokens";
- * for each evaluation "step" and, of labelled data, "top1", "top5" and "images", of pairs "retrieval": {"pairs", "image_to_text", "text_to_image"}
- * with "r1", "r5", "r10" (fractions), "mean_rank" and "median_rank" each way. The counts of the result are those of the whole run, resumed or not;
- * times are of this call.
- * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the student folded
- * with the masks as they are, and what the fold leaves meets the goal as nearly as one channel allows. A goal that cannot be met is TC_EARG before
- * anything is computed or written: more than init has, or less than it would have with one head and one channel everywhere. */
+/* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors,
+ * the project's single file), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+ * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file
+ * TEACHER_CACHE/teacher.cache and are taken from there by later epochs and later runs; weights of the teacher
+ * that are not needed are not loaded. The result is the same, bit for bit, whatever the file held (with a
+ * ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this
+ * teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using
+ * the file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x
+ * augmentations x (8 E + 8) bytes. log.jsonl has a JSON object a line: for each step "step" (from 1),
+ * "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was computed with), "pairs", "skipped":
+ * true (only if nothing was learnt from the step; then loss and grad_norm may be null) and
+ * "pairs_per_second"; while there are masks also "sparsity" (1 - what is expected to be left / the whole, of
+ * what the goal counts), "target_sparsity", "lagrangian" (not in "loss") and "lambda" (the two multipliers of
+ * the image tower, then of the text tower); after the fold one line "step", "fold": true, "kept" (the part of
+ * the start's prunable parameters), "params" and "params_without_tokens"; for each evaluation "step" and, of
+ * labelled data, "top1", "top5" and "images", of pairs "retrieval": {"pairs", "image_to_text",
+ * "text_to_image"} with "r1", "r5", "r10" (fractions), "mean_rank" and "median_rank" each way. The counts of
+ * the result are those of the whole run, resumed or not; times are of this call. With masks the learning rate
+ * warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the
+ * student folded with the masks as they are, and what the fold leaves meets the goal as nearly as one channel
+ * allows. A goal that cannot be met is TC_EARG before anything is computed or written: more than init has, or
+ * less than it would have with one head and one channel everywhere. */
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
 
 /* ---- compression in stages */
@@ -441,20 +520,27 @@ typedef struct tc_compress_options {
     const char *recipe;      /* path of a recipe, JSON: what stands in one is told in the manual page */
     const tc_model *teacher; /* what the first stage starts from, and of whose affinities all stages learn */
     const tc_data *data;
-    const tc_data *eval_data; /* what teacher and stages are measured on: accuracy if it is labelled, retrieval if it is pairs; or NULL */
+    /* what teacher and stages are measured on: accuracy if it is labelled, retrieval if it is pairs; or NULL
+     */
+    const tc_data *eval_data;
     const tc_tokenizer *tokenizer;
     tc_preprocess preprocess;
-    double keep;    /* another goal for the last stage, which must be automatic: part of the teacher's prunable parameters; 0 */
+    /* another goal for the last stage, which must be automatic: part of the teacher's prunable parameters; 0
+     */
+    double keep;
     int64_t params; /* or: all parameters without the token table; 0 */
     double macs;    /* or: nominal multiply-accumulates of one image and one full-length text; 0 */
     uint64_t seed;
-    int workers;                /* decoding threads; 0: chosen */
-    int64_t eval_every;         /* steps between evaluations within a stage, of labelled eval_data; 0: only at its end */
-    int64_t eval_limit;         /* samples of an evaluation; 0: all */
-    double speed_seconds;       /* time of each measurement of speed; 0: none is made */
-    int64_t stop_after;         /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
-    bool resume;                /* go on with the compression that is in `out` */
-    const char *teacher_cache;  /* folder of the teacher's features, of a recipe that has cache_augmentations; NULL: OUT/teacher-cache */
+    int workers; /* decoding threads; 0: chosen */
+    /* steps between evaluations within a stage, of labelled eval_data; 0: only at its end */
+    int64_t eval_every;
+    int64_t eval_limit;   /* samples of an evaluation; 0: all */
+    double speed_seconds; /* time of each measurement of speed; 0: none is made */
+    /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
+    int64_t stop_after;
+    bool resume; /* go on with the compression that is in `out` */
+    /* folder of the teacher's features, of a recipe that has cache_augmentations; NULL: OUT/teacher-cache */
+    const char *teacher_cache;
     const char *const *command; /* [command_count] what is noted as the command; or NULL */
     int command_count;
     tc_log_fn log;
@@ -470,11 +556,13 @@ typedef struct tc_compress_result {
     bool finished;           /* OUT/model is there */
 } tc_compress_result;
 
-/* Runs the stages of a recipe, each from the result of the one before it. OUT gets compress.json (recipe, teacher, stages and what was measured of
- * them, rewritten as the run goes on), a folder stage-1, stage-2 ... as tc_train leaves it for each stage, and at the end the last stage's model as
- * OUT/model or OUT/model.safetensors. Recipe, data, models and folder are checked before anything is computed or written. A run that was stopped or
- * killed, wherever that was, is gone on with by `resume`, to the same model bit for bit; with another recipe, teacher, data or seed that is an error
- * (TC_EARG) that names the difference. result may be NULL. */
+/* Runs the stages of a recipe, each from the result of the one before it. OUT gets compress.json (recipe,
+ * teacher, stages and what was measured of them, rewritten as the run goes on), a folder stage-1, stage-2 ...
+ * as tc_train leaves it for each stage, and at the end the last stage's model as OUT/model or
+ * OUT/model.safetensors. Recipe, data, models and folder are checked before anything is computed or written.
+ * A run that was stopped or killed, wherever that was, is gone on with by `resume`, to the same model bit for
+ * bit; with another recipe, teacher, data or seed that is an error (TC_EARG) that names the difference.
+ * result may be NULL. */
 tc_status tc_compress(const tc_compress_options *options, tc_compress_result *result, tc_error *err);
 
 /* What a stage is expected to be. */
@@ -483,8 +571,8 @@ typedef struct tc_planned_stage {
     bool automatic;
     int64_t steps, fold_step; /* fold_step 0: a manual stage */
     int batch;
-    /* The model that it leaves. Of an automatic stage, whose masks decide what it will be, one that keeps the same part of heads and channels in
-     * every block, and the whole width as long as the goal allows it. */
+    /* The model that it leaves. Of an automatic stage, whose masks decide what it will be, one that keeps the
+     * same part of heads and channels in every block, and the whole width as long as the goal allows it. */
     int64_t params, params_without_tokens, params_prunable;
     double macs_image, macs_text;
     double keep;                 /* its prunable parameters over the teacher's */
@@ -500,37 +588,46 @@ typedef struct tc_compress_plan {
     tc_planned_stage stages[16];
     double seconds; /* of all */
 } tc_compress_plan;
-/* What tc_compress would do; makes all of its checks but those of the folder and writes nothing. `measure`: makes a few training steps of each stage,
- * on random pictures, to tell the time. */
-tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure, tc_compress_plan *out, tc_error *err);
+/* What tc_compress would do; makes all of its checks but those of the folder and writes nothing. `measure`:
+ * makes a few training steps of each stage, on random pictures, to tell the time. */
+tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure, tc_compress_plan *out,
+                                tc_error *err);
 
-/* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start and end included), after warm-up:
- * the median of `steps` steps, seconds. The student's weights are copied, not changed. teacher NULL: the contrastive loss. */
-tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err);
+/* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start
+ * and end included), after warm-up: the median of `steps` steps, seconds. The student's weights are copied,
+ * not changed. teacher NULL: the contrastive loss. */
+tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption,
+                           int steps, double *seconds, tc_error *err);
 
-/* Speed of a model that is there already, in use: random pictures, and captions of `caption` tokens, `batch` at once. */
+/* Speed of a model that is there already, in use: random pictures, and captions of `caption` tokens, `batch`
+ * at once. */
 typedef struct tc_speed {
     double images_per_second, texts_per_second;
-    double image_seconds, image_seconds_p90, text_seconds, text_seconds_p90; /* of one batch: the median, and what 90 % of them stay below */
-    double peak;                                                             /* tc_measure_peak beside it: a machine's clock wanders */
+    /* of one batch: the median, and what 90 % of them stay below */
+    double image_seconds, image_seconds_p90, text_seconds, text_seconds_p90;
+    /* tc_measure_peak beside it: a machine's clock wanders */
+    double peak;
 } tc_speed;
-/* Measures each tower for `seconds` after a warm-up. A caption longer than the context is taken as long as that. */
-tc_status tc_measure_speed(const tc_model *m, int batch, int caption, double seconds, tc_speed *out, tc_error *err);
+/* Measures each tower for `seconds` after a warm-up. A caption longer than the context is taken as long as
+ * that. */
+tc_status tc_measure_speed(const tc_model *m, int batch, int caption, double seconds, tc_speed *out,
+                           tc_error *err);
 
 typedef struct tc_step_times {
     double plain;   /* contrastive loss, no teacher */
     double distill; /* affinity mimicking, the teacher computes its features */
     double cached;  /* affinity mimicking, they come from a file, as with tc_train_options.teacher_cache */
 } tc_step_times;
-/* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is made under $TMPDIR, or /tmp, and
- * removed afterwards. */
-tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, tc_step_times *times,
-                                 tc_error *err);
+/* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is
+ * made under $TMPDIR, or /tmp, and removed afterwards. */
+tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption,
+                                 int steps, tc_step_times *times, tc_error *err);
 
-/* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in use; measured for `seconds`. */
+/* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in
+ * use; measured for `seconds`. */
 double tc_measure_peak(double seconds);
 
-/* ---- evaluation ---------------------------------------------------------------------------------------------- */
+/* ---- evaluation */
 
 typedef struct tc_zeroshot_result {
     int64_t images, skipped;
@@ -541,7 +638,7 @@ typedef struct tc_zeroshot_result {
 void tc_zeroshot_result_free(tc_zeroshot_result *r);
 
 typedef struct tc_retrieval_direction {
-    double r1, r5, r10; /* fractions of the rows whose match is among the first 1, 5, 10 */
+    double r1, r5, r10;            /* fractions of the rows whose match is among the first 1, 5, 10 */
     double mean_rank, median_rank; /* 1 is best */
 } tc_retrieval_direction;
 typedef struct tc_retrieval_result {
@@ -549,16 +646,20 @@ typedef struct tc_retrieval_result {
     tc_retrieval_direction image_to_text, text_to_image;
 } tc_retrieval_result;
 
-/* classifier [E,C] from text embeddings [C,T,E]: each normalised, averaged over templates, normalised again. */
+/* classifier [E,C] from text embeddings [C,T,E]: each normalised, averaged over templates, normalised again.
+ */
 void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim, float *classifier);
-/* Ranks of the true matches in logits = scale * image . text^T, image and text [n,dim] taken as given; equal logits in index order.
- * rank0_* [n] may be NULL. */
-tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale, int64_t *rank0_image_to_text,
-                             int64_t *rank0_text_to_image, tc_retrieval_result *result, tc_error *err);
-tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
-                           void *log_user, tc_zeroshot_result *result, tc_error *err);
-tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
-                            void *log_user, tc_retrieval_result *result, tc_error *err);
+/* Ranks of the true matches in logits = scale * image . text^T, image and text [n,dim] taken as given; equal
+ * logits in index order. rank0_* [n] may be NULL. */
+tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale,
+                             int64_t *rank0_image_to_text, int64_t *rank0_text_to_image,
+                             tc_retrieval_result *result, tc_error *err);
+tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p,
+                           int64_t limit, tc_log_fn log, void *log_user, tc_zeroshot_result *result,
+                           tc_error *err);
+tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
+                            const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
+                            tc_retrieval_result *result, tc_error *err);
 
 #ifdef __cplusplus
 }

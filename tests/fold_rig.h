@@ -1,11 +1,13 @@
-/* fold_rig.h - masked models beside folded ones: random models of every kind, masks of zeros, ones and fractions with whole heads, FFNs, blocks and
- * channels gone, and passes through both. For test_fold.c (float) and test_fold_exact.c (double).
+/* fold_rig.h - masked models beside folded ones: random models of every kind, masks of zeros, ones and
+ * fractions with whole heads, FFNs, blocks and channels gone, and passes through both. For test_fold.c
+ * (float) and test_fold_exact.c (double).
  *
- * Both compute the same sums, only the factors are multiplied at another place: their outputs differ by rounding. */
+ * Both compute the same sums, only the factors are multiplied at another place: their outputs differ by
+ * rounding. */
 #ifndef TC_FOLD_RIG_H
 #define TC_FOLD_RIG_H
 
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +15,8 @@
 
 enum { FOLD_LAYERS = 4, FOLD_IMAGES = 3, FOLD_TEXTS = 4, FOLD_CONTEXT = 9, FOLD_IDS = 30, FOLD_EMBED = 7 };
 
-/* What is taken away from each block of a tower: A and F stand for its attention and its FFN, - for one whose members are all 0. */
+/* What is taken away from each block of a tower: A and F stand for its attention and its FFN, - for one whose
+ * members are all 0. */
 typedef struct fold_case {
     const char *name, *blocks[FOLD_LAYERS];
 } fold_case;
@@ -51,15 +54,18 @@ static inline tc_config fold_vit(bool left) {
                    .vocab_size = FOLD_IDS,
                    .eos_id = -1};
     c.vision = (tc_tower_config){.width = 16, .layers = FOLD_LAYERS, .head_dim = 4};
-    c.text = (tc_tower_config){.width = 20, .layers = FOLD_LAYERS, .head_dim = 5, .activation = TC_QUICK_GELU};
+    c.text =
+        (tc_tower_config){.width = 20, .layers = FOLD_LAYERS, .head_dim = 5, .activation = TC_QUICK_GELU};
     for (int l = 0; l < FOLD_LAYERS; l++) {
         c.vision.block[l].heads = c.text.block[l].heads = 4;
         c.vision.block[l].ffn = 24;
         c.text.block[l].ffn = 17;
     }
     if (left) {
-        c.vision.block[0].ffn = 0, c.vision.block[1].heads = 3, c.vision.block[2].heads = 0, c.vision.block[3].ffn = -1;
-        c.text.block[0].heads = 0, c.text.block[1].ffn = -1, c.text.block[2].heads = 0, c.text.block[2].ffn = -1, c.text.block[3].ffn = 0;
+        c.vision.block[0].ffn = 0, c.vision.block[1].heads = 3, c.vision.block[2].heads = 0,
+        c.vision.block[3].ffn = -1;
+        c.text.block[0].heads = 0, c.text.block[1].ffn = -1, c.text.block[2].heads = 0,
+        c.text.block[2].ffn = -1, c.text.block[3].ffn = 0;
     }
     return c;
 }
@@ -107,11 +113,13 @@ typedef enum fold_gone { FOLD_NONE_GONE, FOLD_BLOCKS_GONE, FOLD_STEM_GONE } fold
 static inline bool fold_is_gone(const tc_mask_site *s, const fold_case *c, fold_gone channels) {
     if (s->group == TC_GROUP_HEADS) return c->blocks[s->layer][0] == '-';
     if (s->group == TC_GROUP_FFN) return c->blocks[s->layer][1] == '-';
-    return s->group == TC_GROUP_CHANNELS && (channels == FOLD_BLOCKS_GONE ? s->layer % 3 == 2 : channels == FOLD_STEM_GONE && s->layer < 2);
+    return s->group == TC_GROUP_CHANNELS &&
+           (channels == FOLD_BLOCKS_GONE ? s->layer % 3 == 2 : channels == FOLD_STEM_GONE && s->layer < 2);
 }
 
 /* A fifth of the members is 0, a fifth 1; of the width the first stays. */
-static inline tc_real *fold_mask(const tc_mask_sites *sites, const fold_case *image, const fold_case *text, fold_gone channels, uint64_t seed) {
+static inline tc_real *fold_mask(const tc_mask_sites *sites, const fold_case *image, const fold_case *text,
+                                 fold_gone channels, uint64_t seed) {
     tc_real *mask = tc_new((size_t)sites->total, sizeof *mask);
     tc_rng rng = tc_rng_make(seed, 8, 8);
     for (size_t i = 0; i < sites->count && mask; i++) {
@@ -144,7 +152,9 @@ static inline void fold_feed(fold_pass *p, const tc_config *c, bool text, tc_fee
     if (text) {
         for (int i = 0; i < FOLD_TEXTS; i++) {
             int length = 2 + 2 * i > FOLD_CONTEXT ? FOLD_CONTEXT : 2 + 2 * i;
-            for (int k = 0; k < length; k++) p->ids[p->seq[i] + k] = k + 1 == length ? FOLD_IDS - 1 : (int32_t)tc_rng_below(&rng, FOLD_IDS - 1);
+            for (int k = 0; k < length; k++)
+                p->ids[p->seq[i] + k] =
+                    k + 1 == length ? FOLD_IDS - 1 : (int32_t)tc_rng_below(&rng, FOLD_IDS - 1);
             p->seq[i + 1] = p->seq[i] + length;
         }
         *feed = (tc_feed){.batch = FOLD_TEXTS, .ids = p->ids, .seq = p->seq};
@@ -157,8 +167,8 @@ static inline void fold_feed(fold_pass *p, const tc_config *c, bool text, tc_fee
 }
 
 /* Runs a tower forwards; with mask NULL as it is. */
-static inline void fold_forward(fold_pass *p, const tc_model *m, const tc_mask_sites *sites, const tc_real *mask, bool text, unsigned flags,
-                                bool train) {
+static inline void fold_forward(fold_pass *p, const tc_model *m, const tc_mask_sites *sites,
+                                const tc_real *mask, bool text, unsigned flags, bool train) {
     tc_error err;
     tc_feed feed;
     *p = (fold_pass){.params = m->params.count, .rows = text ? FOLD_TEXTS : FOLD_IMAGES};
@@ -169,10 +179,12 @@ static inline void fold_forward(fold_pass *p, const tc_model *m, const tc_mask_s
         p->grad[i] = tc_new((size_t)m->params.items[i].numel, sizeof **p->grad);
     }
     p->mask_grad = sites ? tc_new((size_t)sites->total, sizeof *p->mask_grad) : NULL;
-    fold_or_die((text ? tc_net_text_graph : tc_net_image_graph)(&p->g, &m->config, &m->params, flags, &err), &err, "graph");
+    fold_or_die((text ? tc_net_text_graph : tc_net_image_graph)(&p->g, &m->config, &m->params, flags, &err),
+                &err, "graph");
     if (mask) tc_graph_mask(p->g, sites);
     if (train) tc_graph_fuse(p->g, true); /* fused for inference it would want prepared weights */
-    fold_or_die(tc_runner_create(&p->r, p->g, p->param, train ? p->grad : NULL, NULL, false, &err), &err, "runner");
+    fold_or_die(tc_runner_create(&p->r, p->g, p->param, train ? p->grad : NULL, NULL, false, &err), &err,
+                "runner");
     p->r->mask = mask;
     p->r->mask_grad = p->mask_grad;
     fold_feed(p, &m->config, text, &feed);
@@ -189,9 +201,10 @@ static inline void fold_pass_free(fold_pass *p) {
     free(p->pixels);
 }
 
-/* Largest difference of the outputs of the masked and of the folded model, over the largest output; of training passes with `train`. */
-static inline double fold_distance(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, bool text,
-                                   unsigned flags, bool train) {
+/* Largest difference of the outputs of the masked and of the folded model, over the largest output; of
+ * training passes with `train`. */
+static inline double fold_distance(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask,
+                                   const tc_model *folded, bool text, unsigned flags, bool train) {
     fold_pass a, b;
     double most = 0, size = 0;
     fold_forward(&a, masked, sites, mask, text, flags, train);
@@ -222,12 +235,13 @@ static inline tc_mask_sites fold_sites(const tc_model *m) {
 }
 
 /* Compares a masked model with the folded one; `name` is what is taken away from its image tower. */
-typedef void (*fold_compare)(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, const char *what,
-                             const char *name);
+typedef void (*fold_compare)(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask,
+                             const tc_model *folded, const char *what, const char *name);
 
 /* Masked against folded, then the folded model against itself folded once more. */
-static inline void fold_check_twice(const tc_config *c, const fold_case *image, const fold_case *text, fold_gone channels, uint64_t seed,
-                                    const char *what, fold_compare compare) {
+static inline void fold_check_twice(const tc_config *c, const fold_case *image, const fold_case *text,
+                                    fold_gone channels, uint64_t seed, const char *what,
+                                    fold_compare compare) {
     tc_model *m = fold_model(c, seed);
     for (int again = 0; again < 2; again++) {
         tc_mask_sites sites = fold_sites(m);
@@ -248,9 +262,12 @@ static inline void fold_check_all(fold_compare compare) {
     for (int i = 0; i < FOLD_CASES; i++) {
         const fold_case *text = &fold_cases[(i + 4) % FOLD_CASES];
         fold_check_twice(&whole, &fold_cases[i], text, FOLD_NONE_GONE, (uint64_t)i, "transformers", compare);
-        fold_check_twice(&left, &fold_cases[i], text, FOLD_NONE_GONE, (uint64_t)i, "pruned transformers", compare);
+        fold_check_twice(&left, &fold_cases[i], text, FOLD_NONE_GONE, (uint64_t)i, "pruned transformers",
+                         compare);
     }
-    for (int i = 0; i < 6; i++) fold_check_twice(&resnet, &fold_cases[0], &fold_cases[i], (fold_gone)(i % 3), (uint64_t)i, "ResNet", compare);
+    for (int i = 0; i < 6; i++)
+        fold_check_twice(&resnet, &fold_cases[0], &fold_cases[i], (fold_gone)(i % 3), (uint64_t)i, "ResNet",
+                         compare);
 }
 
 #endif

@@ -12,12 +12,16 @@
 
 /* ---- numbers */
 
-static inline void put16be(tc_buf *b, unsigned v) { tc_buf_add(b, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2); }
+static inline void put16be(tc_buf *b, unsigned v) {
+    tc_buf_add(b, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2);
+}
 static inline void put32be(tc_buf *b, uint32_t v) {
     put16be(b, v >> 16);
     put16be(b, v & 0xffff);
 }
-static inline void put16le(tc_buf *b, unsigned v) { tc_buf_add(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8)}, 2); }
+static inline void put16le(tc_buf *b, unsigned v) {
+    tc_buf_add(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8)}, 2);
+}
 static inline void put32le(tc_buf *b, uint32_t v) {
     put16le(b, v & 0xffff);
     put16le(b, v >> 16);
@@ -86,11 +90,14 @@ static inline uint64_t packed_pixel(const uint8_t *rows, size_t stride, size_t b
 }
 
 /* Filtered (type 0) image data of packed rows; interlace 1 splits them into the seven passes of Adam7. */
-static inline void png_rows(tc_buf *b, const uint8_t *rows, size_t width, size_t height, size_t bits, int interlace) {
-    static const size_t x0[] = {0, 4, 0, 2, 0, 1, 0}, dx[] = {8, 8, 4, 4, 2, 2, 1}, y0[] = {0, 0, 4, 0, 2, 0, 1}, dy[] = {8, 8, 8, 4, 4, 2, 2};
+static inline void png_rows(tc_buf *b, const uint8_t *rows, size_t width, size_t height, size_t bits,
+                            int interlace) {
+    static const size_t x0[] = {0, 4, 0, 2, 0, 1, 0}, dx[] = {8, 8, 4, 4, 2, 2, 1},
+                        y0[] = {0, 0, 4, 0, 2, 0, 1}, dy[] = {8, 8, 8, 4, 4, 2, 2};
     size_t stride = (width * bits + 7) / 8;
     for (int pass = interlace ? 0 : 6; pass < 7; pass++) {
-        size_t fx = interlace ? x0[pass] : 0, fy = interlace ? y0[pass] : 0, sx = interlace ? dx[pass] : 1, sy = interlace ? dy[pass] : 1;
+        size_t fx = interlace ? x0[pass] : 0, fy = interlace ? y0[pass] : 0, sx = interlace ? dx[pass] : 1,
+               sy = interlace ? dy[pass] : 1;
         for (size_t y = fy; y < height && fx < width; y += sy) {
             size_t n = (width - fx + sx - 1) / sx, bytes = (n * bits + 7) / 8;
             uint8_t *row = tc_new(bytes + 1, 1);
@@ -108,7 +115,8 @@ static inline void png_rows(tc_buf *b, const uint8_t *rows, size_t width, size_t
 }
 
 /* A whole PNG. `extra` (may be NULL): chunks between IHDR and IDAT. */
-static inline void png_file(tc_buf *b, const uint8_t *rows, size_t width, size_t height, int depth, int type, int interlace, const tc_buf *extra) {
+static inline void png_file(tc_buf *b, const uint8_t *rows, size_t width, size_t height, int depth, int type,
+                            int interlace, const tc_buf *extra) {
     static const size_t channels[] = {1, 0, 3, 1, 2, 0, 4};
     tc_buf data = {0};
     png_start(b, (uint32_t)width, (uint32_t)height, depth, type, interlace);
@@ -146,7 +154,8 @@ static inline void jpeg_setup(struct jpeg_compress_struct *c, const jpeg_kind *k
     c->restart_interval = (unsigned)k->restart;
     c->arith_code = k->arithmetic;
     if (k->progressive) jpeg_simple_progression(c);
-    for (int i = 0; k->separate_scans && i < k->components; i++) scans[i] = (jpeg_scan_info){.comps_in_scan = 1, .component_index = {i}, .Se = 63};
+    for (int i = 0; k->separate_scans && i < k->components; i++)
+        scans[i] = (jpeg_scan_info){.comps_in_scan = 1, .component_index = {i}, .Se = 63};
     if (k->separate_scans) {
         c->scan_info = scans;
         c->num_scans = k->components;
@@ -182,12 +191,14 @@ static inline void jpeg_file(tc_buf *b, const jpeg_kind *k, const uint8_t *pixel
     free(out);
 }
 
-/* Offset of the n-th marker 0xff `code` among the segments; SIZE_MAX if there is none. Scans over entropy-coded data too. */
+/* Offset of the n-th marker 0xff `code` among the segments; SIZE_MAX if there is none. Scans over
+ * entropy-coded data too. */
 static inline size_t jpeg_find(const tc_buf *b, int code, int n) {
     const uint8_t *p = (const uint8_t *)b->data;
     for (size_t i = 2; i + 4 <= b->size;) {
         if (p[i] == 0xff && p[i + 1] == code && n-- == 0) return i;
-        bool segment = p[i] == 0xff && p[i + 1] >= 0xc0 && p[i + 1] != 0xff && !(p[i + 1] >= 0xd0 && p[i + 1] <= 0xd9);
+        bool segment =
+            p[i] == 0xff && p[i + 1] >= 0xc0 && p[i + 1] != 0xff && !(p[i + 1] >= 0xd0 && p[i + 1] <= 0xd9);
         i += segment ? 2u + (size_t)(p[i + 2] << 8 | p[i + 3]) : 1u;
     }
     return SIZE_MAX;
@@ -206,7 +217,8 @@ static inline int jpeg_remove(tc_buf *b, int code) {
 
 /* ---- WebP by libwebp, and its container by hand */
 
-static inline void webp_file(tc_buf *b, const uint8_t *pixels, int width, int height, int channels, bool lossless) {
+static inline void webp_file(tc_buf *b, const uint8_t *pixels, int width, int height, int channels,
+                             bool lossless) {
     uint8_t *out = NULL;
     size_t size;
     int stride = width * channels;
@@ -225,7 +237,9 @@ static inline void riff_chunk(tc_buf *b, const char *type, const void *data, siz
     if (size % 2) tc_buf_add(b, "", 1);
 }
 
-static inline void put24le(tc_buf *b, uint32_t v) { tc_buf_add(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16)}, 3); }
+static inline void put24le(tc_buf *b, uint32_t v) {
+    tc_buf_add(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16)}, 3);
+}
 
 /* An extended file: VP8X with these flags and canvas, then the given chunks. */
 static inline void webp_extended(tc_buf *b, int flags, int width, int height, const tc_buf *chunks) {
@@ -258,8 +272,8 @@ static inline void webp_frame(tc_buf *chunks, int x, int y, int width, int heigh
 /* ---- BMP and GIF */
 
 /* Header of 40 bytes and whatever follows it: masks, palette, rows. */
-static inline void bmp_file(tc_buf *b, int width, int height, int bits, int compression, int colors, const void *rest, size_t rest_size,
-                            const void *rows, size_t rows_size) {
+static inline void bmp_file(tc_buf *b, int width, int height, int bits, int compression, int colors,
+                            const void *rest, size_t rest_size, const void *rows, size_t rows_size) {
     tc_buf_puts(b, "BM");
     put32le(b, (uint32_t)(54 + rest_size + rows_size));
     put32le(b, 0);
@@ -279,14 +293,16 @@ static inline void bmp_file(tc_buf *b, int width, int height, int bits, int comp
     tc_buf_add(b, rows, rows_size);
 }
 
-/* A GIF of 4 colours whose codes are never compressed: a clear code comes before the table could grow to the next code size. */
+/* A GIF of 4 colours whose codes are never compressed: a clear code comes before the table could grow to the
+ * next code size. */
 typedef struct gif_kind {
     int screen_width, screen_height, left, top, width, height;
     int transparent; /* -1: none */
     bool interlaced;
 } gif_kind;
 
-static inline void gif_file(tc_buf *b, const gif_kind *k, const uint8_t *palette /* [4,3] */, const uint8_t *pixels) {
+static inline void gif_file(tc_buf *b, const gif_kind *k, const uint8_t *palette /* [4,3] */,
+                            const uint8_t *pixels) {
     uint8_t block[255];
     size_t n = 0;
     unsigned bits = 0, held = 0;
@@ -295,7 +311,8 @@ static inline void gif_file(tc_buf *b, const gif_kind *k, const uint8_t *palette
     put16le(b, (unsigned)k->screen_height);
     tc_buf_add(b, (uint8_t[]){0x81, 0, 0}, 3);
     tc_buf_add(b, palette, 12);
-    if (k->transparent >= 0) tc_buf_add(b, (uint8_t[]){0x21, 0xf9, 4, 1, 0, 0, (uint8_t)k->transparent, 0}, 8);
+    if (k->transparent >= 0)
+        tc_buf_add(b, (uint8_t[]){0x21, 0xf9, 4, 1, 0, 0, (uint8_t)k->transparent, 0}, 8);
     tc_buf_puts(b, ",");
     put16le(b, (unsigned)k->left);
     put16le(b, (unsigned)k->top);

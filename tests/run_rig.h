@@ -1,5 +1,6 @@
-/* run_rig.h - whole training runs in tests, over the pictures of train_rig.h: what must succeed, what must be refused, and that a run which is
- * stopped or killed and gone on with ends as one that never was. `model` is the file of the result within the folder of a run. */
+/* run_rig.h - whole training runs in tests, over the pictures of train_rig.h: what must succeed, what must be
+ * refused, and that a run which is stopped or killed and gone on with ends as one that never was. `model` is
+ * the file of the result within the folder of a run. */
 #ifndef TC_RUN_RIG_H
 #define TC_RUN_RIG_H
 
@@ -29,13 +30,15 @@ static inline void rig_refused(const tc_train_options *o, tc_status status, cons
     tc_model *m = NULL;
     tc_error err = {0};
     tc_status got = tc_train(o, &m, &r, &err);
-    if (got != status || !strstr(err.message, says)) fail_msg("expected '%s' (%d), got '%s' (%d)", says, status, err.message, got);
+    if (got != status || !strstr(err.message, says))
+        fail_msg("expected '%s' (%d), got '%s' (%d)", says, status, err.message, got);
     assert_null(m);
     assert_int_equal(r.steps, -7);
 }
 
 /* The run stopped after every `stride` steps and gone on with; its result. */
-static inline tc_train_result rig_train_in_parts(const tc_train_options *options, const char *model, int64_t stride) {
+static inline tc_train_result rig_train_in_parts(const tc_train_options *options, const char *model,
+                                                 int64_t stride) {
     tc_train_options o = *options;
     char *path = tc_path_join(o.out, model);
     o.stop_after = stride;
@@ -51,7 +54,8 @@ static inline tc_train_result rig_train_in_parts(const tc_train_options *options
     return r;
 }
 
-/* The undisturbed run against those with stops after every 1, 2, .. steps; the final model and the final checkpoint are compared byte by byte. */
+/* The undisturbed run against those with stops after every 1, 2, .. steps; the final model and the final
+ * checkpoint are compared byte by byte. */
 static inline void rig_check_parts(const rig *r, const tc_train_options *options, const char *model) {
     tc_train_options o = *options;
     char *whole = rig_path(r, "whole"), *parts = rig_path(r, "parts"), last[64];
@@ -62,7 +66,8 @@ static inline void rig_check_parts(const rig *r, const tc_train_options *options
     o.out = parts;
     for (int64_t stride = 1; stride < o.steps; stride++) {
         tc_train_result got = rig_train_in_parts(&o, model, stride);
-        if (!rig_same(&weights, parts, model) || !rig_same(&state, parts, last)) fail_msg("stopped after every %d steps", (int)stride);
+        if (!rig_same(&weights, parts, model) || !rig_same(&state, parts, last))
+            fail_msg("stopped after every %d steps", (int)stride);
         assert_int_equal(got.skipped_steps, want.skipped_steps);
         assert_int_equal(got.skipped_samples, want.skipped_samples);
         assert_true(got.final_loss == want.final_loss);
@@ -80,8 +85,8 @@ static inline void rig_check_parts(const rig *r, const tc_train_options *options
     free(parts);
 }
 
-/* The run in a child, killed after a random part of `most` seconds and gone on with by the next one, `kills` times. Gives how often it was
- * still running. */
+/* The run in a child, killed after a random part of `most` seconds and gone on with by the next one, `kills`
+ * times. Gives how often it was still running. */
 static inline int rig_kill_at_random(const tc_train_options *options, int kills, double most) {
     tc_train_options o = *options;
     tc_rng rng = tc_rng_make((uint64_t)getpid(), 0, 0);

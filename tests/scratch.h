@@ -48,8 +48,19 @@ static inline const char *scratch_file(const char *dir, const char *name, const 
 static inline const char *scratch_bmp(const char *dir, const char *name, int side, uint8_t gray) {
     size_t line = ((size_t)side * 3 + 3) / 4 * 4, size = 54 + line * (size_t)side;
     uint8_t *b = malloc(size);
-    const uint32_t head[13] = {(uint32_t)size, 0,    54, 40, (uint32_t)side, (uint32_t)side, 1 | 24 << 16, 0, (uint32_t)(line * (size_t)side),
-                               2835,           2835, 0,  0};
+    const uint32_t head[13] = {(uint32_t)size,
+                               0,
+                               54,
+                               40,
+                               (uint32_t)side,
+                               (uint32_t)side,
+                               1 | 24 << 16,
+                               0,
+                               (uint32_t)(line * (size_t)side),
+                               2835,
+                               2835,
+                               0,
+                               0};
     b[0] = 'B';
     b[1] = 'M';
     memcpy(b + 2, head, sizeof head);
@@ -59,6 +70,8 @@ static inline const char *scratch_bmp(const char *dir, const char *name, int sid
     return path;
 }
 
-static inline const char *scratch_text(const char *dir, const char *name, const char *text) { return scratch_file(dir, name, text, strlen(text)); }
+static inline const char *scratch_text(const char *dir, const char *name, const char *text) {
+    return scratch_file(dir, name, text, strlen(text));
+}
 
 #endif

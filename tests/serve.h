@@ -1,16 +1,17 @@
-/* serve.h - a small HTTP server for tests that serves one file badly: it cuts, stalls, lies and redirects as it is told. On 127.0.0.1 only, one
- * connection after the other; it ends by itself when its parent does, after its time, or after 1000 connections.
+/* serve.h - a small HTTP server for tests that serves one file badly: it cuts, stalls, lies and redirects as
+ * it is told. On 127.0.0.1 only, one connection after the other; it ends by itself when its parent does,
+ * after its time, or after 1000 connections.
  *
- * Each connection takes the next step, the last one for all that follow. A step is a list of words with commas between them:
- *   ok          nothing special: ranges and If-Range are honoured, the ETag is "v1"
- *   cut=N       the connection is closed after N bytes of the body       stall=N   nothing more is sent after N bytes
- *   slow=N      N bytes every 10 ms                                      silent    the request is never answered
- *   etag=X      another ETag     weak, noetag   a weak one, none         norange   Range is ignored
+ * Each connection takes the next step, the last one for all that follow. A step is a list of words with
+ * commas between them: ok          nothing special: ranges and If-Range are honoured, the ETag is "v1" cut=N
+ * the connection is closed after N bytes of the body       stall=N   nothing more is sent after N bytes
+ *   slow=N      N bytes every 10 ms                                      silent    the request is never
+ * answered etag=X      another ETag     weak, noetag   a weak one, none         norange   Range is ignored
  *   flip        every byte is changed       flip=N   the byte at N is    status=N  an answer without the file
  *   nolength    without Content-Length      long, short   it says 10 more, or half of what there is
- *   shift       a range begins one byte late     total=N   Content-Range says another size     empty   a file of no bytes
- *   loop, to=U  redirection to itself, to U
- * For each request a line of the log says what was asked for: "GET /name range=- if-range=-". */
+ *   shift       a range begins one byte late     total=N   Content-Range says another size     empty   a file
+ * of no bytes loop, to=U  redirection to itself, to U For each request a line of the log says what was asked
+ * for: "GET /name range=- if-range=-". */
 #ifndef TC_TESTS_SERVE_H
 #define TC_TESTS_SERVE_H
 
@@ -33,7 +34,8 @@ static inline int serve_listen(int *port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 16) != 0 || getsockname(fd, (struct sockaddr *)&a, &size) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 16) != 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &size) != 0)
         return -1;
     *port = ntohs(a.sin_port);
     return fd;
@@ -66,7 +68,8 @@ static inline void serve_field(const char *request, const char *name, char value
     snprintf(value, 128, "-");
     for (const char *line = request; (line = strstr(line, "\r\n")); line += 2) {
         size_t n = strlen(name);
-        if (strncasecmp(line + 2, name, n) == 0 && line[2 + n] == ':') sscanf(line + 2 + n + 1, " %127[^\r]", value);
+        if (strncasecmp(line + 2, name, n) == 0 && line[2 + n] == ':')
+            sscanf(line + 2 + n + 1, " %127[^\r]", value);
     }
 }
 
@@ -79,7 +82,9 @@ static inline bool serve_send(int fd, const void *data, size_t size) {
     return true;
 }
 
-static inline void serve_sleep(long ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL); }
+static inline void serve_sleep(long ms) {
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
 
 /* Until the other side goes away, at most 20 s. */
 static inline void serve_wait_closed(int fd) {
@@ -89,8 +94,11 @@ static inline void serve_wait_closed(int fd) {
 }
 
 static inline void serve_body(int fd, const uint8_t *data, int64_t first, int64_t size, const char *step) {
-    int64_t cut = serve_number(step, "cut", -1), stall = serve_number(step, "stall", -1), slow = serve_number(step, "slow", 0), one;
-    int64_t end = cut >= 0 && first + cut < size ? first + cut : stall >= 0 && first + stall < size ? first + stall : size;
+    int64_t cut = serve_number(step, "cut", -1), stall = serve_number(step, "stall", -1),
+            slow = serve_number(step, "slow", 0), one;
+    int64_t end = cut >= 0 && first + cut < size       ? first + cut
+                  : stall >= 0 && first + stall < size ? first + stall
+                                                       : size;
     bool flip = serve_has(step, "flip");
     one = serve_number(step, "flip", -1);
     static uint8_t block[1 << 20];
@@ -98,7 +106,8 @@ static inline void serve_body(int fd, const uint8_t *data, int64_t first, int64_
         int64_t n = slow ? slow : (int64_t)sizeof block;
         if (n > (int64_t)sizeof block) n = sizeof block;
         if (n > end - at) n = end - at;
-        for (int64_t i = 0; i < n; i++) block[i] = data[at + i] ^ (flip && (one < 0 || one == at + i) ? 0x55 : 0);
+        for (int64_t i = 0; i < n; i++)
+            block[i] = data[at + i] ^ (flip && (one < 0 || one == at + i) ? 0x55 : 0);
         if (!serve_send(fd, block, (size_t)n)) return;
         at += n;
         if (slow) serve_sleep(10);
@@ -106,7 +115,8 @@ static inline void serve_body(int fd, const uint8_t *data, int64_t first, int64_
     if (stall >= 0) serve_wait_closed(fd);
 }
 
-static inline void serve_answer(int fd, const char *request, const uint8_t *data, int64_t size, const char *step) {
+static inline void serve_answer(int fd, const char *request, const uint8_t *data, int64_t size,
+                                const char *step) {
     char range[128], condition[128], tag[64] = "v1", etag[80], to[64], head[1024];
     int64_t first = 0;
     serve_field(request, "Range", range);
@@ -115,21 +125,24 @@ static inline void serve_answer(int fd, const char *request, const uint8_t *data
     if (serve_has(step, "loop") || serve_word(step, "to", to)) {
         char path[64] = "/";
         sscanf(request, "GET %63s", path);
-        snprintf(head, sizeof head, "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
                  serve_has(step, "loop") ? path : to);
         serve_send(fd, head, strlen(head));
         return;
     }
     int64_t status = serve_number(step, "status", 0);
     if (status) {
-        snprintf(head, sizeof head, "HTTP/1.1 %d No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nsorry", (int)status);
+        snprintf(head, sizeof head, "HTTP/1.1 %d No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nsorry",
+                 (int)status);
         serve_send(fd, head, strlen(head));
         return;
     }
     serve_word(step, "etag", tag);
     snprintf(etag, sizeof etag, "%s\"%s\"", serve_has(step, "weak") ? "W/" : "", tag);
     if (serve_has(step, "empty")) size = 0;
-    bool partial = sscanf(range, "bytes=%ld-", &(long){0}) == 1 && !serve_has(step, "norange") && (*condition == '-' || strcmp(condition, etag) == 0);
+    bool partial = sscanf(range, "bytes=%ld-", &(long){0}) == 1 && !serve_has(step, "norange") &&
+                   (*condition == '-' || strcmp(condition, etag) == 0);
     if (partial) first = atoll(range + strlen("bytes="));
     if (partial && first >= size) {
         snprintf(head, sizeof head, "HTTP/1.1 416 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -137,13 +150,17 @@ static inline void serve_answer(int fd, const char *request, const uint8_t *data
         return;
     }
     if (partial && serve_has(step, "shift")) first++;
-    int64_t length = size - first, said = serve_has(step, "long") ? length + 10 : serve_has(step, "short") ? length / 2 : length;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n", partial ? "206 Partial Content" : "200 OK");
+    int64_t length = size - first, said = serve_has(step, "long")    ? length + 10
+                                          : serve_has(step, "short") ? length / 2
+                                                                     : length;
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n",
+                     partial ? "206 Partial Content" : "200 OK");
     if (!serve_has(step, "noetag")) n += snprintf(head + n, sizeof head - (size_t)n, "ETag: %s\r\n", etag);
-    if (!serve_has(step, "nolength")) n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %lld\r\n", (long long)said);
+    if (!serve_has(step, "nolength"))
+        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %lld\r\n", (long long)said);
     if (partial)
-        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)first, (long long)size - 1,
-                      (long long)serve_number(step, "total", size));
+        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %lld-%lld/%lld\r\n",
+                      (long long)first, (long long)size - 1, (long long)serve_number(step, "total", size));
     snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     if (serve_send(fd, head, strlen(head))) serve_body(fd, data, first, size, step);
 }
@@ -170,7 +187,8 @@ static inline void serve_one(int fd, const uint8_t *data, int64_t size, const ch
 }
 
 /* Serves until its time is over. `steps` ends with NULL. */
-static inline void serve_run(int listener, const uint8_t *data, int64_t size, const char *const *steps, const char *log, unsigned seconds) {
+static inline void serve_run(int listener, const uint8_t *data, int64_t size, const char *const *steps,
+                             const char *log, unsigned seconds) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(seconds);
     for (int i = 0; i < 1000; i++) {

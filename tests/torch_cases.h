@@ -1,4 +1,5 @@
-/* torch_cases.h - what the tests of PyTorch files share: a valid file to break, and the check that a broken one is refused. Include cmocka first. */
+/* torch_cases.h - what the tests of PyTorch files share: a valid file to break, and the check that a broken
+ * one is refused. Include cmocka first. */
 #ifndef TC_TORCH_CASES_H
 #define TC_TORCH_CASES_H
 
@@ -37,15 +38,18 @@ static inline void expect_refused(const char *name, const tc_buf *b, const char 
     uint8_t *exact = malloc(b->size ? b->size : 1); /* so that a sanitizer sees a read past the end */
     write_seed(name, b);
     if (b->size) memcpy(exact, b->data, b->size);
-    if (tc_store_open_memory(&s, exact, b->size, &err) == TC_OK) fail_msg("%s was accepted from memory", name);
+    if (tc_store_open_memory(&s, exact, b->size, &err) == TC_OK)
+        fail_msg("%s was accepted from memory", name);
     free(exact);
     assert_null(s);
-    if (!tc_starts_with(err.message, "memory") || !strstr(err.message, message)) fail_msg("%s: message is: %s", name, err.message);
+    if (!tc_starts_with(err.message, "memory") || !strstr(err.message, message))
+        fail_msg("%s: message is: %s", name, err.message);
     char *dir = scratch_dir();
     const char *path = scratch_file(dir, "model.pt", b->data, b->size);
     if (tc_store_open(&s, path, &err) == TC_OK) fail_msg("%s was accepted", name);
     assert_null(s);
-    if (!tc_starts_with(err.message, path) || !strstr(err.message, message)) fail_msg("%s: message is: %s", name, err.message);
+    if (!tc_starts_with(err.message, path) || !strstr(err.message, message))
+        fail_msg("%s: message is: %s", name, err.message);
     assert_null(strchr(err.message, '\n'));
     scratch_remove(dir);
 }

@@ -1,5 +1,5 @@
-/* torch_make.h - PyTorch files made by hand, byte by byte: a writer of stored zip archives and an assembler of pickles, for tests that then break one
- * thing. */
+/* torch_make.h - PyTorch files made by hand, byte by byte: a writer of stored zip archives and an assembler
+ * of pickles, for tests that then break one thing. */
 #ifndef TC_TORCH_MAKE_H
 #define TC_TORCH_MAKE_H
 
@@ -40,7 +40,8 @@ typedef struct zip_make {
     size_t directory, end64, end; /* offsets */
 } zip_make;
 
-static inline zip_entry *zip_add_as(zip_make *z, const char *name, const void *data, size_t size, int streamed) {
+static inline zip_entry *zip_add_as(zip_make *z, const char *name, const void *data, size_t size,
+                                    int streamed) {
     zip_entry *e = &z->entry[z->count++];
     *e = (zip_entry){.name = name, .header = z->b.size, .size = size, .streamed = streamed};
     e->crc = (uint32_t)crc32(0, data, (uInt)size);
@@ -66,7 +67,9 @@ static inline zip_entry *zip_add_as(zip_make *z, const char *name, const void *d
     return e;
 }
 
-static inline zip_entry *zip_add(zip_make *z, const char *name, const void *data, size_t size) { return zip_add_as(z, name, data, size, 0); }
+static inline zip_entry *zip_add(zip_make *z, const char *name, const void *data, size_t size) {
+    return zip_add_as(z, name, data, size, 0);
+}
 
 static inline void zip_central(zip_make *z, zip_entry *e) {
     e->central = z->b.size;
@@ -149,7 +152,9 @@ static inline void pk_ints(tc_buf *b, int n, const int64_t *v) {
     pk_op(b, "t");
 }
 
-static inline void pk_global(tc_buf *b, const char *module, const char *name) { tc_buf_printf(b, "c%s\n%s\n", module, name); }
+static inline void pk_global(tc_buf *b, const char *module, const char *name) {
+    tc_buf_printf(b, "c%s\n%s\n", module, name);
+}
 
 static inline void pk_storage(tc_buf *b, const char *type, const char *key, int64_t numel) {
     pk_op(b, "(");
@@ -189,7 +194,8 @@ static inline void pk_vector(tc_buf *b, const char *key, int64_t n) {
 
 /* ---- whole files */
 
-/* Archive around a pickle, with float storages 0 .. nstorages-1 of `bytes` bytes each that count up; the pickle is entry 0, the storages follow. */
+/* Archive around a pickle, with float storages 0 .. nstorages-1 of `bytes` bytes each that count up; the
+ * pickle is entry 0, the storages follow. */
 static inline void make_archive(zip_make *z, const void *pickle, size_t size, int nstorages, size_t bytes) {
     static const char *const names[] = {"m/data/0", "m/data/1", "m/data/2", "m/data/3"};
     uint8_t *content = malloc(bytes ? bytes : 1);

@@ -1,5 +1,5 @@
-/* train_rig.h - a training run so small that a test can make hundreds: a dozen pictures with captions, a tokenizer of single letters, towers of one
- * block. For test_train.c and test_checkpoint.c. */
+/* train_rig.h - a training run so small that a test can make hundreds: a dozen pictures with captions, a
+ * tokenizer of single letters, towers of one block. For test_train.c and test_checkpoint.c. */
 #ifndef TC_TRAIN_RIG_H
 #define TC_TRAIN_RIG_H
 
@@ -36,7 +36,8 @@ static inline void rig_or_die(tc_status status, const tc_error *err, const char 
 /* Ids: a..z, then each at the end of a word, start, end. */
 static inline void rig_vocabulary(const char *dir) {
     tc_buf b = {0};
-    for (int i = 0; i < 52; i++) tc_buf_printf(&b, "%s\"%c%s\":%d", i ? "," : "{", 'a' + i % 26, i < 26 ? "" : "</w>", i);
+    for (int i = 0; i < 52; i++)
+        tc_buf_printf(&b, "%s\"%c%s\":%d", i ? "," : "{", 'a' + i % 26, i < 26 ? "" : "</w>", i);
     tc_buf_puts(&b, ",\"<|startoftext|>\":52,\"<|endoftext|>\":53}");
     scratch_text(dir, "vocab.json", b.data);
     scratch_text(dir, "merges.txt", "#version: 0.2\n");
@@ -44,7 +45,12 @@ static inline void rig_vocabulary(const char *dir) {
 }
 
 static inline tc_config rig_config(int layers, int width, int side) {
-    tc_config c = {.embed_dim = 8, .image_size = side, .patch_size = 4, .context_length = RIG_CONTEXT, .vocab_size = RIG_IDS, .eos_id = -1};
+    tc_config c = {.embed_dim = 8,
+                   .image_size = side,
+                   .patch_size = 4,
+                   .context_length = RIG_CONTEXT,
+                   .vocab_size = RIG_IDS,
+                   .eos_id = -1};
     c.vision = c.text = (tc_tower_config){.width = width, .layers = layers, .head_dim = 8};
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = width / 8;

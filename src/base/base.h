@@ -1,6 +1,7 @@
 /* base.h - what every folder uses: errors, checked sizes, memory, strings, files, random numbers.
  *
- * The function that detects an error writes the message with tc_fail; callers pass the status on in silence. */
+ * The function that detects an error writes the message with tc_fail; callers pass the status on in silence.
+ */
 #ifndef TC_BASE_H
 #define TC_BASE_H
 
@@ -9,8 +10,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* The number type of all tensors in memory: float. The tests build the library a second time with double and the plain-C
- * kernels, to check gradients against central differences. */
+/* The number type of all tensors in memory: float. The tests build the library a second time with double and
+ * the plain-C kernels, to check gradients against central differences. */
 #ifndef TC_REAL
 #define TC_REAL float
 #endif
@@ -19,9 +20,11 @@ typedef TC_REAL tc_real;
 /* ---- errors */
 
 /* Writes the message and returns `status`. err may be NULL. */
-tc_status tc_fail(tc_error *err, tc_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+tc_status tc_fail(tc_error *err, tc_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Puts "PREFIX: " before the message that err holds and returns its status. */
-tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 tc_status tc_fail_memory(tc_error *err, size_t bytes);
 
 /* ---- checked arithmetic: false on overflow, then *out is unspecified */
@@ -75,22 +78,25 @@ typedef struct tc_map {
     char *path;
 } tc_map;
 tc_status tc_map_open(tc_map *m, const char *path, tc_error *err);
-/* Error if the file is now shorter than it was: call it before reading through the mapping (a shortened file would be SIGBUS). */
+/* Error if the file is now shorter than it was: call it before reading through the mapping (a shortened file
+ * would be SIGBUS). */
 tc_status tc_map_check(const tc_map *m, tc_error *err);
-/* Copies size bytes at offset, read from the file itself: an error, never a signal, if the file was shortened. */
+/* Copies size bytes at offset, read from the file itself: an error, never a signal, if the file was
+ * shortened. */
 tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc_error *err);
 /* Whether these bytes lie in the mapping of a file. */
 bool tc_map_holds(const tc_map *m, const void *data, size_t size);
-/* Takes the pages of these bytes, which lie in the read-only mapping of a file, out of memory; whoever reads them again gets them from the
- * file again. Thread-safe. */
+/* Takes the pages of these bytes, which lie in the read-only mapping of a file, out of memory; whoever reads
+ * them again gets them from the file again. Thread-safe. */
 void tc_pages_let_go(const void *data, size_t size);
 void tc_map_close(tc_map *m);
 
 /* The whole file, NUL-terminated behind its end; at most `limit` bytes. The caller frees *data. */
 tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size, tc_error *err);
 
-/* Atomic writing: bytes go to a temporary file in the same folder; commit does fsync, rename and fsync of the folder, so that
- * either the old or the new file is there whatever happens. Errors stick: commit reports the first one. */
+/* Atomic writing: bytes go to a temporary file in the same folder; commit does fsync, rename and fsync of the
+ * folder, so that either the old or the new file is there whatever happens. Errors stick: commit reports the
+ * first one. */
 typedef struct tc_writer tc_writer;
 tc_status tc_writer_open(tc_writer **w, const char *path, tc_error *err);
 void tc_writer_add(tc_writer *w, const void *data, size_t size);
@@ -130,8 +136,8 @@ double tc_now(void);
 /* "1:02:03" or "4:05" */
 void tc_format_duration(double seconds, char *out, size_t size);
 
-/* A 64-bit checksum over 8-byte words, for our own files and for cache keys (no defence against an attacker). Pieces chain through `start`;
- * every piece but the last must be a multiple of 8 bytes. */
+/* A 64-bit checksum over 8-byte words, for our own files and for cache keys (no defence against an attacker).
+ * Pieces chain through `start`; every piece but the last must be a multiple of 8 bytes. */
 uint64_t tc_checksum(uint64_t start, const void *data, size_t size);
 /* The same over a text and its length, so that "ab", "c" and "a", "bc" differ. */
 uint64_t tc_hash_text(uint64_t sum, const char *text);

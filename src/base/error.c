@@ -29,7 +29,9 @@ tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...) {
     return status;
 }
 
-tc_status tc_fail_memory(tc_error *err, size_t bytes) { return tc_fail(err, TC_ENOMEM, "out of memory (%zu bytes wanted)", bytes); }
+tc_status tc_fail_memory(tc_error *err, size_t bytes) {
+    return tc_fail(err, TC_ENOMEM, "out of memory (%zu bytes wanted)", bytes);
+}
 
 bool tc_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
 

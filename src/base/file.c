@@ -1,7 +1,8 @@
 /* file.c - paths, mapped files and atomic writing.
  *
- * A mapped file that another program shortens would end this one with SIGBUS; tc_map_check compares the size again before the
- * bytes are read. The writer never touches the old file: what is under the final name is always complete. */
+ * A mapped file that another program shortens would end this one with SIGBUS; tc_map_check compares the size
+ * again before the bytes are read. The writer never touches the old file: what is under the final name is
+ * always complete. */
 #include "base/base.h"
 
 #include <dirent.h>
@@ -96,7 +97,8 @@ tc_status tc_map_read(const tc_map *m, size_t offset, void *out, size_t size, tc
 
 bool tc_map_holds(const tc_map *m, const void *data, size_t size) {
     uintptr_t base = (uintptr_t)m->data, first = (uintptr_t)data;
-    return m->data && m->fd >= 0 && first >= base && first - base <= m->size && size <= m->size - (first - base);
+    return m->data && m->fd >= 0 && first >= base && first - base <= m->size &&
+           size <= m->size - (first - base);
 }
 
 /* Nothing is lost of a read-only mapping, not even of a neighbour on the same page. */
@@ -137,7 +139,8 @@ tc_status tc_file_read(const char *path, size_t limit, char **data, size_t *size
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         status = tc_fail(err, TC_EIO, "%s: not a regular file", path);
     } else if ((uintmax_t)st.st_size > limit) {
-        status = tc_fail(err, TC_ENOMEM, "%s: %jd bytes, more than the limit of %zu", path, (intmax_t)st.st_size, limit);
+        status = tc_fail(err, TC_ENOMEM, "%s: %jd bytes, more than the limit of %zu", path,
+                         (intmax_t)st.st_size, limit);
     } else if (!(bytes = malloc((size_t)st.st_size + 1))) {
         status = tc_fail_memory(err, (size_t)st.st_size);
     } else {

@@ -9,8 +9,8 @@ enum { LARGE_PAGE = 2 << 20 };
 
 void *tc_new(size_t n, size_t size) { return calloc(n ? n : 1, size ? size : 1); }
 
-/* Large blocks lie on large pages where the system gives them on request: matrix products walk across rows that are several small pages
- * apart. */
+/* Large blocks lie on large pages where the system gives them on request: matrix products walk across rows
+ * that are several small pages apart. */
 void *tc_alloc_aligned(size_t n, size_t size) {
     size_t bytes, alignment = 64;
     if (!tc_mul(n, size, &bytes)) return NULL;
@@ -58,7 +58,8 @@ bool tc_grow(void *array, size_t *capacity, size_t n, size_t size) {
 void tc_buf_add(tc_buf *b, const void *data, size_t size) {
     size_t need;
     if (b->failed) return;
-    if (!tc_add(b->size, size, &need) || !tc_add(need, 1, &need) || !tc_grow(&b->data, &b->capacity, need, 1)) {
+    if (!tc_add(b->size, size, &need) || !tc_add(need, 1, &need) ||
+        !tc_grow(&b->data, &b->capacity, need, 1)) {
         b->failed = true;
         return;
     }
@@ -76,7 +77,8 @@ void tc_buf_printf(tc_buf *b, const char *format, ...) {
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
     size_t need;
-    if (n < 0 || b->failed || !tc_add(b->size, (size_t)n + 1, &need) || !tc_grow(&b->data, &b->capacity, need, 1)) {
+    if (n < 0 || b->failed || !tc_add(b->size, (size_t)n + 1, &need) ||
+        !tc_grow(&b->data, &b->capacity, need, 1)) {
         b->failed = true;
     } else {
         vsnprintf(b->data + b->size, (size_t)n + 1, format, again);

@@ -1,5 +1,5 @@
-/* random.c - SplitMix64 (Steele, Lea, Flood 2014): every number is a hash of its position, so that any part of a sequence can be
- * computed alone, by any thread. Also the log line and the clock. */
+/* random.c - SplitMix64 (Steele, Lea, Flood 2014): every number is a hash of its position, so that any part
+ * of a sequence can be computed alone, by any thread. Also the log line and the clock. */
 #include "base/base.h"
 
 #include <math.h>
@@ -24,7 +24,9 @@ uint64_t tc_rng_next(tc_rng *r) { return mix(r->state += 0x9e3779b97f4a7c15u); }
 double tc_rng_uniform(tc_rng *r) { return (double)(tc_rng_next(r) >> 11) * 0x1p-53; }
 
 /* The bias of the multiplication method is below n / 2^64. */
-uint64_t tc_rng_below(tc_rng *r, uint64_t n) { return (uint64_t)(((unsigned __int128)tc_rng_next(r) * n) >> 64); }
+uint64_t tc_rng_below(tc_rng *r, uint64_t n) {
+    return (uint64_t)(((unsigned __int128)tc_rng_next(r) * n) >> 64);
+}
 
 /* Box-Muller; one of the pair is dropped so that the generator has no second state. */
 double tc_rng_normal(tc_rng *r) {

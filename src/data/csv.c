@@ -1,7 +1,8 @@
-/* csv.c - a CSV file (RFC 4180) with a header line, whose columns name an image and its caption; tab-separated if the header has a tab, as
- * OpenCLIP's lists do. Paths are relative to the file's folder.
+/* csv.c - a CSV file (RFC 4180) with a header line, whose columns name an image and its caption;
+ * tab-separated if the header has a tab, as OpenCLIP's lists do. Paths are relative to the file's folder.
  *
- * The file is read whole and taken apart in place: a field ends where its delimiter stood, which becomes its NUL. */
+ * The file is read whole and taken apart in place: a field ends where its delimiter stood, which becomes its
+ * NUL. */
 #include "data/csv.h"
 
 #include "data/source.h"
@@ -31,8 +32,8 @@ static bool take_line_end(tc_csv *c) {
     return true;
 }
 
-/* c->at is behind an opening quote; the text moves down over doubled quotes. Afterwards c->at is behind the closing quote, *stop at the end of the
- * text. */
+/* c->at is behind an opening quote; the text moves down over doubled quotes. Afterwards c->at is behind the
+ * closing quote, *stop at the end of the text. */
 static bool take_quoted(tc_csv *c, char **stop) {
     char *out = c->at;
     while (c->at < c->end) {
@@ -51,10 +52,12 @@ static bool take_quoted(tc_csv *c, char **stop) {
     return false;
 }
 
-static bool at_field_end(const tc_csv *c) { return c->at >= c->end || *c->at == c->separator || *c->at == '\n' || *c->at == '\r'; }
+static bool at_field_end(const tc_csv *c) {
+    return c->at >= c->end || *c->at == c->separator || *c->at == '\n' || *c->at == '\r';
+}
 
-/* One field up to its delimiter, which is not stepped over; false if a quote stays open. The NUL behind it may fall on the delimiter, so the
- * caller writes it after looking. */
+/* One field up to its delimiter, which is not stepped over; false if a quote stays open. The NUL behind it
+ * may fall on the delimiter, so the caller writes it after looking. */
 static bool take_field(tc_csv *c, char **start, char **stop, bool *bad) {
     bool quoted = c->at < c->end && *c->at == '"';
     if (quoted) c->at++;
@@ -74,13 +77,18 @@ tc_status tc_csv_next(tc_csv *c, char **fields, int *n, bool *bad, tc_error *err
     const char *record = c->at;
     for (bool more = c->at < c->end; more;) {
         char *start, *stop;
-        if (*n == TC_CSV_FIELDS) return tc_fail(err, TC_EFORMAT, "%s: line %zu: more than %d fields", c->name, line, TC_CSV_FIELDS);
+        if (*n == TC_CSV_FIELDS)
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: more than %d fields", c->name, line,
+                           TC_CSV_FIELDS);
         size_t quote_line = c->line;
         if (!take_field(c, &start, &stop, bad))
-            return tc_fail(err, TC_EFORMAT, "%s: line %zu: a quote is opened and never closed", c->name, quote_line);
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: a quote is opened and never closed", c->name,
+                           quote_line);
         if (c->at - record > TC_CSV_RECORD_LIMIT)
-            return tc_fail(err, TC_EFORMAT, "%s: line %zu: record of more than %d bytes", c->name, line, TC_CSV_RECORD_LIMIT);
-        if (memchr(start, 0, (size_t)(stop - start))) return tc_fail(err, TC_EFORMAT, "%s: line %zu: NUL byte", c->name, line);
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: record of more than %d bytes", c->name, line,
+                           TC_CSV_RECORD_LIMIT);
+        if (memchr(start, 0, (size_t)(stop - start)))
+            return tc_fail(err, TC_EFORMAT, "%s: line %zu: NUL byte", c->name, line);
         more = c->at < c->end && *c->at == c->separator;
         if (more) c->at++;
         else take_line_end(c);
@@ -112,15 +120,18 @@ static int find_column(char *const *fields, int n, const char *const *names) {
     return -1;
 }
 
-static tc_status choose_column(const tc_csv *c, char *const *fields, int n, const char *wanted, const char *const *usual, const char *what,
-                               int *column, tc_error *err) {
+static tc_status choose_column(const tc_csv *c, char *const *fields, int n, const char *wanted,
+                               const char *const *usual, const char *what, int *column, tc_error *err) {
     const char *const one[] = {wanted, NULL};
     tc_buf have = {0};
     *column = find_column(fields, n, wanted ? one : usual);
     if (*column >= 0) return TC_OK;
-    for (int i = 0; i < n && have.size < 300; i++) tc_buf_printf(&have, "%s'%.60s'", i ? ", " : "", fields[i]);
-    tc_status status = tc_fail(err, TC_EFORMAT, "%s: no %s column%s%s%s; the header has %s", c->name, what, wanted ? " '" : "", wanted ? wanted : "",
-                               wanted ? "'" : " of a usual name (give it with an option)", have.failed || !have.data ? "nothing" : have.data);
+    for (int i = 0; i < n && have.size < 300; i++)
+        tc_buf_printf(&have, "%s'%.60s'", i ? ", " : "", fields[i]);
+    tc_status status = tc_fail(err, TC_EFORMAT, "%s: no %s column%s%s%s; the header has %s", c->name, what,
+                               wanted ? " '" : "", wanted ? wanted : "",
+                               wanted ? "'" : " of a usual name (give it with an option)",
+                               have.failed || !have.data ? "nothing" : have.data);
     tc_buf_free(&have);
     return status;
 }
@@ -128,7 +139,8 @@ static tc_status choose_column(const tc_csv *c, char *const *fields, int n, cons
 static bool is_blank(const char *s) { return s[strspn(s, " \t\r\n")] == 0; }
 
 /* A record becomes a row or is counted as skipped. */
-static bool add_row(const tc_data *d, table *t, char *const *fields, int n, bool bad, int columns, int image, int caption) {
+static bool add_row(const tc_data *d, table *t, char *const *fields, int n, bool bad, int columns, int image,
+                    int caption) {
     if (bad) {
         t->badly_quoted++;
     } else if (n != columns) {
@@ -147,7 +159,8 @@ static bool add_row(const tc_data *d, table *t, char *const *fields, int n, bool
 }
 
 static tc_status read_rows(tc_data *d, table *t, tc_csv *c, tc_error *err) {
-    static const char *const image_names[] = {"filepath", "file_path", "image_path", "image", "file", "path", "filename", "file_name", "img", NULL};
+    static const char *const image_names[] = {"filepath", "file_path", "image_path", "image", "file",
+                                              "path",     "filename",  "file_name",  "img",   NULL};
     static const char *const caption_names[] = {"caption", "title", "text", "captions", "description", NULL};
     char **fields = tc_new(TC_CSV_FIELDS, sizeof *fields);
     int n = 0, columns = 0, image = 0, caption = 0;
@@ -155,10 +168,15 @@ static tc_status read_rows(tc_data *d, table *t, tc_csv *c, tc_error *err) {
     if (!fields) return tc_fail_memory(err, TC_CSV_FIELDS * sizeof *fields);
     tc_status status = tc_csv_next(c, fields, &columns, &bad, err);
     if (status == TC_OK && columns == 0) status = tc_fail(err, TC_EFORMAT, "%s: no header line", c->name);
-    if (status == TC_OK) status = choose_column(c, fields, columns, d->options.image_column, image_names, "image", &image, err);
-    if (status == TC_OK) status = choose_column(c, fields, columns, d->options.caption_column, caption_names, "caption", &caption, err);
+    if (status == TC_OK)
+        status =
+            choose_column(c, fields, columns, d->options.image_column, image_names, "image", &image, err);
+    if (status == TC_OK)
+        status = choose_column(c, fields, columns, d->options.caption_column, caption_names, "caption",
+                               &caption, err);
     while (status == TC_OK && (status = tc_csv_next(c, fields, &n, &bad, err)) == TC_OK && n > 0)
-        if (!add_row(d, t, fields, n, bad, columns, image, caption)) status = tc_fail_memory(err, t->n * sizeof *t->rows);
+        if (!add_row(d, t, fields, n, bad, columns, image, caption))
+            status = tc_fail_memory(err, t->n * sizeof *t->rows);
     free(fields);
     return status;
 }
@@ -170,7 +188,8 @@ static const char *csv_name(const tc_data *d, int64_t i, char *buffer, size_t si
     return state(d)->rows[i].image;
 }
 
-static tc_status csv_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
+static tc_status csv_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a,
+                           float *pixel_values, tc_error *err) {
     const char *image = state(d)->rows[i].image;
     char *path = *image == '/' ? tc_strdup(image) : tc_path_join(state(d)->dir, image);
     if (!path) return tc_fail_memory(err, PATH_MAX);
@@ -209,7 +228,12 @@ static void csv_free(tc_data *d) {
     free(t);
 }
 
-static const tc_source csv_source = {.kind = "csv", .image = csv_image, .caption = csv_caption, .name = csv_name, .hash = csv_hash, .free = csv_free};
+static const tc_source csv_source = {.kind = "csv",
+                                     .image = csv_image,
+                                     .caption = csv_caption,
+                                     .name = csv_name,
+                                     .hash = csv_hash,
+                                     .free = csv_free};
 
 tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
     table *t = tc_new(1, sizeof *t);
@@ -218,7 +242,8 @@ tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
     tc_csv c;
     d->source = &csv_source;
     d->state = t;
-    if (!t || !(t->dir = slash ? tc_strndup(path, (size_t)(slash - path) + 1) : tc_strdup("./"))) return tc_fail_memory(err, PATH_MAX);
+    if (!t || !(t->dir = slash ? tc_strndup(path, (size_t)(slash - path) + 1) : tc_strdup("./")))
+        return tc_fail_memory(err, PATH_MAX);
     tc_status status = tc_file_read(path, file_limit, &t->text, &size, err);
     if (status != TC_OK) return status;
     tc_csv_init(&c, t->text, size, path);

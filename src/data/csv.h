@@ -13,10 +13,12 @@ typedef struct tc_csv {
     const char *name;
 } tc_csv;
 
-/* Skips a byte order mark and chooses tab if the first line has one, else comma. text[size] must exist; the text is changed by reading. */
+/* Skips a byte order mark and chooses tab if the first line has one, else comma. text[size] must exist; the
+ * text is changed by reading. */
 void tc_csv_init(tc_csv *c, char *text, size_t size, const char *name);
-/* The next record that is not an empty line: fields[0..*n-1] point into the text, quotes removed, NUL-terminated; *n is 0 at the end. *bad is set if
- * text follows a closing quote. An open quote, a NUL byte, a record of more than TC_CSV_RECORD_LIMIT bytes or TC_CSV_FIELDS fields is an error. */
+/* The next record that is not an empty line: fields[0..*n-1] point into the text, quotes removed,
+ * NUL-terminated; *n is 0 at the end. *bad is set if text follows a closing quote. An open quote, a NUL byte,
+ * a record of more than TC_CSV_RECORD_LIMIT bytes or TC_CSV_FIELDS fields is an error. */
 tc_status tc_csv_next(tc_csv *c, char **fields, int *n, bool *bad, tc_error *err);
 
 #endif

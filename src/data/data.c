@@ -18,19 +18,24 @@ bool tc_split_keeps(tc_split split, const char *name) {
 }
 
 void tc_data_skip(tc_data *d, int64_t n, const char *thing, const char *why) {
-    if (n) tc_buf_printf(&d->skipped, "%s%lld %s%s %s", d->skipped.size ? "\n" : "", (long long)n, thing, n == 1 ? "" : "s", why);
+    if (n)
+        tc_buf_printf(&d->skipped, "%s%lld %s%s %s", d->skipped.size ? "\n" : "", (long long)n, thing,
+                      n == 1 ? "" : "s", why);
 }
 
 /* ---- text */
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v'; }
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
+}
 
 void tc_lines_free(char **lines, int count) {
     for (int i = 0; lines && i < count; i++) free(lines[i]);
     free(lines);
 }
 
-tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size, const char *name, const char *needed, bool gapless, tc_error *err) {
+tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size, const char *name,
+                         const char *needed, bool gapless, tc_error *err) {
     char **lines = NULL;
     size_t n = 0, capacity = 0, number = 0;
     bool gap = false;
@@ -56,8 +61,10 @@ tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size,
         }
         lines[n++] = line;
         if (gapless && gap) status = tc_fail(err, TC_EFORMAT, "%s: line %zu is empty", name, number - 1);
-        else if (strlen(line) != (size_t)(b - a)) status = tc_fail(err, TC_EFORMAT, "%s: line %zu holds a NUL byte", name, number);
-        else if (needed && !strstr(line, needed)) status = tc_fail(err, TC_EFORMAT, "%s: line %zu has no %s", name, number, needed);
+        else if (strlen(line) != (size_t)(b - a))
+            status = tc_fail(err, TC_EFORMAT, "%s: line %zu holds a NUL byte", name, number);
+        else if (needed && !strstr(line, needed))
+            status = tc_fail(err, TC_EFORMAT, "%s: line %zu has no %s", name, number, needed);
     }
     if (status == TC_OK && n == 0) status = tc_fail(err, TC_EFORMAT, "%s: no lines", name);
     if (status != TC_OK) {
@@ -69,7 +76,8 @@ tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size,
     return TC_OK;
 }
 
-tc_status tc_lines_read(char ***out, int *count, const char *path, const char *needed, bool gapless, tc_error *err) {
+tc_status tc_lines_read(char ***out, int *count, const char *path, const char *needed, bool gapless,
+                        tc_error *err) {
     char *text;
     size_t size;
     tc_status status = tc_file_read(path, LINES_LIMIT, &text, &size, err);
@@ -91,11 +99,14 @@ void tc_copy_text(char *buffer, size_t size, const char *text, size_t n) {
 
 /* ---- images */
 
-tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
+tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a,
+                        float *pixel_values, tc_error *err) {
     char *bytes;
     size_t size;
     tc_image im = {0};
-    int64_t limit = d->options.pixel_limit > 0 && d->options.pixel_limit < p->pixel_limit ? d->options.pixel_limit : p->pixel_limit;
+    int64_t limit = d->options.pixel_limit > 0 && d->options.pixel_limit < p->pixel_limit
+                        ? d->options.pixel_limit
+                        : p->pixel_limit;
     tc_status status = tc_file_read(path, TC_ENCODED_LIMIT, &bytes, &size, err);
     if (status != TC_OK) return status;
     status = tc_image_decode(&im, bytes, size, path, limit, err);
@@ -132,10 +143,12 @@ static tc_status open_spec(tc_data *d, const char *spec, tc_error *err) {
     if (strcmp(spec, "fashion-mnist") == 0) return tc_fashion_mnist_open(d, err);
     if (strcmp(spec, "tuxpaint") == 0) return tc_tuxpaint_open(d, err);
     if (tc_path_is_dir(spec)) return tc_folder_open(d, spec, err);
-    if (n > 4 && (strcasecmp(spec + n - 4, ".csv") == 0 || strcasecmp(spec + n - 4, ".tsv") == 0)) return tc_csv_open(d, spec, err);
-    return tc_fail(err, tc_path_exists(spec) ? TC_EARG : TC_EIO,
-                   "%s: %s, expected a folder, a .csv file, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint", spec,
-                   tc_path_exists(spec) ? "not a form of data" : "not there");
+    if (n > 4 && (strcasecmp(spec + n - 4, ".csv") == 0 || strcasecmp(spec + n - 4, ".tsv") == 0))
+        return tc_csv_open(d, spec, err);
+    return tc_fail(
+        err, tc_path_exists(spec) ? TC_EARG : TC_EIO,
+        "%s: %s, expected a folder, a .csv file, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint", spec,
+        tc_path_exists(spec) ? "not a form of data" : "not there");
 }
 
 static tc_status set_split(tc_data *d, const char *split, tc_error *err) {
@@ -149,14 +162,19 @@ static tc_status set_split(tc_data *d, const char *split, tc_error *err) {
 /* Labelled data gets the caller's templates, else its own, else one that suits most things. */
 static tc_status set_templates(tc_data *d, const char *path, tc_error *err) {
     static const char usual[] = "a photo of a {}.";
-    if (d->nclasses == 0) return path ? tc_fail(err, TC_EARG, "%s: the data has captions of its own, templates are for classes", path) : TC_OK;
+    if (d->nclasses == 0)
+        return path ? tc_fail(err, TC_EARG, "%s: the data has captions of its own, templates are for classes",
+                              path)
+                    : TC_OK;
     if (path) {
         tc_lines_free(d->templates, d->ntemplates);
         d->templates = NULL;
         d->ntemplates = 0;
         return tc_lines_read(&d->templates, &d->ntemplates, path, "{}", false, err);
     }
-    return d->templates ? TC_OK : tc_lines_parse(&d->templates, &d->ntemplates, usual, sizeof usual - 1, "template", "{}", false, err);
+    return d->templates ? TC_OK
+                        : tc_lines_parse(&d->templates, &d->ntemplates, usual, sizeof usual - 1, "template",
+                                         "{}", false, err);
 }
 
 tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err) {
@@ -172,8 +190,9 @@ tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *o
     if (status == TC_OK) status = set_templates(d, d->options.templates, err);
     if (status == TC_OK && d->skipped.failed) status = tc_fail_memory(err, d->skipped.size);
     if (status == TC_OK && d->count == 0)
-        status = tc_fail(err, TC_EFORMAT, "%s: no samples%s%s%s%s", spec, d->options.split ? " in the split " : "",
-                         d->options.split ? d->options.split : "", d->skipped.size ? "; skipped: " : "", tc_data_skipped(d));
+        status = tc_fail(err, TC_EFORMAT, "%s: no samples%s%s%s%s", spec,
+                         d->options.split ? " in the split " : "", d->options.split ? d->options.split : "",
+                         d->skipped.size ? "; skipped: " : "", tc_data_skipped(d));
     for (char *c = err && status != TC_OK ? err->message : NULL; c && *c; c++)
         if (*c == '\n') *c = ' ';
     /* The strings belong to the caller and may be gone after this call. */
@@ -200,23 +219,32 @@ int64_t tc_data_count(const tc_data *d) { return d->count; }
 
 int tc_data_classes(const tc_data *d) { return d->nclasses; }
 
-const char *tc_data_class_name(const tc_data *d, int c) { return c >= 0 && c < d->nclasses ? d->classes[c] : NULL; }
+const char *tc_data_class_name(const tc_data *d, int c) {
+    return c >= 0 && c < d->nclasses ? d->classes[c] : NULL;
+}
 
 int tc_data_templates(const tc_data *d) { return d->ntemplates; }
 
-const char *tc_data_template(const tc_data *d, int t) { return t >= 0 && t < d->ntemplates ? d->templates[t] : NULL; }
+const char *tc_data_template(const tc_data *d, int t) {
+    return t >= 0 && t < d->ntemplates ? d->templates[t] : NULL;
+}
 
 const char *tc_data_skipped(const tc_data *d) { return d->skipped.data ? d->skipped.data : ""; }
 
 static bool has(const tc_data *d, int64_t i) { return i >= 0 && i < d->count; }
 
 static tc_status no_sample(const tc_data *d, int64_t i, tc_error *err) {
-    return tc_fail(err, TC_EARG, "%s: no sample %lld, there are %lld", d->spec, (long long)i, (long long)d->count);
+    return tc_fail(err, TC_EARG, "%s: no sample %lld, there are %lld", d->spec, (long long)i,
+                   (long long)d->count);
 }
 
-int tc_data_label(const tc_data *d, int64_t i) { return has(d, i) && d->source->label ? d->source->label(d, i) : -1; }
+int tc_data_label(const tc_data *d, int64_t i) {
+    return has(d, i) && d->source->label ? d->source->label(d, i) : -1;
+}
 
-const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size) { return has(d, i) ? d->source->name(d, i, buffer, size) : ""; }
+const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size) {
+    return has(d, i) ? d->source->name(d, i, buffer, size) : "";
+}
 
 char *tc_template_fill(const char *form, const char *name) {
     tc_buf b = {0};
@@ -245,11 +273,13 @@ tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size
     return d->source->caption(d, i, t, buffer, size, err);
 }
 
-tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
+tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a,
+                                  float *pixel_values, tc_error *err) {
     return has(d, i) ? d->source->image(d, i, p, a, pixel_values, err) : no_sample(d, i, err);
 }
 
-tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values, tc_error *err) {
+tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
+                        tc_error *err) {
     return tc_data_image_augmented(d, i, p, NULL, pixel_values, err);
 }
 
@@ -257,4 +287,6 @@ const char *tc_data_spec(const tc_data *d) { return d->spec; }
 
 const char *tc_data_kind(const tc_data *d) { return d->source->kind; }
 
-const char *tc_data_split(const tc_data *d) { return d->split == TC_SPLIT_TRAIN ? "train" : d->split == TC_SPLIT_TEST ? "test" : "all"; }
+const char *tc_data_split(const tc_data *d) {
+    return d->split == TC_SPLIT_TRAIN ? "train" : d->split == TC_SPLIT_TEST ? "test" : "all";
+}

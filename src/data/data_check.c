@@ -13,7 +13,8 @@ static void report_skipped(const tc_data *d, tc_buf *report) {
     if (*tc_data_skipped(d)) tc_buf_puts(report, "\n");
 }
 
-static void report_example(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixels, tc_buf *report) {
+static void report_example(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixels,
+                           tc_buf *report) {
     char name[256], caption[512];
     tc_error err = {0};
     tc_status status = tc_data_caption(d, i, 0, caption, sizeof caption, &err);
@@ -23,12 +24,15 @@ static void report_example(const tc_data *d, int64_t i, const tc_preprocess *p, 
     else tc_buf_printf(report, "example: %s cannot be used: %s\n", called, err.message);
 }
 
-tc_status tc_data_check(const tc_data *d, const tc_preprocess *p, int examples, tc_buf *report, tc_error *err) {
+tc_status tc_data_check(const tc_data *d, const tc_preprocess *p, int examples, tc_buf *report,
+                        tc_error *err) {
     int64_t n = tc_data_count(d);
     int classes = tc_data_classes(d);
     float *pixels = tc_new((size_t)p->crop * (size_t)p->crop, 3 * sizeof *pixels);
     if (!pixels) return tc_fail_memory(err, (size_t)p->crop * (size_t)p->crop * 3 * sizeof *pixels);
-    if (classes) tc_buf_printf(report, "%lld pictures of %d classes, %d prompt templates\n", (long long)n, classes, tc_data_templates(d));
+    if (classes)
+        tc_buf_printf(report, "%lld pictures of %d classes, %d prompt templates\n", (long long)n, classes,
+                      tc_data_templates(d));
     else tc_buf_printf(report, "%lld pairs of image and caption\n", (long long)n);
     report_skipped(d, report);
     if (examples > n) examples = (int)n;

@@ -1,4 +1,5 @@
-/* data_hash.c - a hash of a data set, to know it again: what was computed from it (the teacher's features, a compression half done) belongs to it. */
+/* data_hash.c - a hash of a data set, to know it again: what was computed from it (the teacher's features, a
+ * compression half done) belongs to it. */
 #include "data/source.h"
 
 #include <string.h>
@@ -7,7 +8,8 @@
 uint64_t tc_hash_file(uint64_t sum, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return tc_hash(sum, UINT64_MAX, 0);
-    return tc_hash(tc_hash(sum, (uint64_t)st.st_size, 1), (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec);
+    return tc_hash(tc_hash(sum, (uint64_t)st.st_size, 1), (uint64_t)st.st_mtim.tv_sec,
+                   (uint64_t)st.st_mtim.tv_nsec);
 }
 
 tc_status tc_data_hash(const tc_data *d, uint64_t *hash, tc_error *err) {

@@ -1,7 +1,9 @@
-/* folder.c - image files with a .txt of the same name beside them, at any depth: the `files` layout of img2dataset, and Tux Paint's stamps.
+/* folder.c - image files with a .txt of the same name beside them, at any depth: the `files` layout of
+ * img2dataset, and Tux Paint's stamps.
  *
- * The caption is the first non-empty line of the .txt; Tux Paint's translations are on later lines. Samples are in the order of their paths. Only
- * regular files count: a link is followed if it leads to a file inside the folder, linked folders are not entered. */
+ * The caption is the first non-empty line of the .txt; Tux Paint's translations are on later lines. Samples
+ * are in the order of their paths. Only regular files count: a link is followed if it leads to a file inside
+ * the folder, linked folders are not entered. */
 #include "data/source.h"
 
 #include <dirent.h>
@@ -54,7 +56,8 @@ static int kind_of(const char *name, size_t *stem) {
 static bool link_stays_inside(const walk *w, const char *path) {
     char real[PATH_MAX];
     size_t n = strlen(w->real_root);
-    return realpath(path, real) && strncmp(real, w->real_root, n) == 0 && (real[n] == '/' || w->real_root[n - 1] == '/');
+    return realpath(path, real) && strncmp(real, w->real_root, n) == 0 &&
+           (real[n] == '/' || w->real_root[n - 1] == '/');
 }
 
 static tc_status walk_folder(walk *w, const char *below, int depth, tc_error *err);
@@ -116,17 +119,23 @@ static int by_stem(const void *pa, const void *pb) {
     return strcmp(a->path, b->path);
 }
 
-static int by_path(const void *a, const void *b) { return strcmp(((const entry *)a)->path, ((const entry *)b)->path); }
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const entry *)a)->path, ((const entry *)b)->path);
+}
 
-static bool same_stem(const entry *a, const entry *b) { return a->stem == b->stem && memcmp(a->path, b->path, a->stem) == 0; }
+static bool same_stem(const entry *a, const entry *b) {
+    return a->stem == b->stem && memcmp(a->path, b->path, a->stem) == 0;
+}
 
-/* An image whose stem has a caption becomes a sample. In the sorted list the caption comes first. ".txt" and ".TXT" of one stem: the first counts. */
+/* An image whose stem has a caption becomes a sample. In the sorted list the caption comes first. ".txt" and
+ * ".TXT" of one stem: the first counts. */
 static bool pair_up(tc_data *d, folder *f, walk *w) {
     int64_t lonely_images = 0, lonely_captions = 0;
     if (w->n) qsort(w->entries, w->n, sizeof *w->entries, by_stem);
     for (size_t i = 0, next; i < w->n; i = next) {
         size_t images = 0;
-        for (next = i; next < w->n && same_stem(&w->entries[i], &w->entries[next]); next++) images += !w->entries[next].text;
+        for (next = i; next < w->n && same_stem(&w->entries[i], &w->entries[next]); next++)
+            images += !w->entries[next].text;
         if (!w->entries[i].text) lonely_images += (int64_t)images;
         else if (images == 0) lonely_captions++;
         for (size_t k = i; k < next && w->entries[i].text; k++) {
@@ -159,7 +168,8 @@ static const char *folder_name(const tc_data *d, int64_t i, char *buffer, size_t
     return state(d)->images[i].path;
 }
 
-static tc_status folder_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
+static tc_status folder_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a,
+                              float *pixel_values, tc_error *err) {
     char *path = tc_path_join(state(d)->root, state(d)->images[i].path);
     if (!path) return tc_fail_memory(err, PATH_MAX);
     tc_status status = tc_read_image(d, path, p, a, pixel_values, err);
@@ -184,10 +194,12 @@ static void caption_path(const tc_data *d, int64_t i, int k, tc_buf *path) {
     static const char *const extensions[] = {".txt", ".TXT"};
     const entry *e = &state(d)->images[i];
     path->size = 0;
-    tc_buf_printf(path, "%s%s%.*s%s", state(d)->root, tc_ends_with(state(d)->root, "/") ? "" : "/", (int)e->stem, e->path, extensions[k]);
+    tc_buf_printf(path, "%s%s%.*s%s", state(d)->root, tc_ends_with(state(d)->root, "/") ? "" : "/",
+                  (int)e->stem, e->path, extensions[k]);
 }
 
-static tc_status folder_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err) {
+static tc_status folder_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size,
+                                tc_error *err) {
     (void)t;
     const entry *e = &state(d)->images[i];
     char *text = NULL;
@@ -197,7 +209,9 @@ static tc_status folder_caption(const tc_data *d, int64_t i, int t, char *buffer
     for (int k = 0; k < 2 && status == TC_EIO; k++) {
         tc_error ignored;
         caption_path(d, i, k, &path);
-        status = path.failed ? tc_fail_memory(err, e->stem) : tc_file_read(path.data, CAPTION_FILE_LIMIT, &text, &length, k ? &ignored : err);
+        status = path.failed
+                     ? tc_fail_memory(err, e->stem)
+                     : tc_file_read(path.data, CAPTION_FILE_LIMIT, &text, &length, k ? &ignored : err);
     }
     if (status == TC_OK) {
         const char *line = first_line(text, text + length, &n);
@@ -235,8 +249,12 @@ static void folder_free(tc_data *d) {
     free(f);
 }
 
-static const tc_source folder_source = {
-    .kind = "folder", .image = folder_image, .caption = folder_caption, .name = folder_name, .hash = folder_hash, .free = folder_free};
+static const tc_source folder_source = {.kind = "folder",
+                                        .image = folder_image,
+                                        .caption = folder_caption,
+                                        .name = folder_name,
+                                        .hash = folder_hash,
+                                        .free = folder_free};
 
 tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err) {
     folder *f = tc_new(1, sizeof *f);
@@ -245,7 +263,8 @@ tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err) {
     d->source = &folder_source;
     d->state = f;
     if (!f || !w || !(f->root = tc_strdup(root))) status = tc_fail_memory(err, sizeof *w);
-    else if (!realpath(root, w->real_root)) status = tc_fail(err, TC_EIO, "%s: cannot open: %s", root, strerror(errno));
+    else if (!realpath(root, w->real_root))
+        status = tc_fail(err, TC_EIO, "%s: cannot open: %s", root, strerror(errno));
     if (status == TC_OK) {
         w->root = root;
         status = walk_folder(w, "", 0, err);

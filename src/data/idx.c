@@ -1,5 +1,6 @@
-/* idx.c - IDX files as MNIST's (http://yann.lecun.com/exdb/mnist/): big-endian header, then unsigned bytes; gzip-compressed or plain. Pictures are
- * gray, their class gives the caption. All pictures are held in memory. */
+/* idx.c - IDX files as MNIST's (http://yann.lecun.com/exdb/mnist/): big-endian header, then unsigned bytes;
+ * gzip-compressed or plain. Pictures are gray, their class gives the caption. All pictures are held in
+ * memory. */
 #include "data/source.h"
 
 #include <errno.h>
@@ -30,7 +31,8 @@ static tc_status gz_fail(gzFile f, const char *path, tc_error *err) {
     return tc_fail(err, TC_EFORMAT, "%s: %s", path, code ? text : "the file is cut short");
 }
 
-/* Reads `size` bytes into a buffer that grows with what really comes, so that a lying header costs no memory. */
+/* Reads `size` bytes into a buffer that grows with what really comes, so that a lying header costs no memory.
+ */
 static tc_status read_growing(gzFile f, const char *path, size_t size, uint8_t **out, tc_error *err) {
     uint8_t *bytes = NULL;
     size_t capacity = 0, done = 0;
@@ -43,12 +45,14 @@ static tc_status read_growing(gzFile f, const char *path, size_t size, uint8_t *
         else done += piece;
     }
     if (status == TC_OK) {
-        /* One byte more makes zlib check the sum at the end; a file cut within that sum gives 0 bytes and an error. */
+        /* One byte more makes zlib check the sum at the end; a file cut within that sum gives 0 bytes and an
+         * error. */
         uint8_t extra;
         int n = gzread(f, &extra, 1), code = Z_OK;
         gzerror(f, &code);
         if (n < 0 || code != Z_OK) status = gz_fail(f, path, err);
-        else if (n > 0) status = tc_fail(err, TC_EFORMAT, "%s: more data than the sizes in its header say", path);
+        else if (n > 0)
+            status = tc_fail(err, TC_EFORMAT, "%s: more data than the sizes in its header say", path);
     }
     if (status != TC_OK) {
         free(bytes);
@@ -58,19 +62,23 @@ static tc_status read_growing(gzFile f, const char *path, size_t size, uint8_t *
     return status;
 }
 
-static tc_status read_header(gzFile f, const char *path, int ndim, int64_t *sizes, size_t *total, tc_error *err) {
+static tc_status read_header(gzFile f, const char *path, int ndim, int64_t *sizes, size_t *total,
+                             tc_error *err) {
     uint8_t head[4 + 4 * 4];
     int length = 4 + 4 * ndim;
     if (gzread(f, head, (unsigned)length) != length) return gz_fail(f, path, err);
     if (head[0] || head[1]) return tc_fail(err, TC_EFORMAT, "%s: not an IDX file", path);
     if (head[2] != 8 || head[3] != ndim)
-        return tc_fail(err, TC_EFORMAT, "%s: IDX type 0x%02x with %d axes, expected unsigned bytes (0x08) with %d", path, head[2], head[3], ndim);
+        return tc_fail(err, TC_EFORMAT,
+                       "%s: IDX type 0x%02x with %d axes, expected unsigned bytes (0x08) with %d", path,
+                       head[2], head[3], ndim);
     *total = 1;
     for (int i = 0; i < ndim; i++) {
         const uint8_t *p = head + 4 + 4 * i;
         sizes[i] = (int64_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
         if (!tc_mul(*total, (size_t)sizes[i], total) || *total > memory_limit)
-            return tc_fail(err, TC_EFORMAT, "%s: the header gives more than %zu bytes of data", path, memory_limit);
+            return tc_fail(err, TC_EFORMAT, "%s: the header gives more than %zu bytes of data", path,
+                           memory_limit);
     }
     if (*total == 0) return tc_fail(err, TC_EFORMAT, "%s: an axis of length 0", path);
     return TC_OK;
@@ -107,16 +115,19 @@ static tc_status add_part(const tc_data *d, idx *x, const tc_idx_part *part, tc_
     if (status != TC_OK) goto out;
     int64_t n = image_sizes[0], h = image_sizes[1], w = image_sizes[2];
     if (n != label_sizes[0])
-        status = tc_fail(err, TC_EFORMAT, "%s: %lld labels for the %lld pictures of %s", part->labels, (long long)label_sizes[0], (long long)n,
-                         part->images);
-    else if (h > SIDE_LIMIT || w > SIDE_LIMIT || (d->options.pixel_limit > 0 && h * w > d->options.pixel_limit))
-        status = tc_fail(err, TC_EFORMAT, "%s: pictures of %lldx%lld pixels are too large", part->images, (long long)w, (long long)h);
+        status = tc_fail(err, TC_EFORMAT, "%s: %lld labels for the %lld pictures of %s", part->labels,
+                         (long long)label_sizes[0], (long long)n, part->images);
+    else if (h > SIDE_LIMIT || w > SIDE_LIMIT ||
+             (d->options.pixel_limit > 0 && h * w > d->options.pixel_limit))
+        status = tc_fail(err, TC_EFORMAT, "%s: pictures of %lldx%lld pixels are too large", part->images,
+                         (long long)w, (long long)h);
     else if (x->all && (h != x->h || w != x->w))
-        status = tc_fail(err, TC_EFORMAT, "%s: pictures of another size than the part before it", part->images);
+        status =
+            tc_fail(err, TC_EFORMAT, "%s: pictures of another size than the part before it", part->images);
     for (int64_t i = 0; i < n && status == TC_OK; i++)
         if (labels[i] >= d->nclasses)
-            status = tc_fail(err, TC_EFORMAT, "%s: label %d of sample %lld, but there are %d class names", part->labels, labels[i], (long long)i,
-                             d->nclasses);
+            status = tc_fail(err, TC_EFORMAT, "%s: label %d of sample %lld, but there are %d class names",
+                             part->labels, labels[i], (long long)i, d->nclasses);
     if (status != TC_OK) goto out;
     size_t picture = (size_t)(h * w), capacity_pixels = 0, capacity_labels = 0;
     if (!tc_grow(&x->pixels, &capacity_pixels, (size_t)(x->all + n) * picture, 1) ||
@@ -148,10 +159,12 @@ static const char *idx_name(const tc_data *d, int64_t i, char *buffer, size_t si
 
 static int idx_label(const tc_data *d, int64_t i) { return state(d)->labels[sample(state(d), i)]; }
 
-static tc_status idx_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err) {
+static tc_status idx_image(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a,
+                           float *pixel_values, tc_error *err) {
     const idx *x = state(d);
     tc_image im;
-    tc_status status = tc_image_from_gray(&im, x->pixels + (size_t)(sample(x, i) * x->h * x->w), (int)x->w, (int)x->h);
+    tc_status status =
+        tc_image_from_gray(&im, x->pixels + (size_t)(sample(x, i) * x->h * x->w), (int)x->w, (int)x->h);
     return status == TC_OK ? tc_preprocess_image(p, &im, a, pixel_values, NULL, err) : status;
 }
 
@@ -162,7 +175,8 @@ static tc_status idx_hash(const tc_data *d, uint64_t *sum, tc_error *err) {
     *sum = tc_hash(*sum, (uint64_t)x->h, (uint64_t)x->w);
     for (int64_t i = 0; i < d->count; i++) {
         int64_t k = sample(x, i);
-        *sum = tc_checksum(tc_hash(*sum, (uint64_t)k, x->labels[k]), x->pixels + (size_t)k * picture, picture);
+        *sum =
+            tc_checksum(tc_hash(*sum, (uint64_t)k, x->labels[k]), x->pixels + (size_t)k * picture, picture);
     }
     return TC_OK;
 }
@@ -176,7 +190,12 @@ static void idx_free(tc_data *d) {
     free(x);
 }
 
-static const tc_source idx_source = {.kind = "idx", .image = idx_image, .name = idx_name, .label = idx_label, .hash = idx_hash, .free = idx_free};
+static const tc_source idx_source = {.kind = "idx",
+                                     .image = idx_image,
+                                     .name = idx_name,
+                                     .label = idx_label,
+                                     .hash = idx_hash,
+                                     .free = idx_free};
 
 static tc_status keep_split(tc_data *d, idx *x, tc_error *err) {
     x->kept = tc_new((size_t)x->all, sizeof *x->kept);

@@ -1,8 +1,9 @@
 /* loader.c - training batches, decoded ahead by worker threads.
  *
- * A ring of slots holds the batch that the trainer works on and the ones being filled. What goes into a batch is fixed when its slot is handed out,
- * by one thread and from (seed, epoch, position) alone; workers then take single samples in any order and write each to its own place. So
- * neither their number nor their speed can change a batch. A bad sample leaves a hole, which is closed when the batch is given out. */
+ * A ring of slots holds the batch that the trainer works on and the ones being filled. What goes into a batch
+ * is fixed when its slot is handed out, by one thread and from (seed, epoch, position) alone; workers then
+ * take single samples in any order and write each to its own place. So neither their number nor their speed
+ * can change a batch. A bad sample leaves a hole, which is closed when the batch is given out. */
 #include "data/data.h"
 
 #include <limits.h>
@@ -11,7 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 3, MAX_WORKERS = 64, CHUNK = 8, CAPTION_SIZE = 1 << 14, TOKEN_CACHE_LIMIT = 32 << 20, KINDS = TC_ESTATE + 1 };
+enum {
+    SLOTS = 3,
+    MAX_WORKERS = 64,
+    CHUNK = 8,
+    CAPTION_SIZE = 1 << 14,
+    TOKEN_CACHE_LIMIT = 32 << 20,
+    KINDS = TC_ESTATE + 1
+};
 
 /* What each use of the seed is mixed with. */
 enum { USE_ORDER = 1, USE_TEMPLATE = 2, USE_AUGMENT = 3 };
@@ -34,7 +42,8 @@ struct tc_loader {
     /* Order: position within the epoch whose permutation is in `order`. Only the trainer's thread uses it. */
     int64_t *order, epoch, position;
 
-    /* Under the lock. Batches [0,scheduled) have been handed out, samples [0,taken) of them are with workers. */
+    /* Under the lock. Batches [0,scheduled) have been handed out, samples [0,taken) of them are with workers.
+     */
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     int64_t scheduled, taken;
@@ -45,7 +54,8 @@ struct tc_loader {
     char reason[sizeof((tc_error *)0)->message];
 
     int32_t *tokens; /* [classes,templates,context] of labelled data, or NULL */
-    int64_t cut;     /* captions that were longer than the context, in the batches given; those of classes are counted once */
+    /* captions that were longer than the context, in the batches given; those of classes are counted once */
+    int64_t cut;
     pthread_t threads[MAX_WORKERS];
     int nthreads;
 };
@@ -91,14 +101,17 @@ static size_t token_place(const tc_loader *l, int c, int t) {
     return ((size_t)c * (size_t)tc_data_templates(l->o.data) + (size_t)t) * (size_t)l->o.context;
 }
 
-static tc_status make_ids(const tc_loader *l, int64_t augmentation, int64_t i, char *caption, int32_t *ids, int *cut, tc_error *err) {
+static tc_status make_ids(const tc_loader *l, int64_t augmentation, int64_t i, char *caption, int32_t *ids,
+                          int *cut, tc_error *err) {
     int t = choose_template(l, augmentation, i);
     if (l->tokens) {
-        memcpy(ids, l->tokens + token_place(l, tc_data_label(l->o.data, i), t), (size_t)l->o.context * sizeof *ids);
+        memcpy(ids, l->tokens + token_place(l, tc_data_label(l->o.data, i), t),
+               (size_t)l->o.context * sizeof *ids);
         return TC_OK;
     }
     tc_status status = tc_data_caption(l->o.data, i, t, caption, CAPTION_SIZE, err);
-    return status == TC_OK ? tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, ids, NULL, cut, err) : status;
+    return status == TC_OK ? tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, ids, NULL, cut, err)
+                           : status;
 }
 
 static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, tc_error *err) {
@@ -106,7 +119,8 @@ static tc_status make_sample(const tc_loader *l, slot *s, int j, char *caption, 
     tc_augment a = {.seed = tc_hash(tc_hash(l->o.seed, USE_AUGMENT, 0), (uint64_t)augmentation, (uint64_t)i),
                     .scale_min = l->o.crop_scale_min,
                     .flip = l->o.flip};
-    tc_status status = make_ids(l, augmentation, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context, &s->cut[j], err);
+    tc_status status = make_ids(l, augmentation, i, caption, s->batch.ids + (size_t)j * (size_t)l->o.context,
+                                &s->cut[j], err);
     if (status != TC_OK) return status;
     return tc_data_image_augmented(l->o.data, i, &l->o.preprocess, a.flip || a.scale_min < 1 ? &a : NULL,
                                    s->batch.pixel_values + (size_t)j * l->pixels, err);
@@ -148,7 +162,8 @@ static void *work(void *user) {
         tc_error err, bad = {0};
         int bad_at = -1;
         for (int j = first; j < first + n; j++) {
-            tc_status status = caption ? make_sample(l, s, j, caption, &err) : tc_fail_memory(&err, CAPTION_SIZE);
+            tc_status status =
+                caption ? make_sample(l, s, j, caption, &err) : tc_fail_memory(&err, CAPTION_SIZE);
             s->status[j] = (uint8_t)status;
             if (status == TC_OK) continue;
             bad_at = j;
@@ -171,19 +186,24 @@ static bool make_slot(const tc_loader *l, slot *s) {
     s->batch.augmentation = tc_new(b, sizeof *s->batch.augmentation);
     s->status = tc_new(b, sizeof *s->status);
     s->cut = tc_new(b, sizeof *s->cut);
-    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->batch.augmentation && s->status && s->cut;
+    return s->batch.pixel_values && s->batch.ids && s->batch.index && s->batch.augmentation && s->status &&
+           s->cut;
 }
 
 size_t tc_loader_memory(const tc_loader_options *o) {
-    size_t side = (size_t)o->preprocess.crop, sample = 3 * side * side * sizeof(float) + (size_t)o->context * sizeof(int32_t), all;
+    size_t side = (size_t)o->preprocess.crop,
+           sample = 3 * side * side * sizeof(float) + (size_t)o->context * sizeof(int32_t), all;
     return tc_mul((size_t)o->batch * SLOTS, sample, &all) ? all : SIZE_MAX;
 }
 
 /* Every caption of labelled data is encoded once, unless there are very many. */
 static tc_status cache_tokens(tc_loader *l, tc_error *err) {
-    size_t classes = (size_t)tc_data_classes(l->o.data), templates = (size_t)tc_data_templates(l->o.data), context = (size_t)l->o.context, n;
+    size_t classes = (size_t)tc_data_classes(l->o.data), templates = (size_t)tc_data_templates(l->o.data),
+           context = (size_t)l->o.context, n;
     char caption[4096];
-    if (!tc_mul(classes, templates, &n) || !tc_mul(n, context * sizeof *l->tokens, &n) || n == 0 || n > TOKEN_CACHE_LIMIT) return TC_OK;
+    if (!tc_mul(classes, templates, &n) || !tc_mul(n, context * sizeof *l->tokens, &n) || n == 0 ||
+        n > TOKEN_CACHE_LIMIT)
+        return TC_OK;
     int64_t i_of_class = 0, count = tc_data_count(l->o.data);
     l->tokens = tc_new(n, 1);
     bool *seen = tc_new(classes, sizeof *seen);
@@ -196,7 +216,8 @@ static tc_status cache_tokens(tc_loader *l, tc_error *err) {
             status = tc_data_caption(l->o.data, i_of_class, t, caption, sizeof caption, err);
             int cut = 0;
             if (status == TC_OK)
-                status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context, l->tokens + token_place(l, c, t), NULL, &cut, err);
+                status = tc_tokenizer_encode(l->o.tokenizer, caption, l->o.context,
+                                             l->tokens + token_place(l, c, t), NULL, &cut, err);
             l->cut += cut > 0;
         }
     }
@@ -217,11 +238,13 @@ static tc_status start(tc_loader *l, tc_error *err) {
     start_epoch(l, first / l->n);
     l->position = first % l->n;
     for (int i = 0; i < SLOTS; i++)
-        if (!make_slot(l, &l->slots[i])) return tc_fail_memory(err, (size_t)l->o.batch * l->pixels * sizeof(float));
+        if (!make_slot(l, &l->slots[i]))
+            return tc_fail_memory(err, (size_t)l->o.batch * l->pixels * sizeof(float));
     tc_status status = cache_tokens(l, err);
     if (status != TC_OK) return status;
     int workers = choose_workers(l->o.workers);
-    while (l->nthreads < workers && pthread_create(&l->threads[l->nthreads], NULL, work, l) == 0) l->nthreads++;
+    while (l->nthreads < workers && pthread_create(&l->threads[l->nthreads], NULL, work, l) == 0)
+        l->nthreads++;
     if (l->nthreads == 0) return tc_fail(err, TC_ENOMEM, "cannot start a thread for loading data");
     while (l->scheduled < SLOTS) schedule(l);
     return TC_OK;
@@ -229,7 +252,8 @@ static tc_status start(tc_loader *l, tc_error *err) {
 
 tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error *err) {
     *out = NULL;
-    if (o->batch < 1 || o->context < 1 || o->preprocess.crop < 1 || o->first_step < 0 || o->augmentations < 0 || !o->data || !o->tokenizer)
+    if (o->batch < 1 || o->context < 1 || o->preprocess.crop < 1 || o->first_step < 0 ||
+        o->augmentations < 0 || !o->data || !o->tokenizer)
         return tc_fail(err, TC_EARG, "loader: batch, context and image size must be positive");
     tc_loader *l = tc_new(1, sizeof *l);
     if (!l) return tc_fail_memory(err, sizeof *l);
@@ -241,7 +265,8 @@ tc_status tc_loader_create(tc_loader **out, const tc_loader_options *o, tc_error
     pthread_cond_init(&l->done, NULL);
     tc_status status = TC_OK;
     if (l->n < 1) status = tc_fail(err, TC_EARG, "loader: the data has no samples");
-    else if (!(l->order = tc_new((size_t)l->n, sizeof *l->order))) status = tc_fail_memory(err, (size_t)l->n * sizeof *l->order);
+    else if (!(l->order = tc_new((size_t)l->n, sizeof *l->order)))
+        status = tc_fail_memory(err, (size_t)l->n * sizeof *l->order);
     else status = start(l, err);
     if (status != TC_OK) tc_loader_close(&l);
     *out = l;
@@ -289,8 +314,10 @@ static void close_holes(tc_loader *l, slot *s) {
         l->bad_in_a_row = 0;
         l->cut += s->cut[j] > 0;
         if (n != j) {
-            memcpy(s->batch.pixel_values + (size_t)n * l->pixels, s->batch.pixel_values + (size_t)j * l->pixels, l->pixels * sizeof(float));
-            memcpy(s->batch.ids + (size_t)n * context, s->batch.ids + (size_t)j * context, context * sizeof(int32_t));
+            memcpy(s->batch.pixel_values + (size_t)n * l->pixels,
+                   s->batch.pixel_values + (size_t)j * l->pixels, l->pixels * sizeof(float));
+            memcpy(s->batch.ids + (size_t)n * context, s->batch.ids + (size_t)j * context,
+                   context * sizeof(int32_t));
             s->batch.index[n] = s->batch.index[j];
             s->batch.augmentation[n] = s->batch.augmentation[j];
         }
@@ -309,7 +336,9 @@ tc_status tc_loader_next(tc_loader *l, const tc_batch **batch, tc_error *err) {
     pthread_mutex_unlock(&l->lock);
     l->given++;
     close_holes(l, s);
-    if (l->bad_in_a_row >= l->n) return tc_fail(err, TC_ESTATE, "none of the %lld samples could be read; the last: %s", (long long)l->n, l->reason);
+    if (l->bad_in_a_row >= l->n)
+        return tc_fail(err, TC_ESTATE, "none of the %lld samples could be read; the last: %s",
+                       (long long)l->n, l->reason);
     *batch = &s->batch;
     return TC_OK;
 }
@@ -320,7 +349,10 @@ int64_t tc_loader_skipped(const tc_loader *l, char *reason, size_t size) {
     static const struct {
         tc_status status;
         const char *text;
-    } kinds[] = {{TC_EIO, "unreadable"}, {TC_EFORMAT, "damaged"}, {TC_EUNSUPPORTED, "unsupported"}, {TC_ENOMEM, "too large"}};
+    } kinds[] = {{TC_EIO, "unreadable"},
+                 {TC_EFORMAT, "damaged"},
+                 {TC_EUNSUPPORTED, "unsupported"},
+                 {TC_ENOMEM, "too large"}};
     int64_t all = 0;
     tc_buf b = {0};
     for (int k = 0; k < KINDS; k++) all += l->skipped[k];

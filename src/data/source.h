@@ -25,33 +25,41 @@ struct tc_data {
 tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err);
 tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err);
 
-/* Pictures [n,h,w] and labels of one or more pairs of IDX files, one after the other; `classes` must be set before. */
+/* Pictures [n,h,w] and labels of one or more pairs of IDX files, one after the other; `classes` must be set
+ * before. */
 typedef struct tc_idx_part {
     const char *images, *labels;
 } tc_idx_part;
 tc_status tc_idx_open(tc_data *d, const tc_idx_part *parts, int nparts, bool own_split, tc_error *err);
-/* One IDX file of unsigned bytes, gzip or plain: sizes[ndim] of its axes and all its bytes, which the caller frees. */
+/* One IDX file of unsigned bytes, gzip or plain: sizes[ndim] of its axes and all its bytes, which the caller
+ * frees. */
 tc_status tc_idx_read(const char *path, int ndim, int64_t *sizes, uint8_t **bytes, tc_error *err);
 tc_status tc_fashion_mnist_open(tc_data *d, tc_error *err);
 tc_status tc_tuxpaint_open(tc_data *d, tc_error *err);
 
-/* Splits data that has no split of its own: a tenth of the samples, chosen by a hash of their names, is "test", the others are "train". The
- * choice of a sample depends on its name alone, so it stays when others come or go. */
+/* Splits data that has no split of its own: a tenth of the samples, chosen by a hash of their names, is
+ * "test", the others are "train". The choice of a sample depends on its name alone, so it stays when others
+ * come or go. */
 bool tc_split_keeps(tc_split split, const char *name);
 /* "N THING(s) WHY" as one more line of d->skipped, if n is not 0. */
 void tc_data_skip(tc_data *d, int64_t n, const char *thing, const char *why);
 
-/* The non-empty lines of a text, without white space at their ends, as a list that tc_lines_free frees. A line without `needed` (unless NULL) is an
- * error, and so is, if `gapless`, an empty line before the last other one. */
-tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size, const char *name, const char *needed, bool gapless, tc_error *err);
-tc_status tc_lines_read(char ***out, int *count, const char *path, const char *needed, bool gapless, tc_error *err);
+/* The non-empty lines of a text, without white space at their ends, as a list that tc_lines_free frees. A
+ * line without `needed` (unless NULL) is an error, and so is, if `gapless`, an empty line before the last
+ * other one. */
+tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size, const char *name,
+                         const char *needed, bool gapless, tc_error *err);
+tc_status tc_lines_read(char ***out, int *count, const char *path, const char *needed, bool gapless,
+                        tc_error *err);
 void tc_lines_free(char **lines, int count);
 
 /* Text [0,size) cut to fit a buffer at a boundary of UTF-8, NUL-terminated. */
 void tc_copy_text(char *buffer, size_t size, const char *text, size_t n);
-/* Parts of a hash: a text with its length; a file with its size and the time of its last change, or that it cannot be looked at. */
+/* Parts of a hash: a text with its length; a file with its size and the time of its last change, or that it
+ * cannot be looked at. */
 uint64_t tc_hash_file(uint64_t sum, const char *path);
 /* Reads, decodes and preprocesses one image file; only regular files are opened. */
-tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a, float *pixel_values, tc_error *err);
+tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a,
+                        float *pixel_values, tc_error *err);
 
 #endif

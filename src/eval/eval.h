@@ -4,24 +4,26 @@
 
 #include "data/data.h"
 
-/* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and normalised again. *cut (may be NULL) gets
- * the number of prompts that were longer than the context. */
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes,
-                              const char *const *templates, int n_templates, float *weights, int64_t *cut, tc_error *err);
+/* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and
+ * normalised again. *cut (may be NULL) gets the number of prompts that were longer than the context. */
+tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
+                              const char *const *names, int classes, const char *const *templates,
+                              int n_templates, float *weights, int64_t *cut, tc_error *err);
 
 /* The same for the classes and templates of a source; prompts that were cut are logged. */
-tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
-                                   tc_error *err);
+tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t,
+                                   const tc_log *log, float *weights, tc_error *err);
 
-/* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by class gives every class. */
+/* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by
+ * class gives every class. */
 typedef struct tc_selection {
     int64_t total, count;
 } tc_selection;
 tc_selection tc_select(int64_t total, int64_t limit);
 int64_t tc_selected(const tc_selection *s, int64_t i);
 
-/* Images of a source through the image tower, batch by batch. A sample whose image cannot be read is left out, counted and, the first few times,
- * logged. */
+/* Images of a source through the image tower, batch by batch. A sample whose image cannot be read is left
+ * out, counted and, the first few times, logged. */
 typedef struct tc_image_pass {
     const tc_data *data;
     const tc_preprocess *preprocess;
@@ -37,7 +39,8 @@ typedef struct tc_image_pass {
     tc_error *errors;
 } tc_image_pass;
 tc_status tc_image_pass_start(tc_image_pass *p, const tc_model *m, tc_error *err);
-/* The next batch: *n rows in embeds and index. *n may be 0 although there is more; the pass is over when at == selection.count. */
+/* The next batch: *n rows in embeds and index. *n may be 0 although there is more; the pass is over when at
+ * == selection.count. */
 tc_status tc_image_pass_next(tc_image_pass *p, int *n, tc_error *err);
 /* Error if every image was left out. */
 tc_status tc_image_pass_check(const tc_image_pass *p, tc_error *err);

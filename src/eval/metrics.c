@@ -1,10 +1,12 @@
 /* metrics.c - zero-shot classifier weights and retrieval ranks.
  *
  * classifier: w_c = m / |m|, m = mean over templates of f / |f| (lengths at least 1e-12).
- * ranks: L = scale * image text^T; rank0[r] = #{c : L[r,c] > L[r,r]} + #{c < r : L[r,c] == L[r,r]}, and the same of L^T.
+ * ranks: L = scale * image text^T; rank0[r] = #{c : L[r,c] > L[r,r]} + #{c < r : L[r,c] == L[r,r]}, and the
+ * same of L^T.
  *
- * The matrix product of the kernels tells most comparisons. It may sum columns at an edge in another order, so that equal captions would no longer
- * tie: what is nearer to the match than its rounding error is summed again in double, in the order of the elements. */
+ * The matrix product of the kernels tells most comparisons. It may sum columns at an edge in another order,
+ * so that equal captions would no longer tie: what is nearer to the match than its rounding error is summed
+ * again in double, in the order of the elements. */
 #include "eval/metrics.h"
 
 #include "kern/kern.h"
@@ -41,19 +43,23 @@ static double length(const float *x, int dim) {
     return root < 1e-12 ? 1e-12 : root; /* NaN stays NaN */
 }
 
-void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim, float *classifier) {
+void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim,
+                            float *classifier) {
     for (int c = 0; c < classes; c++) {
         const float *f = text_embeds + (size_t)c * (size_t)templates * (size_t)dim;
         float *w = classifier + c; /* column c */
         for (int i = 0; i < dim; i++) w[(size_t)i * (size_t)classes] = 0;
         for (int t = 0; t < templates; t++) {
             double inverse = 1 / (length(f + (size_t)t * (size_t)dim, dim) * templates);
-            for (int i = 0; i < dim; i++) w[(size_t)i * (size_t)classes] += (float)(f[(size_t)t * (size_t)dim + (size_t)i] * inverse);
+            for (int i = 0; i < dim; i++)
+                w[(size_t)i * (size_t)classes] += (float)(f[(size_t)t * (size_t)dim + (size_t)i] * inverse);
         }
         double sum = 0;
-        for (int i = 0; i < dim; i++) sum += (double)w[(size_t)i * (size_t)classes] * w[(size_t)i * (size_t)classes];
+        for (int i = 0; i < dim; i++)
+            sum += (double)w[(size_t)i * (size_t)classes] * w[(size_t)i * (size_t)classes];
         double inverse = sum > 0 ? 1 / sqrt(sum) : 0;
-        for (int i = 0; i < dim; i++) w[(size_t)i * (size_t)classes] = (float)(w[(size_t)i * (size_t)classes] * inverse);
+        for (int i = 0; i < dim; i++)
+            w[(size_t)i * (size_t)classes] = (float)(w[(size_t)i * (size_t)classes] * inverse);
     }
 }
 
@@ -81,12 +87,13 @@ static void copy_rows(const float *x, int first, int rows, int dim, tc_real *out
     for (size_t i = 0; i < (size_t)rows * (size_t)dim; i++) out[i] = (tc_real)from[i];
 }
 
-/* Column c against the match of row r and against its own match. `approximate` is the kernels' product; where it is too near to a match to tell, the
- * product is summed again, always in the same order. */
+/* Column c against the match of row r and against its own match. `approximate` is the kernels' product; where
+ * it is too near to a match to tell, the product is summed again, always in the same order. */
 static void compare(ranking *k, int r, int c, double approximate) {
     double bound = (k->dim + 2) * 0x1p-23 * k->image_length[r] * k->text_length[c], exact = approximate;
     double to_row = fabs(approximate - k->diagonal[r]), to_column = fabs(approximate - k->diagonal[c]);
-    if (to_row <= bound || to_column <= bound) exact = dot(row_of(k->image, r, k->dim), row_of(k->text, c, k->dim), k->dim);
+    if (to_row <= bound || to_column <= bound)
+        exact = dot(row_of(k->image, r, k->dim), row_of(k->text, c, k->dim), k->dim);
     k->by_row[r] += exact > k->diagonal[r] || (c < r && exact == k->diagonal[r]);
     k->by_column[c] += exact > k->diagonal[c] || (r < c && exact == k->diagonal[c]);
 }
@@ -94,7 +101,8 @@ static void compare(ranking *k, int r, int c, double approximate) {
 /* Ranks in the products of all rows and columns, tile by tile. */
 static bool rank_tiles(ranking *k) {
     int n = k->n, dim = k->dim;
-    tc_real *a = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *a), *b = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *b);
+    tc_real *a = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *a),
+            *b = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *b);
     tc_real *l = tc_new_aligned((size_t)TILE * TILE, sizeof *l);
     bool ok = a && b && l;
     for (int r0 = 0; r0 < n && ok; r0 += TILE) {
@@ -145,7 +153,8 @@ static tc_status prepare(ranking *k, tc_error *err) {
     k->text_length = tc_new(n, sizeof *k->text_length);
     k->by_row = tc_new(n, sizeof *k->by_row);
     k->by_column = tc_new(n, sizeof *k->by_column);
-    if (!k->diagonal || !k->image_length || !k->text_length || !k->by_row || !k->by_column) return tc_fail_memory(err, n * 5 * sizeof(double));
+    if (!k->diagonal || !k->image_length || !k->text_length || !k->by_row || !k->by_column)
+        return tc_fail_memory(err, n * 5 * sizeof(double));
     for (int i = 0; i < k->n; i++) {
         const float *x = row_of(k->image, i, k->dim), *y = row_of(k->text, i, k->dim);
         k->diagonal[i] = dot(x, y, k->dim);
@@ -159,13 +168,16 @@ static tc_status prepare(ranking *k, tc_error *err) {
 }
 
 /* The scale is positive, so it changes no rank. */
-tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale, int64_t *rank0_image_to_text,
-                             int64_t *rank0_text_to_image, tc_retrieval_result *result, tc_error *err) {
+tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale,
+                             int64_t *rank0_image_to_text, int64_t *rank0_text_to_image,
+                             tc_retrieval_result *result, tc_error *err) {
     ranking k = {.image = image, .text = text, .n = n, .dim = dim};
     if (n < 1 || dim < 1) return tc_fail(err, TC_EARG, "retrieval: %d pairs of %d dimensions", n, dim);
-    if (!(scale > 0) || isinf(scale)) return tc_fail(err, TC_EARG, "retrieval: the scale is %g, expected a positive number", (double)scale);
+    if (!(scale > 0) || isinf(scale))
+        return tc_fail(err, TC_EARG, "retrieval: the scale is %g, expected a positive number", (double)scale);
     tc_status status = prepare(&k, err);
-    if (status == TC_OK && !rank_tiles(&k)) status = tc_fail_memory(err, (size_t)TILE * (size_t)dim * 2 * sizeof(tc_real));
+    if (status == TC_OK && !rank_tiles(&k))
+        status = tc_fail_memory(err, (size_t)TILE * (size_t)dim * 2 * sizeof(tc_real));
     if (status == TC_OK) {
         if (rank0_image_to_text) memcpy(rank0_image_to_text, k.by_row, (size_t)n * sizeof *k.by_row);
         if (rank0_text_to_image) memcpy(rank0_text_to_image, k.by_column, (size_t)n * sizeof *k.by_column);

@@ -1,5 +1,6 @@
-/* zeroshot.c - zero-shot classification (Radford et al. 2021, section 3.1.4): the weights of a class are the mean over its prompts of the unit text
- * embeddings, made unit again; an image belongs to the class with the largest cosine. */
+/* zeroshot.c - zero-shot classification (Radford et al. 2021, section 3.1.4): the weights of a class are the
+ * mean over its prompts of the unit text embeddings, made unit again; an image belongs to the class with the
+ * largest cosine. */
 #include "eval/eval.h"
 #include "eval/metrics.h"
 
@@ -19,7 +20,8 @@ typedef struct prompts {
     float *columns; /* [E,classes at once] */
 } prompts;
 
-static tc_status tokenize_prompt(prompts *p, const tc_tokenizer *t, int64_t prompt, int32_t *ids, tc_error *err) {
+static tc_status tokenize_prompt(prompts *p, const tc_tokenizer *t, int64_t prompt, int32_t *ids,
+                                 tc_error *err) {
     char *text = tc_template_fill(p->templates[prompt % p->n_templates], p->names[prompt / p->n_templates]);
     if (!text) return tc_fail_memory(err, 1);
     int cut = 0;
@@ -30,34 +32,41 @@ static tc_status tokenize_prompt(prompts *p, const tc_tokenizer *t, int64_t prom
 }
 
 /* Embeddings of prompts first .. first+n-1, class-major. */
-static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t, int64_t first, int64_t n, int dim, tc_error *err) {
+static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t, int64_t first, int64_t n,
+                               int dim, tc_error *err) {
     tc_status status = TC_OK;
     for (int64_t at = 0; at < n && status == TC_OK; at += PROMPTS_AT_ONCE) {
         int batch = n - at < PROMPTS_AT_ONCE ? (int)(n - at) : PROMPTS_AT_ONCE;
-        for (int i = 0; i < batch && status == TC_OK; i++) status = tokenize_prompt(p, t, first + at + i, p->ids + (int64_t)i * p->context, err);
-        if (status == TC_OK) status = tc_session_encode_text(s, p->ids, batch, p->context, p->embeds + at * dim, err);
+        for (int i = 0; i < batch && status == TC_OK; i++)
+            status = tokenize_prompt(p, t, first + at + i, p->ids + (int64_t)i * p->context, err);
+        if (status == TC_OK)
+            status = tc_session_encode_text(s, p->ids, batch, p->context, p->embeds + at * dim, err);
     }
     return status;
 }
 
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t, const char *const *names, int classes,
-                              const char *const *templates, int n_templates, float *weights, int64_t *cut, tc_error *err) {
+tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
+                              const char *const *names, int classes, const char *const *templates,
+                              int n_templates, float *weights, int64_t *cut, tc_error *err) {
     const tc_model_info *info = tc_model_get_info(m);
     int dim = info->embed_dim, at_once = n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / n_templates : 1;
     if (at_once > classes) at_once = classes;
-    prompts p = {.names = names, .templates = templates, .n_templates = n_templates, .context = info->context_length};
+    prompts p = {
+        .names = names, .templates = templates, .n_templates = n_templates, .context = info->context_length};
     size_t rows = (size_t)at_once * (size_t)n_templates;
     p.ids = tc_new((size_t)PROMPTS_AT_ONCE * (size_t)p.context, sizeof *p.ids);
     p.embeds = tc_new(rows * (size_t)dim, sizeof *p.embeds);
     p.columns = tc_new((size_t)at_once * (size_t)dim, sizeof *p.columns);
-    tc_status status = p.ids && p.embeds && p.columns ? TC_OK : tc_fail_memory(err, rows * (size_t)dim * sizeof *p.embeds);
+    tc_status status =
+        p.ids && p.embeds && p.columns ? TC_OK : tc_fail_memory(err, rows * (size_t)dim * sizeof *p.embeds);
     for (int first = 0; first < classes && status == TC_OK; first += at_once) {
         int n = classes - first < at_once ? classes - first : at_once;
         status = embed_prompts(&p, s, t, (int64_t)first * n_templates, (int64_t)n * n_templates, dim, err);
         if (status != TC_OK) break;
         tc_zeroshot_classifier(p.embeds, n, n_templates, dim, p.columns);
         for (int c = 0; c < n; c++)
-            for (int e = 0; e < dim; e++) weights[(int64_t)(first + c) * dim + e] = p.columns[(int64_t)e * n + c];
+            for (int e = 0; e < dim; e++)
+                weights[(int64_t)(first + c) * dim + e] = p.columns[(int64_t)e * n + c];
     }
     if (cut) *cut = p.cut;
     free(p.ids);
@@ -74,23 +83,28 @@ void tc_zeroshot_result_free(tc_zeroshot_result *r) {
     *r = (tc_zeroshot_result){0};
 }
 
-tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_log *log, float *weights,
-                                   tc_error *err) {
+tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t,
+                                   const tc_log *log, float *weights, tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
     int classes = tc_data_classes(d), n = tc_data_templates(d);
-    const char **names = tc_new((size_t)classes, sizeof *names), **templates = tc_new((size_t)n + 1, sizeof *templates);
+    const char **names = tc_new((size_t)classes, sizeof *names),
+               **templates = tc_new((size_t)n + 1, sizeof *templates);
     tc_status status = names && templates ? TC_OK : tc_fail_memory(err, (size_t)classes * sizeof *names);
     int64_t cut = 0;
     for (int c = 0; c < classes && status == TC_OK; c++) names[c] = tc_data_class_name(d, c);
     for (int i = 0; i < n && status == TC_OK; i++) templates[i] = tc_data_template(d, i);
-    if (status == TC_OK) status = tc_zeroshot_weights(s, m, t, names, classes, n ? templates : plain, n ? n : 1, weights, &cut, err);
-    if (status == TC_OK && cut) tc_log_line(log, 2, "%lld prompts were longer than the context and were cut", (long long)cut);
+    if (status == TC_OK)
+        status = tc_zeroshot_weights(s, m, t, names, classes, n ? templates : plain, n ? n : 1, weights, &cut,
+                                     err);
+    if (status == TC_OK && cut)
+        tc_log_line(log, 2, "%lld prompts were longer than the context and were cut", (long long)cut);
     free(names);
     free(templates);
     return status;
 }
 
-static void count_batch(const tc_image_pass *p, int n, const float *weights, float *logits, tc_zeroshot_result *r, int64_t *within5) {
+static void count_batch(const tc_image_pass *p, int n, const float *weights, float *logits,
+                        tc_zeroshot_result *r, int64_t *within5) {
     tc_logits(p->embeds, weights, n, r->classes, p->embed_dim, 1, logits);
     for (int i = 0; i < n; i++) {
         int label = tc_data_label(p->data, p->index[i]);
@@ -103,10 +117,12 @@ static void count_batch(const tc_image_pass *p, int n, const float *weights, flo
     }
 }
 
-static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t, tc_zeroshot_result *r, tc_error *err) {
+static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t, tc_zeroshot_result *r,
+                     tc_error *err) {
     enum { MOST = 64 };
     size_t classes = (size_t)r->classes;
-    float *weights = tc_new(classes * (size_t)tc_model_get_info(m)->embed_dim, sizeof *weights), *logits = tc_new(MOST * classes, sizeof *logits);
+    float *weights = tc_new(classes * (size_t)tc_model_get_info(m)->embed_dim, sizeof *weights),
+          *logits = tc_new(MOST * classes, sizeof *logits);
     int64_t within5 = 0, correct = 0;
     tc_status status = weights && logits ? TC_OK : tc_fail_memory(err, classes * MOST * sizeof *logits);
     if (status == TC_OK) status = tc_zeroshot_data_weights(p->session, m, p->data, t, &p->log, weights, err);
@@ -118,21 +134,31 @@ static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t,
     if (status == TC_OK) status = tc_image_pass_check(p, err);
     for (int c = 0; c < r->classes; c++) correct += r->class_correct[c];
     r->skipped = p->selection.count - r->images;
-    if (r->images > 0) r->top1 = (double)correct / (double)r->images, r->top5 = (double)within5 / (double)r->images;
+    if (r->images > 0)
+        r->top1 = (double)correct / (double)r->images, r->top5 = (double)within5 / (double)r->images;
     free(weights);
     free(logits);
     return status;
 }
 
-tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p, int64_t limit, tc_log_fn log,
-                           void *log_user, tc_zeroshot_result *result, tc_error *err) {
+tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p,
+                           int64_t limit, tc_log_fn log, void *log_user, tc_zeroshot_result *result,
+                           tc_error *err) {
     *result = (tc_zeroshot_result){.classes = tc_data_classes(d)};
     if (result->classes < 1)
-        return tc_fail(err, TC_EARG, "zero-shot classification needs labelled data; this data has captions, which retrieval takes");
-    tc_image_pass pass = {.data = d, .preprocess = p, .log = {log, log_user}, .selection = tc_select(tc_data_count(d), limit), .what = "zero-shot"};
+        return tc_fail(
+            err, TC_EARG,
+            "zero-shot classification needs labelled data; this data has captions, which retrieval takes");
+    tc_image_pass pass = {.data = d,
+                          .preprocess = p,
+                          .log = {log, log_user},
+                          .selection = tc_select(tc_data_count(d), limit),
+                          .what = "zero-shot"};
     result->class_count = tc_new((size_t)result->classes, sizeof *result->class_count);
     result->class_correct = tc_new((size_t)result->classes, sizeof *result->class_correct);
-    tc_status status = result->class_count && result->class_correct ? TC_OK : tc_fail_memory(err, (size_t)result->classes * 16);
+    tc_status status = result->class_count && result->class_correct
+                           ? TC_OK
+                           : tc_fail_memory(err, (size_t)result->classes * 16);
     if (status == TC_OK) status = tc_session_create(&pass.session, m, err);
     if (status == TC_OK) status = tc_image_pass_start(&pass, m, err);
     if (status == TC_OK) status = run(&pass, m, t, result, err);

@@ -1,6 +1,7 @@
-/* fuse.c - joins a linear or conv node with what follows it: batch normalisation, the addition of the residual, the activation, in this order. The
- * joined node is one call of the library's product with its epilogue, so that the result is touched once. In training, where statistics are those of
- * the batch and the residual is still needed, only the activation is joined, to a linear or batchnorm node. */
+/* fuse.c - joins a linear or conv node with what follows it: batch normalisation, the addition of the
+ * residual, the activation, in this order. The joined node is one call of the library's product with its
+ * epilogue, so that the result is touched once. In training, where statistics are those of the batch and the
+ * residual is still needed, only the activation is joined, to a linear or batchnorm node. */
 #include "graph/graph.h"
 
 static int consumers(const tc_graph *g, int value) {
@@ -40,7 +41,8 @@ static bool join_add(tc_graph *g, size_t index) {
     for (int side = 0; side < 2; side++) {
         int residual = n->in[side], other = n->in[!side];
         tc_node *linear = sole_producer(g, other);
-        if (!is_product(linear) || linear->add || residual == g->input || last_use(g, residual) != (int)index || g->values[residual].name[0])
+        if (!is_product(linear) || linear->add || residual == g->input ||
+            last_use(g, residual) != (int)index || g->values[residual].name[0])
             continue;
         size_t at = (size_t)(linear - g->nodes);
         /* The residual must exist when the joined node runs: move the node here. */
@@ -68,7 +70,9 @@ static bool join_act(tc_graph *g, size_t index, bool training) {
 
 static bool join_norm(tc_graph *g, size_t index) {
     tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
-    if (!is_product(before) || before->add || before->param[2] >= 0 || before->transposed || before->row0 || n->act) return false;
+    if (!is_product(before) || before->add || before->param[2] >= 0 || before->transposed || before->row0 ||
+        n->act)
+        return false;
     for (int i = 0; i < 4; i++) before->param[2 + i] = n->param[i];
     before->out = n->out;
     remove_node(g, index);

@@ -1,9 +1,10 @@
 /* graph.h - a network is a linear array of nodes; everything else is a pass over it.
  *
- * A value is a matrix [rows, width]. Its rows belong to a space: so many rows a sequence (patches, tokens, one), or ragged
- * (captions of different lengths); a map of H x W pixels is a space of H*W rows. A node applies one operation to up to three
- * values and makes one value. Parameters lie in a table beside the graph, each axis tagged with the group
- * that it belongs to, so that inheritance, masks and pruning know no network. */
+ * A value is a matrix [rows, width]. Its rows belong to a space: so many rows a sequence (patches, tokens,
+ * one), or ragged (captions of different lengths); a map of H x W pixels is a space of H*W rows. A node
+ * applies one operation to up to three values and makes one value. Parameters lie in a table beside the
+ * graph, each axis tagged with the group that it belongs to, so that inheritance, masks and pruning know no
+ * network. */
 #ifndef TC_GRAPH_H
 #define TC_GRAPH_H
 
@@ -11,7 +12,8 @@
 
 /* ---- parameters */
 
-/* What an axis counts. An axis of HEADS has parts x heads x unit entries (parts 3: fused query, key, value; unit: head size). */
+/* What an axis counts. An axis of HEADS has parts x heads x unit entries (parts 3: fused query, key, value;
+ * unit: head size). */
 typedef enum tc_group {
     TC_GROUP_NONE,
     TC_GROUP_EMBED,
@@ -39,7 +41,8 @@ typedef struct tc_param {
     tc_axis axis[TC_PARAM_RANK];
     int64_t numel, offset;      /* offset in a flat block of all parameters, elements, a multiple of 16 */
     double init_mean, init_std; /* normal distribution of the initial values */
-    bool state;                 /* not trained: no gradient, no decay, not counted; running statistics and their counter */
+    /* not trained: no gradient, no decay, not counted; running statistics and their counter */
+    bool state;
 } tc_param;
 
 /* A whole number: stored as I64, exact here up to 2^24. */
@@ -52,7 +55,8 @@ typedef struct tc_params {
 } tc_params;
 
 /* Adds a parameter and returns its number, or -1 if memory ran out. The sizes must have been checked. */
-int tc_params_add(tc_params *p, const char *name, int tower, int layer, int ndim, const int64_t *shape, const tc_axis *axis, double mean, double std);
+int tc_params_add(tc_params *p, const char *name, int tower, int layer, int ndim, const int64_t *shape,
+                  const tc_axis *axis, double mean, double std);
 int tc_params_find(const tc_params *p, const char *name); /* -1: none */
 void tc_params_free(tc_params *p);
 
@@ -77,12 +81,14 @@ typedef struct tc_op tc_op;
 typedef struct tc_node {
     const tc_op *op;
     int nin, in[TC_NODE_INPUTS], out;
-    /* Weight and bias, or -1. batchnorm: running mean, running variance and counter too. linear, conv: from 2 on the weight, bias, mean and variance
-     * of the batch normalisation that is folded into them, or -1 (set by fusing). */
+    /* Weight and bias, or -1. batchnorm: running mean, running variance and counter too. linear, conv: from 2
+     * on the weight, bias, mean and variance of the batch normalisation that is folded into them, or -1 (set
+     * by fusing). */
     int param[TC_NODE_PARAMS];
     /* attributes, by operation */
-    int act;                    /* act; linear, conv, batchnorm (fused): TC_ACT_* */
-    bool add;                   /* linear, conv (fused): in[1] is added, before the activation; the result takes its place */
+    int act; /* act; linear, conv, batchnorm (fused): TC_ACT_* */
+    /* linear, conv (fused): in[1] is added, before the activation; the result takes its place */
+    bool add;
     bool transposed;            /* linear: the weight is [in, out] */
     int row0, rows;             /* linear: rows row0 .. row0+rows-1 of the weight and the bias are used */
     int heads, dim;             /* attention */
@@ -129,27 +135,36 @@ struct tc_op {
     /* Space and width of the result; tc_graph_fail if the inputs do not fit. */
     void (*shape)(tc_graph *g, tc_node *n, tc_value *out);
     void (*forward)(const tc_runner *r, const tc_node *n);
-    /* Reads the gradient of the result, adds to or writes those of the inputs (tc_grad_in) and of the parameters. NULL: no gradient passes. */
+    /* Reads the gradient of the result, adds to or writes those of the inputs (tc_grad_in) and of the
+     * parameters. NULL: no gradient passes. */
     void (*backward)(const tc_runner *r, const tc_node *n);
-    /* Multiply-accumulates for rows_in, rows_out rows and `pairs` = sum over sequences of query rows x key rows seen. */
+    /* Multiply-accumulates for rows_in, rows_out rows and `pairs` = sum over sequences of query rows x key
+     * rows seen. */
     double (*macs)(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs);
-    /* Width of what forward keeps for backward beside the values, in the space of value aux_of(n); NULL: nothing. */
+    /* Width of what forward keeps for backward beside the values, in the space of value aux_of(n); NULL:
+     * nothing. */
     int (*aux_width)(const tc_graph *g, const tc_node *n);
-    /* What forward needs beside the values, in training until backward is done, in numbers, whatever the rows. */
+    /* What forward needs beside the values, in training until backward is done, in numbers, whatever the
+     * rows. */
     int64_t (*aux_fixed)(const tc_graph *g, const tc_node *n);
-    /* After a step that counts: brings state parameters (in `flat`) up to date with the last pass; NULL: there are none. */
+    /* After a step that counts: brings state parameters (in `flat`) up to date with the last pass; NULL:
+     * there are none. */
     void (*update)(const tc_runner *r, const tc_node *n, tc_real *flat);
-    int state_params;    /* parameters beyond weight and bias */
-    unsigned keep;       /* bits 0 to 2: backward reads that input's value; bit 3: the result's */
-    bool grad_in_place;  /* backward may put the gradient of input 0 over that of the result */
-    bool grad_adds;      /* backward can add to a gradient of its inputs that is already there; without it, no later node may read an input */
-    bool grad_is_shared; /* the inputs' gradients are the result's, so that all three may lie in the same memory */
-    bool unsaved;        /* only in graphs that are trained, never in a model that is saved: has no ONNX form */
+    int state_params;   /* parameters beyond weight and bias */
+    unsigned keep;      /* bits 0 to 2: backward reads that input's value; bit 3: the result's */
+    bool grad_in_place; /* backward may put the gradient of input 0 over that of the result */
+    /* backward can add to a gradient of its inputs that is already there; without it, no later node may read
+     * an input */
+    bool grad_adds;
+    /* the inputs' gradients are the result's, so that all three may lie in the same memory */
+    bool grad_is_shared;
+    /* only in graphs that are trained, never in a model that is saved: has no ONNX form */
+    bool unsaved;
 };
 enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_IN2 = 4, TC_KEEP_OUT = 8 };
 
-extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention, tc_op_act, tc_op_add, tc_op_select,
-    tc_op_conv, tc_op_batchnorm, tc_op_avgpool, tc_op_scale;
+extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention,
+    tc_op_act, tc_op_add, tc_op_select, tc_op_conv, tc_op_batchnorm, tc_op_avgpool, tc_op_scale;
 /* All operations, for tests that go through them; ends with NULL. */
 extern const tc_op *const tc_ops[];
 
@@ -165,7 +180,8 @@ void tc_graph_name(tc_graph *g, int value, const char *format, ...) __attribute_
 void tc_graph_fail(tc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int tc_graph_find(const tc_graph *g, const char *name); /* value, or -1 */
 
-/* Joins linear, conv or batchnorm + activation and, for inference only, linear or conv + batchnorm, + residual into one node. */
+/* Joins linear, conv or batchnorm + activation and, for inference only, linear or conv + batchnorm, +
+ * residual into one node. */
 void tc_graph_fuse(tc_graph *g, bool training);
 /* Multiply-accumulates of one pass. Text: for captions of `length` tokens. */
 double tc_graph_macs(const tc_graph *g, int length);
@@ -184,14 +200,15 @@ typedef struct tc_prepared {
     size_t count;
     const tc_kern *kern;
 } tc_prepared;
-/* Where the weights of linear nodes and convolutions lie, if not in `param`: transposed as the node wants them. What it gives is valid until the next
- * call, or for good if it `stays`. */
+/* Where the weights of linear nodes and convolutions lie, if not in `param`: transposed as the node wants
+ * them. What it gives is valid until the next call, or for good if it `stays`. */
 typedef struct tc_weight_source {
     tc_status (*get)(void *user, int param, bool transposed, tc_weight *out, tc_error *err);
     void *user;
 } tc_weight_source;
 /* param[i] is the data of parameter i; with a source those of weights may be NULL. */
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, const tc_weight_source *source, tc_error *err);
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param,
+                     const tc_weight_source *source, tc_error *err);
 void tc_prepared_free(tc_prepared *p);
 
 struct tc_runner {
@@ -200,8 +217,10 @@ struct tc_runner {
     const tc_prepared *prepared; /* inference, or NULL */
     const tc_real *const *param; /* [params] */
     tc_real *const *param_grad;  /* [params], training; else NULL */
-    const tc_real *mask;         /* of a graph with masks: [sites->total], the caller's, set before a pass; else NULL */
-    tc_real *mask_grad;          /* with param_grad: [sites->total]; backward writes the sites of this graph and leaves the others */
+    /* of a graph with masks: [sites->total], the caller's, set before a pass; else NULL */
+    const tc_real *mask;
+    /* with param_grad: [sites->total]; backward writes the sites of this graph and leaves the others */
+    tc_real *mask_grad;
     bool train;
     bool keep_all; /* every value keeps its memory: for looking inside */
     /* of the last pass */
@@ -225,12 +244,14 @@ struct tc_runner {
 };
 
 /* kern NULL: the table in use. The graph and the arrays must outlive the runner. */
-tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param, tc_real *const *param_grad, const tc_prepared *prepared,
-                           bool keep_all, tc_error *err);
+tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param,
+                           tc_real *const *param_grad, const tc_prepared *prepared, bool keep_all,
+                           tc_error *err);
 void tc_runner_free(tc_runner **r);
 /* Memory that a pass over so many sequences and ragged rows takes, bytes. */
 size_t tc_runner_memory(const tc_graph *g, bool train, int batch, int64_t ragged_rows);
-/* Runs the graph; the result lies in tc_runner_output until the next pass. Allocates only if the batch is larger than any before. */
+/* Runs the graph; the result lies in tc_runner_output until the next pass. Allocates only if the batch is
+ * larger than any before. */
 tc_status tc_runner_forward(tc_runner *r, const tc_feed *feed, tc_error *err);
 const tc_real *tc_runner_output(const tc_runner *r); /* [batch, width of the output] */
 /* The gradient of the output, to be filled before backward. */
@@ -244,9 +265,13 @@ void tc_runner_update_state(const tc_runner *r, tc_real *flat);
 tc_conv_shape tc_graph_conv_shape(const tc_graph *g, const tc_node *n);
 
 /* For operations. */
-static inline int64_t tc_rows_of(const tc_runner *r, int value) { return r->rows[r->graph->values[value].space]; }
+static inline int64_t tc_rows_of(const tc_runner *r, int value) {
+    return r->rows[r->graph->values[value].space];
+}
 static inline int tc_width_of(const tc_runner *r, int value) { return r->graph->values[value].width; }
-static inline size_t tc_node_index(const tc_runner *r, const tc_node *n) { return (size_t)(n - r->graph->nodes); }
+static inline size_t tc_node_index(const tc_runner *r, const tc_node *n) {
+    return (size_t)(n - r->graph->nodes);
+}
 static inline bool tc_accumulates(const tc_runner *r, const tc_node *n, int input) {
     return r->accumulate[TC_NODE_INPUTS * tc_node_index(r, n) + (size_t)input];
 }

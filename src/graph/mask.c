@@ -1,6 +1,7 @@
-/* mask.c - puts masks into a built graph. The array of nodes is made anew: each node is taken over, with a scale node before it where it reads a
- * masked axis and behind it where it adds to a masked residual stream; who read the node's result reads the scaled one then. Nothing but the axis
- * groups of the parameters is looked at. */
+/* mask.c - puts masks into a built graph. The array of nodes is made anew: each node is taken over, with a
+ * scale node before it where it reads a masked axis and behind it where it adds to a masked residual stream;
+ * who read the node's result reads the scaled one then. Nothing but the axis groups of the parameters is
+ * looked at. */
 #include "graph/mask.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ typedef struct pass {
     int *now; /* by value of the graph as it was: the value that stands for it */
 } pass;
 
-/* 1 + the site of axis `axis` of the node's parameter number `param`, if its group is `group` or, with NONE, any but the width; 0: none. */
+/* 1 + the site of axis `axis` of the node's parameter number `param`, if its group is `group` or, with NONE,
+ * any but the width; 0: none. */
 static int site_at(const pass *p, const tc_node *n, int param, int axis, tc_group group) {
     if (n->param[param] < 0) return 0;
     const tc_param *item = &p->g->params->items[n->param[param]];

@@ -19,8 +19,11 @@ static int in_order(const void *a, const void *b) {
     return x->layer - y->layer;
 }
 
-/* Heads are seen at the fused projection of query, key and value only: attention pooling has none and keeps its heads. */
-static bool begins_site(const tc_axis *a, int64_t size) { return size > 0 && rank(a->group) >= 0 && (a->group != TC_GROUP_HEADS || a->parts == 3); }
+/* Heads are seen at the fused projection of query, key and value only: attention pooling has none and keeps
+ * its heads. */
+static bool begins_site(const tc_axis *a, int64_t size) {
+    return size > 0 && rank(a->group) >= 0 && (a->group != TC_GROUP_HEADS || a->parts == 3);
+}
 
 tc_status tc_mask_sites_create(tc_mask_sites *out, const tc_params *params, tc_error *err) {
     size_t capacity = 0;
@@ -29,13 +32,15 @@ tc_status tc_mask_sites_create(tc_mask_sites *out, const tc_params *params, tc_e
         const tc_param *p = &params->items[i];
         for (int k = 0; k < p->ndim; k++) {
             const tc_axis *a = &p->axis[k];
-            if (!begins_site(a, p->shape[k]) || tc_mask_sites_find(out, p->tower, a->group, a->layer) >= 0) continue;
+            if (!begins_site(a, p->shape[k]) || tc_mask_sites_find(out, p->tower, a->group, a->layer) >= 0)
+                continue;
             if (!tc_grow(&out->items, &capacity, out->count + 1, sizeof *out->items)) {
                 tc_mask_sites_free(out);
                 return tc_fail_memory(err, sizeof *out->items);
             }
             int size = (int)(p->shape[k] / a->parts / a->unit);
-            out->items[out->count++] = (tc_mask_site){.tower = p->tower, .group = a->group, .layer = a->layer, .size = size, .unit = a->unit};
+            out->items[out->count++] = (tc_mask_site){
+                .tower = p->tower, .group = a->group, .layer = a->layer, .size = size, .unit = a->unit};
         }
     }
     if (out->count) qsort(out->items, out->count, sizeof *out->items, in_order);
@@ -53,6 +58,7 @@ void tc_mask_sites_free(tc_mask_sites *s) {
 
 int tc_mask_sites_find(const tc_mask_sites *s, int tower, tc_group group, int layer) {
     for (size_t i = 0; i < s->count; i++)
-        if (s->items[i].tower == tower && s->items[i].group == group && s->items[i].layer == layer) return (int)i;
+        if (s->items[i].tower == tower && s->items[i].group == group && s->items[i].layer == layer)
+            return (int)i;
     return -1;
 }

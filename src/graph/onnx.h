@@ -1,5 +1,5 @@
-/* onnx.h - graphs as ONNX models: a pass that walks the nodes of a graph and writes the operators that do the same (onnx_ops.c), over a writer of
- * the file format (onnx_file.c).
+/* onnx.h - graphs as ONNX models: a pass that walks the nodes of a graph and writes the operators that do the
+ * same (onnx_ops.c), over a writer of the file format (onnx_file.c).
  *
  * Format: https://github.com/onnx/onnx/blob/main/docs/IR.md, messages of onnx.proto; operators of set 17. */
 #ifndef TC_ONNX_H
@@ -12,7 +12,8 @@ enum { TC_ONNX_IR = 8, TC_ONNX_OPSET = 17 };
 /* TensorProto.DataType */
 enum { TC_ONNX_FLOAT = 1, TC_ONNX_INT32 = 6, TC_ONNX_INT64 = 7, TC_ONNX_FLOAT16 = 10, TC_ONNX_BFLOAT16 = 16 };
 
-/* ---- one file. Values are numbers; -1 where there is none. Failures stick, as while a graph is built: tc_onnx_write tells. */
+/* ---- one file. Values are numbers; -1 where there is none. Failures stick, as while a graph is built:
+ * tc_onnx_write tells. */
 
 typedef struct tc_onnx tc_onnx;
 
@@ -24,9 +25,12 @@ typedef struct tc_onnx_attr {
     const int64_t *ints;
     int n;
 } tc_onnx_attr;
-static inline tc_onnx_attr tc_onnx_int_attr(const char *name, int64_t i) { return (tc_onnx_attr){.name = name, .kind = TC_ONNX_INT_ATTR, .i = i}; }
+static inline tc_onnx_attr tc_onnx_int_attr(const char *name, int64_t i) {
+    return (tc_onnx_attr){.name = name, .kind = TC_ONNX_INT_ATTR, .i = i};
+}
 
-/* `weights`: TC_F32, TC_F16 or TC_BF16, what the parameters are stored as. NULL if memory ran out. params must outlive it. */
+/* `weights`: TC_F32, TC_F16 or TC_BF16, what the parameters are stored as. NULL if memory ran out. params
+ * must outlive it. */
 tc_onnx *tc_onnx_create(const char *name, const tc_params *params, tc_dtype weights);
 void tc_onnx_free(tc_onnx **o);
 void tc_onnx_fail(tc_onnx *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -52,27 +56,32 @@ int tc_onnx_ints(tc_onnx *o, int n, const int64_t *values); /* int64 [n] */
 int tc_onnx_int(tc_onnx *o, int64_t value);                 /* int64 [] */
 int tc_onnx_float(tc_onnx *o, float value);                 /* f32 [] */
 
-/* A parameter as it is stored; numbers of the stored type widened to f32, by a Cast if need be; a parameter as f32. */
+/* A parameter as it is stored; numbers of the stored type widened to f32, by a Cast if need be; a parameter
+ * as f32. */
 int tc_onnx_param_stored(tc_onnx *o, int param);
 int tc_onnx_widen(tc_onnx *o, int x);
 int tc_onnx_param(tc_onnx *o, int param);
-/* Rows row0 .. row0+rows-1 along the first axis of a parameter, the axes behind it taken as one; `turned`: that matrix transposed. */
+/* Rows row0 .. row0+rows-1 along the first axis of a parameter, the axes behind it taken as one; `turned`:
+ * that matrix transposed. */
 int tc_onnx_param_rows(tc_onnx *o, int param, int64_t row0, int64_t rows, bool turned);
 
-/* Where the weights come from while the file is written: parameter -> values [numel]; and n of them as the stored type. */
+/* Where the weights come from while the file is written: parameter -> values [numel]; and n of them as the
+ * stored type. */
 typedef struct tc_onnx_weights {
     tc_status (*read)(void *user, size_t param, tc_real *values, tc_error *err);
     tc_status (*narrow)(void *user, size_t param, const tc_real *values, int64_t n, void *out, tc_error *err);
     void *user;
 } tc_onnx_weights;
-/* Writes the file, atomically, one parameter at a time. TC_EUNSUPPORTED if it would be larger than 2 GiB, the most that a protobuf message may be. */
+/* Writes the file, atomically, one parameter at a time. TC_EUNSUPPORTED if it would be larger than 2 GiB, the
+ * most that a protobuf message may be. */
 tc_status tc_onnx_write(const tc_onnx *o, const char *path, const tc_onnx_weights *weights, tc_error *err);
 
 /* ---- graphs */
 
-/* Adds a graph that was not fused. `input`: pixel_values [batch,3,S,S], or input_ids [batch,L] int64. `last`: [batch] int64, which position
- * TC_PICK_LAST takes; -1 if nothing does. Returns the graph's output [batch, width]. Ragged rows are padded ones here: every sequence has L rows,
- * and with the causal mask those behind the picked one change nothing. */
+/* Adds a graph that was not fused. `input`: pixel_values [batch,3,S,S], or input_ids [batch,L] int64. `last`:
+ * [batch] int64, which position TC_PICK_LAST takes; -1 if nothing does. Returns the graph's output [batch,
+ * width]. Ragged rows are padded ones here: every sequence has L rows, and with the causal mask those behind
+ * the picked one change nothing. */
 int tc_onnx_graph(tc_onnx *o, const tc_graph *g, int input, int last);
 /* Whether there is an ONNX form of the operation. */
 bool tc_onnx_knows(const tc_op *op);

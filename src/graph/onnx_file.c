@@ -1,8 +1,9 @@
-/* onnx_file.c - the file format of ONNX: nested protobuf messages, of which a model needs two kinds of field, varints and length-delimited bytes, and
- * one 32-bit float.
+/* onnx_file.c - the file format of ONNX: nested protobuf messages, of which a model needs two kinds of field,
+ * varints and length-delimited bytes, and one 32-bit float.
  *
- * A length stands before its message, so all sizes must be known before the first byte is written. Nodes are small and kept encoded; of weights only
- * the descriptions are, their sizes follow from the shapes, and their bytes are made one parameter at a time while the file is written. */
+ * A length stands before its message, so all sizes must be known before the first byte is written. Nodes are
+ * small and kept encoded; of weights only the descriptions are, their sizes follow from the shapes, and their
+ * bytes are made one parameter at a time while the file is written. */
 #include "graph/onnx.h"
 
 #include <stdlib.h>
@@ -13,9 +14,27 @@ enum { MODEL_IR = 1, MODEL_PRODUCER = 2, MODEL_PRODUCER_VERSION = 3, MODEL_GRAPH
 enum { OPSET_VERSION = 2 };
 enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
 enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
-enum { ATTR_NAME = 1, ATTR_F = 2, ATTR_I = 3, ATTR_INTS = 8, ATTR_TYPE = 20, ATTR_TYPE_FLOAT = 1, ATTR_TYPE_INT = 2, ATTR_TYPE_INTS = 7 };
+enum {
+    ATTR_NAME = 1,
+    ATTR_F = 2,
+    ATTR_I = 3,
+    ATTR_INTS = 8,
+    ATTR_TYPE = 20,
+    ATTR_TYPE_FLOAT = 1,
+    ATTR_TYPE_INT = 2,
+    ATTR_TYPE_INTS = 7
+};
 enum { TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_NAME = 8, TENSOR_RAW = 9 };
-enum { VALUE_NAME = 1, VALUE_TYPE = 2, TYPE_TENSOR = 1, TENSOR_TYPE_ELEM = 1, TENSOR_TYPE_SHAPE = 2, SHAPE_DIM = 1, DIM_VALUE = 1, DIM_PARAM = 2 };
+enum {
+    VALUE_NAME = 1,
+    VALUE_TYPE = 2,
+    TYPE_TENSOR = 1,
+    TENSOR_TYPE_ELEM = 1,
+    TENSOR_TYPE_SHAPE = 2,
+    SHAPE_DIM = 1,
+    DIM_VALUE = 1,
+    DIM_PARAM = 2
+};
 enum { VARINT = 0, BYTES = 2, FIXED32 = 5 };
 
 /* ---- protobuf */
@@ -143,12 +162,16 @@ static void put_attr(tc_buf *node, const tc_onnx_attr *a) {
     } else {
         for (int k = 0; k < a->n; k++) put_int(&b, ATTR_INTS, a->ints[k]);
     }
-    put_int(&b, ATTR_TYPE, a->kind == TC_ONNX_FLOAT_ATTR ? ATTR_TYPE_FLOAT : a->kind == TC_ONNX_INT_ATTR ? ATTR_TYPE_INT : ATTR_TYPE_INTS);
+    put_int(&b, ATTR_TYPE,
+            a->kind == TC_ONNX_FLOAT_ATTR ? ATTR_TYPE_FLOAT
+            : a->kind == TC_ONNX_INT_ATTR ? ATTR_TYPE_INT
+                                          : ATTR_TYPE_INTS);
     put_message(node, NODE_ATTRIBUTE, &b);
 }
 
 /* A node whose results have their names already. */
-static void put_node(tc_onnx *o, const char *op, int nin, const int *in, int nout, const int *out, int nattr, const tc_onnx_attr *attr) {
+static void put_node(tc_onnx *o, const char *op, int nin, const int *in, int nout, const int *out, int nattr,
+                     const tc_onnx_attr *attr) {
     tc_buf b = {0};
     char name[128];
     for (int k = 0; k < nin; k++)
@@ -172,7 +195,9 @@ int tc_onnx_node(tc_onnx *o, const char *op, int nin, const int *in, int nattr, 
 
 int tc_onnx_unary(tc_onnx *o, const char *op, int x) { return tc_onnx_node(o, op, 1, &x, 0, NULL); }
 
-int tc_onnx_binary(tc_onnx *o, const char *op, int x, int y) { return tc_onnx_node(o, op, 2, (int[]){x, y}, 0, NULL); }
+int tc_onnx_binary(tc_onnx *o, const char *op, int x, int y) {
+    return tc_onnx_node(o, op, 2, (int[]){x, y}, 0, NULL);
+}
 
 void tc_onnx_split(tc_onnx *o, int x, int parts, int *out) {
     for (int k = 0; k < parts; k++) out[k] = -1;
@@ -182,7 +207,9 @@ void tc_onnx_split(tc_onnx *o, int x, int parts, int *out) {
     put_node(o, "Split", 1, &x, parts, out, 1, &axis);
 }
 
-int tc_onnx_reshape(tc_onnx *o, int x, int ndim, const int64_t *shape) { return tc_onnx_binary(o, "Reshape", x, tc_onnx_ints(o, ndim, shape)); }
+int tc_onnx_reshape(tc_onnx *o, int x, int ndim, const int64_t *shape) {
+    return tc_onnx_binary(o, "Reshape", x, tc_onnx_ints(o, ndim, shape));
+}
 
 int tc_onnx_transpose(tc_onnx *o, int x, int ndim, const int64_t *perm) {
     tc_onnx_attr attr = {.name = "perm", .kind = TC_ONNX_INTS_ATTR, .ints = perm, .n = ndim};
@@ -196,7 +223,8 @@ int tc_onnx_cast(tc_onnx *o, int x, int type) {
 
 /* ---- inputs and outputs */
 
-static void put_value_info(tc_buf *to, int field, const char *name, int type, int ndim, const char *const *dims) {
+static void put_value_info(tc_buf *to, int field, const char *name, int type, int ndim,
+                           const char *const *dims) {
     tc_buf shape = {0}, tensor = {0}, kind = {0}, value = {0};
     for (int k = 0; k < ndim; k++) {
         tc_buf dim = {0};
@@ -232,7 +260,9 @@ static initializer *find(tc_onnx *o, const char *name) {
     return NULL;
 }
 
-static size_t element_size(int type) { return type == TC_ONNX_INT64 ? 8 : type == TC_ONNX_FLOAT || type == TC_ONNX_INT32 ? 4 : 2; }
+static size_t element_size(int type) {
+    return type == TC_ONNX_INT64 ? 8 : type == TC_ONNX_FLOAT || type == TC_ONNX_INT32 ? 4 : 2;
+}
 
 /* An initializer of `bytes` bytes; NULL after a failure. */
 static initializer *add_initializer(tc_onnx *o, const char *name, int type, int ndim, const int64_t *shape) {
@@ -241,7 +271,8 @@ static initializer *add_initializer(tc_onnx *o, const char *name, int type, int 
         return NULL;
     }
     initializer *t = &o->initializers[o->count];
-    *t = (initializer){.value = new_value(o, "%s", name), .widened = -1, .param = -1, .bytes = element_size(type)};
+    *t = (initializer){
+        .value = new_value(o, "%s", name), .widened = -1, .param = -1, .bytes = element_size(type)};
     if (t->value < 0) return NULL;
     for (int k = 0; k < ndim; k++) {
         t->bytes *= (size_t)shape[k];
@@ -256,7 +287,8 @@ static initializer *add_initializer(tc_onnx *o, const char *name, int type, int 
     return t;
 }
 
-static int constant(tc_onnx *o, const char *name, int type, int ndim, const int64_t *shape, const void *data) {
+static int constant(tc_onnx *o, const char *name, int type, int ndim, const int64_t *shape,
+                    const void *data) {
     initializer *t = find(o, name);
     if (t) return t->value;
     t = add_initializer(o, name, type, ndim, shape);
@@ -269,7 +301,8 @@ static int constant(tc_onnx *o, const char *name, int type, int ndim, const int6
 int tc_onnx_ints(tc_onnx *o, int n, const int64_t *values) {
     char name[sizeof(value_name)];
     size_t used = (size_t)snprintf(name, sizeof name, "ints");
-    for (int k = 0; k < n && used < sizeof name; k++) used += (size_t)snprintf(name + used, sizeof name - used, "_%lld", (long long)values[k]);
+    for (int k = 0; k < n && used < sizeof name; k++)
+        used += (size_t)snprintf(name + used, sizeof name - used, "_%lld", (long long)values[k]);
     return constant(o, name, TC_ONNX_INT64, 1, (int64_t[]){n}, values);
 }
 
@@ -285,9 +318,11 @@ int tc_onnx_float(tc_onnx *o, float value) {
     return constant(o, name, TC_ONNX_FLOAT, 0, NULL, &value);
 }
 
-static initializer *param_initializer(tc_onnx *o, const char *name, int param, int ndim, const int64_t *shape, int64_t row0, int64_t rows,
-                                      bool turned) {
-    int type = o->weights == TC_F16 ? TC_ONNX_FLOAT16 : o->weights == TC_BF16 ? TC_ONNX_BFLOAT16 : TC_ONNX_FLOAT;
+static initializer *param_initializer(tc_onnx *o, const char *name, int param, int ndim, const int64_t *shape,
+                                      int64_t row0, int64_t rows, bool turned) {
+    int type = o->weights == TC_F16    ? TC_ONNX_FLOAT16
+               : o->weights == TC_BF16 ? TC_ONNX_BFLOAT16
+                                       : TC_ONNX_FLOAT;
     initializer *t = find(o, name);
     if (t) return t;
     t = add_initializer(o, name, type, ndim, shape);
@@ -328,7 +363,8 @@ int tc_onnx_param_rows(tc_onnx *o, int param, int64_t row0, int64_t rows, bool t
     if (row0 == 0 && rows == all && !turned) return tc_onnx_param(o, param);
     for (int k = 1; k < p->ndim; k++) row *= p->shape[k];
     char name[160], part[48] = "";
-    if (row0 || rows != all) snprintf(part, sizeof part, "[%lld:%lld]", (long long)row0, (long long)(row0 + rows));
+    if (row0 || rows != all)
+        snprintf(part, sizeof part, "[%lld:%lld]", (long long)row0, (long long)(row0 + rows));
     snprintf(name, sizeof name, "%s%s%s", p->name, part, turned ? ".T" : "");
     int64_t shape[2] = {turned ? row : rows, turned ? rows : row};
     return widened(o, param_initializer(o, name, param, p->ndim == 1 ? 1 : 2, shape, row0, rows, turned));
@@ -336,12 +372,14 @@ int tc_onnx_param_rows(tc_onnx *o, int param, int64_t row0, int64_t rows, bool t
 
 /* ---- writing */
 
-static tc_status write_weights(const tc_onnx *o, const initializer *t, tc_writer *w, const tc_onnx_weights *from, tc_error *err) {
+static tc_status write_weights(const tc_onnx *o, const initializer *t, tc_writer *w,
+                               const tc_onnx_weights *from, tc_error *err) {
     const tc_param *p = &o->params->items[t->param];
     int64_t n = t->rows * t->row;
     tc_real *values = tc_new_aligned((size_t)p->numel, sizeof *values), *turned = NULL;
     void *bytes = tc_new_aligned(t->bytes, 1);
-    tc_status status = values && bytes ? from->read(from->user, (size_t)t->param, values, err) : tc_fail_memory(err, t->bytes);
+    tc_status status = values && bytes ? from->read(from->user, (size_t)t->param, values, err)
+                                       : tc_fail_memory(err, t->bytes);
     const tc_real *first = values ? values + t->row0 * t->row : NULL;
     if (status == TC_OK && t->turned) {
         turned = tc_new_aligned((size_t)n, sizeof *turned);
@@ -349,7 +387,8 @@ static tc_status write_weights(const tc_onnx *o, const initializer *t, tc_writer
         for (int64_t i = 0; turned && i < t->rows; i++)
             for (int64_t j = 0; j < t->row; j++) turned[j * t->rows + i] = first[i * t->row + j];
     }
-    if (status == TC_OK) status = from->narrow(from->user, (size_t)t->param, turned ? turned : first, n, bytes, err);
+    if (status == TC_OK)
+        status = from->narrow(from->user, (size_t)t->param, turned ? turned : first, n, bytes, err);
     if (status == TC_OK) tc_writer_add(w, bytes, t->bytes);
     free(bytes);
     free(turned);
@@ -382,7 +421,8 @@ static void put_head(tc_buf *head, size_t graph) {
     put_varint(head, graph);
 }
 
-static tc_status write_all(const tc_onnx *o, const tc_buf *head, const char *path, const tc_onnx_weights *weights, tc_error *err) {
+static tc_status write_all(const tc_onnx *o, const tc_buf *head, const char *path,
+                           const tc_onnx_weights *weights, tc_error *err) {
     tc_writer *w;
     tc_status status = tc_writer_open(&w, path, err);
     if (status != TC_OK) return status;
@@ -416,10 +456,12 @@ tc_status tc_onnx_write(const tc_onnx *o, const char *path, const tc_onnx_weight
     bool fits = graph_size(o, &name, &graph);
     put_head(&head, graph);
     tc_buf_add(&head, name.data, name.size);
-    if (name.failed || head.failed || o->nodes.failed || o->inputs.failed || o->outputs.failed) status = tc_fail_memory(err, o->nodes.size);
+    if (name.failed || head.failed || o->nodes.failed || o->inputs.failed || o->outputs.failed)
+        status = tc_fail_memory(err, o->nodes.size);
     else if (!fits || !tc_add(graph, head.size, &all) || all > INT32_MAX)
         status = tc_fail(err, TC_EUNSUPPORTED,
-                         "%s: %.2f GiB, and an ONNX file is at most 2 GiB; weights of 16 bits halve that, a .safetensors file has no such limit",
+                         "%s: %.2f GiB, and an ONNX file is at most 2 GiB; weights of 16 bits halve that, a "
+                         ".safetensors file has no such limit",
                          path, (double)graph / (1 << 30));
     else status = write_all(o, &head, path, weights, err);
     tc_buf_free(&name);

@@ -1,10 +1,11 @@
 /* onnx_ops.c - the operations of a graph as ONNX operators of set 17: one entry of the table an operation.
  *
- * A value [rows, width] becomes [batch, rows a sequence, width], or [batch, width] where a sequence has one row. Ragged rows become L rows a caption.
- * Between convolutions a value is a map [batch, width, side, side], as they want it; other operations get it as rows. Batch normalisation stays an
- * operator of its own: so the file holds the model's own tensors, in 16 bits too, and runtimes fold it when they open the file.
- * A value of width 0 (the FFN of a pruned block) has no ONNX value; what a linear node makes of it is its bias, the same for every row, which
- * broadcasts. */
+ * A value [rows, width] becomes [batch, rows a sequence, width], or [batch, width] where a sequence has one
+ * row. Ragged rows become L rows a caption. Between convolutions a value is a map [batch, width, side, side],
+ * as they want it; other operations get it as rows. Batch normalisation stays an operator of its own: so the
+ * file holds the model's own tensors, in 16 bits too, and runtimes fold it when they open the file. A value
+ * of width 0 (the FFN of a pruned block) has no ONNX value; what a linear node makes of it is its bias, the
+ * same for every row, which broadcasts. */
 #include "graph/onnx.h"
 
 #include <float.h>
@@ -22,18 +23,21 @@ typedef struct walk {
 } walk;
 
 static int width_of(const walk *w, int value) { return w->g->values[value].width; }
-static int rows_of(const walk *w, int value) { return w->g->spaces[w->g->values[value].space].per_seq; } /* 0: ragged */
+/* 0: ragged */
+static int rows_of(const walk *w, int value) { return w->g->spaces[w->g->values[value].space].per_seq; }
 
 static int positions(walk *w) {
     if (w->positions >= 0) return w->positions;
     tc_onnx *o = w->o;
     int length = tc_onnx_binary(o, "Gather", tc_onnx_unary(o, "Shape", w->input), tc_onnx_int(o, 1));
-    return w->positions = tc_onnx_node(o, "Range", 3, (int[]){tc_onnx_int(o, 0), length, tc_onnx_int(o, 1)}, 0, NULL);
+    return w->positions =
+               tc_onnx_node(o, "Range", 3, (int[]){tc_onnx_int(o, 0), length, tc_onnx_int(o, 1)}, 0, NULL);
 }
 
 /* ---- where tokens come from */
 
-/* [b,3,S,S] -> [b,3,G,P,G,P] -> [b,G,G,3,P,P] -> [b,G*G,3*P*P]; pixels that fill no patch are cut off first. */
+/* [b,3,S,S] -> [b,3,G,P,G,P] -> [b,G,G,3,P,P] -> [b,G*G,3*P*P]; pixels that fill no patch are cut off first.
+ */
 static int emit_patchify(walk *w, const tc_node *n) {
     tc_onnx *o = w->o;
     int64_t patch = n->patch_size, grid = n->image_size / patch;
@@ -60,7 +64,8 @@ static int first_token(walk *w, const tc_node *n, int x) {
     if (n->param[0] < 0) return tc_onnx_node(o, "ReduceMean", 1, &x, 1, &axes);
     tc_onnx_attr end = tc_onnx_int_attr("end", 1), axis = tc_onnx_int_attr("axis", 0);
     int batch = tc_onnx_node(o, "Shape", 1, &x, 1, &end);
-    int shape = tc_onnx_node(o, "Concat", 2, (int[]){batch, tc_onnx_ints(o, 2, (int64_t[]){1, width})}, 1, &axis);
+    int shape =
+        tc_onnx_node(o, "Concat", 2, (int[]){batch, tc_onnx_ints(o, 2, (int64_t[]){1, width})}, 1, &axis);
     return tc_onnx_binary(o, "Expand", tc_onnx_param(o, n->param[0]), shape);
 }
 
@@ -84,7 +89,8 @@ static int emit_embed(walk *w, const tc_node *n) {
 /* ---- rows */
 
 static int emit_layernorm(walk *w, const tc_node *n) {
-    tc_onnx_attr attr[2] = {tc_onnx_int_attr("axis", -1), {.name = "epsilon", .kind = TC_ONNX_FLOAT_ATTR, .f = 1e-5f}};
+    tc_onnx_attr attr[2] = {tc_onnx_int_attr("axis", -1),
+                            {.name = "epsilon", .kind = TC_ONNX_FLOAT_ATTR, .f = 1e-5f}};
     int in[3] = {w->value[n->in[0]], tc_onnx_param(w->o, n->param[0]), tc_onnx_param(w->o, n->param[1])};
     return tc_onnx_node(w->o, "LayerNormalization", 3, in, 2, attr);
 }
@@ -109,7 +115,8 @@ static void make_map(walk *w, int value, int side) {
 /* Convolution of the map in[0] with the weight [out, in, kernel, kernel]. */
 static int convolve(walk *w, const tc_node *n, int64_t kernel, int64_t stride, int64_t pad) {
     tc_onnx *o = w->o;
-    int in[3] = {w->value[n->in[0]], tc_onnx_param(o, n->param[0]), n->param[1] >= 0 ? tc_onnx_param(o, n->param[1]) : -1};
+    int in[3] = {w->value[n->in[0]], tc_onnx_param(o, n->param[0]),
+                 n->param[1] >= 0 ? tc_onnx_param(o, n->param[1]) : -1};
     int64_t pads[4] = {pad, pad, pad, pad}, strides[2] = {stride, stride}, shape[2] = {kernel, kernel};
     tc_onnx_attr attr[3] = {{.name = "kernel_shape", .kind = TC_ONNX_INTS_ATTR, .ints = shape, .n = 2},
                             {.name = "strides", .kind = TC_ONNX_INTS_ATTR, .ints = strides, .n = 2},
@@ -156,11 +163,14 @@ static int emit_linear(walk *w, const tc_node *n) {
     int bias = n->param[1] >= 0 ? tc_onnx_param_rows(o, n->param[1], n->row0, n->rows, false) : -1;
     if (n->act != TC_ACT_NONE || n->add) tc_onnx_fail(o, "the graph is fused");
     if (width_of(w, n->in[0]) == 0) {
-        if (bias < 0) tc_onnx_fail(o, "%s: a linear node without inputs and bias", w->g->params->items[n->param[0]].name);
+        if (bias < 0)
+            tc_onnx_fail(o, "%s: a linear node without inputs and bias",
+                         w->g->params->items[n->param[0]].name);
         w->uniform[n->out] = true;
         return bias;
     }
-    int weight = n->transposed ? tc_onnx_param(o, n->param[0]) : tc_onnx_param_rows(o, n->param[0], n->row0, n->rows, true);
+    int weight = n->transposed ? tc_onnx_param(o, n->param[0])
+                               : tc_onnx_param_rows(o, n->param[0], n->row0, n->rows, true);
     int y = tc_onnx_binary(o, "MatMul", w->value[n->in[0]], weight);
     return bias < 0 ? y : tc_onnx_binary(o, "Add", y, bias);
 }
@@ -172,7 +182,8 @@ static int emit_act(walk *w, const tc_node *n) {
     w->side[n->out] = w->side[n->in[0]];
     if (n->act == TC_ACT_RELU) return tc_onnx_unary(o, "Relu", x);
     if (n->act == TC_ACT_QUICK_GELU)
-        return tc_onnx_binary(o, "Mul", x, tc_onnx_unary(o, "Sigmoid", tc_onnx_binary(o, "Mul", x, tc_onnx_float(o, 1.702f))));
+        return tc_onnx_binary(
+            o, "Mul", x, tc_onnx_unary(o, "Sigmoid", tc_onnx_binary(o, "Mul", x, tc_onnx_float(o, 1.702f))));
     if (n->act != TC_ACT_GELU) tc_onnx_fail(o, "activation %d has no ONNX form", n->act);
     int y = tc_onnx_unary(o, "Erf", tc_onnx_binary(o, "Div", x, tc_onnx_float(o, (float)sqrt(2.0))));
     y = tc_onnx_binary(o, "Mul", x, tc_onnx_binary(o, "Add", y, tc_onnx_float(o, 1)));
@@ -193,19 +204,21 @@ static int emit_select(walk *w, const tc_node *n) {
     int x = w->value[n->in[0]];
     tc_onnx_attr axis = tc_onnx_int_attr("axis", 1), dims = tc_onnx_int_attr("batch_dims", 1);
     if (rows_of(w, n->in[0]) == 1) return x;
-    if (n->pick == TC_PICK_FIRST) return tc_onnx_node(o, "Gather", 2, (int[]){x, tc_onnx_int(o, 0)}, 1, &axis);
+    if (n->pick == TC_PICK_FIRST)
+        return tc_onnx_node(o, "Gather", 2, (int[]){x, tc_onnx_int(o, 0)}, 1, &axis);
     int at = tc_onnx_reshape(o, w->last, 2, (int64_t[]){-1, 1});
     return tc_onnx_node(o, "GatherND", 2, (int[]){x, at}, 1, &dims);
 }
 
 /* ---- attention */
 
-/* Keys behind the query become the lowest number there is. The queries are all positions, or the picked one of each caption. */
+/* Keys behind the query become the lowest number there is. The queries are all positions, or the picked one
+ * of each caption. */
 static int mask_scores(walk *w, const tc_node *n, int scores) {
     tc_onnx *o = w->o;
     if (n->pick == TC_PICK_FIRST) tc_onnx_fail(o, "attention of the first row alone is not causal");
-    int query =
-        n->pick == TC_PICK_ALL ? tc_onnx_reshape(o, positions(w), 2, (int64_t[]){-1, 1}) : tc_onnx_reshape(o, w->last, 4, (int64_t[]){-1, 1, 1, 1});
+    int query = n->pick == TC_PICK_ALL ? tc_onnx_reshape(o, positions(w), 2, (int64_t[]){-1, 1})
+                                       : tc_onnx_reshape(o, w->last, 4, (int64_t[]){-1, 1, 1, 1});
     int hidden = tc_onnx_binary(o, "Greater", positions(w), query);
     return tc_onnx_node(o, "Where", 3, (int[]){hidden, tc_onnx_float(o, -FLT_MAX), scores}, 0, NULL);
 }
@@ -220,17 +233,22 @@ static int emit_attention(walk *w, const tc_node *n) {
     else *q = w->value[n->in[0]];
     if (n->nin == 2) tc_onnx_split(o, w->value[n->in[1]], 2, part + 1);
     for (int i = 1; n->nin == 3 && i < 3; i++) part[i] = w->value[n->in[i]];
-    if (all) *q = tc_onnx_transpose(o, tc_onnx_reshape(o, *q, 4, (int64_t[]){0, 0, heads, dim}), 4, (int64_t[]){0, 2, 1, 3});
+    if (all)
+        *q = tc_onnx_transpose(o, tc_onnx_reshape(o, *q, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                               (int64_t[]){0, 2, 1, 3});
     else *q = tc_onnx_reshape(o, *q, 4, (int64_t[]){0, heads, 1, dim});
     *q = tc_onnx_binary(o, "Mul", *q, tc_onnx_float(o, (float)(1 / sqrt((double)dim))));
-    *k = tc_onnx_transpose(o, tc_onnx_reshape(o, *k, 4, (int64_t[]){0, 0, heads, dim}), 4, (int64_t[]){0, 2, 3, 1});
-    *v = tc_onnx_transpose(o, tc_onnx_reshape(o, *v, 4, (int64_t[]){0, 0, heads, dim}), 4, (int64_t[]){0, 2, 1, 3});
+    *k = tc_onnx_transpose(o, tc_onnx_reshape(o, *k, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                           (int64_t[]){0, 2, 3, 1});
+    *v = tc_onnx_transpose(o, tc_onnx_reshape(o, *v, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                           (int64_t[]){0, 2, 1, 3});
     int scores = tc_onnx_binary(o, "MatMul", *q, *k);
     if (n->causal) scores = mask_scores(w, n, scores);
     tc_onnx_attr axis = tc_onnx_int_attr("axis", -1);
     int y = tc_onnx_binary(o, "MatMul", tc_onnx_node(o, "Softmax", 1, &scores, 1, &axis), *v);
     if (!all) return tc_onnx_reshape(o, y, 2, (int64_t[]){0, heads * dim});
-    return tc_onnx_reshape(o, tc_onnx_transpose(o, y, 4, (int64_t[]){0, 2, 1, 3}), 3, (int64_t[]){0, 0, heads * dim});
+    return tc_onnx_reshape(o, tc_onnx_transpose(o, y, 4, (int64_t[]){0, 2, 1, 3}), 3,
+                           (int64_t[]){0, 0, heads * dim});
 }
 
 /* ---- the walk */
@@ -273,12 +291,14 @@ static void emit_node(walk *w, const tc_node *n) {
     if (width_of(w, n->out) == 0) return;
     for (int i = 0; i < n->nin && !forms[form].takes_maps; i++) make_rows(w, n->in[i]);
     for (int i = 0; i < n->nin; i++)
-        if (w->uniform[n->in[i]] && !forms[form].takes_uniform) tc_onnx_fail(w->o, "%s of rows that are all the same", n->op->name);
+        if (w->uniform[n->in[i]] && !forms[form].takes_uniform)
+            tc_onnx_fail(w->o, "%s of rows that are all the same", n->op->name);
     w->value[n->out] = forms[form].emit(w, n);
 }
 
 int tc_onnx_graph(tc_onnx *o, const tc_graph *g, int input, int last) {
-    if (g->sites) tc_onnx_fail(o, "a graph with masks has no ONNX form: they are folded into the weights first");
+    if (g->sites)
+        tc_onnx_fail(o, "a graph with masks has no ONNX form: they are folded into the weights first");
     walk w = {.o = o, .g = g, .input = input, .last = last, .positions = -1};
     w.value = tc_new(g->value_count, sizeof *w.value);
     w.uniform = tc_new(g->value_count, sizeof *w.uniform);

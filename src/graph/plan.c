@@ -1,10 +1,12 @@
-/* plan.c - memory by lifetimes. Time runs 0 .. N-1 through the nodes forwards and, in training, N .. 2N-1 backwards (node i at 2N-1-i). Every
- * value, gradient and kept aside is an interval of time with a size; intervals that do not overlap may share memory. They are placed largest first,
- * each at the lowest offset that is free during its whole interval.
+/* plan.c - memory by lifetimes. Time runs 0 .. N-1 through the nodes forwards and, in training, N .. 2N-1
+ * backwards (node i at 2N-1-i). Every value, gradient and kept aside is an interval of time with a size;
+ * intervals that do not overlap may share memory. They are placed largest first, each at the lowest offset
+ * that is free during its whole interval.
  *
- * Three things share memory on purpose: a fused residual addition happens in place; an activation's gradient overwrites that of its result; and
- * both inputs of an addition get their result's gradient. The latter two only where nobody writes to the shared memory while another of its
- * gradients is still to be read (may_share); otherwise the operation copies. */
+ * Three things share memory on purpose: a fused residual addition happens in place; an activation's gradient
+ * overwrites that of its result; and both inputs of an addition get their result's gradient. The latter two
+ * only where nobody writes to the shared memory while another of its gradients is still to be read
+ * (may_share); otherwise the operation copies. */
 #include "graph/plan.h"
 
 #include <stdlib.h>
@@ -45,12 +47,15 @@ static int64_t rows_of(const planner *p, int space) {
 
 static size_t bytes_of_numbers(planner *p, int64_t rows, int64_t width) {
     size_t bytes;
-    bool ok = tc_mul((size_t)rows, (size_t)width, &bytes) && tc_mul(bytes, sizeof(tc_real), &bytes) && tc_round_up(bytes, 64, &bytes);
+    bool ok = tc_mul((size_t)rows, (size_t)width, &bytes) && tc_mul(bytes, sizeof(tc_real), &bytes) &&
+              tc_round_up(bytes, 64, &bytes);
     if (!ok || bytes > (size_t)1 << 50) p->ok = false;
     return ok ? bytes : 0;
 }
 
-static size_t bytes_of(planner *p, int space, int width) { return bytes_of_numbers(p, rows_of(p, space), width); }
+static size_t bytes_of(planner *p, int space, int width) {
+    return bytes_of_numbers(p, rows_of(p, space), width);
+}
 
 static int grad_span(const planner *p, int value) { return (int)p->g->value_count + value; }
 static int aux_span(const planner *p, int node) { return 2 * (int)p->g->value_count + node; }
@@ -70,8 +75,9 @@ static int born(const tc_graph *g, int value) {
     return last;
 }
 
-/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives from the backward pass of node born(u)
- * down to that of its producer; the readers of v write to v's. `writes`: node i itself writes a rather than passing it on. */
+/* Do gradients a and b, in one memory, disturb each other when a is born at node i? The gradient of u lives
+ * from the backward pass of node born(u) down to that of its producer; the readers of v write to v's.
+ * `writes`: node i itself writes a rather than passing it on. */
 static bool disturbs(const tc_graph *g, int i, int a, int b, bool writes) {
     int a_made = g->values[a].producer, b_made = g->values[b].producer, b_born = born(g, b);
     for (int t = a_made < 0 ? 0 : a_made; t < i; t++)
@@ -81,8 +87,8 @@ static bool disturbs(const tc_graph *g, int i, int a, int b, bool writes) {
     return false;
 }
 
-/* May the gradient of input `in` of node i lie in the memory of its result's, and of all that already lies there? Only if the node is the first to
- * write it. */
+/* May the gradient of input `in` of node i lie in the memory of its result's, and of all that already lies
+ * there? Only if the node is the first to write it. */
 static bool may_share(const planner *p, int i, int in, bool writes) {
     const tc_graph *g = p->g;
     const tc_node *n = &g->nodes[i];
@@ -114,8 +120,11 @@ static void describe(planner *p) {
     }
     for (size_t i = 0; i < g->node_count; i++) {
         const tc_node *n = &g->nodes[i];
-        if (n->op->aux_fixed) p->spans[aux_span(p, (int)i)].bytes = bytes_of_numbers(p, 1, n->op->aux_fixed(g, n));
-        if (n->op->aux_width) p->spans[aux_span(p, (int)i)].bytes = bytes_of(p, g->values[n->in[0]].space, n->op->aux_width(g, n));
+        if (n->op->aux_fixed)
+            p->spans[aux_span(p, (int)i)].bytes = bytes_of_numbers(p, 1, n->op->aux_fixed(g, n));
+        if (n->op->aux_width)
+            p->spans[aux_span(p, (int)i)].bytes =
+                bytes_of(p, g->values[n->in[0]].space, n->op->aux_width(g, n));
         if (n->add && !p->keep_all) join(p, n->out, n->in[1]);
     }
 }
@@ -124,7 +133,8 @@ static void share_gradients(planner *p) {
     const tc_graph *g = p->g;
     for (int i = (int)g->node_count - 1; i >= 0; i--) {
         const tc_node *n = &g->nodes[i];
-        if (n->op->grad_in_place && !p->keep_all && may_share(p, i, n->in[0], true)) join(p, grad_span(p, n->in[0]), grad_span(p, n->out));
+        if (n->op->grad_in_place && !p->keep_all && may_share(p, i, n->in[0], true))
+            join(p, grad_span(p, n->in[0]), grad_span(p, n->out));
         for (int j = 0; j < n->nin && n->op->grad_is_shared; j++)
             if (may_share(p, i, n->in[j], false)) join(p, grad_span(p, n->in[j]), grad_span(p, n->out));
     }
@@ -182,7 +192,8 @@ static int larger_first(const void *a, const void *b, void *spans) {
     return m != n ? (m < n ? 1 : -1) : x - y;
 }
 
-/* Lowest offset at which span i fits between the placed spans that live at the same time. order[0..placed-1] are sorted by offset. */
+/* Lowest offset at which span i fits between the placed spans that live at the same time. order[0..placed-1]
+ * are sorted by offset. */
 static int64_t lowest_gap(const planner *p, const int *by_offset, int placed, const span *s) {
     int64_t at = 0;
     for (int k = 0; k < placed; k++) {
@@ -210,7 +221,8 @@ static size_t place(planner *p, int count) {
         span *s = &p->spans[p->order[k]];
         s->offset = lowest_gap(p, by_offset, k, s);
         int at = k;
-        for (; at > 0 && p->spans[by_offset[at - 1]].offset > s->offset; at--) by_offset[at] = by_offset[at - 1];
+        for (; at > 0 && p->spans[by_offset[at - 1]].offset > s->offset; at--)
+            by_offset[at] = by_offset[at - 1];
         by_offset[at] = p->order[k];
         if ((size_t)s->offset + s->bytes > bytes) bytes = (size_t)s->offset + s->bytes;
     }
@@ -223,9 +235,11 @@ static int64_t offset_of(const planner *p, int i) {
     return s->first <= s->last ? s->offset : TC_PLAN_NOWHERE;
 }
 
-bool tc_plan_make(tc_plan *plan, const tc_graph *g, bool train, bool keep_all, int batch, int64_t ragged_rows) {
+bool tc_plan_make(tc_plan *plan, const tc_graph *g, bool train, bool keep_all, int batch,
+                  int64_t ragged_rows) {
     int count = (int)(2 * g->value_count + g->node_count);
-    planner p = {.g = g, .train = train, .keep_all = keep_all, .batch = batch, .ragged = ragged_rows, .ok = true};
+    planner p = {
+        .g = g, .train = train, .keep_all = keep_all, .batch = batch, .ragged = ragged_rows, .ok = true};
     *plan = (tc_plan){.value = tc_new(g->value_count, sizeof(int64_t)),
                       .grad = tc_new(g->value_count, sizeof(int64_t)),
                       .aux = tc_new(g->node_count, sizeof(int64_t)),

@@ -1,6 +1,7 @@
 /* prepare.c - weights made ready for inference: packed, with the batch normalisation behind them folded in.
  *
- * y = ((W x + c) - mean) s + b with s = w / sqrt(var + eps) is W' x + c' with W' = s W (by rows) and c' = (c - mean) s + b, computed in double. */
+ * y = ((W x + c) - mean) s + b with s = w / sqrt(var + eps) is W' x + c' with W' = s W (by rows) and c' = (c
+ * - mean) s + b, computed in double. */
 #include "graph/graph.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ enum { NORM = 2 }; /* the first parameter of a folded normalisation */
 typedef struct layer {
     tc_weight w;
     const tc_real *bias;
-    tc_real *own_w, *own_bias; /* with a normalisation folded in, or NULL; own_w also if a convolution's weight is not tc_real */
+    /* with a normalisation folded in, or NULL; own_w also if a convolution's weight is not tc_real */
+    tc_real *own_w, *own_bias;
 } layer;
 
 static tc_status widen(layer *f, int64_t out, int64_t per_out, tc_error *err) {
@@ -27,15 +29,19 @@ static tc_status widen(layer *f, int64_t out, int64_t per_out, tc_error *err) {
     return TC_OK;
 }
 
-static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out, tc_error *err) {
-    const tc_real *w = param[n->param[NORM]], *b = param[n->param[NORM + 1]], *mean = param[n->param[NORM + 2]], *var = param[n->param[NORM + 3]];
+static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out,
+                      tc_error *err) {
+    const tc_real *w = param[n->param[NORM]], *b = param[n->param[NORM + 1]],
+                  *mean = param[n->param[NORM + 2]], *var = param[n->param[NORM + 3]];
     tc_status status = widen(f, out, per_out, err);
     if (status != TC_OK) return status;
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
     if (!f->own_bias) return tc_fail_memory(err, (size_t)out * sizeof *f->own_bias);
     for (int64_t o = 0; o < out; o++) {
-        double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS), c = f->bias ? (double)f->bias[o] : 0;
-        for (int64_t i = 0; i < per_out; i++) f->own_w[o * per_out + i] = (tc_real)((double)f->own_w[o * per_out + i] * s);
+        double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS),
+               c = f->bias ? (double)f->bias[o] : 0;
+        for (int64_t i = 0; i < per_out; i++)
+            f->own_w[o * per_out + i] = (tc_real)((double)f->own_w[o * per_out + i] * s);
         f->own_bias[o] = (tc_real)((c - (double)mean[o]) * s + (double)b[o]);
     }
     f->bias = f->own_bias;
@@ -43,42 +49,54 @@ static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, i
 }
 
 /* A linear node with a normalisation is a convolution of 1 x 1. Run as one it is an eighth faster than
- * the packed linear layer, whose panels of 32 outputs a ResNet's widths do not fill (docs/PERF.md). 0: it is none. */
+ * the packed linear layer, whose panels of 32 outputs a ResNet's widths do not fill (docs/PERF.md). 0: it is
+ * none. */
 static int side_of_map(const tc_graph *g, const tc_node *n) {
     int per_seq = g->spaces[g->values[n->out].space].per_seq, side = (int)lround(sqrt(per_seq));
     return n->op == &tc_op_linear && n->param[NORM] >= 0 && side * side == per_seq ? side : 0;
 }
 
-static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param, const tc_weight_source *source,
-                              tc_error *err) {
+static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param,
+                              const tc_weight_source *source, tc_error *err) {
     const tc_node *n = &g->nodes[i];
     const tc_param *p = &g->params->items[n->param[0]];
     int side = side_of_map(g, n), width = g->values[n->in[0]].width;
     bool conv = n->op == &tc_op_conv || side;
-    tc_conv_shape s = side ? (tc_conv_shape){side, width, n->rows, 1, 1, 0} : conv ? tc_graph_conv_shape(g, n) : (tc_conv_shape){0};
+    tc_conv_shape s = side   ? (tc_conv_shape){side, width, n->rows, 1, 1, 0}
+                      : conv ? tc_graph_conv_shape(g, n)
+                             : (tc_conv_shape){0};
     int64_t k = conv ? (int64_t)s.in * s.kernel * s.kernel : width, rows = conv ? s.out : n->rows;
-    layer l = {.w = {.part = {param[n->param[0]]}, .part_rows = p->shape[0], .ld = n->transposed ? p->shape[1] : k, .transposed = n->transposed},
+    layer l = {.w = {.part = {param[n->param[0]]},
+                     .part_rows = p->shape[0],
+                     .ld = n->transposed ? p->shape[1] : k,
+                     .transposed = n->transposed},
                .bias = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL};
     tc_status status = source ? source->get(source->user, n->param[0], n->transposed, &l.w, err) : TC_OK;
     l.w.first = n->row0;
     if (status == TC_OK && n->param[NORM] >= 0) status = fold(&l, n, param, rows, k, err);
     else if (status == TC_OK && conv && l.w.widen) status = widen(&l, rows, k, err);
-    if (status == TC_OK && conv) out->conv[i] = out->kern->conv_create(&s, l.w.part[0], l.bias, n->act, n->add);
-    else if (status == TC_OK) out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, rows, k, n->act, n->add);
-    if (status == TC_OK && !out->conv[i] && !out->linear[i]) status = tc_fail_memory(err, (size_t)(rows * k) * sizeof *param[0]);
+    if (status == TC_OK && conv)
+        out->conv[i] = out->kern->conv_create(&s, l.w.part[0], l.bias, n->act, n->add);
+    else if (status == TC_OK)
+        out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, rows, k, n->act, n->add);
+    if (status == TC_OK && !out->conv[i] && !out->linear[i])
+        status = tc_fail_memory(err, (size_t)(rows * k) * sizeof *param[0]);
     free(l.own_w);
     free(l.own_bias);
     return status;
 }
 
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param, const tc_weight_source *source, tc_error *err) {
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param,
+                     const tc_weight_source *source, tc_error *err) {
     *out = (tc_prepared){.linear = tc_new(g->node_count, sizeof *out->linear),
                          .conv = tc_new(g->node_count, sizeof *out->conv),
                          .count = g->node_count,
                          .kern = tc_kern_get()};
-    tc_status status = out->linear && out->conv ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
+    tc_status status =
+        out->linear && out->conv ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
     for (size_t i = 0; i < g->node_count && status == TC_OK; i++)
-        if (g->nodes[i].op == &tc_op_linear || g->nodes[i].op == &tc_op_conv) status = prepare_node(out, i, g, param, source, err);
+        if (g->nodes[i].op == &tc_op_linear || g->nodes[i].op == &tc_op_conv)
+            status = prepare_node(out, i, g, param, source, err);
     if (status != TC_OK) tc_prepared_free(out);
     return status;
 }

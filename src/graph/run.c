@@ -16,8 +16,9 @@ static bool make_convolutions(tc_runner *r) {
     return true;
 }
 
-tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param, tc_real *const *param_grad, const tc_prepared *prepared,
-                           bool keep_all, tc_error *err) {
+tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *const *param,
+                           tc_real *const *param_grad, const tc_prepared *prepared, bool keep_all,
+                           tc_error *err) {
     *out = NULL;
     tc_runner *r = tc_new(1, sizeof *r);
     if (r) {
@@ -98,10 +99,12 @@ static bool make_offsets(tc_runner *r, int batch) {
 static void bind(tc_runner *r, const tc_plan *plan) {
     const tc_graph *g = r->graph;
     for (size_t v = 0; v < g->value_count; v++) {
-        r->value[v] = plan->value[v] == TC_PLAN_NOWHERE ? NULL : (tc_real *)(void *)(r->arena + plan->value[v]);
+        r->value[v] =
+            plan->value[v] == TC_PLAN_NOWHERE ? NULL : (tc_real *)(void *)(r->arena + plan->value[v]);
         r->grad[v] = plan->grad[v] == TC_PLAN_NOWHERE ? NULL : (tc_real *)(void *)(r->arena + plan->grad[v]);
     }
-    for (size_t i = 0; i < g->node_count; i++) r->aux[i] = plan->aux[i] == TC_PLAN_NOWHERE ? NULL : (tc_real *)(void *)(r->arena + plan->aux[i]);
+    for (size_t i = 0; i < g->node_count; i++)
+        r->aux[i] = plan->aux[i] == TC_PLAN_NOWHERE ? NULL : (tc_real *)(void *)(r->arena + plan->aux[i]);
 }
 
 /* Room for a pass of this size; what is there already is kept if it is large enough. */
@@ -114,7 +117,8 @@ static tc_status reserve(tc_runner *r, int batch, int64_t ragged, tc_error *err)
     tc_plan plan;
     release_buffers(r);
     if (!tc_plan_make(&plan, r->graph, r->train, r->keep_all, batch, ragged))
-        return tc_fail(err, TC_ENOMEM, "no memory plan for a batch of %d: too large, or memory ran out", batch);
+        return tc_fail(err, TC_ENOMEM, "no memory plan for a batch of %d: too large, or memory ran out",
+                       batch);
     r->arena = tc_new_aligned(plan.bytes, 1);
     r->arena_bytes = plan.bytes;
     int32_t *touched = r->train ? realloc(r->touched, (size_t)(ragged + 1) * sizeof *touched) : NULL;
@@ -151,7 +155,8 @@ static void set_rows(tc_runner *r, const tc_feed *feed, int64_t ragged) {
 tc_status tc_runner_forward(tc_runner *r, const tc_feed *feed, tc_error *err) {
     const tc_graph *g = r->graph;
     int64_t ragged = feed->seq ? feed->seq[feed->batch] : 0;
-    if (g->sites && (!r->mask || (r->train && !r->mask_grad))) return tc_fail(err, TC_EARG, "a graph with masks is run without them");
+    if (g->sites && (!r->mask || (r->train && !r->mask_grad)))
+        return tc_fail(err, TC_EARG, "a graph with masks is run without them");
     tc_status status = reserve(r, feed->batch, ragged, err);
     if (status != TC_OK) return status;
     set_rows(r, feed, ragged);

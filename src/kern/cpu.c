@@ -1,4 +1,5 @@
-/* cpu.c - chooses the level: the best that the CPU has, capped by TINYCLIP_CPU=ref|avx2|avx512; and holds the number of threads.
+/* cpu.c - chooses the level: the best that the CPU has, capped by TINYCLIP_CPU=ref|avx2|avx512; and holds the
+ * number of threads.
  *
  * The choice is made once, at first use, since oneDNN accepts its own cap only before its first primitive. */
 #include "kern/kern_priv.h"

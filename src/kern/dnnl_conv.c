@@ -1,11 +1,14 @@
 /* dnnl_conv.c - convolutions by oneDNN, forwards and backwards.
  *
- * Maps keep their channels innermost, the layout of all values here: oneDNN's kernels take it as well as blocked ones, at every number of channels
- * (docs/PERF.md). Weights take the layout that oneDNN chooses, once for inference, at each call in training. A forward primitive and that of the
- * data's gradient are made for one image and called for each, so that nothing depends on the size of a batch; the weights' gradient is
- * summed by the primitive over GROUP images, since adding up large weights for each image would cost more than their products.
+ * Maps keep their channels innermost, the layout of all values here: oneDNN's kernels take it as well as
+ * blocked ones, at every number of channels (docs/PERF.md). Weights take the layout that oneDNN chooses, once
+ * for inference, at each call in training. A forward primitive and that of the data's gradient are made for
+ * one image and called for each, so that nothing depends on the size of a batch; the weights' gradient is
+ * summed by the primitive over GROUP images, since adding up large weights for each image would cost more
+ * than their products.
  *
- * A primitive is made for a number of threads. What belongs to one number is a `tools`; a convolution keeps those that it has made. */
+ * A primitive is made for a number of threads. What belongs to one number is a `tools`; a convolution keeps
+ * those that it has made. */
 #include "kern/ref.h"
 #include "kern/x86/x86.h"
 
@@ -77,10 +80,12 @@ static dnnl_primitive_attr_t make_attributes(const tc_conv *c) {
 }
 
 static dnnl_layout weight_layout(const tool *t, dnnl_direction d) {
-    return dnnl_primitive_desc_query_md(t->desc, d == DNNL_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+    return dnnl_primitive_desc_query_md(
+        t->desc, d == DNNL_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
 }
 
-/* `like`: of a gradient, the forward tool that it belongs to; of a forward tool, another one whose layout of weights it takes, or NULL. */
+/* `like`: of a gradient, the forward tool that it belongs to; of a forward tool, another one whose layout of
+ * weights it takes, or NULL. */
 static bool make_tool(tool *t, const tc_conv *c, dnnl_direction d, int64_t batch, const tool *like) {
     dnnl_geometry g = geometry(&c->shape, batch);
     dnnl_memory_desc_t md[4], plain;
@@ -88,17 +93,20 @@ static bool make_tool(tool *t, const tc_conv *c, dnnl_direction d, int64_t batch
     dnnl_primitive_desc_t reorder = NULL;
     memset(md, 0, sizeof md);
     memset(&plain, 0, sizeof plain);
-    bool ok = engine && attr && dnnl_layout_make(&md[0], 4, g.src, dnnl_nhwc) && dnnl_layout_make(&md[2], 4, g.dst, dnnl_nhwc) &&
-              dnnl_layout_make(&md[3], 1, g.bias, dnnl_a) && dnnl_layout_make(&plain, 4, g.weights, dnnl_oihw);
+    bool ok = engine && attr && dnnl_layout_make(&md[0], 4, g.src, dnnl_nhwc) &&
+              dnnl_layout_make(&md[2], 4, g.dst, dnnl_nhwc) && dnnl_layout_make(&md[3], 1, g.bias, dnnl_a) &&
+              dnnl_layout_make(&plain, 4, g.weights, dnnl_oihw);
     if (ok && d == DNNL_FORWARD && like) ok = dnnl_layout_copy(&md[1], weight_layout(like, d));
     else if (ok) ok = dnnl_layout_make(&md[1], 4, g.weights, dnnl_format_tag_any);
-    ok = ok && dnnl_describe(&t->desc, engine, d, md, &g, attr, c->inference, d == DNNL_FORWARD ? NULL : like->desc);
+    ok = ok && dnnl_describe(&t->desc, engine, d, md, &g, attr, c->inference,
+                             d == DNNL_FORWARD ? NULL : like->desc);
     ok = ok && dnnl_primitive_create(&t->primitive, t->desc) == dnnl_success;
     if (ok) {
         dnnl_layout own = weight_layout(t, d), from = d == DNNL_WEIGHTS ? own : dnnl_layout_of(&plain),
                     to = d == DNNL_WEIGHTS ? dnnl_layout_of(&plain) : own;
         t->weight_bytes = dnnl_memory_desc_get_size(own);
-        t->scratch_bytes = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(t->desc, dnnl_query_scratchpad_md, 0));
+        t->scratch_bytes =
+            dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(t->desc, dnnl_query_scratchpad_md, 0));
         ok = dnnl_reorder_primitive_desc_create(&reorder, from, engine, to, engine, NULL) == dnnl_success &&
              dnnl_primitive_create(&t->reorder, reorder) == dnnl_success;
     }
@@ -132,8 +140,10 @@ static tools *make_tools(const tc_conv *c) {
     bool ok = make_tool(&t->forward, c, DNNL_FORWARD, 1, c->inference && before ? &before->forward : NULL);
     if (!c->inference) {
         tool group = {0};
-        ok = ok && make_tool(&t->data, c, DNNL_DATA, 1, &t->forward) && make_tool(&t->weights[0], c, DNNL_WEIGHTS, 1, &t->forward);
-        ok = ok && make_tool(&group, c, DNNL_FORWARD, GROUP, NULL) && make_tool(&t->weights[1], c, DNNL_WEIGHTS, GROUP, &group);
+        ok = ok && make_tool(&t->data, c, DNNL_DATA, 1, &t->forward) &&
+             make_tool(&t->weights[0], c, DNNL_WEIGHTS, 1, &t->forward);
+        ok = ok && make_tool(&group, c, DNNL_FORWARD, GROUP, NULL) &&
+             make_tool(&t->weights[1], c, DNNL_WEIGHTS, GROUP, &group);
         free_tool(&group);
     }
     if (ok) return t;
@@ -173,9 +183,11 @@ static bool execute(dnnl_primitive_t primitive, const argument *arguments, int c
     bool ok = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
     for (; made < count && ok; made += ok) {
         exec[made].arg = arguments[made].name;
-        ok = dnnl_memory_create(&exec[made].memory, arguments[made].layout, engine, (void *)(uintptr_t)arguments[made].data) == dnnl_success;
+        ok = dnnl_memory_create(&exec[made].memory, arguments[made].layout, engine,
+                                (void *)(uintptr_t)arguments[made].data) == dnnl_success;
     }
-    ok = ok && dnnl_primitive_execute(primitive, stream, count, exec) == dnnl_success && dnnl_stream_wait(stream) == dnnl_success;
+    ok = ok && dnnl_primitive_execute(primitive, stream, count, exec) == dnnl_success &&
+         dnnl_stream_wait(stream) == dnnl_success;
     for (int i = 0; i < made; i++) dnnl_memory_destroy(exec[i].memory);
     if (stream) dnnl_stream_destroy(stream);
     return ok;
@@ -203,17 +215,21 @@ static bool run_forward(tc_conv *c, const tools *t, int64_t batch, const float *
     if (w) packed = (const float *)(void *)scratch;
     for (int64_t i = 0; i < batch; i++) {
         argument arguments[] = {
-            {DNNL_ARG_SRC, dnnl_primitive_desc_query_md(f->desc, dnnl_query_src_md, 0), x + i * s->side * s->side * s->in},
+            {DNNL_ARG_SRC, dnnl_primitive_desc_query_md(f->desc, dnnl_query_src_md, 0),
+             x + i * s->side * s->side * s->in},
             {DNNL_ARG_WEIGHTS, weight_layout(f, DNNL_FORWARD), packed},
-            {DNNL_ARG_DST, dnnl_primitive_desc_query_md(f->desc, dnnl_query_dst_md, 0), y + i * side * side * s->out},
-            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(f->desc, dnnl_query_scratchpad_md, 0), scratch + aligned(f->weight_bytes)},
+            {DNNL_ARG_DST, dnnl_primitive_desc_query_md(f->desc, dnnl_query_dst_md, 0),
+             y + i * side * side * s->out},
+            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(f->desc, dnnl_query_scratchpad_md, 0),
+             scratch + aligned(f->weight_bytes)},
             {DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(f->desc, dnnl_query_weights_md, 1), c->bias}};
         if (!execute(f->primitive, arguments, c->inference ? 5 : 4)) return false;
     }
     return true;
 }
 
-static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const float *w, const float *dy, float *dx) {
+static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const float *w, const float *dy,
+                     float *dx) {
     const tool *d = &t->data;
     const tc_conv_shape *s = &c->shape;
     int side = tc_conv_out_side(s);
@@ -221,17 +237,21 @@ static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const floa
     if (!scratch || !reorder(d, w, (float *)(void *)scratch)) return false;
     for (int64_t i = 0; i < batch; i++) {
         argument arguments[] = {
-            {DNNL_ARG_DIFF_SRC, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_src_md, 0), dx + i * s->side * s->side * s->in},
+            {DNNL_ARG_DIFF_SRC, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_src_md, 0),
+             dx + i * s->side * s->side * s->in},
             {DNNL_ARG_WEIGHTS, weight_layout(d, DNNL_DATA), scratch},
-            {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_dst_md, 0), dy + i * side * side * s->out},
-            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(d->desc, dnnl_query_scratchpad_md, 0), scratch + aligned(d->weight_bytes)}};
+            {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(d->desc, dnnl_query_diff_dst_md, 0),
+             dy + i * side * side * s->out},
+            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(d->desc, dnnl_query_scratchpad_md, 0),
+             scratch + aligned(d->weight_bytes)}};
         if (!execute(d->primitive, arguments, 4)) return false;
     }
     return true;
 }
 
 /* Groups first, then single images; each gives a gradient of its own, and they are added in order. */
-static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const float *x, const float *dy, float *dw) {
+static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const float *x, const float *dy,
+                        float *dw) {
     const tc_conv_shape *s = &c->shape;
     int side = tc_conv_out_side(s);
     int64_t count = (int64_t)s->out * s->in * s->kernel * s->kernel;
@@ -242,11 +262,17 @@ static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const f
         char *scratch = tc_scratch(plain + own + g->scratch_bytes + 1);
         if (!scratch) return false;
         float *sum = i ? (float *)(void *)scratch : dw;
-        argument arguments[] = {{DNNL_ARG_SRC, dnnl_primitive_desc_query_md(g->desc, dnnl_query_src_md, 0), x + i * s->side * s->side * s->in},
-                                {DNNL_ARG_DIFF_WEIGHTS, weight_layout(g, DNNL_WEIGHTS), scratch + plain},
-                                {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(g->desc, dnnl_query_diff_dst_md, 0), dy + i * side * side * s->out},
-                                {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(g->desc, dnnl_query_scratchpad_md, 0), scratch + plain + own}};
-        if (!execute(g->primitive, arguments, 4) || !reorder(g, (const float *)(void *)(scratch + plain), sum)) return false;
+        argument arguments[] = {
+            {DNNL_ARG_SRC, dnnl_primitive_desc_query_md(g->desc, dnnl_query_src_md, 0),
+             x + i * s->side * s->side * s->in},
+            {DNNL_ARG_DIFF_WEIGHTS, weight_layout(g, DNNL_WEIGHTS), scratch + plain},
+            {DNNL_ARG_DIFF_DST, dnnl_primitive_desc_query_md(g->desc, dnnl_query_diff_dst_md, 0),
+             dy + i * side * side * s->out},
+            {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(g->desc, dnnl_query_scratchpad_md, 0),
+             scratch + plain + own}};
+        if (!execute(g->primitive, arguments, 4) ||
+            !reorder(g, (const float *)(void *)(scratch + plain), sum))
+            return false;
         if (i) tc_kern_get()->add(count, dw, sum, dw);
         i += group ? GROUP : 1;
     }
@@ -267,7 +293,8 @@ void tc_dnnl_conv_free(tc_conv *c) {
     free(c);
 }
 
-tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add) {
+tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act,
+                             bool add) {
     pthread_once(&engine_once, make_engine);
     tc_conv *c = tc_new(1, sizeof *c);
     if (!c) return NULL;
@@ -276,8 +303,8 @@ tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_
     tools *t = tools_of(c);
     bool ok = t != NULL;
     if (ok && w) {
-        ok = (c->w = tc_new_aligned(t->forward.weight_bytes, 1)) && (c->bias = tc_new_aligned((size_t)s->out, sizeof *c->bias)) &&
-             reorder(&t->forward, w, c->w);
+        ok = (c->w = tc_new_aligned(t->forward.weight_bytes, 1)) &&
+             (c->bias = tc_new_aligned((size_t)s->out, sizeof *c->bias)) && reorder(&t->forward, w, c->w);
         if (ok && bias) memcpy(c->bias, bias, (size_t)s->out * sizeof *bias);
     }
     if (ok) return c;
@@ -285,7 +312,8 @@ tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_
     return NULL;
 }
 
-/* Where oneDNN or memory fails, training goes on in plain C; inference, which has only the packed weights, says so with numbers that are none. */
+/* Where oneDNN or memory fails, training goes on in plain C; inference, which has only the packed weights,
+ * says so with numbers that are none. */
 void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
     const tools *t = tools_of(c);
     int side = tc_conv_out_side(&c->shape);
@@ -294,7 +322,8 @@ void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real
     for (int64_t i = 0; !w && i < batch * side * side * c->shape.out; i++) y[i] = NAN;
 }
 
-void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw) {
+void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
+                           tc_real *dx, tc_real *dw) {
     const tools *t = tools_of(c);
     if (t && (!dx || run_data(c, t, batch, w, dy, dx)) && run_weights(c, t, batch, x, dy, dw)) return;
     ref_conv_gradients(&c->shape, batch, x, w, dy, dx, dw);

@@ -1,39 +1,46 @@
 /* kern.h - the kernels: one table of function pointers, one contract each.
  *
- * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F, BW, DQ, VL). tc_kern_get() gives the
- * table of the best level that the CPU has and TINYCLIP_CPU allows. gemm is oneDNN's at avx2 and avx512 and plain C at ref; the prepared linear layer
- * is our own at every level (docs/PERF.md has the figures). In the double build (TC_REAL=double) only ref exists.
+ * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F,
+ * BW, DQ, VL). tc_kern_get() gives the table of the best level that the CPU has and TINYCLIP_CPU allows. gemm
+ * is oneDNN's at avx2 and avx512 and plain C at ref; the prepared linear layer is our own at every level
+ * (docs/PERF.md has the figures). In the double build (TC_REAL=double) only ref exists.
  *
- * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no alignment beyond the
- * element's, but aligned ones are faster. Outputs never overlap inputs unless the comment says so. Kernels are thread-safe, never
- * allocate (except the *_prepare functions and a bounded thread-local scratch on first use), and split their own work over OpenMP threads where it
- * is worth it. Reductions have a fixed order whatever the number of threads.
- * Sequences: seq[0..nseq] are row offsets, seq[0] = 0, ascending; sequence s has rows seq[s] .. seq[s+1]-1. */
+ * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no
+ * alignment beyond the element's, but aligned ones are faster. Outputs never overlap inputs unless the
+ * comment says so. Kernels are thread-safe, never allocate (except the *_prepare functions and a bounded
+ * thread-local scratch on first use), and split their own work over OpenMP threads where it is worth it.
+ * Reductions have a fixed order whatever the number of threads. Sequences: seq[0..nseq] are row offsets,
+ * seq[0] = 0, ascending; sequence s has rows seq[s] .. seq[s+1]-1. */
 #ifndef TC_KERN_H
 #define TC_KERN_H
 
 #include "base/base.h"
 
-/* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its slope at 0 is 0 */
+/* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its
+ * slope at 0 is 0 */
 enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
 
-/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its rows are ld apart. If
- * `transposed` there is one piece, whose rows are the matrix's columns, `first` the first of its columns. */
+/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its
+ * rows are ld apart. If `transposed` there is one piece, whose rows are the matrix's columns, `first` the
+ * first of its columns. */
 typedef struct tc_weight {
     const void *part[3]; /* tc_real, or what `widen` reads, numbers of `size` bytes at any alignment */
     void (*widen)(const void *from, int64_t n, tc_real *to);
     size_t size;
     int64_t part_rows, first, ld;
     bool transposed;
-    bool stays;  /* it stays there unchanged as long as what is made of it */
-    bool mapped; /* it lies in the read-only mapping of a file, whose pages are given back once it is packed */
+    bool stays; /* it stays there unchanged as long as what is made of it */
+    /* it lies in the read-only mapping of a file, whose pages are given back once it is packed */
+    bool mapped;
 } tc_weight;
 static inline size_t tc_weight_size(const tc_weight *w) { return w->widen ? w->size : sizeof(tc_real); }
-/* n numbers that lie together, from (row, column) of the matrix on: along the row, or along the column if it is transposed; where they are, or in
- * `room`. */
-static inline const tc_real *tc_weight_get(const tc_weight *w, int64_t row, int64_t column, int64_t n, tc_real *room) {
+/* n numbers that lie together, from (row, column) of the matrix on: along the row, or along the column if it
+ * is transposed; where they are, or in `room`. */
+static inline const tc_real *tc_weight_get(const tc_weight *w, int64_t row, int64_t column, int64_t n,
+                                           tc_real *room) {
     row += w->first;
-    int64_t piece = w->transposed ? 0 : row / w->part_rows, at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
+    int64_t piece = w->transposed ? 0 : row / w->part_rows,
+            at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
     const void *from = (const char *)w->part[piece] + at * (int64_t)tc_weight_size(w);
     if (!w->widen) return (const tc_real *)from;
     w->widen(from, n, room);
@@ -47,22 +54,27 @@ static inline tc_real tc_weight_at(const tc_weight *w, int64_t row, int64_t colu
 /* A weight W [n,k] made ready for y = act(x W^T + b + r); immutable, shared between threads. */
 typedef struct tc_linear tc_linear;
 
-/* A convolution of square maps: x [batch, side*side, in] -> y [batch, out_side*out_side, out], pixels row by row, channels innermost;
- * weight [out, in, kernel, kernel]; zeros lie around the map. y[o](v,u) = sum over i,a,b of w[o][i][a][b] x[i](v*stride-pad+a, u*stride-pad+b). */
+/* A convolution of square maps: x [batch, side*side, in] -> y [batch, out_side*out_side, out], pixels row by
+ * row, channels innermost; weight [out, in, kernel, kernel]; zeros lie around the map. y[o](v,u) = sum over
+ * i,a,b of w[o][i][a][b] x[i](v*stride-pad+a, u*stride-pad+b). */
 typedef struct tc_conv_shape {
     int side, in, out, kernel, stride, pad;
 } tc_conv_shape;
-static inline int tc_conv_out_side(const tc_conv_shape *s) { return (s->side + 2 * s->pad - s->kernel) / s->stride + 1; }
+static inline int tc_conv_out_side(const tc_conv_shape *s) {
+    return (s->side + 2 * s->pad - s->kernel) / s->stride + 1;
+}
 typedef struct tc_conv tc_conv;
 
-/* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements. q has
- * one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then q, out, dq, dout have nseq rows.
- * The scores are scale * q . k; with `causal`, key j is seen by query i only if j <= i (positions within the sequence). */
+/* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements.
+ * q has one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then
+ * q, out, dq, dout have nseq rows. The scores are scale * q . k; with `causal`, key j is seen by query i only
+ * if j <= i (positions within the sequence). */
 typedef struct tc_attention {
     int heads, dim; /* dim: of one head, any size >= 1 */
     int nseq;
-    const int32_t *seq;   /* [nseq+1], offsets of key rows */
-    const int32_t *q_row; /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
+    const int32_t *seq; /* [nseq+1], offsets of key rows */
+    /* NULL: every row; else [nseq] position of the query within its sequence; q has nseq rows */
+    const int32_t *q_row;
     bool causal;
     tc_real scale;            /* > 0 */
     const tc_real *q, *k, *v; /* rows ldq, ldk, ldv apart */
@@ -73,67 +85,81 @@ typedef struct tc_kern {
     const char *name;
 
     /* ---- matrix products
-     * c [m,n] = alpha * op(a) [m,k] . op(b) [k,n] + beta * c; op is transposition if the flag is set. Repeats bit for bit at the same
-     * number of threads. m, n or k may be 0. */
-    void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-                 tc_real beta, tc_real *c, int64_t ldc);
-    /* Makes W [n,k] ready: packed at once, or, if it stays, from where it lies during the first run and packed in the second: who runs a model once
-     * does not wait for its weights. bias [n] or NULL is copied. NULL if memory ran out. */
-    tc_linear *(*linear_prepare)(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act, bool add);
-    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b + y). A row's bits depend neither on the other rows nor on the
-     * number of threads nor on how often it ran. */
+     * c [m,n] = alpha * op(a) [m,k] . op(b) [k,n] + beta * c; op is transposition if the flag is set. Repeats
+     * bit for bit at the same number of threads. m, n or k may be 0. */
+    void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a,
+                 int64_t lda, const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
+    /* Makes W [n,k] ready: packed at once, or, if it stays, from where it lies during the first run and
+     * packed in the second: who runs a model once does not wait for its weights. bias [n] or NULL is copied.
+     * NULL if memory ran out. */
+    tc_linear *(*linear_prepare)(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
+                                 bool add);
+    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b + y). A row's bits
+     * depend neither on the other rows nor on the number of threads nor on how often it ran. */
     void (*linear_run)(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
     void (*linear_free)(tc_linear *l);
 
     /* ---- convolutions
-     * With a weight (copied, with bias [out] or NULL): for inference; y = act(conv(x) + b), or with `add` y = act(conv(x) + b + y). Without one
-     * (w NULL, act NONE, no add, no bias): for training; the weight comes with each call. NULL if memory ran out. */
+     * With a weight (copied, with bias [out] or NULL): for inference; y = act(conv(x) + b), or with `add` y =
+     * act(conv(x) + b + y). Without one (w NULL, act NONE, no add, no bias): for training; the weight comes
+     * with each call. NULL if memory ran out. */
     tc_conv *(*conv_create)(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
-    /* w: NULL for a convolution that has its weight. Thread-safe on one object. An image's bits do not depend on the others; they repeat at the
-     * same number of threads. */
+    /* w: NULL for a convolution that has its weight. Thread-safe on one object. An image's bits do not depend
+     * on the others; they repeat at the same number of threads. */
     void (*conv_run)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
     /* dx (NULL: not wanted) and dw are written. Repeats bit for bit at the same number of threads. */
-    void (*conv_backward)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+    void (*conv_backward)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
+                          tc_real *dx, tc_real *dw);
     void (*conv_free)(tc_conv *c);
-    /* y [batch, (side/s)^2, n] = mean over squares of s x s pixels of x [batch, side*side, n]; pixels past the last whole square are left out. */
+    /* y [batch, (side/s)^2, n] = mean over squares of s x s pixels of x [batch, side*side, n]; pixels past
+     * the last whole square are left out. */
     void (*avgpool)(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y);
     /* dx is written, or added to if `add`. */
-    void (*avgpool_backward)(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
+    void (*avgpool_backward)(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx,
+                             bool add);
 
     /* ---- batch normalisation (Ioffe & Szegedy 2015) of the columns of x [rows,n], rows >= 1
-     * Mean and biased variance of each column, in double: columns may be few values far from 0. Fixed order. */
+     * Mean and biased variance of each column, in double: columns may be few values far from 0. Fixed order.
+     */
     void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
     /* y = act((x - mean) * rstd * w + b), act NONE or RELU; y may be x. */
-    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b, int act,
-                      tc_real *y);
-    /* The gradient through mean and rstd, which are those of x itself. dx is written and may be dy; dw += , db += (fixed order). */
-    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b,
-                               int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
+    void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
+                      const tc_real *w, const tc_real *b, int act, tc_real *y);
+    /* The gradient through mean and rstd, which are those of x itself. dx is written and may be dy; dw += ,
+     * db += (fixed order). */
+    void (*batchnorm_backward)(int64_t rows, int64_t n, const tc_real *x, const double *mean,
+                               const double *rstd, const tc_real *w, const tc_real *b, int act,
+                               const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
 
     /* ---- rows
-     * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2] may be NULL. y may be x. */
-    void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
-                      int64_t ldy, tc_real *mean_rstd);
+     * y = (x - mean) / sqrt(var + eps) * w + b over each row of width n; biased variance. mean_rstd [rows,2]
+     * may be NULL. y may be x. */
+    void (*layernorm)(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w,
+                      const tc_real *b, tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd);
     /* dx = gradient of x, added if `add_dx`; dw += , db += over all rows (fixed order). */
-    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
-                               bool add_dx, tc_real *dw, tc_real *db);
-    /* The same over the columns with mask [n] != 0 alone; what x and dy hold in the others does not matter. There y and dx are 0 (or dx,
-     * added, as it was), and dw and db are as they were. Without any such column the mean is 0. */
-    void (*layernorm_kept)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *b, tc_real eps,
-                           tc_real *y, tc_real *mean_rstd);
-    void (*layernorm_kept_backward)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *mean_rstd,
-                                    const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+    void (*layernorm_backward)(int64_t rows, int64_t n, const tc_real *x, const tc_real *w,
+                               const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx,
+                               tc_real *dw, tc_real *db);
+    /* The same over the columns with mask [n] != 0 alone; what x and dy hold in the others does not matter.
+     * There y and dx are 0 (or dx, added, as it was), and dw and db are as they were. Without any such column
+     * the mean is 0. */
+    void (*layernorm_kept)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w,
+                           const tc_real *b, tc_real eps, tc_real *y, tc_real *mean_rstd);
+    void (*layernorm_kept_backward)(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x,
+                                    const tc_real *w, const tc_real *mean_rstd, const tc_real *dy,
+                                    tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
     /* y = x * mask: column j of x [rows,n] belongs to member j / unit of mask [n / unit]; y may be x. */
     void (*scale)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, tc_real *y);
-    /* dx = dy * mask, added if `add_dx`; dx may be dy, NULL: not wanted. dmask += sum of dy * x over all rows and the member's
-     * columns (fixed order). */
-    void (*scale_backward)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, const tc_real *dy, tc_real *dx, bool add_dx,
-                           tc_real *dmask);
+    /* dx = dy * mask, added if `add_dx`; dx may be dy, NULL: not wanted. dmask += sum of dy * x over all rows
+     * and the member's columns (fixed order). */
+    void (*scale_backward)(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask,
+                           const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dmask);
     /* y = act(x); y may be x. n elements. */
     void (*act)(int kind, int64_t n, const tc_real *x, tc_real *y);
     /* dx = dy * act'(x); dx may be dy or x. */
     void (*act_backward)(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
-    /* x [rows,n] += bias [n], then y = act(x) (y may be x; x keeps the value before the activation if y differs). */
+    /* x [rows,n] += bias [n], then y = act(x) (y may be x; x keeps the value before the activation if y
+     * differs). */
     void (*bias_act)(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);
     /* db [n] += sum of the rows of dy [rows,n]. Fixed order. */
     void (*bias_backward)(int64_t rows, int64_t n, const tc_real *dy, tc_real *db);
@@ -143,34 +169,41 @@ typedef struct tc_kern {
     /* y = x / max(|x|, 1e-12), inv_norm [rows] (may be NULL) = 1 / max(|x|, 1e-12). */
     void (*l2norm)(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm);
     /* dx from y and inv_norm: (dy - y (y . dy)) * inv_norm. */
-    void (*l2norm_backward)(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx);
+    void (*l2norm_backward)(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm,
+                            const tc_real *dy, tc_real *dx);
 
-    /* ---- attention, see tc_attention. out [rows, heads*dim], ldo apart. lse [rows, heads] (log-sum-exp of the scaled scores) is needed
-     * by the backward pass; NULL if not wanted. */
+    /* ---- attention, see tc_attention. out [rows, heads*dim], ldo apart. lse [rows, heads] (log-sum-exp of
+     * the scaled scores) is needed by the backward pass; NULL if not wanted. */
     void (*attention)(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse);
-    /* dq, dk, dv (same layout and ld as q, k, v) are written, not added. With q_row, dk and dv are written for all key rows. */
-    void (*attention_backward)(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
-                               tc_real *dq, tc_real *dk, tc_real *dv);
+    /* dq, dk, dv (same layout and ld as q, k, v) are written, not added. With q_row, dk and dv are written
+     * for all key rows. */
+    void (*attention_backward)(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse,
+                               const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
 
     /* ---- losses (definitions: loss goldens; paper section 3.1)
-     * x [rows,n] holds logits and is replaced by (softmax(x) - q) * grad_scale. q: target distribution [rows,n], or NULL: one-hot, row r's target is
-     * column r + first_target. Returns the sum over rows of -sum_c q log_softmax(x). */
-    double (*softmax_xent)(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale);
+     * x [rows,n] holds logits and is replaced by (softmax(x) - q) * grad_scale. q: target distribution
+     * [rows,n], or NULL: one-hot, row r's target is column r + first_target. Returns the sum over rows of
+     * -sum_c q log_softmax(x). */
+    double (*softmax_xent)(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq,
+                           int64_t first_target, tc_real grad_scale);
     /* Sum of x*y and of x*x in double, fixed order. */
     double (*dot)(int64_t n, const tc_real *x, const tc_real *y);
 
     /* ---- optimizer (Loshchilov & Hutter 2019; form of the train goldens)
-     * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr (m/c1) / (sqrt(v/c2) + eps),
-     * c1 = 1 - b1^t, c2 = 1 - b2^t. g NULL: gradient and moments are zero and not read; only the decay is left. */
-    void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2,
-                  double eps, double c1, double c2);
+     * g is first multiplied by gscale. m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p *= 1 - lr wd; p -= lr
+     * (m/c1) / (sqrt(v/c2) + eps), c1 = 1 - b1^t, c2 = 1 - b2^t. g NULL: gradient and moments are zero and
+     * not read; only the decay is left. */
+    void (*adamw)(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr,
+                  double wd, double b1, double b2, double eps, double c1, double c2);
 } tc_kern;
 
 /* The table in use. Thread-safe. */
 const tc_kern *tc_kern_get(void);
-/* Level `i` (0 ref, 1 avx2, 2 avx512) if this CPU and TINYCLIP_CPU allow it, else NULL: for tests and benchmarks. */
+/* Level `i` (0 ref, 1 avx2, 2 avx512) if this CPU and TINYCLIP_CPU allow it, else NULL: for tests and
+ * benchmarks. */
 const tc_kern *tc_kern_level(int i);
-/* Multiply-accumulates a second of an FMA loop held in registers, on all threads: the peak that a matrix product could reach; `seconds` long. */
+/* Multiply-accumulates a second of an FMA loop held in registers, on all threads: the peak that a matrix
+ * product could reach; `seconds` long. */
 double tc_kern_measure_peak(double seconds);
 
 #endif

@@ -1,7 +1,8 @@
 /* linear.c - the life of a prepared weight, the same at every level.
  *
- * Packed weights lie one behind the other in chunks, so that all of them are on large pages: one of less than 2 MB, as pruned models have them, would
- * not get one, and an image that is alone then waits for translations of addresses. A chunk is freed with the last weight in it. */
+ * Packed weights lie one behind the other in chunks, so that all of them are on large pages: one of less than
+ * 2 MB, as pruned models have them, would not get one, and an image that is alone then waits for translations
+ * of addresses. A chunk is freed with the last weight in it. */
 #include "kern/kern_priv.h"
 
 #include <stdlib.h>
@@ -82,7 +83,8 @@ const tc_real *tc_linear_packed(tc_linear *l, tc_real *(*pack)(tc_linear *l)) {
         atomic_store_explicit(&l->packed, packed, memory_order_release);
         const tc_weight *w = &l->weight;
         for (int i = 0; i < 3 && w->mapped && w->part[i]; i++)
-            tc_pages_let_go(w->part[i], (size_t)((w->transposed ? l->k : w->part_rows) * w->ld) * tc_weight_size(w));
+            tc_pages_let_go(w->part[i],
+                            (size_t)((w->transposed ? l->k : w->part_rows) * w->ld) * tc_weight_size(w));
     }
     pthread_mutex_unlock(&l->lock);
     return packed;

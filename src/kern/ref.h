@@ -4,38 +4,45 @@
 
 #include "kern/kern_priv.h"
 
-void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-              tc_real beta, tc_real *c, int64_t ldc);
-tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act, bool add);
+void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda,
+              const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
+tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
+                              bool add);
 void ref_linear_run(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
 
 tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
 void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
-void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
+                       tc_real *dx, tc_real *dw);
 void ref_conv_free(tc_conv *c);
 /* The same without an object: conv_run without bias and activation, conv_backward. */
 void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
-void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw);
+void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w,
+                        const tc_real *dy, tc_real *dx, tc_real *dw);
 void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc_real *y);
-void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add);
+void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx,
+                          bool add);
 
 void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
-void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b, int act,
-                   tc_real *y);
-void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b,
-                            int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db);
+void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
+                   const tc_real *w, const tc_real *b, int act, tc_real *y);
+void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
+                            const tc_real *w, const tc_real *b, int act, const tc_real *dy, tc_real *dx,
+                            tc_real *dw, tc_real *db);
 
-void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,
-                   tc_real *mean_rstd);
-void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
-                            bool add_dx, tc_real *dw, tc_real *db);
-void ref_layernorm_kept(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y,
-                        tc_real *mean_rstd);
-void ref_layernorm_kept_backward(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w, const tc_real *mean_rstd,
-                                 const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dw, tc_real *db);
+void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b,
+                   tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd);
+void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w,
+                            const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx,
+                            tc_real *dw, tc_real *db);
+void ref_layernorm_kept(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w,
+                        const tc_real *b, tc_real eps, tc_real *y, tc_real *mean_rstd);
+void ref_layernorm_kept_backward(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x,
+                                 const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
+                                 bool add_dx, tc_real *dw, tc_real *db);
 void ref_scale(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, tc_real *y);
-void ref_scale_backward(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask, const tc_real *dy, tc_real *dx, bool add_dx,
-                        tc_real *dmask);
+void ref_scale_backward(int64_t rows, int64_t n, int64_t unit, const tc_real *x, const tc_real *mask,
+                        const tc_real *dy, tc_real *dx, bool add_dx, tc_real *dmask);
 void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y);
 void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx);
 void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);
@@ -43,20 +50,23 @@ void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db);
 void ref_add(int64_t n, const tc_real *a, const tc_real *b, tc_real *y);
 void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx);
 void ref_l2norm(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm);
-void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx);
+void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm,
+                         const tc_real *dy, tc_real *dx);
 
 void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse);
-void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
-                            tc_real *dq, tc_real *dk, tc_real *dv);
+void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse,
+                            const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
 
 /* One sequence and head of the same, on the calling thread. */
 void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64_t ldo, tc_real *lse);
-void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
-                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv);
+void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo,
+                                 const tc_real *lse, const tc_real *dout, int64_t lddo, tc_real *dq,
+                                 tc_real *dk, tc_real *dv);
 
-double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale);
+double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq,
+                        int64_t first_target, tc_real grad_scale);
 double ref_dot(int64_t n, const tc_real *x, const tc_real *y);
-void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2, double eps,
-               double c1, double c2);
+void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr,
+               double wd, double b1, double b2, double eps, double c1, double c2);
 
 #endif

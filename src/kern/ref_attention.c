@@ -1,7 +1,8 @@
 /* ref_attention.c - softmax(scale q k^T) v over ragged sequences, and its gradient, in plain C.
  *
- * Scores are computed twice rather than stored, so that a sequence may have any length. The backward pass recovers the
- * probabilities from the log-sum-exp: p = exp(s - lse), ds = p (dp - sum_j p_j dp_j), and sum_j p_j dp_j = dout . out. */
+ * Scores are computed twice rather than stored, so that a sequence may have any length. The backward pass
+ * recovers the probabilities from the log-sum-exp: p = exp(s - lse), ds = p (dp - sum_j p_j dp_j), and sum_j
+ * p_j dp_j = dout . out. */
 #include "kern/ref.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ static double inner(int64_t n, const tc_real *x, const tc_real *y) {
     return sum;
 }
 
-static void forward_row(const tc_attention *a, const tc_real *q, const tc_real *k, const tc_real *v, int64_t keys, tc_real *out, tc_real *lse) {
+static void forward_row(const tc_attention *a, const tc_real *q, const tc_real *k, const tc_real *v,
+                        int64_t keys, tc_real *out, tc_real *lse) {
     double most = -INFINITY, sum = 0;
     for (int64_t j = 0; j < keys; j++) most = fmax(most, (double)a->scale * inner(a->dim, q, k + j * a->ldk));
     for (int64_t j = 0; j < keys; j++) sum += exp((double)a->scale * inner(a->dim, q, k + j * a->ldk) - most);
@@ -39,8 +41,8 @@ void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64
     int64_t first = a->seq[s], at = (int64_t)h * a->dim;
     for (int64_t i = 0; i < queries(a, s); i++) {
         int64_t keys, r = query_row(a, s, i, &keys);
-        forward_row(a, a->q + r * a->ldq + at, a->k + first * a->ldk + at, a->v + first * a->ldv + at, keys, out + r * ldo + at,
-                    lse ? &lse[r * a->heads + h] : NULL);
+        forward_row(a, a->q + r * a->ldq + at, a->k + first * a->ldk + at, a->v + first * a->ldv + at, keys,
+                    out + r * ldo + at, lse ? &lse[r * a->heads + h] : NULL);
     }
 }
 
@@ -73,8 +75,9 @@ static void run_backward_row(const tc_attention *a, const backward_row *b, int64
     }
 }
 
-void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout,
-                                 int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv) {
+void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_real *out, int64_t ldo,
+                                 const tc_real *lse, const tc_real *dout, int64_t lddo, tc_real *dq,
+                                 tc_real *dk, tc_real *dv) {
     int64_t first = a->seq[s], length = a->seq[s + 1] - first, at = (int64_t)h * a->dim;
     backward_row b = {.k = a->k + first * a->ldk + at, .v = a->v + first * a->ldv + at};
     b.dk = dk + first * a->ldk + at, b.dv = dv + first * a->ldv + at;
@@ -91,10 +94,11 @@ void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_r
     }
 }
 
-void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse, const tc_real *dout, int64_t lddo,
-                            tc_real *dq, tc_real *dk, tc_real *dv) {
+void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse,
+                            const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv) {
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
 #pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++) ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
+        for (int h = 0; h < a->heads; h++)
+            ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
 }

@@ -1,7 +1,7 @@
 /* ref_conv.c - convolutions and average pooling of square maps in plain C; see kern.h for their contracts.
  *
- * y(v,u) = sum over the taps (a,b) of W(a,b) x(v s - p + a, u s - p + b): a small product of a matrix and a pixel for each tap that lies within the
- * map. The gradients walk over the same pairs of pixels. */
+ * y(v,u) = sum over the taps (a,b) of W(a,b) x(v s - p + a, u s - p + b): a small product of a matrix and a
+ * pixel for each tap that lies within the map. The gradients walk over the same pairs of pixels. */
 #include "kern/ref.h"
 
 #include <stdlib.h>
@@ -19,7 +19,8 @@ tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real
     tc_conv *c = tc_new(1, sizeof *c);
     if (!c) return NULL;
     c->shape = *s, c->act = act, c->add = add;
-    if ((w && !(c->w = tc_new(count, sizeof *w))) || (bias && !(c->bias = tc_new((size_t)s->out, sizeof *bias)))) {
+    if ((w && !(c->w = tc_new(count, sizeof *w))) ||
+        (bias && !(c->bias = tc_new((size_t)s->out, sizeof *bias)))) {
         ref_conv_free(c);
         return NULL;
     }
@@ -38,7 +39,8 @@ void ref_conv_free(tc_conv *c) {
 /* Pixel of x that tap (a,b) of output pixel (v,u) reads, or -1 outside of the map. */
 static int64_t pixel(const tc_conv_shape *s, int v, int u, int a, int b) {
     int row = v * s->stride - s->pad + a, column = u * s->stride - s->pad + b;
-    return row >= 0 && row < s->side && column >= 0 && column < s->side ? (int64_t)row * s->side + column : -1;
+    return row >= 0 && row < s->side && column >= 0 && column < s->side ? (int64_t)row * s->side + column
+                                                                        : -1;
 }
 
 static tc_real output(const tc_conv_shape *s, const tc_real *x, const tc_real *w, int v, int u) {
@@ -54,7 +56,8 @@ static tc_real output(const tc_conv_shape *s, const tc_real *x, const tc_real *w
 void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
     int side = tc_conv_out_side(s);
     int64_t pixels = (int64_t)side * side, per_out = (int64_t)s->in * s->kernel * s->kernel;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (batch * pixels * s->out * per_out > TC_PARALLEL_WORK)
+#pragma omp parallel for schedule(static) \
+    num_threads(tc_threads()) if (batch * pixels * s->out * per_out > TC_PARALLEL_WORK)
     for (int64_t p = 0; p < batch * pixels; p++) {
         const tc_real *image = x + p / pixels * s->side * s->side * s->in;
         int v = (int)(p % pixels / side), u = (int)(p % side);
@@ -76,21 +79,25 @@ void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w,
 }
 
 /* One input channel of dx, all images: each output pixel gives to the pixels that it read. */
-static void data_channel(const tc_conv_shape *s, int64_t batch, int i, const tc_real *w, const tc_real *dy, tc_real *dx) {
+static void data_channel(const tc_conv_shape *s, int64_t batch, int i, const tc_real *w, const tc_real *dy,
+                         tc_real *dx) {
     int side = tc_conv_out_side(s), taps = s->kernel * s->kernel;
     for (int64_t p = 0; p < batch * s->side * s->side; p++) dx[p * s->in + i] = 0;
     for (int64_t p = 0; p < batch * side * side; p++)
         for (int tap = 0; tap < taps; tap++) {
-            int64_t q = p % ((int64_t)side * side), at = pixel(s, (int)(q / side), (int)(q % side), tap / s->kernel, tap % s->kernel);
+            int64_t q = p % ((int64_t)side * side),
+                    at = pixel(s, (int)(q / side), (int)(q % side), tap / s->kernel, tap % s->kernel);
             tc_real sum = 0;
             if (at < 0) continue;
-            for (int o = 0; o < s->out; o++) sum += dy[p * s->out + o] * w[((int64_t)o * s->in + i) * taps + tap];
+            for (int o = 0; o < s->out; o++)
+                sum += dy[p * s->out + o] * w[((int64_t)o * s->in + i) * taps + tap];
             dx[(p / ((int64_t)side * side) * s->side * s->side + at) * s->in + i] += sum;
         }
 }
 
 /* One weight: the product of the two pixels at its ends, summed over all pairs. */
-static tc_real weight_gradient(const tc_conv_shape *s, int64_t batch, int o, int i, int tap, const tc_real *x, const tc_real *dy) {
+static tc_real weight_gradient(const tc_conv_shape *s, int64_t batch, int o, int i, int tap, const tc_real *x,
+                               const tc_real *dy) {
     int side = tc_conv_out_side(s);
     double sum = 0;
     for (int64_t n = 0; n < batch; n++)
@@ -98,12 +105,14 @@ static tc_real weight_gradient(const tc_conv_shape *s, int64_t batch, int o, int
             for (int u = 0; u < side; u++) {
                 int64_t at = pixel(s, v, u, tap / s->kernel, tap % s->kernel);
                 if (at < 0) continue;
-                sum += (double)dy[((n * side + v) * side + u) * s->out + o] * (double)x[(n * s->side * s->side + at) * s->in + i];
+                sum += (double)dy[((n * side + v) * side + u) * s->out + o] *
+                       (double)x[(n * s->side * s->side + at) * s->in + i];
             }
     return (tc_real)sum;
 }
 
-void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw) {
+void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w,
+                        const tc_real *dy, tc_real *dx, tc_real *dw) {
     int taps = s->kernel * s->kernel, side = tc_conv_out_side(s);
     int64_t work = batch * side * side * s->out * s->in * taps;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
@@ -111,10 +120,12 @@ void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x,
         if (dx) data_channel(s, batch, i, w, dy, dx);
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
     for (int64_t k = 0; k < (int64_t)s->out * s->in * taps; k++)
-        dw[k] = weight_gradient(s, batch, (int)(k / taps / s->in), (int)(k / taps % s->in), (int)(k % taps), x, dy);
+        dw[k] = weight_gradient(s, batch, (int)(k / taps / s->in), (int)(k / taps % s->in), (int)(k % taps),
+                                x, dy);
 }
 
-void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy, tc_real *dx, tc_real *dw) {
+void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
+                       tc_real *dx, tc_real *dw) {
     ref_conv_gradients(&c->shape, batch, x, w, dy, dx, dw);
 }
 
@@ -132,7 +143,8 @@ void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc
     }
 }
 
-void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx, bool add) {
+void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx,
+                          bool add) {
     int to = side / s;
     for (int64_t p = 0; p < batch * side * side; p++) {
         int v = (int)(p / side % side) / s, u = (int)(p % side) / s;

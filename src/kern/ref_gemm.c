@@ -1,8 +1,8 @@
 /* ref_gemm.c - matrix products in plain C: c = alpha op(a) op(b) + beta c, and y = act(x W^T + b + y).
  *
- * Both operands are copied in blocks into small arrays on the stack, so that the four transposition cases share one inner loop and
- * the compiler can keep it in vector registers of the base machine. Sums run over blocks of k that are added up one after the
- * other, which keeps rounding errors small. */
+ * Both operands are copied in blocks into small arrays on the stack, so that the four transposition cases
+ * share one inner loop and the compiler can keep it in vector registers of the base machine. Sums run over
+ * blocks of k that are added up one after the other, which keeps rounding errors small. */
 #include "kern/ref.h"
 
 #include <stdlib.h>
@@ -16,16 +16,20 @@ typedef struct tile {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static void load_b(tile *t, bool tb, const tc_real *b, int64_t ldb, int64_t k0, int64_t kn, int64_t j0, int64_t jn) {
+static void load_b(tile *t, bool tb, const tc_real *b, int64_t ldb, int64_t k0, int64_t kn, int64_t j0,
+                   int64_t jn) {
     for (int64_t p = 0; p < kn; p++) {
-        for (int64_t j = 0; j < jn; j++) t->b[p][j] = tb ? b[(j0 + j) * ldb + k0 + p] : b[(k0 + p) * ldb + j0 + j];
+        for (int64_t j = 0; j < jn; j++)
+            t->b[p][j] = tb ? b[(j0 + j) * ldb + k0 + p] : b[(k0 + p) * ldb + j0 + j];
         for (int64_t j = jn; j < BN; j++) t->b[p][j] = 0;
     }
 }
 
-static void load_a(tile *t, bool ta, const tc_real *a, int64_t lda, int64_t k0, int64_t kn, int64_t i0, int64_t in) {
+static void load_a(tile *t, bool ta, const tc_real *a, int64_t lda, int64_t k0, int64_t kn, int64_t i0,
+                   int64_t in) {
     for (int64_t p = 0; p < kn; p++)
-        for (int64_t i = 0; i < BM; i++) t->a[p][i] = i >= in ? 0 : ta ? a[(k0 + p) * lda + i0 + i] : a[(i0 + i) * lda + k0 + p];
+        for (int64_t i = 0; i < BM; i++)
+            t->a[p][i] = i >= in ? 0 : ta ? a[(k0 + p) * lda + i0 + i] : a[(i0 + i) * lda + k0 + p];
 }
 
 /* sum = the product of the loaded blocks */
@@ -41,7 +45,8 @@ static void multiply(tile *t, int64_t kn) {
 }
 
 /* The first block of k meets the old c with beta, the others add to it. */
-static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real beta, tc_real *c, int64_t ldc) {
+static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real beta, tc_real *c,
+                  int64_t ldc) {
     for (int64_t i = 0; i < in; i++)
         for (int64_t j = 0; j < jn; j++) {
             tc_real *y = &c[i * ldc + j];
@@ -50,8 +55,9 @@ static void store(const tile *t, int64_t in, int64_t jn, tc_real alpha, tc_real 
 }
 
 /* Columns j0 .. j0+jn of the product, all rows, written from c on. */
-static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-                         tc_real beta, tc_real *c, int64_t ldc, int64_t j0, int64_t jn) {
+static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, const tc_real *a, int64_t lda,
+                         const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc, int64_t j0,
+                         int64_t jn) {
     tile t;
     int64_t k0 = 0;
     do { /* once even if k is 0: c = beta c */
@@ -67,8 +73,8 @@ static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, 
     } while (k0 < k);
 }
 
-void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda, const tc_real *b, int64_t ldb,
-              tc_real beta, tc_real *c, int64_t ldc) {
+void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda,
+              const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc) {
     int64_t blocks = (n + BN - 1) / BN;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (m * n * k > TC_PARALLEL_WORK)
     for (int64_t block = 0; block < blocks; block++) {
@@ -77,7 +83,8 @@ void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, 
     }
 }
 
-tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act, bool add) {
+tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
+                              bool add) {
     size_t count;
     tc_linear *l = tc_linear_new(bias, n, k, act, add);
     if (!l) return NULL;
@@ -102,7 +109,8 @@ static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum,
 void ref_linear_run(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {
     int64_t row_blocks = (m + BM - 1) / BM, column_blocks = (l->n + BN - 1) / BN;
     const tc_real *w = l->packed;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (m * l->n * l->k > TC_PARALLEL_WORK)
+#pragma omp parallel for collapse(2) schedule(static) \
+    num_threads(tc_threads()) if (m * l->n * l->k > TC_PARALLEL_WORK)
     for (int64_t row_block = 0; row_block < row_blocks; row_block++)
         for (int64_t column = 0; column < column_blocks; column++) {
             tc_real sum[BM][BN];

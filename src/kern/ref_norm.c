@@ -6,13 +6,14 @@ void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, do
         double sum = 0, squares = 0;
         for (int64_t r = 0; r < rows; r++) sum += (double)x[r * n + i];
         mean[i] = sum / (double)rows;
-        for (int64_t r = 0; r < rows; r++) squares += ((double)x[r * n + i] - mean[i]) * ((double)x[r * n + i] - mean[i]);
+        for (int64_t r = 0; r < rows; r++)
+            squares += ((double)x[r * n + i] - mean[i]) * ((double)x[r * n + i] - mean[i]);
         var[i] = squares / (double)rows;
     }
 }
 
-void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b, int act,
-                   tc_real *y) {
+void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
+                   const tc_real *w, const tc_real *b, int act, tc_real *y) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++) {
             double v = ((double)x[r * n + i] - mean[i]) * rstd[i] * (double)w[i] + (double)b[i];
@@ -25,8 +26,9 @@ static double before_act(int act, double h, tc_real w, tc_real b, tc_real dy) {
     return act == TC_ACT_RELU && !(h * (double)w + (double)b > 0) ? 0 : (double)dy;
 }
 
-void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd, const tc_real *w, const tc_real *b,
-                            int act, const tc_real *dy, tc_real *dx, tc_real *dw, tc_real *db) {
+void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
+                            const tc_real *w, const tc_real *b, int act, const tc_real *dy, tc_real *dx,
+                            tc_real *dw, tc_real *db) {
     for (int64_t i = 0; i < n; i++) {
         double sum = 0, sum_h = 0;
         for (int64_t at = i; at < rows * n; at += n) {

@@ -1,15 +1,17 @@
-/* ref_rows.c - the row-wise and element-wise kernels in plain C: LayerNorm, activations, biases, softmax, L2 norm.
+/* ref_rows.c - the row-wise and element-wise kernels in plain C: LayerNorm, activations, biases, softmax, L2
+ * norm.
  *
- * Sums are kept in double: this is the specification that the other levels are compared with. Sums over rows (dw, db) go over
- * fixed blocks of TC_REDUCE_ROWS rows, each thread having its own columns, so the order never depends on the threads. */
+ * Sums are kept in double: this is the specification that the other levels are compared with. Sums over rows
+ * (dw, db) go over fixed blocks of TC_REDUCE_ROWS rows, each thread having its own columns, so the order
+ * never depends on the threads. */
 #include "kern/ref.h"
 
 #include <math.h>
 
 static const double SQRT_HALF = 0.70710678118654752440, INV_SQRT_2PI = 0.39894228040143267794, QUICK = 1.702;
 
-void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b, tc_real eps, tc_real *y, int64_t ldy,
-                   tc_real *mean_rstd) {
+void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b,
+                   tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         const tc_real *xr = x + r * ldx;
@@ -18,7 +20,8 @@ void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const
         double mean = n ? sum / (double)n : 0;
         for (int64_t i = 0; i < n; i++) squares += ((double)xr[i] - mean) * ((double)xr[i] - mean);
         double rstd = 1 / sqrt((n ? squares / (double)n : 0) + (double)eps);
-        for (int64_t i = 0; i < n; i++) y[r * ldy + i] = (tc_real)(((double)xr[i] - mean) * rstd * (double)w[i] + (double)b[i]);
+        for (int64_t i = 0; i < n; i++)
+            y[r * ldy + i] = (tc_real)(((double)xr[i] - mean) * rstd * (double)w[i] + (double)b[i]);
         if (mean_rstd) {
             mean_rstd[2 * r] = (tc_real)mean;
             mean_rstd[2 * r + 1] = (tc_real)rstd;
@@ -27,8 +30,8 @@ void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const
 }
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
-static void layernorm_backward_row(int64_t n, const tc_real *x, const tc_real *w, double mean, double rstd, const tc_real *dy, tc_real *dx,
-                                   bool add_dx) {
+static void layernorm_backward_row(int64_t n, const tc_real *x, const tc_real *w, double mean, double rstd,
+                                   const tc_real *dy, tc_real *dx, bool add_dx) {
     double sum_g = 0, sum_gh = 0;
     for (int64_t i = 0; i < n; i++) {
         double g = (double)dy[i] * (double)w[i];
@@ -42,8 +45,9 @@ static void layernorm_backward_row(int64_t n, const tc_real *x, const tc_real *w
     }
 }
 
-void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
-                            bool add_dx, tc_real *dw, tc_real *db) {
+void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_real *w,
+                            const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx,
+                            tc_real *dw, tc_real *db) {
     /* dw and db first: dx may be dy's own place in a caller's plan only if they are done. */
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
@@ -58,7 +62,8 @@ void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_
     }
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
-        layernorm_backward_row(n, x + r * n, w, (double)mean_rstd[2 * r], (double)mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
+        layernorm_backward_row(n, x + r * n, w, (double)mean_rstd[2 * r], (double)mean_rstd[2 * r + 1],
+                               dy + r * n, dx + r * n, add_dx);
 }
 
 static double act_value(int kind, double x) {
@@ -132,10 +137,13 @@ void ref_l2norm(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *
     }
 }
 
-void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm, const tc_real *dy, tc_real *dx) {
+void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm,
+                         const tc_real *dy, tc_real *dx) {
     for (int64_t r = 0; r < rows; r++) {
         double along = 0;
         for (int64_t i = 0; i < n; i++) along += (double)y[r * n + i] * (double)dy[r * n + i];
-        for (int64_t i = 0; i < n; i++) dx[r * n + i] = (tc_real)(((double)dy[r * n + i] - (double)y[r * n + i] * along) * (double)inv_norm[r]);
+        for (int64_t i = 0; i < n; i++)
+            dx[r * n + i] =
+                (tc_real)(((double)dy[r * n + i] - (double)y[r * n + i] * along) * (double)inv_norm[r]);
     }
 }

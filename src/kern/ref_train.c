@@ -18,9 +18,11 @@ static double xent_row(int64_t n, tc_real *x, const tc_real *q, int64_t target, 
     return loss;
 }
 
-double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq, int64_t first_target, tc_real grad_scale) {
+double ref_softmax_xent(int64_t rows, int64_t n, tc_real *x, int64_t ldx, const tc_real *q, int64_t ldq,
+                        int64_t first_target, tc_real grad_scale) {
     double loss = 0;
-    for (int64_t r = 0; r < rows; r++) loss += xent_row(n, x + r * ldx, q ? q + r * ldq : NULL, r + first_target, grad_scale);
+    for (int64_t r = 0; r < rows; r++)
+        loss += xent_row(n, x + r * ldx, q ? q + r * ldq : NULL, r + first_target, grad_scale);
     return loss;
 }
 
@@ -30,8 +32,8 @@ double ref_dot(int64_t n, const tc_real *x, const tc_real *y) {
     return sum;
 }
 
-void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr, double wd, double b1, double b2, double eps,
-               double c1, double c2) {
+void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr,
+               double wd, double b1, double b2, double eps, double c1, double c2) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 16 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         if (!g) {

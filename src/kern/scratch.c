@@ -1,5 +1,5 @@
-/* scratch.c - one buffer a thread for packed blocks of the kernels. It grows by whole megabytes to the largest size asked for and goes with its
- * thread. */
+/* scratch.c - one buffer a thread for packed blocks of the kernels. It grows by whole megabytes to the
+ * largest size asked for and goes with its thread. */
 #include "kern/kern_priv.h"
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* convert.c - pixels of every mode to RGB, with Pillow's rounding.
  *
- * Products of two bytes over 255 are rounded by t = a*b + 128, (t + (t >> 8)) >> 8, which is exact rounding of a*b/255. */
+ * Products of two bytes over 255 are rounded by t = a*b + 128, (t + (t >> 8)) >> 8, which is exact rounding
+ * of a*b/255. */
 #include "media/decode.h"
 
 #include <string.h>
@@ -66,8 +67,8 @@ void tc_pixels_to_rgb(const tc_image *im, const uint8_t *px, size_t n, uint8_t *
     }
 }
 
-/* Opacity of pixel i, whose plain colour is rgb. A key is compared by its low bytes with the colour after conversion to 8 bits, as the
- * reference does even for 16-bit files. */
+/* Opacity of pixel i, whose plain colour is rgb. A key is compared by its low bytes with the colour after
+ * conversion to 8 bits, as the reference does even for 16-bit files. */
 static unsigned opacity(const tc_image *im, size_t i, const uint8_t *rgb) {
     if (im->mode == TC_MODE_RGBA) return im->pixels[4 * i + 3];
     if (im->mode == TC_MODE_LA) return im->pixels[2 * i + 1];

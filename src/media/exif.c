@@ -1,7 +1,7 @@
 /* exif.c - the orientation that a camera noted, and turning an image by it.
  *
- * EXIF is a TIFF block: a byte order, the offset of a directory, and entries of 12 bytes, of which only tag 0x0112 matters here. A
- * damaged block is no reason to refuse the picture: it then has no orientation. */
+ * EXIF is a TIFF block: a byte order, the offset of a directory, and entries of 12 bytes, of which only tag
+ * 0x0112 matters here. A damaged block is no reason to refuse the picture: it then has no orientation. */
 #include "media/decode.h"
 
 #include <string.h>

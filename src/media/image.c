@@ -1,6 +1,7 @@
 /* image.c - recognises an image by its first bytes and hands it to its decoder.
  *
- * The name of a file says nothing: a PNG named .jpg is fine, an HTML page named .jpg is refused with what it begins with. */
+ * The name of a file says nothing: a PNG named .jpg is fine, an HTML page named .jpg is refused with what it
+ * begins with. */
 #include "media/decode.h"
 
 #include <ctype.h>
@@ -24,23 +25,27 @@ static const struct {
     bool (*accept)(const tc_encoded *in);
     tc_status (*decode)(tc_image *out, const tc_encoded *in, tc_error *err);
 } formats[] = {
-    {is_jpeg, tc_decode_jpeg}, {is_png, tc_decode_png}, {is_webp, tc_decode_webp}, {is_gif, tc_decode_gif}, {is_bmp, tc_decode_bmp},
+    {is_jpeg, tc_decode_jpeg}, {is_png, tc_decode_png}, {is_webp, tc_decode_webp},
+    {is_gif, tc_decode_gif},   {is_bmp, tc_decode_bmp},
 };
 
 static tc_status unknown(const tc_encoded *in, tc_error *err) {
     char start[17] = "";
     size_t n = in->size < 16 ? in->size : 16;
     for (size_t i = 0; i < n; i++) start[i] = isprint(in->data[i]) ? (char)in->data[i] : '.';
-    return tc_fail(err, TC_EFORMAT, "%s: begins with '%s', which is no JPEG, PNG, WebP, GIF or BMP image", in->name, start);
+    return tc_fail(err, TC_EFORMAT, "%s: begins with '%s', which is no JPEG, PNG, WebP, GIF or BMP image",
+                   in->name, start);
 }
 
-tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const char *name, int64_t pixel_limit, tc_error *err) {
+tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const char *name,
+                          int64_t pixel_limit, tc_error *err) {
     tc_encoded in = {.data = bytes, .size = size, .name = name ? name : "image"};
     in.pixel_limit = pixel_limit > 0 ? pixel_limit : DEFAULT_PIXEL_LIMIT;
     *out = (tc_image){.orientation = 1};
     if (size == 0 || !bytes) return tc_fail(err, TC_EFORMAT, "%s: the file is empty", in.name);
     if (size > ENCODED_LIMIT)
-        return tc_fail(err, TC_ENOMEM, "%s: %zu bytes, more than the limit of %d for an image file", in.name, size, (int)ENCODED_LIMIT);
+        return tc_fail(err, TC_ENOMEM, "%s: %zu bytes, more than the limit of %d for an image file", in.name,
+                       size, (int)ENCODED_LIMIT);
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (!formats[i].accept(&in)) continue;
         tc_status status = formats[i].decode(out, &in, err);
@@ -52,11 +57,13 @@ tc_status tc_image_decode(tc_image *out, const void *bytes, size_t size, const c
 
 tc_status tc_check_size(const tc_encoded *in, int64_t width, int64_t height, tc_error *err) {
     if (width <= 0 || height <= 0)
-        return tc_fail(err, TC_EFORMAT, "%s: the header says %lldx%lld pixels", in->name, (long long)width, (long long)height);
+        return tc_fail(err, TC_EFORMAT, "%s: the header says %lldx%lld pixels", in->name, (long long)width,
+                       (long long)height);
     size_t pixels;
-    if (width > INT_MAX || height > INT_MAX || !tc_mul((size_t)width, (size_t)height, &pixels) || pixels > (uint64_t)in->pixel_limit)
-        return tc_fail(err, TC_ENOMEM, "%s: %lldx%lld pixels, more than the limit of %lld pixels", in->name, (long long)width, (long long)height,
-                       (long long)in->pixel_limit);
+    if (width > INT_MAX || height > INT_MAX || !tc_mul((size_t)width, (size_t)height, &pixels) ||
+        pixels > (uint64_t)in->pixel_limit)
+        return tc_fail(err, TC_ENOMEM, "%s: %lldx%lld pixels, more than the limit of %lld pixels", in->name,
+                       (long long)width, (long long)height, (long long)in->pixel_limit);
     return TC_OK;
 }
 
@@ -75,11 +82,13 @@ size_t tc_mode_bytes(tc_mode mode) {
     }
 }
 
-tc_status tc_image_allocate(tc_image *out, const tc_encoded *in, tc_mode mode, int64_t width, int64_t height, tc_error *err) {
+tc_status tc_image_allocate(tc_image *out, const tc_encoded *in, tc_mode mode, int64_t width, int64_t height,
+                            tc_error *err) {
     tc_status status = tc_check_size(in, width, height, err);
     if (status != TC_OK) return status;
     size_t bytes;
-    if (!tc_mul((size_t)width * (size_t)height, tc_mode_bytes(mode), &bytes)) return tc_fail_memory(err, SIZE_MAX);
+    if (!tc_mul((size_t)width * (size_t)height, tc_mode_bytes(mode), &bytes))
+        return tc_fail_memory(err, SIZE_MAX);
     out->pixels = tc_new(bytes, 1);
     if (!out->pixels) return tc_fail_memory(err, bytes);
     out->mode = mode;

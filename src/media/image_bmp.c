@@ -1,7 +1,7 @@
 /* image_bmp.c - uncompressed BMP of 1, 4, 8, 16, 24 and 32 bits a pixel, in the modes that Pillow gives them.
  *
- * A palette of black and white gives mode 1, a gray ramp L, any other P. Alpha exists only where a header with bit masks says so. Run-length
- * coded files are refused as unsupported. */
+ * A palette of black and white gives mode 1, a gray ramp L, any other P. Alpha exists only where a header
+ * with bit masks says so. Run-length coded files are refused as unsupported. */
 #include "media/decode.h"
 
 #include <string.h>
@@ -37,7 +37,8 @@ static tc_status read_header(bmp_header *h, const tc_encoded *in, tc_error *err)
     uint32_t size = read32(p + 14);
     bool core = size == 12;
     if (!core && size != 40 && size != 52 && size != 56 && size != 64 && size != 108 && size != 124)
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP header of %u bytes, expected 12, 40, 52, 56, 64, 108 or 124", in->name, size);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: BMP header of %u bytes, expected 12, 40, 52, 56, 64, 108 or 124", in->name, size);
     h->after_header = 14 + (size_t)size;
     if (in->size < h->after_header) return cut_short(in, err);
     h->palette_step = core ? 3 : 4;
@@ -56,13 +57,18 @@ static tc_status read_header(bmp_header *h, const tc_encoded *in, tc_error *err)
 }
 
 static tc_status check_kind(const bmp_header *h, const tc_encoded *in, tc_error *err) {
-    if (h->compression == RLE8 || h->compression == RLE4) return tc_fail(err, TC_EUNSUPPORTED, "%s: run-length coded BMP is not supported", in->name);
+    if (h->compression == RLE8 || h->compression == RLE4)
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: run-length coded BMP is not supported", in->name);
     if (h->compression != RAW && h->compression != BITFIELDS)
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP compression %u is not supported", in->name, h->compression);
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP compression %u is not supported", in->name,
+                       h->compression);
     bool masked = h->compression == BITFIELDS;
-    if (h->bits != 16 && h->bits != 24 && h->bits != 32 && (masked || (h->bits != 1 && h->bits != 4 && h->bits != 8)))
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP of %u bits a pixel is not supported", in->name, h->bits);
-    if (h->bits <= 8 && h->colors > 65536) return tc_fail(err, TC_EFORMAT, "%s: BMP palette of %u colours", in->name, h->colors);
+    if (h->bits != 16 && h->bits != 24 && h->bits != 32 &&
+        (masked || (h->bits != 1 && h->bits != 4 && h->bits != 8)))
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP of %u bits a pixel is not supported", in->name,
+                       h->bits);
+    if (h->bits <= 8 && h->colors > 65536)
+        return tc_fail(err, TC_EFORMAT, "%s: BMP palette of %u colours", in->name, h->colors);
     return TC_OK;
 }
 
@@ -83,7 +89,8 @@ static bool is_gray(const tc_image *im, uint32_t i, uint32_t value) {
 }
 
 static tc_mode palette_mode(const tc_image *im, const bmp_header *h) {
-    if (h->bits == 1) return h->colors == 2 && is_gray(im, 0, 0) && is_gray(im, 1, 255) ? TC_MODE_1 : TC_MODE_P;
+    if (h->bits == 1)
+        return h->colors == 2 && is_gray(im, 0, 0) && is_gray(im, 1, 255) ? TC_MODE_1 : TC_MODE_P;
     if (h->bits != 8 || h->colors < 3) return TC_MODE_P;
     for (uint32_t i = 0; i < h->colors; i++)
         if (i > 255 || !is_gray(im, i, i)) return TC_MODE_P;
@@ -148,15 +155,19 @@ static void unpack_colors(uint8_t *to, const uint8_t *row, size_t width, const l
         uint32_t v = read16(row);
         if (bytes > 2) v |= (uint32_t)row[2] << 16;
         if (bytes > 3) v |= (uint32_t)row[3] << 24;
-        for (size_t c = 0; c < channels; c++) *to++ = (uint8_t)((v >> fields[c].shift & fields[c].most) * 255 / fields[c].most);
+        for (size_t c = 0; c < channels; c++)
+            *to++ = (uint8_t)((v >> fields[c].shift & fields[c].most) * 255 / fields[c].most);
     }
 }
 
 /* ---- rows */
 
-static tc_status read_rows(tc_image *out, const bmp_header *h, const layout *l, const tc_encoded *in, tc_error *err) {
-    size_t width = (size_t)out->width, height = (size_t)out->height, stride = (width * h->bits + 31) / 32 * 4, all;
-    if (!tc_mul(stride, height - 1, &all) || !tc_add(all, (width * h->bits + 7) / 8, &all) || h->offset > in->size || all > in->size - h->offset)
+static tc_status read_rows(tc_image *out, const bmp_header *h, const layout *l, const tc_encoded *in,
+                           tc_error *err) {
+    size_t width = (size_t)out->width, height = (size_t)out->height, stride = (width * h->bits + 31) / 32 * 4,
+           all;
+    if (!tc_mul(stride, height - 1, &all) || !tc_add(all, (width * h->bits + 7) / 8, &all) ||
+        h->offset > in->size || all > in->size - h->offset)
         return cut_short(in, err);
     size_t bytes = tc_mode_bytes(out->mode);
     for (size_t y = 0; y < height; y++) {
@@ -181,7 +192,8 @@ tc_status tc_decode_bmp(tc_image *out, const tc_encoded *in, tc_error *err) {
         if (status != TC_OK) return status;
         head.mode = palette_mode(&head, &h);
     } else {
-        if (!find_layout(&h, &l)) return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP with these bit masks is not supported", in->name);
+        if (!find_layout(&h, &l))
+            return tc_fail(err, TC_EUNSUPPORTED, "%s: BMP with these bit masks is not supported", in->name);
         head.mode = l.masks[3] ? TC_MODE_RGBA : TC_MODE_RGB;
     }
     if (h.offset == 0) h.offset = h.after_header;

@@ -1,7 +1,7 @@
 /* image_gif.c - the first frame of a GIF by giflib, on its screen.
  *
- * As Pillow has it: a palette that is a gray ramp gives mode L, any other P; a frame that reaches over the screen enlarges it; what the
- * frame does not cover has the transparent index, or 0. */
+ * As Pillow has it: a palette that is a gray ramp gives mode L, any other P; a frame that reaches over the
+ * screen enlarges it; what the frame does not cover has the transparent index, or 0. */
 #include "media/decode.h"
 
 #include <gif_lib.h>
@@ -23,8 +23,10 @@ static int on_read(GifFileType *gif, GifByteType *to, int n) {
 }
 
 static tc_status gif_error(const tc_encoded *in, int code, tc_error *err) {
-    if (code == D_GIF_ERR_NOT_ENOUGH_MEM) return tc_fail(err, TC_ENOMEM, "%s: out of memory while decoding GIF", in->name);
-    if (code == D_GIF_ERR_READ_FAILED || code == D_GIF_ERR_EOF_TOO_SOON) return tc_fail(err, TC_EFORMAT, "%s: the GIF data ends too early", in->name);
+    if (code == D_GIF_ERR_NOT_ENOUGH_MEM)
+        return tc_fail(err, TC_ENOMEM, "%s: out of memory while decoding GIF", in->name);
+    if (code == D_GIF_ERR_READ_FAILED || code == D_GIF_ERR_EOF_TOO_SOON)
+        return tc_fail(err, TC_EFORMAT, "%s: the GIF data ends too early", in->name);
     const char *text = GifErrorString(code);
     return tc_fail(err, TC_EFORMAT, "%s: bad GIF data: %s", in->name, text ? text : "damaged");
 }
@@ -45,9 +47,12 @@ static tc_status find_frame(GifFileType *gif, const tc_encoded *in, int *transpa
     for (;;) {
         GifRecordType type;
         if (DGifGetRecordType(gif, &type) != GIF_OK) return gif_error(in, gif->Error, err);
-        if (type == TERMINATE_RECORD_TYPE) return tc_fail(err, TC_EFORMAT, "%s: the GIF holds no image", in->name);
-        if (type == IMAGE_DESC_RECORD_TYPE) return DGifGetImageDesc(gif) == GIF_OK ? TC_OK : gif_error(in, gif->Error, err);
-        if (type == EXTENSION_RECORD_TYPE && !read_extension(gif, transparent)) return gif_error(in, gif->Error, err);
+        if (type == TERMINATE_RECORD_TYPE)
+            return tc_fail(err, TC_EFORMAT, "%s: the GIF holds no image", in->name);
+        if (type == IMAGE_DESC_RECORD_TYPE)
+            return DGifGetImageDesc(gif) == GIF_OK ? TC_OK : gif_error(in, gif->Error, err);
+        if (type == EXTENSION_RECORD_TYPE && !read_extension(gif, transparent))
+            return gif_error(in, gif->Error, err);
     }
 }
 
@@ -72,7 +77,8 @@ static void set_palette(tc_image *out, const ColorMapObject *map, int transparen
 }
 
 static tc_status read_rows(tc_image *out, const tc_encoded *in, GifFileType *gif, tc_error *err) {
-    static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2}; /* the four passes of an interlaced frame */
+    /* the four passes of an interlaced frame */
+    static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2};
     const GifImageDesc *d = &gif->Image;
     int passes = d->Interlace ? 4 : 1;
     for (int pass = 0; pass < passes; pass++)

@@ -1,8 +1,8 @@
-/* image_jpeg.c - JPEG by libjpeg-turbo, with the settings that Pillow leaves as they are: the accurate integer IDCT ("islow") and fancy
- * upsampling of the chroma.
+/* image_jpeg.c - JPEG by libjpeg-turbo, with the settings that Pillow leaves as they are: the accurate
+ * integer IDCT ("islow") and fancy upsampling of the chroma.
  *
- * libjpeg repairs what it can and only warns; here a warning that means lost or damaged data is an error. Bytes after the end of the
- * image and junk between markers are harmless. */
+ * libjpeg repairs what it can and only warns; here a warning that means lost or damaged data is an error.
+ * Bytes after the end of the image and junk between markers are harmless. */
 #include "media/decode.h"
 
 #include <jerror.h>
@@ -87,7 +87,8 @@ static void on_skip(j_decompress_ptr c, long n) {
 }
 
 static void on_progress(j_common_ptr c) {
-    if (((j_decompress_ptr)c)->input_scan_number > SCAN_LIMIT) refuse(reader_of(c), TC_EFORMAT, "more than 1000 scans");
+    if (((j_decompress_ptr)c)->input_scan_number > SCAN_LIMIT)
+        refuse(reader_of(c), TC_EFORMAT, "more than 1000 scans");
 }
 
 static void reader_init(jpeg_reader *r) {
@@ -136,11 +137,13 @@ static tc_mode choose_mode(jpeg_reader *r) {
     }
 }
 
-/* libjpeg-turbo would take the standard Huffman tables where a file has none, which may decode to anything. */
+/* libjpeg-turbo would take the standard Huffman tables where a file has none, which may decode to anything.
+ */
 static void check_tables(jpeg_reader *r) {
     for (int i = 0; !r->c.progressive_mode && i < r->c.comps_in_scan; i++) {
         const jpeg_component_info *c = r->c.cur_comp_info[i];
-        bool known = c->dc_tbl_no >= 0 && c->dc_tbl_no < NUM_HUFF_TBLS && c->ac_tbl_no >= 0 && c->ac_tbl_no < NUM_HUFF_TBLS;
+        bool known = c->dc_tbl_no >= 0 && c->dc_tbl_no < NUM_HUFF_TBLS && c->ac_tbl_no >= 0 &&
+                     c->ac_tbl_no < NUM_HUFF_TBLS;
         if (!known || !r->c.dc_huff_tbl_ptrs[c->dc_tbl_no] || !r->c.ac_huff_tbl_ptrs[c->ac_tbl_no])
             refuse(r, TC_EFORMAT, "bad JPEG data: a Huffman table is missing");
     }

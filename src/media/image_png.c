@@ -1,8 +1,9 @@
-/* image_png.c - PNG by libpng, each kind in the mode that Pillow gives it: 1-bit gray is mode 1, 16-bit gray is I;16, other 16-bit
- * samples keep their high byte, 16-bit gray with alpha becomes RGBA.
+/* image_png.c - PNG by libpng, each kind in the mode that Pillow gives it: 1-bit gray is mode 1, 16-bit gray
+ * is I;16, other 16-bit samples keep their high byte, 16-bit gray with alpha becomes RGBA.
  *
- * The chunks are walked first, without libpng: size and completeness are known before anything is allocated, text that inflates to more
- * than the limits is refused, and all ancillary chunks but tRNS are then hidden from libpng. Checksums of all chunks count. */
+ * The chunks are walked first, without libpng: size and completeness are known before anything is allocated,
+ * text that inflates to more than the limits is refused, and all ancillary chunks but tRNS are then hidden
+ * from libpng. Checksums of all chunks count. */
 #include "media/decode.h"
 
 #include <png.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { TEXT_LIMIT = 1 << 20, TEXT_TOTAL_LIMIT = 64 << 20 }; /* inflated bytes of one text chunk and of all: Pillow's limits */
+/* inflated bytes of one text chunk and of all: Pillow's limits */
+enum { TEXT_LIMIT = 1 << 20, TEXT_TOTAL_LIMIT = 64 << 20 };
 
 /* Lives in the caller of the function that calls setjmp. */
 typedef struct png_reader {
@@ -38,7 +40,9 @@ typedef struct chunk_walk {
     size_t exif_size;
 } chunk_walk;
 
-static uint32_t read32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+static uint32_t read32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 static bool is(const chunk *c, const char *type) { return memcmp(c->type, type, 4) == 0; }
 
@@ -49,12 +53,14 @@ static tc_status next_chunk(chunk_walk *w, chunk *c, tc_error *err) {
     const uint8_t *p = in->data + w->position;
     *c = (chunk){.type = p + 4, .data = p + 8, .size = read32(p), .offset = w->position};
     if (c->size > left - 12)
-        return tc_fail(err, TC_EFORMAT, "%s: the PNG chunk at offset %zu needs %zu bytes, the file has %zu", in->name, c->offset, c->size, left - 12);
+        return tc_fail(err, TC_EFORMAT, "%s: the PNG chunk at offset %zu needs %zu bytes, the file has %zu",
+                       in->name, c->offset, c->size, left - 12);
     w->position += 12 + c->size;
     return TC_OK;
 }
 
-/* How many bytes the stream inflates to, counted up to limit + 1; nothing is kept. A damaged stream counts as far as it goes. */
+/* How many bytes the stream inflates to, counted up to limit + 1; nothing is kept. A damaged stream counts as
+ * far as it goes. */
 static size_t inflated_size(const uint8_t *data, size_t size, size_t limit) {
     uint8_t bin[16384];
     z_stream z = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)size};
@@ -92,8 +98,9 @@ static tc_status check_text(chunk_walk *w, const chunk *c, tc_error *err) {
     size_t n = at < c->size ? inflated_size(c->data + at, c->size - at, TEXT_LIMIT) : 0;
     w->text_total += n;
     if (n <= TEXT_LIMIT && w->text_total <= TEXT_TOTAL_LIMIT) return TC_OK;
-    return tc_fail(err, TC_EFORMAT, "%s: the text chunk at offset %zu inflates to more than the limit of %d bytes", w->in->name, c->offset,
-                   n > TEXT_LIMIT ? (int)TEXT_LIMIT : (int)TEXT_TOTAL_LIMIT);
+    return tc_fail(err, TC_EFORMAT,
+                   "%s: the text chunk at offset %zu inflates to more than the limit of %d bytes",
+                   w->in->name, c->offset, n > TEXT_LIMIT ? (int)TEXT_LIMIT : (int)TEXT_TOTAL_LIMIT);
 }
 
 static tc_status walk_chunks(chunk_walk *w, tc_error *err) {
@@ -101,7 +108,8 @@ static tc_status walk_chunks(chunk_walk *w, tc_error *err) {
     w->position = 8;
     tc_status status = next_chunk(w, &c, err);
     if (status != TC_OK) return status;
-    if (!is(&c, "IHDR") || c.size != 13) return tc_fail(err, TC_EFORMAT, "%s: a PNG must begin with IHDR", w->in->name);
+    if (!is(&c, "IHDR") || c.size != 13)
+        return tc_fail(err, TC_EFORMAT, "%s: a PNG must begin with IHDR", w->in->name);
     status = tc_check_size(w->in, read32(c.data), read32(c.data + 4), err);
     while (status == TC_OK && !is(&c, "IEND")) {
         status = next_chunk(w, &c, err);
@@ -122,7 +130,9 @@ _Noreturn static void refuse(png_reader *r, tc_status status, const char *why) {
     longjmp(r->failed, 1);
 }
 
-_Noreturn static void on_error(png_structp png, png_const_charp text) { refuse(png_get_error_ptr(png), TC_EFORMAT, text); }
+_Noreturn static void on_error(png_structp png, png_const_charp text) {
+    refuse(png_get_error_ptr(png), TC_EFORMAT, text);
+}
 
 static void on_warning(png_structp png, png_const_charp text) {
     (void)png;
@@ -212,7 +222,8 @@ static tc_status decode(png_reader *r, tc_image *out) {
     tc_mode mode = set_mode(r);
     int passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
-    tc_status status = tc_image_allocate(out, r->in, mode, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), r->err);
+    tc_status status = tc_image_allocate(out, r->in, mode, png_get_image_width(r->png, r->info),
+                                         png_get_image_height(r->png, r->info), r->err);
     if (status != TC_OK) return status;
     size_t row = (size_t)out->width * tc_mode_bytes(mode);
     if (png_get_rowbytes(r->png, r->info) != row) refuse(r, TC_EFORMAT, "sizes disagree");

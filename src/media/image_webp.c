@@ -1,6 +1,8 @@
-/* image_webp.c - WebP by libwebp: lossy, lossless, with alpha, and the first frame of an animation on its canvas.
+/* image_webp.c - WebP by libwebp: lossy, lossless, with alpha, and the first frame of an animation on its
+ * canvas.
  *
- * The container is read by WebPDemux, which wants it complete: a RIFF size that says more than the file holds is an error. */
+ * The container is read by WebPDemux, which wants it complete: a RIFF size that says more than the file holds
+ * is an error. */
 #include "media/decode.h"
 
 #include <webp/decode.h>
@@ -22,11 +24,14 @@ static tc_status code_error(const tc_encoded *in, VP8StatusCode code, tc_error *
 /* Decodes one frame straight to its place in the image; what it does not cover stays zero. */
 static tc_status decode_frame(tc_image *out, const tc_encoded *in, const WebPIterator *frame, tc_error *err) {
     WebPDecoderConfig config;
-    if (!WebPInitDecoderConfig(&config)) return tc_fail(err, TC_EUNSUPPORTED, "%s: another version of libwebp is installed", in->name);
+    if (!WebPInitDecoderConfig(&config))
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: another version of libwebp is installed", in->name);
     VP8StatusCode code = WebPGetFeatures(frame->fragment.bytes, frame->fragment.size, &config.input);
     if (code != VP8_STATUS_OK) return code_error(in, code, err);
-    int64_t right = (int64_t)frame->x_offset + config.input.width, bottom = (int64_t)frame->y_offset + config.input.height;
-    if (frame->x_offset < 0 || frame->y_offset < 0 || right > out->width || bottom > out->height || config.input.has_animation)
+    int64_t right = (int64_t)frame->x_offset + config.input.width,
+            bottom = (int64_t)frame->y_offset + config.input.height;
+    if (frame->x_offset < 0 || frame->y_offset < 0 || right > out->width || bottom > out->height ||
+        config.input.has_animation)
         return tc_fail(err, TC_EFORMAT, "%s: the WebP frame is larger than its canvas", in->name);
     size_t bytes = tc_mode_bytes(out->mode), stride = (size_t)out->width * bytes;
     size_t start = (size_t)frame->y_offset * stride + (size_t)frame->x_offset * bytes;
@@ -42,7 +47,8 @@ static tc_status decode_frame(tc_image *out, const tc_encoded *in, const WebPIte
 
 static void find_orientation(tc_image *out, const WebPDemuxer *demux) {
     WebPChunkIterator chunk;
-    if (WebPDemuxGetChunk(demux, "EXIF", 1, &chunk)) out->orientation = tc_exif_orientation(chunk.chunk.bytes, chunk.chunk.size);
+    if (WebPDemuxGetChunk(demux, "EXIF", 1, &chunk))
+        out->orientation = tc_exif_orientation(chunk.chunk.bytes, chunk.chunk.size);
     WebPDemuxReleaseChunkIterator(&chunk);
 }
 
@@ -56,10 +62,12 @@ tc_status tc_decode_webp(tc_image *out, const tc_encoded *in, tc_error *err) {
     WebPDemuxer *demux = WebPDemux(&data);
     WebPIterator frame = {0};
     if (!demux || !WebPDemuxGetFrame(demux, 1, &frame) || !frame.complete) {
-        status = tc_fail(err, TC_EFORMAT, "%s: bad WebP data: the container is damaged or incomplete", in->name);
+        status =
+            tc_fail(err, TC_EFORMAT, "%s: bad WebP data: the container is damaged or incomplete", in->name);
         goto out;
     }
-    status = tc_image_allocate(out, in, features.has_alpha ? TC_MODE_RGBA : TC_MODE_RGB, WebPDemuxGetI(demux, WEBP_FF_CANVAS_WIDTH),
+    status = tc_image_allocate(out, in, features.has_alpha ? TC_MODE_RGBA : TC_MODE_RGB,
+                               WebPDemuxGetI(demux, WEBP_FF_CANVAS_WIDTH),
                                WebPDemuxGetI(demux, WEBP_FF_CANVAS_HEIGHT), err);
     if (status == TC_OK) status = decode_frame(out, in, &frame, err);
     if (status == TC_OK) find_orientation(out, demux);

@@ -1,7 +1,9 @@
-/* preprocess.c - from a decoded image to pixel_values: resize, crop, convert to RGB, normalise, in the order of the library to agree with.
+/* preprocess.c - from a decoded image to pixel_values: resize, crop, convert to RGB, normalise, in the order
+ * of the library to agree with.
  *
- * open_clip resizes in the file's own mode and converts the crop; transformers composites on white and converts first. Only the pixels of the crop
- * are ever resized. Where the crop is larger than the image the rest is 0 in the mode that is cropped, as both libraries pad. */
+ * open_clip resizes in the file's own mode and converts the crop; transformers composites on white and
+ * converts first. Only the pixels of the crop are ever resized. Where the crop is larger than the image the
+ * rest is 0 in the mode that is cropped, as both libraries pad. */
 #include "media/decode.h"
 #include "media/resize.h"
 
@@ -25,15 +27,19 @@ tc_preprocess tc_preprocess_default(int image_size) {
 }
 
 static tc_status check_settings(const tc_preprocess *p, tc_error *err) {
-    if (p->crop < 1 || p->crop > CROP_LIMIT) return tc_fail(err, TC_EARG, "preprocessing: crop is %d, expected 1 to %d", p->crop, CROP_LIMIT);
-    if (p->resize < 0 || p->resize > CROP_LIMIT) return tc_fail(err, TC_EARG, "preprocessing: resize is %d, expected 0 to %d", p->resize, CROP_LIMIT);
+    if (p->crop < 1 || p->crop > CROP_LIMIT)
+        return tc_fail(err, TC_EARG, "preprocessing: crop is %d, expected 1 to %d", p->crop, CROP_LIMIT);
+    if (p->resize < 0 || p->resize > CROP_LIMIT)
+        return tc_fail(err, TC_EARG, "preprocessing: resize is %d, expected 0 to %d", p->resize, CROP_LIMIT);
     for (int c = 0; c < 3; c++)
         if (!isfinite(p->mean[c]) || !isfinite(p->std[c]) || p->std[c] == 0)
-            return tc_fail(err, TC_EARG, "preprocessing: mean %g, std %g of channel %d make no sense", p->mean[c], p->std[c], c);
+            return tc_fail(err, TC_EARG, "preprocessing: mean %g, std %g of channel %d make no sense",
+                           p->mean[c], p->std[c], c);
     return isfinite(p->rescale) ? TC_OK : tc_fail(err, TC_EARG, "preprocessing: rescale is not a number");
 }
 
-/* ---- geometry: the box of the source that is used, its size after the resize, and where the crop lies in that */
+/* ---- geometry: the box of the source that is used, its size after the resize, and where the crop lies in
+ * that */
 
 typedef struct geometry {
     int x, y, width, height;         /* the box */
@@ -41,7 +47,8 @@ typedef struct geometry {
     int64_t left, top;               /* of the crop; negative where padding comes first */
 } geometry;
 
-/* floor((size - crop) / 2) for transformers; for open_clip halves go to the even number, and the smaller half of the padding comes first. */
+/* floor((size - crop) / 2) for transformers; for open_clip halves go to the even number, and the smaller half
+ * of the padding comes first. */
 static int64_t crop_offset(int64_t size, int64_t crop, tc_image_order order) {
     int64_t d = size - crop, half = d >= 0 ? d / 2 : -((1 - d) / 2);
     if (order == TC_IMAGE_HF) return half;
@@ -60,13 +67,15 @@ static tc_status centred(geometry *g, const tc_preprocess *p, const tc_image *im
         g->full_width = s * w / h;
     }
     if (g->full_width > INT_MAX || g->full_height > INT_MAX)
-        return tc_fail(err, TC_EUNSUPPORTED, "an image of %dx%d pixels is too elongated to be resized to %d", im->width, im->height, p->resize);
+        return tc_fail(err, TC_EUNSUPPORTED, "an image of %dx%d pixels is too elongated to be resized to %d",
+                       im->width, im->height, p->resize);
     g->left = crop_offset(g->full_width, p->crop, p->order);
     g->top = crop_offset(g->full_height, p->crop, p->order);
     return TC_OK;
 }
 
-/* A box of a random area and aspect, drawn up to ten times until it fits. Draws from r, in this order: area, aspect, then top and left. */
+/* A box of a random area and aspect, drawn up to ten times until it fits. Draws from r, in this order: area,
+ * aspect, then top and left. */
 static bool random_box(geometry *g, const tc_image *im, double scale_min, tc_rng *r) {
     double area = (double)im->width * im->height, low = log(3.0 / 4.0), high = log(4.0 / 3.0);
     for (int attempt = 0; attempt < 10; attempt++) {
@@ -113,20 +122,24 @@ static bool visible(const geometry *g, int crop, tc_part *part, int *left, int *
 }
 
 /* Colours are weighted by their alpha while they are mixed. */
-static tc_status resize_alpha(const tc_view *view, int channels, const tc_part *part, uint8_t *out, size_t stride, tc_error *err) {
+static tc_status resize_alpha(const tc_view *view, int channels, const tc_part *part, uint8_t *out,
+                              size_t stride, tc_error *err) {
     size_t row = (size_t)view->width * (size_t)channels, bytes;
     uint8_t *copy = tc_mul(row, (size_t)view->height, &bytes) ? malloc(bytes) : NULL;
     if (!copy) return tc_fail_memory(err, bytes);
-    for (size_t y = 0; y < (size_t)view->height; y++) tc_premultiply(view->pixels + y * view->stride, (size_t)view->width, channels, copy + y * row);
+    for (size_t y = 0; y < (size_t)view->height; y++)
+        tc_premultiply(view->pixels + y * view->stride, (size_t)view->width, channels, copy + y * row);
     tc_view multiplied = {copy, row, view->width, view->height};
     tc_status status = tc_resize_part(&multiplied, channels, part, out, stride, err);
-    for (size_t y = 0; status == TC_OK && y < (size_t)part->height; y++) tc_unpremultiply(out + y * stride, (size_t)part->width, channels);
+    for (size_t y = 0; status == TC_OK && y < (size_t)part->height; y++)
+        tc_unpremultiply(out + y * stride, (size_t)part->width, channels);
     free(copy);
     return status;
 }
 
 /* `part` of the view of im after its resize, in im's mode. */
-static tc_status resize_mode(const tc_image *im, const tc_view *view, const tc_part *part, uint8_t *out, size_t stride, tc_error *err) {
+static tc_status resize_mode(const tc_image *im, const tc_view *view, const tc_part *part, uint8_t *out,
+                             size_t stride, tc_error *err) {
     int bytes = (int)tc_mode_bytes(im->mode);
     bool same = part->full_width == view->width && part->full_height == view->height;
     if (same) return tc_resize_part(view, bytes, part, out, stride, err); /* a copy */
@@ -183,7 +196,8 @@ static void normalise(const tc_preprocess *p, const uint8_t *rgb, size_t n, floa
     }
 }
 
-static tc_status crop_to_rgb(const tc_preprocess *p, const tc_image *im, const tc_augment *augment, uint8_t *rgb, tc_error *err) {
+static tc_status crop_to_rgb(const tc_preprocess *p, const tc_image *im, const tc_augment *augment,
+                             uint8_t *rgb, tc_error *err) {
     geometry g;
     tc_rng r = tc_rng_make(augment ? augment->seed : 0, 0, 0);
     if (augment && augment->scale_min < 1) augmented(&g, p, im, augment->scale_min, &r);
@@ -201,7 +215,8 @@ static tc_status crop_to_rgb(const tc_preprocess *p, const tc_image *im, const t
     return status;
 }
 
-/* transformers' first step. L and RGB without transparency are mixed the same before and after the conversion, and stay as they are. */
+/* transformers' first step. L and RGB without transparency are mixed the same before and after the
+ * conversion, and stay as they are. */
 static tc_status convert_first(tc_image *out, const tc_image *im, tc_error *err) {
     size_t n = (size_t)im->width * (size_t)im->height, bytes;
     *out = (tc_image){.mode = TC_MODE_RGB, .width = im->width, .height = im->height, .orientation = 1};
@@ -211,8 +226,8 @@ static tc_status convert_first(tc_image *out, const tc_image *im, tc_error *err)
     return TC_OK;
 }
 
-tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const tc_augment *augment, float *pixel_values, uint8_t *crop,
-                              tc_error *err) {
+tc_status tc_preprocess_image(const tc_preprocess *p, const tc_image *im, const tc_augment *augment,
+                              float *pixel_values, uint8_t *crop, tc_error *err) {
     tc_status status = check_settings(p, err);
     if (status != TC_OK) return status;
     tc_image upright = {.orientation = 1}, converted = {.orientation = 1};
@@ -242,8 +257,8 @@ out:
     return status;
 }
 
-tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name, float *pixel_values, uint8_t *crop,
-                              tc_error *err) {
+tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name,
+                              float *pixel_values, uint8_t *crop, tc_error *err) {
     tc_image im;
     tc_status status = check_settings(p, err);
     if (status == TC_OK) status = tc_image_decode(&im, bytes, size, name, p->pixel_limit, err);
@@ -253,10 +268,12 @@ tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t 
     return status == TC_OK ? status : tc_fail_in(err, status, "%s", name ? name : "image");
 }
 
-tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop, tc_error *err) {
+tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop,
+                             tc_error *err) {
     char *bytes;
     size_t size;
-    tc_status status = tc_file_read(path, FILE_LIMIT, &bytes, &size, err); /* read, not mapped: a file that shrinks is no SIGBUS */
+    /* read, not mapped: a file that shrinks is no SIGBUS */
+    tc_status status = tc_file_read(path, FILE_LIMIT, &bytes, &size, err);
     if (status != TC_OK) return status;
     status = tc_preprocess_bytes(p, bytes, size, path, pixel_values, crop, err);
     free(bytes);

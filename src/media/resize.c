@@ -1,9 +1,10 @@
 /* resize.c - Pillow's antialiased bicubic resize, bit for bit, and its nearest one.
  *
- * Each axis is a separate pass: output i is sum_j w_ij v_j over the pixels within the kernel's support, widened by the scale when shrinking.
- * Weights are Q22 integers: out = clip((2^21 + sum w v) >> 22), rounded to a byte after each pass, so the order of the passes shows. It is
- * Pillow 13's: horizontal first, unless the height shrinks by more than twice as many pixels as the width. An axis that keeps its
- * size is skipped. Every output pixel depends on its own column and row only, hence a part can be computed alone. */
+ * Each axis is a separate pass: output i is sum_j w_ij v_j over the pixels within the kernel's support,
+ * widened by the scale when shrinking. Weights are Q22 integers: out = clip((2^21 + sum w v) >> 22), rounded
+ * to a byte after each pass, so the order of the passes shows. It is Pillow 13's: horizontal first, unless
+ * the height shrinks by more than twice as many pixels as the width. An axis that keeps its size is skipped.
+ * Every output pixel depends on its own column and row only, hence a part can be computed alone. */
 #include "media/media.h"
 #include "media/resize.h"
 
@@ -13,7 +14,8 @@
 
 enum { WEIGHT_BITS = 22, HALF = 1 << (WEIGHT_BITS - 1), LANES = 16 };
 
-/* The taps of outputs 0..count-1 of one axis: output i reads inputs first[i] .. first[i]+taps[i]-1 with weights[i*most ..]. */
+/* The taps of outputs 0..count-1 of one axis: output i reads inputs first[i] .. first[i]+taps[i]-1 with
+ * weights[i*most ..]. */
 typedef struct axis {
     int count, most;
     int *first, *taps;
@@ -42,7 +44,8 @@ static bool axis_allocate(axis *a, int count, double support, int n_in, bool exa
     a->count = count;
     a->most = most < n_in ? (int)most : n_in;
     size_t weights, ints;
-    if (!tc_mul((size_t)count, (size_t)a->most, &weights) || !tc_add(weights, 2 * (size_t)count, &ints)) return false;
+    if (!tc_mul((size_t)count, (size_t)a->most, &weights) || !tc_add(weights, 2 * (size_t)count, &ints))
+        return false;
     a->first = tc_new(ints, sizeof *a->first);
     a->exact = tc_new(exact ? weights : (size_t)a->most, sizeof *a->exact);
     if (!a->first || !a->exact) return false;
@@ -67,9 +70,11 @@ static void axis_weights(axis *a, int i, int n_in, double center, double support
 }
 
 /* Outputs start .. start+count-1 of n_out. */
-static tc_status axis_init(axis *a, int n_in, int64_t n_out, int64_t start, int count, bool exact, tc_error *err) {
+static tc_status axis_init(axis *a, int n_in, int64_t n_out, int64_t start, int count, bool exact,
+                           tc_error *err) {
     double scale = (double)n_in / (double)n_out, filter = scale < 1 ? 1 : scale, support = 2 * filter;
-    if (!axis_allocate(a, count, support, n_in, exact)) return tc_fail_memory(err, (size_t)count * (size_t)a->most * sizeof(int32_t));
+    if (!axis_allocate(a, count, support, n_in, exact))
+        return tc_fail_memory(err, (size_t)count * (size_t)a->most * sizeof(int32_t));
     for (int i = 0; i < count; i++) {
         double *w = exact ? a->exact + (size_t)i * (size_t)a->most : a->exact;
         axis_weights(a, i, n_in, ((double)(start + i) + 0.5) * scale, support, 1 / filter, w);
@@ -86,8 +91,9 @@ static inline uint8_t to_byte(int32_t sum) {
 
 /* ---- the passes for bytes */
 
-/* out[n] = weighted sum of `taps` rows, stride bytes apart. Lanes of a fixed number vectorise without a remainder. A weight is multiplied in
- * two halves, w = high * 2^11 + low, since 16-bit products are what every vector unit has. */
+/* out[n] = weighted sum of `taps` rows, stride bytes apart. Lanes of a fixed number vectorise without a
+ * remainder. A weight is multiplied in two halves, w = high * 2^11 + low, since 16-bit products are what
+ * every vector unit has. */
 static void sum_rows(const uint8_t *in, size_t stride, const int32_t *w, int taps, size_t n, uint8_t *out) {
     size_t x = 0;
     for (; x + LANES <= n; x += LANES) {
@@ -108,14 +114,16 @@ static void sum_rows(const uint8_t *in, size_t stride, const int32_t *w, int tap
 }
 
 /* Rows of `in` (row 0 is input `a->begin`), n bytes wide, to the outputs of the vertical axis. */
-static void pass_vertical(const uint8_t *in, size_t stride, size_t n, const axis *a, uint8_t *out, size_t out_stride) {
+static void pass_vertical(const uint8_t *in, size_t stride, size_t n, const axis *a, uint8_t *out,
+                          size_t out_stride) {
     for (int i = 0; i < a->count; i++)
-        sum_rows(in + (size_t)(a->first[i] - a->begin) * stride, stride, a->weights + (size_t)i * (size_t)a->most, a->taps[i], n,
-                 out + (size_t)i * out_stride);
+        sum_rows(in + (size_t)(a->first[i] - a->begin) * stride, stride,
+                 a->weights + (size_t)i * (size_t)a->most, a->taps[i], n, out + (size_t)i * out_stride);
 }
 
-/* The horizontal pass takes two rows at once: a pair holds a byte of each in the halves of 64 bits, and one multiplication serves both. The
- * sum of the pairs is S0 + 2^32 S1 with |S0| < 2^31, from which both come back exactly. */
+/* The horizontal pass takes two rows at once: a pair holds a byte of each in the halves of 64 bits, and one
+ * multiplication serves both. The sum of the pairs is S0 + 2^32 S1 with |S0| < 2^31, from which both come
+ * back exactly. */
 static void split(int64_t sum, uint8_t *a, uint8_t *b) {
     int32_t low = (int32_t)(uint32_t)sum;
     *a = to_byte(low);
@@ -153,9 +161,10 @@ static void pairs_to_row3(const int64_t *pairs, const axis *a, uint8_t *out0, ui
     }
 }
 
-/* pairs: room for one row of the inputs that the axis reads. The last row of an odd number is paired with itself. */
-static void pass_horizontal(const uint8_t *in, size_t stride, int rows, int channels, const axis *a, int64_t *pairs, uint8_t *out,
-                            size_t out_stride) {
+/* pairs: room for one row of the inputs that the axis reads. The last row of an odd number is paired with
+ * itself. */
+static void pass_horizontal(const uint8_t *in, size_t stride, int rows, int channels, const axis *a,
+                            int64_t *pairs, uint8_t *out, size_t out_stride) {
     size_t n = (size_t)(a->end - a->begin) * (size_t)channels;
     for (int y = 0; y < rows; y += 2) {
         size_t next = y + 1 < rows;
@@ -174,8 +183,10 @@ static uint16_t to_sample(double sum) {
     return (uint16_t)(sum < 0 ? 0 : sum > 65535 ? 65535 : sum);
 }
 
-/* One axis of n lines: line k reads samples in[k*line + (begin..)*step] and writes out[k*out_line + i*out_step], all in samples. */
-static void pass16(const uint16_t *in, size_t line, size_t step, size_t n, const axis *a, uint16_t *out, size_t out_line, size_t out_step) {
+/* One axis of n lines: line k reads samples in[k*line + (begin..)*step] and writes out[k*out_line +
+ * i*out_step], all in samples. */
+static void pass16(const uint16_t *in, size_t line, size_t step, size_t n, const axis *a, uint16_t *out,
+                   size_t out_line, size_t out_step) {
     for (size_t k = 0; k < n; k++)
         for (int i = 0; i < a->count; i++) {
             const uint16_t *p = in + k * line + (size_t)(a->first[i] - a->begin) * step;
@@ -201,19 +212,26 @@ typedef struct job {
 } job;
 
 /* An axis that keeps its size reads its own outputs only. */
-static tc_status job_axis(job *r, axis *a, bool needed, int n_in, int64_t n_out, int64_t start, int count, tc_error *err) {
+static tc_status job_axis(job *r, axis *a, bool needed, int n_in, int64_t n_out, int64_t start, int count,
+                          tc_error *err) {
     if (needed) return axis_init(a, n_in, n_out, start, count, r->wide, err);
     *a = (axis){.count = count, .begin = (int)start, .end = (int)start + count};
     return TC_OK;
 }
 
-static void run_horizontal(const job *r, const uint8_t *in, size_t stride, int rows, uint8_t *out, size_t out_stride) {
-    if (r->wide) pass16((const uint16_t *)(const void *)in, stride / 2, 1, (size_t)rows, &r->horizontal, (uint16_t *)(void *)out, out_stride / 2, 1);
+static void run_horizontal(const job *r, const uint8_t *in, size_t stride, int rows, uint8_t *out,
+                           size_t out_stride) {
+    if (r->wide)
+        pass16((const uint16_t *)(const void *)in, stride / 2, 1, (size_t)rows, &r->horizontal,
+               (uint16_t *)(void *)out, out_stride / 2, 1);
     else pass_horizontal(in, stride, rows, (int)r->bytes, &r->horizontal, r->pairs, out, out_stride);
 }
 
-static void run_vertical(const job *r, const uint8_t *in, size_t stride, int columns, uint8_t *out, size_t out_stride) {
-    if (r->wide) pass16((const uint16_t *)(const void *)in, 1, stride / 2, (size_t)columns, &r->vertical, (uint16_t *)(void *)out, 1, out_stride / 2);
+static void run_vertical(const job *r, const uint8_t *in, size_t stride, int columns, uint8_t *out,
+                         size_t out_stride) {
+    if (r->wide)
+        pass16((const uint16_t *)(const void *)in, 1, stride / 2, (size_t)columns, &r->vertical,
+               (uint16_t *)(void *)out, 1, out_stride / 2);
     else pass_vertical(in, stride, (size_t)columns * r->bytes, &r->vertical, out, out_stride);
 }
 
@@ -240,18 +258,27 @@ static tc_status run(job *r, tc_error *err) {
     const tc_part *p = r->part;
     r->need_horizontal = p->full_width != in->width;
     r->need_vertical = p->full_height != in->height;
-    r->vertical_first = in->height > p->full_height && in->height - p->full_height > 2 * (in->width - p->full_width);
-    tc_status status = job_axis(r, &r->horizontal, r->need_horizontal, in->width, p->full_width, p->x, p->width, err);
-    if (status == TC_OK) status = job_axis(r, &r->vertical, r->need_vertical, in->height, p->full_height, p->y, p->height, err);
-    size_t pairs = r->need_horizontal && !r->wide ? (size_t)(r->horizontal.end - r->horizontal.begin) * r->bytes : 0;
-    if (status == TC_OK && pairs && !(r->pairs = tc_new(pairs, sizeof *r->pairs))) status = tc_fail_memory(err, pairs * sizeof *r->pairs);
+    r->vertical_first =
+        in->height > p->full_height && in->height - p->full_height > 2 * (in->width - p->full_width);
+    tc_status status =
+        job_axis(r, &r->horizontal, r->need_horizontal, in->width, p->full_width, p->x, p->width, err);
+    if (status == TC_OK)
+        status =
+            job_axis(r, &r->vertical, r->need_vertical, in->height, p->full_height, p->y, p->height, err);
+    size_t pairs =
+        r->need_horizontal && !r->wide ? (size_t)(r->horizontal.end - r->horizontal.begin) * r->bytes : 0;
+    if (status == TC_OK && pairs && !(r->pairs = tc_new(pairs, sizeof *r->pairs)))
+        status = tc_fail_memory(err, pairs * sizeof *r->pairs);
     if (status != TC_OK) goto out;
-    const uint8_t *start = in->pixels + (size_t)r->vertical.begin * in->stride + (size_t)r->horizontal.begin * r->bytes;
+    const uint8_t *start =
+        in->pixels + (size_t)r->vertical.begin * in->stride + (size_t)r->horizontal.begin * r->bytes;
     if (r->need_horizontal && r->need_vertical) status = run_both(r, start, err);
     else if (r->need_horizontal) run_horizontal(r, start, in->stride, p->height, r->out, r->out_stride);
     else if (r->need_vertical) run_vertical(r, start, in->stride, p->width, r->out, r->out_stride);
     else
-        for (int y = 0; y < p->height; y++) memcpy(r->out + (size_t)y * r->out_stride, start + (size_t)y * in->stride, (size_t)p->width * r->bytes);
+        for (int y = 0; y < p->height; y++)
+            memcpy(r->out + (size_t)y * r->out_stride, start + (size_t)y * in->stride,
+                   (size_t)p->width * r->bytes);
 out:
     free(r->pairs);
     axis_free(&r->horizontal);
@@ -259,17 +286,20 @@ out:
     return status;
 }
 
-tc_status tc_resize_part(const tc_view *in, int channels, const tc_part *part, uint8_t *out, size_t out_stride, tc_error *err) {
+tc_status tc_resize_part(const tc_view *in, int channels, const tc_part *part, uint8_t *out,
+                         size_t out_stride, tc_error *err) {
     job r = {.in = in, .part = part, .bytes = (size_t)channels, .out = out, .out_stride = out_stride};
     return run(&r, err);
 }
 
-tc_status tc_resize_part16(const tc_view *in, const tc_part *part, uint8_t *out, size_t out_stride, tc_error *err) {
+tc_status tc_resize_part16(const tc_view *in, const tc_part *part, uint8_t *out, size_t out_stride,
+                           tc_error *err) {
     job r = {.in = in, .part = part, .bytes = 2, .wide = true, .out = out, .out_stride = out_stride};
     return run(&r, err);
 }
 
-tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int ow, int oh, uint8_t *out, tc_error *err) {
+tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int ow, int oh, uint8_t *out,
+                            tc_error *err) {
     if (w <= 0 || h <= 0 || ow <= 0 || oh <= 0 || channels < 1 || channels > 4)
         return tc_fail(err, TC_EARG, "resize of %dx%dx%d to %dx%d makes no sense", w, h, channels, ow, oh);
     tc_view view = {in, (size_t)w * (size_t)channels, w, h};
@@ -277,7 +307,8 @@ tc_status tc_resize_bicubic(const uint8_t *in, int w, int h, int channels, int o
     return tc_resize_part(&view, channels, &part, out, (size_t)ow * (size_t)channels, err);
 }
 
-/* ---- nearest: the position is accumulated step by step, as the reference does, since rounding shows at the ends */
+/* ---- nearest: the position is accumulated step by step, as the reference does, since rounding shows at the
+ * ends */
 
 static void nearest_indices(int n_in, int64_t n_out, int64_t start, int count, int *index) {
     double step = (double)n_in / (double)n_out, x = step * 0.5;
@@ -285,7 +316,8 @@ static void nearest_indices(int n_in, int64_t n_out, int64_t start, int count, i
     for (int i = 0; i < count; i++, x += step) index[i] = x < n_in ? (int)x : -1;
 }
 
-tc_status tc_resize_part_nearest(const tc_view *in, const tc_part *p, uint8_t *out, size_t out_stride, tc_error *err) {
+tc_status tc_resize_part_nearest(const tc_view *in, const tc_part *p, uint8_t *out, size_t out_stride,
+                                 tc_error *err) {
     size_t n = (size_t)p->width + (size_t)p->height;
     int *columns = tc_new(n, sizeof *columns), *rows = columns + p->width;
     if (!columns) return tc_fail_memory(err, n * sizeof *columns);

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define BUILTIN(symbol) extern const char tc_file_configs_##symbol##_json[], tc_file_configs_##symbol##_json_end[];
+#define BUILTIN(symbol) \
+    extern const char tc_file_configs_##symbol##_json[], tc_file_configs_##symbol##_json_end[];
 BUILTIN(TinyCLIP_ViT_39M_16_Text_19M)
 BUILTIN(TinyCLIP_ViT_8M_16_Text_3M)
 BUILTIN(TinyCLIP_ViT_61M_32_Text_29M)

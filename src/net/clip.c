@@ -1,7 +1,8 @@
 /* clip.c - the parameters of a CLIP model and the blocks that both towers are made of.
  *
- * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the last block only one row of each
- * sequence is read, so only that row's query, output and FFN are computed; keys and values need every row. */
+ * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the
+ * last block only one row of each sequence is read, so only that row's query, output and FFN are computed;
+ * keys and values need every row. */
 #include "net/net.h"
 
 #include <math.h>
@@ -10,7 +11,8 @@
 
 /* ---- parameters */
 
-static const tc_axis FIXED = {TC_GROUP_NONE, -1, 1, 1}, EMBED = {TC_GROUP_EMBED, -1, 1, 1}, WIDTH = {TC_GROUP_WIDTH, -1, 1, 1};
+static const tc_axis FIXED = {TC_GROUP_NONE, -1, 1, 1}, EMBED = {TC_GROUP_EMBED, -1, 1, 1},
+                     WIDTH = {TC_GROUP_WIDTH, -1, 1, 1};
 
 typedef struct adder {
     tc_params *params;
@@ -22,7 +24,9 @@ typedef struct adder {
 static void add2(adder *a, const char *name, int64_t n0, tc_axis a0, int64_t n1, tc_axis a1, double std) {
     char full[96];
     snprintf(full, sizeof full, "%s%s", a->prefix, name);
-    if (tc_params_add(a->params, full, a->tower, a->layer, 2, (int64_t[]){n0, n1}, (tc_axis[]){a0, a1}, 0, std) < 0) a->failed = true;
+    if (tc_params_add(a->params, full, a->tower, a->layer, 2, (int64_t[]){n0, n1}, (tc_axis[]){a0, a1}, 0,
+                      std) < 0)
+        a->failed = true;
 }
 
 static void add1(adder *a, const char *name, int64_t n0, tc_axis a0, double mean, double std) {
@@ -47,7 +51,8 @@ static void add_block(adder *a, const tc_tower_config *t, int layer, const char 
     a->layer = layer;
     int w = t->width, heads = t->block[layer].heads, ffn = t->block[layer].ffn, inner = heads * t->head_dim;
     double attn = pow(w, -0.5), out = pow(w, -0.5) * pow(2.0 * t->layers, -0.5), fc = pow(2.0 * w, -0.5);
-    tc_axis qkv = {TC_GROUP_HEADS, layer, 3, t->head_dim}, head = {TC_GROUP_HEADS, layer, 1, t->head_dim}, channel = {TC_GROUP_FFN, layer, 1, 1};
+    tc_axis qkv = {TC_GROUP_HEADS, layer, 3, t->head_dim}, head = {TC_GROUP_HEADS, layer, 1, t->head_dim},
+            channel = {TC_GROUP_FFN, layer, 1, 1};
     if (heads) {
         add_norm(a, "ln_1", w);
         add2(a, "attn.in_proj_weight", 3 * inner, qkv, w, WIDTH, attn);
@@ -76,7 +81,8 @@ static void add_vision(adder *a, const tc_config *c) {
     int64_t shape[4] = {w, 3, c->patch_size, c->patch_size};
     tc_axis axis[4] = {WIDTH, FIXED, FIXED, FIXED};
     /* PyTorch's default for a convolution: uniform of standard deviation 1/sqrt(3 fan_in). */
-    if (tc_params_add(a->params, "visual.conv1.weight", a->tower, -1, 4, shape, axis, 0, pow(3.0 * 3 * c->patch_size * c->patch_size, -0.5)) < 0)
+    if (tc_params_add(a->params, "visual.conv1.weight", a->tower, -1, 4, shape, axis, 0,
+                      pow(3.0 * 3 * c->patch_size * c->patch_size, -0.5)) < 0)
         a->failed = true;
     add_norm(a, "ln_pre", w);
     for (int l = 0; l < c->vision.layers; l++) add_block(a, &c->vision, l, "visual.");
@@ -102,7 +108,8 @@ tc_status tc_net_params(tc_params *out, const tc_config *c, tc_error *err) {
     if (c->image_tower == TC_IMAGE_RESNET) a.failed = !tc_net_resnet_params(out, c);
     else add_vision(&a, c);
     add_text(&a, c);
-    if (tc_params_add(out, "logit_scale", TC_TOWER_JOINT, -1, 0, NULL, NULL, log(1 / 0.07), 0) < 0) a.failed = true;
+    if (tc_params_add(out, "logit_scale", TC_TOWER_JOINT, -1, 0, NULL, NULL, log(1 / 0.07), 0) < 0)
+        a.failed = true;
     if (!a.failed && out->total < (int64_t)1 << 40) return TC_OK;
     tc_params_free(out);
     return tc_fail(err, TC_ENOMEM, "the configuration needs more memory than there is");
@@ -131,20 +138,30 @@ static int norm(tc_graph *g, int x, const char *prefix, const char *name) {
 }
 
 static int pick_rows(tc_graph *g, int x, tc_pick pick) {
-    return pick == TC_PICK_ALL ? x : tc_net_layer(g, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = pick}, "", NULL, NULL);
+    return pick == TC_PICK_ALL
+               ? x
+               : tc_net_layer(g, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = pick}, "", NULL,
+                              NULL);
 }
 
-static int add(tc_graph *g, int x, int y) { return tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {x, y}}, "", NULL, NULL); }
+static int add(tc_graph *g, int x, int y) {
+    return tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {x, y}}, "", NULL, NULL);
+}
 
 /* Rows first .. first+rows-1 of the fused projection. */
 static int project_in(tc_graph *g, int x, const char *prefix, int first, int rows) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .row0 = first, .rows = rows}, prefix, "attn.in_proj_weight",
-                        "attn.in_proj_bias");
+    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .row0 = first, .rows = rows},
+                        prefix, "attn.in_proj_weight", "attn.in_proj_bias");
 }
 
-static int attention(tc_graph *g, const tc_tower_config *t, int layer, const char *prefix, int x, bool causal, tc_pick pick) {
+static int attention(tc_graph *g, const tc_tower_config *t, int layer, const char *prefix, int x, bool causal,
+                     tc_pick pick) {
     int inner = t->block[layer].heads * t->head_dim, y = norm(g, x, prefix, "ln_1");
-    tc_node node = {.op = &tc_op_attention, .heads = t->block[layer].heads, .dim = t->head_dim, .causal = causal, .pick = pick};
+    tc_node node = {.op = &tc_op_attention,
+                    .heads = t->block[layer].heads,
+                    .dim = t->head_dim,
+                    .causal = causal,
+                    .pick = pick};
     if (pick == TC_PICK_ALL) {
         node.nin = 1;
         node.in[0] = project_in(g, y, prefix, 0, 3 * inner);
@@ -154,18 +171,26 @@ static int attention(tc_graph *g, const tc_tower_config *t, int layer, const cha
         node.in[1] = project_in(g, y, prefix, inner, 2 * inner);
     }
     y = tc_net_layer(g, node, "", NULL, NULL);
-    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "attn.out_proj.weight", "attn.out_proj.bias");
+    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix,
+                        "attn.out_proj.weight", "attn.out_proj.bias");
 }
 
 static int feed_forward(tc_graph *g, const tc_tower_config *t, const char *prefix, int x) {
     int y = norm(g, x, prefix, "ln_2");
-    y = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_fc.weight", "mlp.c_fc.bias");
-    y = tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {y}, .act = t->activation == TC_GELU ? TC_ACT_GELU : TC_ACT_QUICK_GELU}, "", NULL,
-                     NULL);
-    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_proj.weight", "mlp.c_proj.bias");
+    y = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_fc.weight",
+                     "mlp.c_fc.bias");
+    y = tc_net_layer(g,
+                     (tc_node){.op = &tc_op_act,
+                               .nin = 1,
+                               .in = {y},
+                               .act = t->activation == TC_GELU ? TC_ACT_GELU : TC_ACT_QUICK_GELU},
+                     "", NULL, NULL);
+    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {y}}, prefix, "mlp.c_proj.weight",
+                        "mlp.c_proj.bias");
 }
 
-int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, const char *label, int x, bool causal, tc_pick pick, unsigned flags) {
+int tc_net_blocks(tc_graph *g, const tc_tower_config *t, const char *prefix, const char *label, int x,
+                  bool causal, tc_pick pick, unsigned flags) {
     for (int l = 0; l < t->layers; l++) {
         char block[64];
         snprintf(block, sizeof block, "%stransformer.resblocks.%d.", prefix, l);

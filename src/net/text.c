@@ -1,20 +1,24 @@
-/* text.c - the text tower: tokens, positions, causal blocks, LayerNorm and projection of the end-of-text token. A sequence ends with that token:
- * with the causal mask nothing behind it can change the result. */
+/* text.c - the text tower: tokens, positions, causal blocks, LayerNorm and projection of the end-of-text
+ * token. A sequence ends with that token: with the causal mask nothing behind it can change the result. */
 #include "net/net.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags, tc_error *err) {
+tc_status tc_net_text_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags,
+                            tc_error *err) {
     tc_graph *g = tc_graph_create(p);
     *out = NULL;
     if (!g) return tc_fail_memory(err, sizeof *g);
     tc_graph_space(g, 1);
-    int x = tc_net_layer(g, (tc_node){.op = &tc_op_embed}, "", "token_embedding.weight", "positional_embedding");
+    int x =
+        tc_net_layer(g, (tc_node){.op = &tc_op_embed}, "", "token_embedding.weight", "positional_embedding");
     x = tc_net_blocks(g, &c->text, "", "text", x, true, TC_PICK_LAST, flags);
-    x = tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, "", "ln_final.weight", "ln_final.bias");
+    x = tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, "", "ln_final.weight",
+                     "ln_final.bias");
     if (flags & TC_NET_NAMED) tc_graph_name(g, x, "text_pooled");
-    g->output = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, "", "text_projection", NULL);
+    g->output = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, "",
+                             "text_projection", NULL);
     if (g->failed) {
         tc_fail(err, TC_EARG, "text tower: %s", g->message);
         tc_graph_free(&g);
@@ -38,16 +42,18 @@ int tc_net_text_length(const tc_config *c, const int32_t *ids, int context) {
 static tc_status check_ids(const tc_config *c, const int32_t *ids, int caption, int context, tc_error *err) {
     for (int i = 0; i < context; i++)
         if (ids[i] < 0 || ids[i] >= c->vocab_size)
-            return tc_fail(err, TC_EARG, "text %d: id %d at position %d is outside the vocabulary of %d", caption, ids[i], i, c->vocab_size);
+            return tc_fail(err, TC_EARG, "text %d: id %d at position %d is outside the vocabulary of %d",
+                           caption, ids[i], i, c->vocab_size);
     return TC_OK;
 }
 
-tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context, int64_t most, int *batch,
-                             tc_error *err) {
+tc_status tc_captions_gather(tc_captions *t, const tc_config *c, const int32_t *input_ids, int n, int context,
+                             int64_t most, int *batch, tc_error *err) {
     int64_t rows = 0;
     *batch = 0;
     if (context > c->context_length)
-        return tc_fail(err, TC_EARG, "texts of %d ids are longer than the model's context of %d", context, c->context_length);
+        return tc_fail(err, TC_EARG, "texts of %d ids are longer than the model's context of %d", context,
+                       c->context_length);
     while (*batch < n && rows < most) {
         const int32_t *ids = input_ids + (int64_t)*batch * context;
         tc_status status = check_ids(c, ids, *batch, context, err);

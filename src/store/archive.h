@@ -1,6 +1,8 @@
-/* archive.h - inside store/: the zip file that PyTorch writes, its members checked completely before one is used.
+/* archive.h - inside store/: the zip file that PyTorch writes, its members checked completely before one is
+ * used.
  *
- * Format: APPNOTE.TXT of PKWARE; of it only what such files have: one disk, no encryption, members one after the other from the first byte. */
+ * Format: APPNOTE.TXT of PKWARE; of it only what such files have: one disk, no encryption, members one after
+ * the other from the first byte. */
 #ifndef TC_ARCHIVE_H
 #define TC_ARCHIVE_H
 
@@ -13,7 +15,8 @@ typedef struct tc_bytes {
     size_t size;
     const char *name;
 } tc_bytes;
-/* Copies bytes [offset, offset + size) without touching the mapping, so that a file that shrinks is an error and no signal. */
+/* Copies bytes [offset, offset + size) without touching the mapping, so that a file that shrinks is an error
+ * and no signal. */
 tc_status tc_bytes_read(const tc_bytes *b, size_t offset, void *out, size_t size, tc_error *err);
 /* Copies a range that the caller frees. */
 tc_status tc_bytes_copy(const tc_bytes *b, size_t offset, size_t size, uint8_t **out, tc_error *err);
@@ -34,8 +37,10 @@ tc_status tc_archive_open(tc_archive **out, const tc_bytes *b, tc_error *err);
 void tc_archive_close(tc_archive **a);
 /* A member by its name without the folder; NULL if there is none. Stays until the archive is closed. */
 const tc_member *tc_archive_find(const tc_archive *a, const char *name);
-/* The whole content of a stored member of at most `limit` bytes, its CRC checked, NUL-terminated behind its end. The caller frees *data. */
-tc_status tc_archive_read(const tc_archive *a, const tc_member *m, size_t limit, char **data, size_t *size, tc_error *err);
+/* The whole content of a stored member of at most `limit` bytes, its CRC checked, NUL-terminated behind its
+ * end. The caller frees *data. */
+tc_status tc_archive_read(const tc_archive *a, const tc_member *m, size_t limit, char **data, size_t *size,
+                          tc_error *err);
 /* Error unless the member is stored as it is. */
 tc_status tc_member_check_stored(const tc_bytes *b, const tc_member *m, tc_error *err);
 /* Error unless the mapped bytes of a stored member have its CRC. Uses the threads of the caller. */

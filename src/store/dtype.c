@@ -5,15 +5,18 @@
 
 #include <string.h>
 
-enum { PARALLEL = 1 << 16 }; /* elements that a thread converts at a time: a model's first embedding waits for it */
+/* elements that a thread converts at a time: a model's first embedding waits for it */
+enum { PARALLEL = 1 << 16 };
 
 static const struct {
     const char *name;
     uint8_t size;
 } dtypes[] = {
-    [TC_F64] = {"F64", 8}, [TC_F32] = {"F32", 4}, [TC_F16] = {"F16", 2},   [TC_BF16] = {"BF16", 2},       [TC_I64] = {"I64", 8},
-    [TC_I32] = {"I32", 4}, [TC_I16] = {"I16", 2}, [TC_I8] = {"I8", 1},     [TC_U64] = {"U64", 8},         [TC_U32] = {"U32", 4},
-    [TC_U16] = {"U16", 2}, [TC_U8] = {"U8", 1},   [TC_BOOL] = {"BOOL", 1}, [TC_F8_E4M3] = {"F8_E4M3", 1}, [TC_F8_E5M2] = {"F8_E5M2", 1},
+    [TC_F64] = {"F64", 8},   [TC_F32] = {"F32", 4},         [TC_F16] = {"F16", 2},
+    [TC_BF16] = {"BF16", 2}, [TC_I64] = {"I64", 8},         [TC_I32] = {"I32", 4},
+    [TC_I16] = {"I16", 2},   [TC_I8] = {"I8", 1},           [TC_U64] = {"U64", 8},
+    [TC_U32] = {"U32", 4},   [TC_U16] = {"U16", 2},         [TC_U8] = {"U8", 1},
+    [TC_BOOL] = {"BOOL", 1}, [TC_F8_E4M3] = {"F8_E4M3", 1}, [TC_F8_E5M2] = {"F8_E5M2", 1},
 };
 
 const char *tc_dtype_name(tc_dtype d) { return dtypes[d].name; }
@@ -44,7 +47,8 @@ bool tc_tensor_bytes(tc_dtype dtype, int ndim, const int64_t *shape, size_t *byt
 
 const char *tc_shape_text(int ndim, const int64_t *shape, char *buffer, size_t size) {
     size_t used = (size_t)snprintf(buffer, size, "[");
-    for (int i = 0; i < ndim && used < size; i++) used += (size_t)snprintf(buffer + used, size - used, "%s%lld", i ? "," : "", (long long)shape[i]);
+    for (int i = 0; i < ndim && used < size; i++)
+        used += (size_t)snprintf(buffer + used, size - used, "%s%lld", i ? "," : "", (long long)shape[i]);
     if (used < size) snprintf(buffer + used, size - used, "]");
     return buffer;
 }
@@ -55,8 +59,9 @@ static float float_of_bits(uint32_t bits) {
     return f;
 }
 
-/* IEEE binary16, without a branch, so that loops become vector code: exponent and fraction moved into a float are 2^-112 times the value, subnormals
- * too; infinities and NaN, which keep their fraction, get the largest exponent. */
+/* IEEE binary16, without a branch, so that loops become vector code: exponent and fraction moved into a float
+ * are 2^-112 times the value, subnormals too; infinities and NaN, which keep their fraction, get the largest
+ * exponent. */
 static float half_to_float(uint16_t h) {
     uint32_t bits;
     float f = float_of_bits((uint32_t)(h & 0x7fff) << 13) * 0x1p112f;

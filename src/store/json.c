@@ -1,12 +1,14 @@
-/* json.c - JSON from outside, by jansson with its strict rules: UTF-8 only, no duplicate keys (compared after escapes are decoded), no lone
- * surrogates, no NUL in strings. The depth is limited before the parser sees the text: jansson itself goes 2,048 levels deep. */
+/* json.c - JSON from outside, by jansson with its strict rules: UTF-8 only, no duplicate keys (compared after
+ * escapes are decoded), no lone surrogates, no NUL in strings. The depth is limited before the parser sees
+ * the text: jansson itself goes 2,048 levels deep. */
 #include "store/store.h"
 
 #include <stdlib.h>
 
 enum { MAX_DEPTH = 128 }; /* serde's limit, which the safetensors reference has */
 
-/* Deepest nesting of brackets outside strings; for text that is no JSON any number will do, the parser refuses it afterwards. */
+/* Deepest nesting of brackets outside strings; for text that is no JSON any number will do, the parser
+ * refuses it afterwards. */
 static size_t nesting(const char *text, size_t size) {
     size_t depth = 0, most = 0;
     bool in_string = false;
@@ -26,7 +28,8 @@ static size_t nesting(const char *text, size_t size) {
     return most;
 }
 
-/* jansson puts the text that it stopped at into its message; quotes and control characters there would spoil ours. */
+/* jansson puts the text that it stopped at into its message; quotes and control characters there would spoil
+ * ours. */
 static void clean(char *message) {
     for (char *c = message; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = ' ';
@@ -34,7 +37,8 @@ static void clean(char *message) {
 
 tc_status tc_json_parse(json_t **out, const char *text, size_t size, const char *name, tc_error *err) {
     *out = NULL;
-    if (nesting(text, size) > MAX_DEPTH) return tc_fail(err, TC_EFORMAT, "%s: JSON is nested more than %d levels deep", name, MAX_DEPTH);
+    if (nesting(text, size) > MAX_DEPTH)
+        return tc_fail(err, TC_EFORMAT, "%s: JSON is nested more than %d levels deep", name, MAX_DEPTH);
     json_error_t e;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
     if (root) {
@@ -43,7 +47,8 @@ tc_status tc_json_parse(json_t **out, const char *text, size_t size, const char 
     }
     if (json_error_code(&e) == json_error_out_of_memory) return tc_fail_memory(err, size);
     clean(e.text);
-    return tc_fail(err, TC_EFORMAT, "%s: line %d, column %d: JSON: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 0, e.text);
+    return tc_fail(err, TC_EFORMAT, "%s: line %d, column %d: JSON: %s", name, e.line > 0 ? e.line : 1,
+                   e.column > 0 ? e.column : 0, e.text);
 }
 
 tc_status tc_json_load(json_t **out, const char *path, size_t limit, tc_error *err) {

@@ -1,5 +1,5 @@
-/* narrow.c - numbers of the program as stored float types: to the nearest, ties to even, as every other program rounds them. A finite number that
- * would become infinite is reported instead of stored unnoticed. */
+/* narrow.c - numbers of the program as stored float types: to the nearest, ties to even, as every other
+ * program rounds them. A finite number that would become infinite is reported instead of stored unnoticed. */
 #include "store/store.h"
 
 #include <math.h>
@@ -13,16 +13,21 @@ static uint32_t bits_of(float f) {
     return u;
 }
 
-/* Adding half a unit of the last kept bit, less one if that bit is even, rounds to nearest even; a carry runs into the exponent as it should. */
-static uint32_t round_off(uint32_t u, int bits) { return (u + ((1u << (bits - 1)) - 1) + (u >> bits & 1)) >> bits; }
+/* Adding half a unit of the last kept bit, less one if that bit is even, rounds to nearest even; a carry runs
+ * into the exponent as it should. */
+static uint32_t round_off(uint32_t u, int bits) {
+    return (u + ((1u << (bits - 1)) - 1) + (u >> bits & 1)) >> bits;
+}
 
 static uint16_t to_half(float f) {
     uint32_t u = bits_of(f), sign = u >> 16 & 0x8000;
     u &= 0x7fffffff;
     if (u > 0x7f800000) return (uint16_t)(sign | F16_INFINITY | 0x200 | (u >> 13 & 0x3ff));
-    if (u >= 0x47800000) return (uint16_t)(sign | F16_INFINITY);                  /* 2^16 and more */
-    if (u >= 0x38800000) return (uint16_t)(sign | round_off(u - 0x38000000, 13)); /* 2^-14 and more: the exponent's bias is 112 less */
-    return (uint16_t)(sign | (uint32_t)lrintf(fabsf(f) * 0x1p24f));               /* subnormal: multiples of 2^-24 */
+    if (u >= 0x47800000) return (uint16_t)(sign | F16_INFINITY); /* 2^16 and more */
+    /* 2^-14 and more: the exponent's bias is 112 less */
+    if (u >= 0x38800000) return (uint16_t)(sign | round_off(u - 0x38000000, 13));
+    /* subnormal: multiples of 2^-24 */
+    return (uint16_t)(sign | (uint32_t)lrintf(fabsf(f) * 0x1p24f));
 }
 
 static uint16_t to_bf16(float f) {

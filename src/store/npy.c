@@ -1,5 +1,6 @@
-/* npy.c - NumPy's .npy files, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html: magic, version, length of the header, a
- * Python dictionary of exactly three keys, then the elements. The dictionary is read by a small strict parser; nothing is evaluated. */
+/* npy.c - NumPy's .npy files, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html: magic,
+ * version, length of the header, a Python dictionary of exactly three keys, then the elements. The dictionary
+ * is read by a small strict parser; nothing is evaluated. */
 #include "store/store.h"
 
 #include <stdlib.h>
@@ -10,7 +11,8 @@ enum { NPY_HEADER_LIMIT = 1 << 16 };
 static const struct {
     const char *descr;
     tc_dtype dtype;
-} types[] = {{"<f4", TC_F32}, {"<f8", TC_F64}, {"<f2", TC_F16}, {"<i8", TC_I64}, {"<i4", TC_I32}, {"|u1", TC_U8}, {"|i1", TC_I8}, {"|b1", TC_BOOL}};
+} types[] = {{"<f4", TC_F32}, {"<f8", TC_F64}, {"<f2", TC_F16}, {"<i8", TC_I64},
+             {"<i4", TC_I32}, {"|u1", TC_U8},  {"|i1", TC_I8},  {"|b1", TC_BOOL}};
 enum { NTYPES = sizeof types / sizeof *types };
 
 typedef struct cursor {
@@ -50,7 +52,9 @@ static bool take_size(cursor *c, int64_t *out) {
     skip_spaces(c);
     if (c->at >= c->end || *c->at < '0' || *c->at > '9') return false;
     while (c->at < c->end && *c->at >= '0' && *c->at <= '9') {
-        if (__builtin_mul_overflow(v, (int64_t)10, &v) || __builtin_add_overflow(v, (int64_t)(*c->at++ - '0'), &v)) return false;
+        if (__builtin_mul_overflow(v, (int64_t)10, &v) ||
+            __builtin_add_overflow(v, (int64_t)(*c->at++ - '0'), &v))
+            return false;
     }
     *out = v;
     return true;
@@ -61,7 +65,8 @@ static tc_status take_shape(cursor *c, tc_tensor *t, tc_error *err) {
     if (!take(c, "(")) goto bad;
     t->ndim = 0;
     while (!take(c, ")")) {
-        if (t->ndim == TC_MAX_RANK) return tc_fail(err, TC_EUNSUPPORTED, "%s: more than %d axes", t->name, TC_MAX_RANK);
+        if (t->ndim == TC_MAX_RANK)
+            return tc_fail(err, TC_EUNSUPPORTED, "%s: more than %d axes", t->name, TC_MAX_RANK);
         if (!take_size(c, &t->shape[t->ndim++])) goto bad;
         if (take(c, ",")) continue;
         if (!take(c, ")") || t->ndim == 1) goto bad;
@@ -74,24 +79,30 @@ bad:
 
 static tc_status take_descr(cursor *c, tc_tensor *t, tc_error *err) {
     char descr[32];
-    if (!take_string(c, descr, sizeof descr)) return tc_fail(err, TC_EUNSUPPORTED, "%s: the type in the header is not a plain one", t->name);
+    if (!take_string(c, descr, sizeof descr))
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: the type in the header is not a plain one", t->name);
     for (int i = 0; i < NTYPES; i++)
         if (strcmp(types[i].descr, descr) == 0) {
             t->dtype = types[i].dtype;
             return TC_OK;
         }
-    return tc_fail(err, TC_EUNSUPPORTED, "%s: elements of type '%s', expected one of <f4 <f8 <f2 <i8 <i4 |u1 |i1 |b1", t->name, descr);
+    return tc_fail(err, TC_EUNSUPPORTED,
+                   "%s: elements of type '%s', expected one of <f4 <f8 <f2 <i8 <i4 |u1 |i1 |b1", t->name,
+                   descr);
 }
 
 static tc_status take_order(cursor *c, tc_tensor *t, tc_error *err) {
     if (take(c, "False")) return TC_OK;
-    if (take(c, "True")) return tc_fail(err, TC_EUNSUPPORTED, "%s: Fortran order, expected C order (numpy.ascontiguousarray)", t->name);
+    if (take(c, "True"))
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: Fortran order, expected C order (numpy.ascontiguousarray)",
+                       t->name);
     return tc_fail(err, TC_EFORMAT, "%s: fortran_order is neither True nor False", t->name);
 }
 
 static tc_status parse_dictionary(cursor *c, tc_tensor *t, tc_error *err) {
     static const char *const keys[] = {"descr", "fortran_order", "shape"};
-    static tc_status (*const values[])(cursor *, tc_tensor *, tc_error *) = {take_descr, take_order, take_shape};
+    static tc_status (*const values[])(cursor *, tc_tensor *, tc_error *) = {take_descr, take_order,
+                                                                             take_shape};
     bool seen[3] = {false, false, false};
     if (!take(c, "{")) goto bad;
     while (!take(c, "}")) {
@@ -110,14 +121,17 @@ static tc_status parse_dictionary(cursor *c, tc_tensor *t, tc_error *err) {
     skip_spaces(c);
     if (c->at == c->end && seen[0] && seen[1] && seen[2]) return TC_OK;
 bad:
-    return tc_fail(err, TC_EFORMAT, "%s: the header is not a dictionary of descr, fortran_order and shape", t->name);
+    return tc_fail(err, TC_EFORMAT, "%s: the header is not a dictionary of descr, fortran_order and shape",
+                   t->name);
 }
 
 tc_status tc_npy_parse(tc_tensor *out, const void *data, size_t size, const char *name, tc_error *err) {
     const uint8_t *p = data;
     tc_tensor t = {.name = name};
-    if (size < 10 || memcmp(p, "\x93NUMPY", 6) != 0) return tc_fail(err, TC_EFORMAT, "%s: not a .npy file", name);
-    if (p[6] < 1 || p[6] > 3 || p[7] != 0) return tc_fail(err, TC_EUNSUPPORTED, "%s: .npy version %d.%d, expected 1.0 to 3.0", name, p[6], p[7]);
+    if (size < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
+        return tc_fail(err, TC_EFORMAT, "%s: not a .npy file", name);
+    if (p[6] < 1 || p[6] > 3 || p[7] != 0)
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: .npy version %d.%d, expected 1.0 to 3.0", name, p[6], p[7]);
     size_t start = p[6] == 1 ? 10 : 12, length = (size_t)p[8] | (size_t)p[9] << 8;
     if (p[6] > 1 && size >= 12) length |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
     if (length > NPY_HEADER_LIMIT || size < start || length > size - start)
@@ -139,7 +153,8 @@ tc_status tc_npy_parse(tc_tensor *out, const void *data, size_t size, const char
 tc_status tc_npy_open(tc_npy *out, const char *path, tc_error *err) {
     *out = (tc_npy){.map = {.fd = -1}};
     tc_status status = tc_map_open(&out->map, path, err);
-    if (status == TC_OK) status = tc_npy_parse(&out->tensor, out->map.data, out->map.size, out->map.path, err);
+    if (status == TC_OK)
+        status = tc_npy_parse(&out->tensor, out->map.data, out->map.size, out->map.path, err);
     if (status != TC_OK) tc_npy_close(out);
     return status;
 }
@@ -149,17 +164,20 @@ void tc_npy_close(tc_npy *n) {
     n->tensor = (tc_tensor){0};
 }
 
-tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err) {
+tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t *shape, const void *data,
+                       tc_error *err) {
     size_t bytes;
     int k = 0;
     while (k < NTYPES && types[k].dtype != dtype) k++;
-    if (k == NTYPES) return tc_fail(err, TC_EUNSUPPORTED, "%s: NumPy has no type for %s", path, tc_dtype_name(dtype));
+    if (k == NTYPES)
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: NumPy has no type for %s", path, tc_dtype_name(dtype));
     if (ndim < 0 || ndim > TC_MAX_RANK || !tc_tensor_bytes(dtype, ndim, shape, &bytes))
         return tc_fail(err, TC_EARG, "%s: the shape makes no sense", path);
     tc_buf b = {0};
     tc_buf_add(&b, "\x93NUMPY\x01\x00\x00\x00", 10);
     tc_buf_printf(&b, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[k].descr);
-    for (int i = 0; i < ndim; i++) tc_buf_printf(&b, i + 1 < ndim ? "%lld, " : ndim == 1 ? "%lld," : "%lld", (long long)shape[i]);
+    for (int i = 0; i < ndim; i++)
+        tc_buf_printf(&b, i + 1 < ndim ? "%lld, " : ndim == 1 ? "%lld," : "%lld", (long long)shape[i]);
     tc_buf_puts(&b, "), }");
     while (!b.failed && b.size % 64 != 63) tc_buf_puts(&b, " ");
     tc_buf_puts(&b, "\n");

@@ -1,8 +1,9 @@
 /* pickle.c - the restricted machine that reads a pickle.
  *
- * It knows the opcodes that state dicts and TorchScript archives are made of and refuses all others by name. Each opcode makes at most one node and
- * takes at least one byte, values are shared by index and never copied, so memory is linear in the size of the pickle, whatever it refers to how
- * often. Nothing here recurses: marks are a list, and what a value holds is only looked at by who wants it. */
+ * It knows the opcodes that state dicts and TorchScript archives are made of and refuses all others by name.
+ * Each opcode makes at most one node and takes at least one byte, values are shared by index and never
+ * copied, so memory is linear in the size of the pickle, whatever it refers to how often. Nothing here
+ * recurses: marks are a list, and what a value holds is only looked at by who wants it. */
 #include "store/pickle.h"
 
 #include <stdlib.h>
@@ -97,14 +98,18 @@ static const char *const op_names[256] = {
 
 static tc_status refuse(const machine *m, const char *rule) {
     const char *name = op_names[m->op];
-    return tc_fail(m->err, TC_EFORMAT, "%s: offset %zu: %s: %s", m->p->where, m->p->base + m->op_at, name ? name : "pickle", rule);
+    return tc_fail(m->err, TC_EFORMAT, "%s: offset %zu: %s: %s", m->p->where, m->p->base + m->op_at,
+                   name ? name : "pickle", rule);
 }
 
-static tc_status out_of_memory(const machine *m) { return tc_fail_memory(m->err, m->p->node_count * sizeof *m->p->nodes); }
+static tc_status out_of_memory(const machine *m) {
+    return tc_fail_memory(m->err, m->p->node_count * sizeof *m->p->nodes);
+}
 
 static tc_status ended(const machine *m) {
     if (m->cut) *m->cut = true;
-    return tc_fail(m->err, TC_EFORMAT, "%s: the pickle ends at offset %zu without STOP: it is cut short", m->p->where, m->p->base + m->size);
+    return tc_fail(m->err, TC_EFORMAT, "%s: the pickle ends at offset %zu without STOP: it is cut short",
+                   m->p->where, m->p->base + m->size);
 }
 
 /* n little-endian bytes of argument, n <= 8. */
@@ -134,12 +139,16 @@ static tc_status push_new(machine *m, tc_pnode node) {
 
 static tc_status push_kind(machine *m, tc_pkind kind) { return push_new(m, (tc_pnode){.kind = kind}); }
 
-static tc_status push_int(machine *m, tc_pkind kind, int64_t value) { return push_new(m, (tc_pnode){.kind = kind, .integer = value}); }
+static tc_status push_int(machine *m, tc_pkind kind, int64_t value) {
+    return push_new(m, (tc_pnode){.kind = kind, .integer = value});
+}
 
 /* Lowest height that may be popped: what lies under the last mark belongs to others. */
 static size_t floor_of(const machine *m) { return m->mark_count ? m->marks[m->mark_count - 1] : 0; }
 
-static tc_status need(const machine *m, size_t n) { return m->depth - floor_of(m) >= n ? TC_OK : refuse(m, "the stack holds too few values"); }
+static tc_status need(const machine *m, size_t n) {
+    return m->depth - floor_of(m) >= n ? TC_OK : refuse(m, "the stack holds too few values");
+}
 
 static tc_pnode *top(const machine *m) { return &m->p->nodes[m->stack[m->depth - 1]]; }
 
@@ -173,7 +182,8 @@ static tc_status get_memo(machine *m, size_t width) {
     uint64_t i;
     tc_status status = argument(m, width, &i);
     if (status != TC_OK) return status;
-    if (i >= m->memo_count || m->memo[i] == 0) return refuse(m, "nothing was put into this place of the memo");
+    if (i >= m->memo_count || m->memo[i] == 0)
+        return refuse(m, "nothing was put into this place of the memo");
     return push(m, m->memo[i]);
 }
 
@@ -224,7 +234,8 @@ static tc_status push_global(machine *m) {
     size_t start = m->at, lines = 0;
     while (m->at < m->size && lines < 2 && m->at - start < 1024) lines += m->p->data[m->at++] == '\n';
     if (lines < 2) return m->at >= m->size ? ended(m) : refuse(m, "its name is longer than 1024 bytes");
-    return push_new(m, (tc_pnode){.kind = TC_P_GLOBAL, .text = {(uint32_t)start, (uint32_t)(m->at - 1 - start)}});
+    return push_new(
+        m, (tc_pnode){.kind = TC_P_GLOBAL, .text = {(uint32_t)start, (uint32_t)(m->at - 1 - start)}});
 }
 
 /* ---- containers */
@@ -240,7 +251,8 @@ static bool add_item(tc_pickle *p, tc_pnode *to, uint32_t key, uint32_t value) {
     return true;
 }
 
-/* Moves everything above `height` into the node; pairs for a DICT. What an unknown object gets is dropped: nobody will look at it. */
+/* Moves everything above `height` into the node; pairs for a DICT. What an unknown object gets is dropped:
+ * nobody will look at it. */
 static tc_status fill(machine *m, size_t height, tc_pnode *to) {
     bool pairs = to->kind == TC_P_DICT;
     for (size_t i = height; i < m->depth && to->kind != TC_P_OBJECT; i += pairs ? 2 : 1)
@@ -271,7 +283,8 @@ static tc_status push_tuple(machine *m, size_t n) {
 static tc_status add_to_top(machine *m, size_t height, tc_pkind kind) {
     if (height <= floor_of(m)) return refuse(m, "the stack holds too few values");
     tc_pnode *to = &m->p->nodes[m->stack[height - 1]];
-    if (to->kind != kind && to->kind != TC_P_OBJECT) return refuse(m, kind == TC_P_DICT ? "its target is not a dict" : "its target is not a list");
+    if (to->kind != kind && to->kind != TC_P_OBJECT)
+        return refuse(m, kind == TC_P_DICT ? "its target is not a dict" : "its target is not a list");
     if (kind == TC_P_DICT && (m->depth - height) % 2) return refuse(m, "a key has no value");
     return fill(m, height, to);
 }
@@ -295,9 +308,11 @@ static tc_status push_object(machine *m) {
     if (status != TC_OK) return status;
     uint32_t args = m->stack[m->depth - 1], callee = m->stack[m->depth - 2];
     if (!tc_pickle_is(m->p, args, TC_P_TUPLE)) return refuse(m, "its arguments are not a tuple");
-    if (!tc_pickle_is(m->p, callee, TC_P_GLOBAL) && !tc_pickle_is(m->p, callee, TC_P_OBJECT)) return refuse(m, "what it calls is not a global");
+    if (!tc_pickle_is(m->p, callee, TC_P_GLOBAL) && !tc_pickle_is(m->p, callee, TC_P_OBJECT))
+        return refuse(m, "what it calls is not a global");
     m->depth -= 2;
-    if (tc_pickle_text_is(m->p, callee, TC_P_GLOBAL, "collections\nOrderedDict") && m->p->nodes[args].items.count == 0)
+    if (tc_pickle_text_is(m->p, callee, TC_P_GLOBAL, "collections\nOrderedDict") &&
+        m->p->nodes[args].items.count == 0)
         return push_kind(m, TC_P_DICT);
     return push_new(m, (tc_pnode){.kind = TC_P_OBJECT, .object = {callee, args, 0}});
 }
@@ -324,7 +339,8 @@ static tc_status protocol(machine *m) {
     if (status != TC_OK) return status;
     if (m->op_at != 0) return refuse(m, "only allowed at the start");
     if (v == 2) return TC_OK;
-    return tc_fail(m->err, TC_EUNSUPPORTED, "%s: offset %zu: pickle protocol %u, only 2 is read", m->p->where, m->p->base, (unsigned)v);
+    return tc_fail(m->err, TC_EUNSUPPORTED, "%s: offset %zu: pickle protocol %u, only 2 is read", m->p->where,
+                   m->p->base, (unsigned)v);
 }
 
 static tc_status stop(machine *m) {
@@ -424,7 +440,8 @@ static tc_status step(machine *m) {
 
 static tc_status run(machine *m) {
     if (m->size > 0 && m->p->data[0] != 0x80)
-        return tc_fail(m->err, TC_EFORMAT, "%s: offset %zu: byte 0x%02x, expected the start of a pickle", m->p->where, m->p->base, m->p->data[0]);
+        return tc_fail(m->err, TC_EFORMAT, "%s: offset %zu: byte 0x%02x, expected the start of a pickle",
+                       m->p->where, m->p->base, m->p->data[0]);
     while (!m->stopped) {
         if (m->at >= m->size) return ended(m);
         m->op_at = m->at;
@@ -435,15 +452,19 @@ static tc_status run(machine *m) {
     return TC_OK;
 }
 
-tc_status tc_pickle_read(tc_pickle *p, const void *data, size_t size, const char *where, size_t base, size_t *used, bool *cut, tc_error *err) {
+tc_status tc_pickle_read(tc_pickle *p, const void *data, size_t size, const char *where, size_t base,
+                         size_t *used, bool *cut, tc_error *err) {
     *p = (tc_pickle){.data = data, .where = where, .base = base, .node_count = 1, .item_count = 1};
     if (cut) *cut = false;
-    if (size > TC_PICKLE_BYTES) return tc_fail(err, TC_EUNSUPPORTED, "%s: a pickle of %zu bytes, at most %d are read", where, size, TC_PICKLE_BYTES);
+    if (size > TC_PICKLE_BYTES)
+        return tc_fail(err, TC_EUNSUPPORTED, "%s: a pickle of %zu bytes, at most %d are read", where, size,
+                       TC_PICKLE_BYTES);
     machine m = {.p = p, .size = size, .cut = cut, .err = err};
     tc_status status = run(&m);
     if (status == TC_OK && used) *used = m.at;
     else if (status == TC_OK && m.at != size)
-        status = tc_fail(err, TC_EFORMAT, "%s: offset %zu: %zu bytes behind STOP", where, base + m.at, size - m.at);
+        status = tc_fail(err, TC_EFORMAT, "%s: offset %zu: %zu bytes behind STOP", where, base + m.at,
+                         size - m.at);
     free(m.stack);
     free(m.marks);
     free(m.memo);
@@ -458,7 +479,9 @@ void tc_pickle_free(tc_pickle *p) {
 
 /* ---- looking at values */
 
-bool tc_pickle_is(const tc_pickle *p, uint32_t node, tc_pkind kind) { return node && p->nodes[node].kind == (uint32_t)kind; }
+bool tc_pickle_is(const tc_pickle *p, uint32_t node, tc_pkind kind) {
+    return node && p->nodes[node].kind == (uint32_t)kind;
+}
 
 static bool same_text(const tc_pickle *p, uint32_t node, const char *text, size_t size) {
     const tc_pnode *n = &p->nodes[node];
@@ -483,7 +506,8 @@ uint32_t tc_pickle_get(const tc_pickle *p, uint32_t dict, const char *key) {
     return found;
 }
 
-bool tc_pickle_tuple(const tc_pickle *p, uint32_t node, uint32_t *out, uint32_t n, uint32_t most, uint32_t *count) {
+bool tc_pickle_tuple(const tc_pickle *p, uint32_t node, uint32_t *out, uint32_t n, uint32_t most,
+                     uint32_t *count) {
     if (!tc_pickle_is(p, node, TC_P_TUPLE) && !tc_pickle_is(p, node, TC_P_LIST)) return false;
     uint32_t have = p->nodes[node].items.count;
     if (have < n || have > most) return false;
@@ -492,9 +516,11 @@ bool tc_pickle_tuple(const tc_pickle *p, uint32_t node, uint32_t *out, uint32_t 
     return true;
 }
 
-/* "module.name" of a global or of what an object comes from, cut to a sensible length, without bytes that would spoil a message. */
+/* "module.name" of a global or of what an object comes from, cut to a sensible length, without bytes that
+ * would spoil a message. */
 static void global_name(const tc_pickle *p, uint32_t node, char *out, size_t size) {
-    while (p->nodes[node].kind == TC_P_OBJECT) node = p->nodes[node].object.callee; /* made before it, so this ends */
+    /* made before it, so this ends */
+    while (p->nodes[node].kind == TC_P_OBJECT) node = p->nodes[node].object.callee;
     size_t n = p->nodes[node].text.size;
     if (n > size - 1) n = size - 1;
     for (size_t i = 0; i < n; i++) {
@@ -505,8 +531,9 @@ static void global_name(const tc_pickle *p, uint32_t node, char *out, size_t siz
 }
 
 const char *tc_pickle_describe(const tc_pickle *p, uint32_t node, char *buffer, size_t size) {
-    static const char *const kinds[] = {"None",   "a truth value", "a whole number", "a whole number", "a number",  "a string", "a tuple",
-                                        "a list", "a set",         "a dict",         "a global",       "an object", "a storage"};
+    static const char *const kinds[] = {
+        "None",   "a truth value", "a whole number", "a whole number", "a number",  "a string", "a tuple",
+        "a list", "a set",         "a dict",         "a global",       "an object", "a storage"};
     char name[100];
     const tc_pnode *n = &p->nodes[node];
     if (node == 0) return "nothing";

@@ -1,5 +1,6 @@
-/* pickle.h - inside store/: a Python pickle of protocol 2 read as data. Nothing is imported, called or built: a global is a name, a call is a node
- * that holds a name and its arguments. What comes out is a graph of small nodes over the bytes of the pickle, which must outlive it.
+/* pickle.h - inside store/: a Python pickle of protocol 2 read as data. Nothing is imported, called or built:
+ * a global is a name, a call is a node that holds a name and its arguments. What comes out is a graph of
+ * small nodes over the bytes of the pickle, which must outlive it.
  *
  * Format: the opcodes as CPython's pickletools documents them. */
 #ifndef TC_PICKLE_H
@@ -59,9 +60,11 @@ typedef struct tc_pickle {
     uint32_t root; /* what STOP returned */
 } tc_pickle;
 
-/* Reads one pickle from data[0..size). *used gets its length; NULL: it must fill `size`. *cut (may be NULL) tells whether the bytes ended before the
- * pickle did. Memory: at most 128 bytes for each byte of the pickle. The caller frees p in every case. */
-tc_status tc_pickle_read(tc_pickle *p, const void *data, size_t size, const char *where, size_t base, size_t *used, bool *cut, tc_error *err);
+/* Reads one pickle from data[0..size). *used gets its length; NULL: it must fill `size`. *cut (may be NULL)
+ * tells whether the bytes ended before the pickle did. Memory: at most 128 bytes for each byte of the pickle.
+ * The caller frees p in every case. */
+tc_status tc_pickle_read(tc_pickle *p, const void *data, size_t size, const char *where, size_t base,
+                         size_t *used, bool *cut, tc_error *err);
 void tc_pickle_free(tc_pickle *p);
 
 bool tc_pickle_is(const tc_pickle *p, uint32_t node, tc_pkind kind);
@@ -70,8 +73,10 @@ bool tc_pickle_text_is(const tc_pickle *p, uint32_t node, tc_pkind kind, const c
 bool tc_pickle_int(const tc_pickle *p, uint32_t node, int64_t *out);
 /* Value at a string key of a DICT (the last one set); 0 if there is none. */
 uint32_t tc_pickle_get(const tc_pickle *p, uint32_t dict, const char *key);
-/* The values of a TUPLE or LIST of exactly n items, or of n to `most`; *count (may be NULL) gets how many. False if it is nothing of the kind. */
-bool tc_pickle_tuple(const tc_pickle *p, uint32_t node, uint32_t *out, uint32_t n, uint32_t most, uint32_t *count);
+/* The values of a TUPLE or LIST of exactly n items, or of n to `most`; *count (may be NULL) gets how many.
+ * False if it is nothing of the kind. */
+bool tc_pickle_tuple(const tc_pickle *p, uint32_t node, uint32_t *out, uint32_t n, uint32_t most,
+                     uint32_t *count);
 /* What a node is, for messages: "a string", "the object argparse.Namespace". */
 const char *tc_pickle_describe(const tc_pickle *p, uint32_t node, char *buffer, size_t size);
 

@@ -1,17 +1,26 @@
 /* state_dict.c - which tensors a pickle of PyTorch holds, and under which names.
  *
- * A state dict is a dict of tensors, or one that lies under state_dict, model_state_dict or model in a training checkpoint. Everything
- * beside it (optimizer, arguments, counters) is not looked at. In it, every value must be a tensor or again such a dict, whose keys are joined
- * with dots. In a TorchScript archive the nesting of the module objects gives the names, and attributes that are no tensors are passed over.
+ * A state dict is a dict of tensors, or one that lies under state_dict, model_state_dict or model in a
+ * training checkpoint. Everything beside it (optimizer, arguments, counters) is not looked at. In it, every
+ * value must be a tensor or again such a dict, whose keys are joined with dots. In a TorchScript archive the
+ * nesting of the module objects gives the names, and attributes that are no tensors are passed over.
  *
- * A tensor is what torch itself would load, within the bounds of its storage: strides may be 0 or overlap, as those of an expanded tensor do. The
- * copies that put such tensors into order are limited together, so that a small file cannot ask for much memory. */
+ * A tensor is what torch itself would load, within the bounds of its storage: strides may be 0 or overlap, as
+ * those of an expanded tensor do. The copies that put such tensors into order are limited together, so that a
+ * small file cannot ask for much memory. */
 #include "store/torch_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 64, MAX_VISITS = 1 << 17, MAX_NAME = 1024, MAX_WRAPPERS = 4, COPIES_FLOOR = 1 << 26, COPIES_FACTOR = 4 };
+enum {
+    MAX_DEPTH = 64,
+    MAX_VISITS = 1 << 17,
+    MAX_NAME = 1024,
+    MAX_WRAPPERS = 4,
+    COPIES_FLOOR = 1 << 26,
+    COPIES_FACTOR = 4
+};
 
 typedef struct walker {
     tc_torch *torch;
@@ -29,7 +38,8 @@ static tc_status refuse(const walker *w, const char *rule) {
 /* ---- one tensor */
 
 static bool is_call_of(const tc_pickle *p, uint32_t node, const char *global) {
-    return tc_pickle_is(p, node, TC_P_OBJECT) && tc_pickle_text_is(p, p->nodes[node].object.callee, TC_P_GLOBAL, global);
+    return tc_pickle_is(p, node, TC_P_OBJECT) &&
+           tc_pickle_text_is(p, p->nodes[node].object.callee, TC_P_GLOBAL, global);
 }
 
 /* The call of _rebuild_tensor_v2 that a value is, also within that of a Parameter; 0 if it is none. */
@@ -43,16 +53,22 @@ static uint32_t tensor_call(const tc_pickle *p, uint32_t node) {
 }
 
 /* A tuple of whole numbers, also within torch.Size. */
-static tc_status read_axes(const walker *w, uint32_t node, const char *what, int64_t out[TC_MAX_RANK], uint32_t *n) {
+static tc_status read_axes(const walker *w, uint32_t node, const char *what, int64_t out[TC_MAX_RANK],
+                           uint32_t *n) {
     uint32_t values[TC_MAX_RANK], inner;
     const tc_pickle *p = w->p;
-    if (is_call_of(p, node, "torch\nSize") && tc_pickle_tuple(p, p->nodes[node].object.args, &inner, 1, 1, NULL)) node = inner;
+    if (is_call_of(p, node, "torch\nSize") &&
+        tc_pickle_tuple(p, p->nodes[node].object.args, &inner, 1, 1, NULL))
+        node = inner;
     if (tc_pickle_is(p, node, TC_P_TUPLE) && p->nodes[node].items.count > TC_MAX_RANK)
-        return tc_fail(w->err, TC_EFORMAT, "%s: tensor '%.200s' has %u axes, at most %d are supported", p->where, w->name,
-                       (unsigned)p->nodes[node].items.count, TC_MAX_RANK);
+        return tc_fail(w->err, TC_EFORMAT, "%s: tensor '%.200s' has %u axes, at most %d are supported",
+                       p->where, w->name, (unsigned)p->nodes[node].items.count, TC_MAX_RANK);
     bool ok = tc_pickle_tuple(p, node, values, 0, TC_MAX_RANK, n);
     for (uint32_t i = 0; ok && i < *n; i++) ok = tc_pickle_int(p, values[i], &out[i]) && out[i] >= 0;
-    return ok ? TC_OK : tc_fail(w->err, TC_EFORMAT, "%s: tensor '%.200s': its %s is not a tuple of whole numbers >= 0", p->where, w->name, what);
+    return ok ? TC_OK
+              : tc_fail(w->err, TC_EFORMAT,
+                        "%s: tensor '%.200s': its %s is not a tuple of whole numbers >= 0", p->where, w->name,
+                        what);
 }
 
 /* Does the last element lie within the storage? An empty tensor has none. */
@@ -80,22 +96,26 @@ static tc_status read_tensor(walker *w, uint32_t node, tc_tensor *t, tc_lazy *l)
     const tc_pickle *p = w->p;
     uint32_t args[7], n, m;
     int64_t offset, stride[TC_MAX_RANK];
-    if (!tc_pickle_tuple(p, p->nodes[node].object.args, args, 4, 7, NULL) || !tc_pickle_is(p, args[0], TC_P_STORAGE))
+    if (!tc_pickle_tuple(p, p->nodes[node].object.args, args, 4, 7, NULL) ||
+        !tc_pickle_is(p, args[0], TC_P_STORAGE))
         return refuse(w, "it is not made from a storage, offset, size and stride");
     tc_status status = read_axes(w, args[2], "size", t->shape, &n);
     if (status == TC_OK) status = read_axes(w, args[3], "stride", stride, &m);
     if (status == TC_OK) status = tc_torch_storage(w->torch, p, args[0], &l->storage, w->err);
     if (status != TC_OK) return status;
     if (n != m) return refuse(w, "its size and stride differ in length");
-    if (!tc_pickle_int(p, args[1], &offset) || offset < 0) return refuse(w, "its offset is not a whole number >= 0");
+    if (!tc_pickle_int(p, args[1], &offset) || offset < 0)
+        return refuse(w, "its offset is not a whole number >= 0");
     t->ndim = (int)n;
     t->dtype = l->storage->dtype;
     l->offset = (size_t)offset;
     for (uint32_t i = 0; i < n; i++) l->stride[i] = (size_t)stride[i];
-    if (!tc_tensor_bytes(t->dtype, t->ndim, t->shape, &t->bytes)) return refuse(w, "its size is too large for any file");
+    if (!tc_tensor_bytes(t->dtype, t->ndim, t->shape, &t->bytes))
+        return refuse(w, "its size is too large for any file");
     if (!inside(t, l)) {
         char rule[120];
-        snprintf(rule, sizeof rule, "it reaches beyond storage %s of %zu elements", l->storage->key, l->storage->numel);
+        snprintf(rule, sizeof rule, "it reaches beyond storage %s of %zu elements", l->storage->key,
+                 l->storage->numel);
         return refuse(w, rule);
     }
     l->contiguous = is_row_major(t, l);
@@ -103,7 +123,8 @@ static tc_status read_tensor(walker *w, uint32_t node, tc_tensor *t, tc_lazy *l)
 }
 
 static bool count_copy(tc_torch *t, size_t bytes) {
-    size_t limit = t->bytes.size < COPIES_FLOOR / COPIES_FACTOR ? COPIES_FLOOR : t->bytes.size * COPIES_FACTOR;
+    size_t limit =
+        t->bytes.size < COPIES_FLOOR / COPIES_FACTOR ? COPIES_FLOOR : t->bytes.size * COPIES_FACTOR;
     return tc_add(t->copies, bytes, &t->copies) && t->copies <= limit;
 }
 
@@ -122,7 +143,8 @@ static tc_status add_tensor(walker *w, uint32_t node) {
     t.lazy = l;
     tc_status status = read_tensor(w, node, &t, l);
     if (status == TC_OK && !l->contiguous && !count_copy(w->torch, t.bytes))
-        status = refuse(w, "putting it and the other strided tensors into order takes far more memory than the file has bytes");
+        status = refuse(w, "putting it and the other strided tensors into order takes far more memory than "
+                           "the file has bytes");
     if (status == TC_OK) w->list->at[w->list->count++] = t;
     return status;
 }
@@ -139,15 +161,20 @@ static bool is_text(const uint8_t *text, size_t n) {
 static tc_status enter(walker *w, uint32_t key) {
     const tc_pickle *p = w->p;
     char text[160];
-    if (++w->visits > MAX_VISITS) return tc_fail(w->err, TC_EFORMAT, "%s: more than %d entries in the state dict", p->where, MAX_VISITS);
+    if (++w->visits > MAX_VISITS)
+        return tc_fail(w->err, TC_EFORMAT, "%s: more than %d entries in the state dict", p->where,
+                       MAX_VISITS);
     if (!tc_pickle_is(p, key, TC_P_STRING))
-        return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a key is %s, expected a string", p->where, w->name,
-                       tc_pickle_describe(p, key, text, sizeof text));
+        return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a key is %s, expected a string", p->where,
+                       w->name, tc_pickle_describe(p, key, text, sizeof text));
     size_t n = p->nodes[key].text.size, dot = w->length > 0;
     const uint8_t *from = p->data + p->nodes[key].text.start;
     if (n >= MAX_NAME - w->length - dot)
-        return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a name is longer than %d bytes", p->where, w->name, MAX_NAME - 1);
-    if (!is_text(from, n)) return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a name is not UTF-8, or holds a NUL", p->where, w->name);
+        return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a name is longer than %d bytes", p->where,
+                       w->name, MAX_NAME - 1);
+    if (!is_text(from, n))
+        return tc_fail(w->err, TC_EFORMAT, "%s: below '%.200s': a name is not UTF-8, or holds a NUL",
+                       p->where, w->name);
     if (dot) w->name[w->length] = '.';
     memcpy(w->name + w->length + dot, from, n);
     w->length += n + dot;
@@ -161,7 +188,8 @@ static void leave(walker *w, size_t length) {
 }
 
 static bool is_module(const tc_pickle *p, uint32_t node) {
-    if (!tc_pickle_is(p, node, TC_P_OBJECT) || !tc_pickle_is(p, p->nodes[node].object.callee, TC_P_GLOBAL)) return false;
+    if (!tc_pickle_is(p, node, TC_P_OBJECT) || !tc_pickle_is(p, p->nodes[node].object.callee, TC_P_GLOBAL))
+        return false;
     const tc_pnode *g = &p->nodes[p->nodes[node].object.callee];
     const char *name = (const char *)p->data + g->text.start;
     return g->text.size > 10 && memcmp(name, "__torch__", 9) == 0 && (name[9] == '.' || name[9] == '\n');
@@ -180,7 +208,8 @@ static tc_status walk(walker *w, uint32_t dict, bool script, int depth) {
     size_t length = w->length;
     if (depth > MAX_DEPTH) return refuse(w, "nested more than 64 deep, or holding itself");
     for (uint32_t i = p->nodes[dict].items.first; i; i = p->items[i].next) {
-        uint32_t value = p->items[i].value, tensor = tensor_call(p, value), parts = parts_of(w, value, script);
+        uint32_t value = p->items[i].value, tensor = tensor_call(p, value),
+                 parts = parts_of(w, value, script);
         char text[160];
         tc_status status = enter(w, p->items[i].key);
         if (status != TC_OK) return status;
@@ -203,7 +232,8 @@ static bool holds_tensors(const tc_pickle *p, uint32_t dict) {
     return false;
 }
 
-/* Tensors beside a state_dict are training state (a random generator's, say); beside a model they may be weights, and it is one of their names. */
+/* Tensors beside a state_dict are training state (a random generator's, say); beside a model they may be
+ * weights, and it is one of their names. */
 static uint32_t unwrap_once(const tc_pickle *p, uint32_t node) {
     static const char *const sure[] = {"state_dict", "model_state_dict"};
     uint32_t inner;
@@ -221,14 +251,16 @@ static uint32_t unwrap(const tc_pickle *p, uint32_t node) {
     return node;
 }
 
-tc_status tc_state_dict_read(tc_torch *t, const tc_pickle *p, bool script, tc_tensor_list *list, tc_error *err) {
+tc_status tc_state_dict_read(tc_torch *t, const tc_pickle *p, bool script, tc_tensor_list *list,
+                             tc_error *err) {
     walker *w = tc_new(1, sizeof *w);
     char text[160];
     if (!w) return tc_fail_memory(err, sizeof *w);
     *w = (walker){.torch = t, .p = p, .list = list, .err = err};
     uint32_t root = script ? p->root : unwrap(p, p->root), dict = parts_of(w, root, script);
     tc_status status = dict ? walk(w, dict, script, 1)
-                            : tc_fail(err, TC_EFORMAT, "%s: holds %s, expected a %s", p->where, tc_pickle_describe(p, root, text, sizeof text),
+                            : tc_fail(err, TC_EFORMAT, "%s: holds %s, expected a %s", p->where,
+                                      tc_pickle_describe(p, root, text, sizeof text),
                                       script ? "TorchScript module" : "dict of tensors");
     free(w);
     return status;

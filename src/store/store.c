@@ -1,7 +1,8 @@
-/* store.c - a set of tensors from one file (.safetensors or of PyTorch) or from the shards that an index names.
+/* store.c - a set of tensors from one file (.safetensors or of PyTorch) or from the shards that an index
+ * names.
  *
- * The files are mapped; only their headers are read here, with pread, so that opening touches no page of tensor data and a file that shrinks
- * meanwhile is an error instead of a signal. */
+ * The files are mapped; only their headers are read here, with pread, so that opening touches no page of
+ * tensor data and a file that shrinks meanwhile is an error instead of a signal. */
 #include "store/torch_file.h"
 
 #include <stdlib.h>
@@ -61,26 +62,32 @@ static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *e
     status = tc_torch_recognise(&bytes, &torch, err);
     if (status == TC_OK && torch) status = tc_torch_open(&sh->torch, &bytes, &s->list, err);
     if (status != TC_OK || torch) return status;
-    if (sh->map.size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", path, sh->map.size);
+    if (sh->map.size < 8)
+        return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", path, sh->map.size);
     status = tc_map_read(&sh->map, 0, first, 8, err);
     if (status == TC_OK) status = tc_st_header_size(first, sh->map.size, path, &n, err);
     if (status != TC_OK) return status;
     char *header = malloc(n + 1);
     if (!header) return tc_fail_memory(err, n + 1);
     status = tc_map_read(&sh->map, 8, header, n, err);
-    if (status == TC_OK) status = tc_st_parse_header(&s->list, &sh->header, header, n, sh->map.data + 8 + n, sh->map.size - 8 - n, path, err);
+    if (status == TC_OK)
+        status = tc_st_parse_header(&s->list, &sh->header, header, n, sh->map.data + 8 + n,
+                                    sh->map.size - 8 - n, path, err);
     free(header);
     return status;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const tc_tensor *)a)->name, ((const tc_tensor *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const tc_tensor *)a)->name, ((const tc_tensor *)b)->name);
+}
 
 static tc_status sort_by_name(tc_store *s, tc_error *err) {
     tc_tensor *t = s->list.at;
     if (s->list.count == 0) return TC_OK;
     qsort(t, s->list.count, sizeof *t, by_name);
     for (size_t i = 1; i < s->list.count; i++)
-        if (strcmp(t[i - 1].name, t[i].name) == 0) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is there twice", s->path, t[i].name);
+        if (strcmp(t[i - 1].name, t[i].name) == 0)
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is there twice", s->path, t[i].name);
     return TC_OK;
 }
 
@@ -97,12 +104,17 @@ static tc_status open_file(tc_store **out, const char *path, tc_error *err) {
 /* ---- sharded */
 
 /* A shard lies in the folder of its index: anything but a plain file name could reach elsewhere. */
-static bool is_plain_name(const char *name) { return name && *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0; }
+static bool is_plain_name(const char *name) {
+    return name && *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
 
-static int compare_strings(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int compare_strings(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 /* The distinct file names of the weight map, sorted. */
-static tc_status shard_names(const json_t *map, const char *path, const char ***out, size_t *count, tc_error *err) {
+static tc_status shard_names(const json_t *map, const char *path, const char ***out, size_t *count,
+                             tc_error *err) {
     const char **names = tc_new(json_object_size(map), sizeof *names), *key;
     json_t *value;
     size_t n = 0, distinct = 0;
@@ -111,8 +123,10 @@ static tc_status shard_names(const json_t *map, const char *path, const char ***
         const char *name = json_string_value(value);
         if (!is_plain_name(name)) {
             free(names);
-            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' lies in '%.200s', expected the name of a file in the same folder", path, key,
-                           name ? name : "(not a string)");
+            return tc_fail(
+                err, TC_EFORMAT,
+                "%s: tensor '%.200s' lies in '%.200s', expected the name of a file in the same folder", path,
+                key, name ? name : "(not a string)");
         }
         names[n++] = name;
     }
@@ -125,12 +139,16 @@ static tc_status shard_names(const json_t *map, const char *path, const char ***
 }
 
 /* The index and its shards must name the same tensors, each in the shard that holds it. */
-static tc_status check_shard(const tc_store *s, size_t first, const json_t *map, const char *shard_name, tc_error *err) {
+static tc_status check_shard(const tc_store *s, size_t first, const json_t *map, const char *shard_name,
+                             tc_error *err) {
     for (size_t i = first; i < s->list.count; i++) {
         const char *name = s->list.at[i].name, *place = json_string_value(json_object_get(map, name));
-        if (!place) return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' of shard %s is not in the index", s->path, name, shard_name);
+        if (!place)
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' of shard %s is not in the index", s->path,
+                           name, shard_name);
         if (strcmp(place, shard_name) != 0)
-            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is in shard %s, the index says %s", s->path, name, shard_name, place);
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is in shard %s, the index says %s", s->path,
+                           name, shard_name, place);
     }
     return TC_OK;
 }
@@ -140,12 +158,14 @@ static tc_status check_index(const tc_store *s, const json_t *map, tc_error *err
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
         if (!tc_store_find(s, key))
-            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not in its shard %s", s->path, key, json_string_value(value));
+            return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not in its shard %s", s->path, key,
+                           json_string_value(value));
     }
     return TC_OK;
 }
 
-static tc_status open_shards(tc_store *s, const char *dir, const char **names, const json_t *map, tc_error *err) {
+static tc_status open_shards(tc_store *s, const char *dir, const char **names, const json_t *map,
+                             tc_error *err) {
     for (size_t i = 0; i < s->nshards; i++) {
         size_t first = s->list.count;
         char *path = tc_path_join(dir, names[i]);
@@ -170,7 +190,8 @@ static tc_status open_index(tc_store **out, const char *path, tc_error *err) {
     char *dir = slash ? tc_strndup(path, (size_t)(slash - path) + 1) : tc_strdup("./");
     const json_t *map = json_object_get(index, "weight_map");
     if (!dir) status = tc_fail_memory(err, strlen(path));
-    else if (!json_is_object(map) || json_object_size(map) == 0) status = tc_fail(err, TC_EFORMAT, "%s: no weight_map", path);
+    else if (!json_is_object(map) || json_object_size(map) == 0)
+        status = tc_fail(err, TC_EFORMAT, "%s: no weight_map", path);
     else status = shard_names(map, path, &names, &count, err);
     if (status != TC_OK) goto out;
     s = store_new(path, count);
@@ -187,10 +208,12 @@ out:
 /* ---- public */
 
 tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
-    static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors",
-                                        "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"};
+    static const char *const usual[] = {
+        "model.safetensors", "model.safetensors.index.json", "open_clip_model.safetensors",
+        "pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin"};
     *out = NULL;
-    if (!tc_path_is_dir(path)) return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
+    if (!tc_path_is_dir(path))
+        return tc_ends_with(path, ".json") ? open_index(out, path, err) : open_file(out, path, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         char *file = tc_path_join(path, usual[i]);
         if (!file) return tc_fail_memory(err, strlen(path));
@@ -200,18 +223,21 @@ tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
         if (there) return status;
     }
     return tc_fail(err, TC_EIO,
-                   "%s: the folder has no model.safetensors, pytorch_model.bin, index of shards of either, open_clip_model.safetensors or "
+                   "%s: the folder has no model.safetensors, pytorch_model.bin, index of shards of either, "
+                   "open_clip_model.safetensors or "
                    "open_clip_pytorch_model.bin",
                    path);
 }
 
 static tc_status parse_memory(tc_store *s, const tc_bytes *all, tc_error *err) {
     size_t n = 0;
-    if (all->size < 8) return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", all->name, all->size);
+    if (all->size < 8)
+        return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", all->name, all->size);
     tc_status status = tc_st_header_size(all->data, all->size, all->name, &n, err);
     if (status != TC_OK) return status;
     const uint8_t *header = all->data + 8;
-    return tc_st_parse_header(&s->list, &s->shards[0].header, (const char *)header, n, header + n, all->size - 8 - n, all->name, err);
+    return tc_st_parse_header(&s->list, &s->shards[0].header, (const char *)header, n, header + n,
+                              all->size - 8 - n, all->name, err);
 }
 
 tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc_error *err) {
@@ -221,7 +247,8 @@ tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc
     if (!s) return tc_fail_memory(err, sizeof *s);
     bool torch = false;
     tc_status status = tc_torch_recognise(&all, &torch, err);
-    if (status == TC_OK) status = torch ? tc_torch_open(&s->shards[0].torch, &all, &s->list, err) : parse_memory(s, &all, err);
+    if (status == TC_OK)
+        status = torch ? tc_torch_open(&s->shards[0].torch, &all, &s->list, err) : parse_memory(s, &all, err);
     if (status == TC_OK) status = sort_by_name(s, err);
     if (status != TC_OK) tc_store_close(&s);
     *out = s;
@@ -230,7 +257,9 @@ tc_status tc_store_open_memory(tc_store **out, const void *data, size_t size, tc
 
 size_t tc_store_count(const tc_store *s) { return s->list.count; }
 
-const tc_tensor *tc_store_at(const tc_store *s, size_t i) { return i < s->list.count ? &s->list.at[i] : NULL; }
+const tc_tensor *tc_store_at(const tc_store *s, size_t i) {
+    return i < s->list.count ? &s->list.at[i] : NULL;
+}
 
 const tc_tensor *tc_store_find(const tc_store *s, const char *name) {
     tc_tensor key = {.name = name};
@@ -239,13 +268,16 @@ const tc_tensor *tc_store_find(const tc_store *s, const char *name) {
 
 const char *tc_store_metadata(const tc_store *s, const char *key) {
     for (size_t i = 0; i < s->nshards; i++) {
-        const char *value = json_string_value(json_object_get(json_object_get(s->shards[i].header, "__metadata__"), key));
+        const char *value =
+            json_string_value(json_object_get(json_object_get(s->shards[i].header, "__metadata__"), key));
         if (value) return value;
     }
     return NULL;
 }
 
-const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err) { return t->lazy ? tc_torch_fetch(t, err) : t->data; }
+const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err) {
+    return t->lazy ? tc_torch_fetch(t, err) : t->data;
+}
 
 const char *tc_store_path(const tc_store *s) { return s->path; }
 

@@ -1,5 +1,6 @@
-/* store_writer.c - writes a .safetensors file, byte for byte as the reference does: tensors in descending order of their type, which descends by
- * element size, then by name. With a header padded to 8 bytes every tensor is then aligned to its element. */
+/* store_writer.c - writes a .safetensors file, byte for byte as the reference does: tensors in descending
+ * order of their type, which descends by element size, then by name. With a header padded to 8 bytes every
+ * tensor is then aligned to its element. */
 #include "store/safetensors.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ struct tc_st_writer {
     json_t *metadata;
 };
 
-/* The file as it is written, with the checksum of all its bytes; a piece that does not end on a word waits in `rest`. */
+/* The file as it is written, with the checksum of all its bytes; a piece that does not end on a word waits in
+ * `rest`. */
 typedef struct sink {
     tc_writer *writer;
     uint64_t checksum;
@@ -47,22 +49,30 @@ void tc_st_writer_abort(tc_st_writer **w) {
 static tc_status add_entry(tc_st_writer *w, const char *name, entry e, const int64_t *shape, tc_error *err) {
     tc_tensor *t = &e.tensor;
     if (t->ndim < 0 || t->ndim > TC_MAX_RANK)
-        return tc_fail(err, TC_EARG, "tensor '%.200s': %d axes, at most %d can be written", name, t->ndim, TC_MAX_RANK);
-    if (strcmp(name, "__metadata__") == 0) return tc_fail(err, TC_EARG, "a tensor cannot be named __metadata__");
+        return tc_fail(err, TC_EARG, "tensor '%.200s': %d axes, at most %d can be written", name, t->ndim,
+                       TC_MAX_RANK);
+    if (strcmp(name, "__metadata__") == 0)
+        return tc_fail(err, TC_EARG, "a tensor cannot be named __metadata__");
     if (t->ndim) memcpy(t->shape, shape, (size_t)t->ndim * sizeof *shape);
-    if (!tc_tensor_bytes(t->dtype, t->ndim, t->shape, &t->bytes)) return tc_fail(err, TC_EARG, "tensor '%.200s': its shape makes no sense", name);
-    if (!tc_grow(&w->entries, &w->capacity, w->count + 1, sizeof e) || !(t->name = tc_strdup(name))) return tc_fail_memory(err, sizeof e);
+    if (!tc_tensor_bytes(t->dtype, t->ndim, t->shape, &t->bytes))
+        return tc_fail(err, TC_EARG, "tensor '%.200s': its shape makes no sense", name);
+    if (!tc_grow(&w->entries, &w->capacity, w->count + 1, sizeof e) || !(t->name = tc_strdup(name)))
+        return tc_fail_memory(err, sizeof e);
     w->entries[w->count++] = e;
     return TC_OK;
 }
 
-tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data, tc_error *err) {
+tc_status tc_st_writer_add(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape,
+                           const void *data, tc_error *err) {
     return add_entry(w, name, (entry){.tensor = {.dtype = dtype, .ndim = ndim, .data = data}}, shape, err);
 }
 
-tc_status tc_st_writer_add_later(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, tc_st_fill fill, void *user,
-                                 size_t item, tc_error *err) {
-    return add_entry(w, name, (entry){.tensor = {.dtype = dtype, .ndim = ndim}, .fill = fill, .user = user, .item = item}, shape, err);
+tc_status tc_st_writer_add_later(tc_st_writer *w, const char *name, tc_dtype dtype, int ndim,
+                                 const int64_t *shape, tc_st_fill fill, void *user, size_t item,
+                                 tc_error *err) {
+    return add_entry(
+        w, name, (entry){.tensor = {.dtype = dtype, .ndim = ndim}, .fill = fill, .user = user, .item = item},
+        shape, err);
 }
 
 tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *value, tc_error *err) {
@@ -72,8 +82,9 @@ tc_status tc_st_writer_metadata(tc_st_writer *w, const char *key, const char *va
 
 /* The reference's order of types, of those that can be written. */
 static const uint8_t type_order[] = {
-    [TC_BOOL] = 0, [TC_U8] = 1,  [TC_I8] = 2,   [TC_F8_E5M2] = 3, [TC_F8_E4M3] = 4, [TC_I16] = 5,  [TC_U16] = 6,  [TC_F16] = 7,
-    [TC_BF16] = 8, [TC_I32] = 9, [TC_U32] = 10, [TC_F32] = 11,    [TC_F64] = 12,    [TC_I64] = 13, [TC_U64] = 14,
+    [TC_BOOL] = 0, [TC_U8] = 1,   [TC_I8] = 2,   [TC_F8_E5M2] = 3, [TC_F8_E4M3] = 4,
+    [TC_I16] = 5,  [TC_U16] = 6,  [TC_F16] = 7,  [TC_BF16] = 8,    [TC_I32] = 9,
+    [TC_U32] = 10, [TC_F32] = 11, [TC_F64] = 12, [TC_I64] = 13,    [TC_U64] = 14,
 };
 
 static int in_file_order(const void *pa, const void *pb) {
@@ -90,8 +101,8 @@ static int describe(json_t *root, const tc_tensor *t, size_t start) {
         json_decref(shape);
         return -1;
     }
-    info = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tc_dtype_name(t->dtype), "shape", shape, "data_offsets", (json_int_t)start,
-                     (json_int_t)(start + t->bytes));
+    info = json_pack("{s:s, s:o, s:[I,I]}", "dtype", tc_dtype_name(t->dtype), "shape", shape, "data_offsets",
+                     (json_int_t)start, (json_int_t)(start + t->bytes));
     return json_object_set_new(root, t->name, info);
 }
 
@@ -101,14 +112,18 @@ static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *ou
     size_t at = 0;
     tc_status status = TC_OK;
     if (!root) return tc_fail_memory(err, sizeof(void *));
-    if (json_object_size(w->metadata) && json_object_set(root, "__metadata__", w->metadata) != 0) status = tc_fail_memory(err, sizeof(void *));
+    if (json_object_size(w->metadata) && json_object_set(root, "__metadata__", w->metadata) != 0)
+        status = tc_fail_memory(err, sizeof(void *));
     for (size_t i = 0; i < w->count && status == TC_OK; i++) {
         const tc_tensor *t = &w->entries[i].tensor;
         size_t start = at;
-        if (json_object_get(root, t->name)) status = tc_fail(err, TC_EARG, "%s: tensor '%.200s' is to be written twice", path, t->name);
-        else if (!tc_add(at, t->bytes, &at) || at > PTRDIFF_MAX) status = tc_fail(err, TC_EARG, "%s: too large for any file", path);
+        if (json_object_get(root, t->name))
+            status = tc_fail(err, TC_EARG, "%s: tensor '%.200s' is to be written twice", path, t->name);
+        else if (!tc_add(at, t->bytes, &at) || at > PTRDIFF_MAX)
+            status = tc_fail(err, TC_EARG, "%s: too large for any file", path);
         else if (describe(root, t, start) != 0)
-            status = tc_fail(err, TC_EARG, "%s: tensor name '%.200s' is not UTF-8 (or memory ran out)", path, t->name);
+            status = tc_fail(err, TC_EARG, "%s: tensor name '%.200s' is not UTF-8 (or memory ran out)", path,
+                             t->name);
     }
     char *text = status == TC_OK ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
@@ -118,7 +133,8 @@ static tc_status make_header(const tc_st_writer *w, const char *path, tc_buf *ou
     free(text);
     if (!text || out->failed) return tc_fail_memory(err, out->size);
     if (out->size > TC_ST_HEADER_LIMIT)
-        return tc_fail(err, TC_EARG, "%s: header of %zu bytes, more than the limit of %d", path, out->size, TC_ST_HEADER_LIMIT);
+        return tc_fail(err, TC_EARG, "%s: header of %zu bytes, more than the limit of %d", path, out->size,
+                       TC_ST_HEADER_LIMIT);
     return TC_OK;
 }
 

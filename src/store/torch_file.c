@@ -1,8 +1,9 @@
-/* torch_file.c - the containers of PyTorch: the zip archive with one pickle and one member a storage, and before version 1.6 five pickles with
- * the storages behind them.
+/* torch_file.c - the containers of PyTorch: the zip archive with one pickle and one member a storage, and
+ * before version 1.6 five pickles with the storages behind them.
  *
- * Storages stay where they are mapped. What a tensor needs on top (the CRC of its storage compared, a strided view put into order) is done when
- * its bytes are first asked for, so that opening reads the pickle alone and optimizer state is never touched.
+ * Storages stay where they are mapped. What a tensor needs on top (the CRC of its storage compared, a strided
+ * view put into order) is done when its bytes are first asked for, so that opening reads the pickle alone and
+ * optimizer state is never touched.
  *
  * Format: torch/serialization.py and caffe2/serialize of PyTorch. */
 #include "store/torch_priv.h"
@@ -17,9 +18,11 @@ enum { MOST_VERSION = 10, FIRST_PIECE = 1 << 20 };
 static const struct {
     const char *global;
     tc_dtype dtype;
-} types[] = {{"torch\nFloatStorage", TC_F32}, {"torch\nHalfStorage", TC_F16}, {"torch\nBFloat16Storage", TC_BF16}, {"torch\nDoubleStorage", TC_F64},
-             {"torch\nLongStorage", TC_I64},  {"torch\nIntStorage", TC_I32},  {"torch\nShortStorage", TC_I16},     {"torch\nCharStorage", TC_I8},
-             {"torch\nByteStorage", TC_U8},   {"torch\nBoolStorage", TC_BOOL}};
+} types[] = {{"torch\nFloatStorage", TC_F32},     {"torch\nHalfStorage", TC_F16},
+             {"torch\nBFloat16Storage", TC_BF16}, {"torch\nDoubleStorage", TC_F64},
+             {"torch\nLongStorage", TC_I64},      {"torch\nIntStorage", TC_I32},
+             {"torch\nShortStorage", TC_I16},     {"torch\nCharStorage", TC_I8},
+             {"torch\nByteStorage", TC_U8},       {"torch\nBoolStorage", TC_BOOL}};
 
 /* Keys are numbers: nothing else can name a member. */
 static bool take_key(tc_storage *s, const tc_pickle *p, uint32_t node) {
@@ -35,7 +38,8 @@ static bool take_key(tc_storage *s, const tc_pickle *p, uint32_t node) {
 }
 
 static bool is_storage(const tc_pickle *p, uint32_t node, uint32_t part[6], uint32_t *n) {
-    return tc_pickle_tuple(p, p->nodes[node].id, part, 5, 6, n) && tc_pickle_text_is(p, part[0], TC_P_STRING, "storage");
+    return tc_pickle_tuple(p, p->nodes[node].id, part, 5, 6, n) &&
+           tc_pickle_text_is(p, part[0], TC_P_STRING, "storage");
 }
 
 tc_status tc_storage_parse(tc_storage *out, const tc_pickle *p, uint32_t node, tc_error *err) {
@@ -43,7 +47,8 @@ tc_status tc_storage_parse(tc_storage *out, const tc_pickle *p, uint32_t node, t
     int64_t numel;
     char text[160];
     *out = (tc_storage){0};
-    if (!is_storage(p, node, part, &n)) return tc_fail(err, TC_EFORMAT, "%s: a persistent id is not that of a storage", p->where);
+    if (!is_storage(p, node, part, &n))
+        return tc_fail(err, TC_EFORMAT, "%s: a persistent id is not that of a storage", p->where);
     if (!take_key(out, p, part[2]))
         return tc_fail(err, TC_EFORMAT, "%s: the key of a storage is %s that is no decimal number", p->where,
                        tc_pickle_describe(p, part[2], text, sizeof text));
@@ -53,15 +58,20 @@ tc_status tc_storage_parse(tc_storage *out, const tc_pickle *p, uint32_t node, t
         return tc_fail(err, TC_EUNSUPPORTED, "%s: storage %s is of the unknown type %s", p->where, out->key,
                        tc_pickle_describe(p, part[1], text, sizeof text));
     out->dtype = types[i].dtype;
-    if (!tc_pickle_int(p, part[4], &numel) || numel < 0 || !tc_mul((size_t)numel, tc_dtype_size(out->dtype), &out->bytes) || out->bytes > PTRDIFF_MAX)
+    if (!tc_pickle_int(p, part[4], &numel) || numel < 0 ||
+        !tc_mul((size_t)numel, tc_dtype_size(out->dtype), &out->bytes) || out->bytes > PTRDIFF_MAX)
         return tc_fail(err, TC_EFORMAT, "%s: the size of storage %s makes no sense", p->where, out->key);
     out->numel = (size_t)numel;
     if (n == 6 && !tc_pickle_is(p, part[5], TC_P_NONE))
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: storage %s is a view of another, which only PyTorch before 0.4 wrote", p->where, out->key);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: storage %s is a view of another, which only PyTorch before 0.4 wrote", p->where,
+                       out->key);
     return TC_OK;
 }
 
-static int by_key(const void *a, const void *b) { return strcmp(((const tc_storage *)a)->key, ((const tc_storage *)b)->key); }
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const tc_storage *)a)->key, ((const tc_storage *)b)->key);
+}
 
 static tc_storage *find_storage(const tc_torch *t, const char *key) {
     tc_storage wanted = {0};
@@ -69,8 +79,8 @@ static tc_storage *find_storage(const tc_torch *t, const char *key) {
     return t->storage_count ? bsearch(&wanted, t->storages, t->storage_count, sizeof wanted, by_key) : NULL;
 }
 
-/* All storages that the pickle names. In an archive, those that cannot be understood matter only once a tensor wants them; in an old file the
- * place of the others depends on them. */
+/* All storages that the pickle names. In an archive, those that cannot be understood matter only once a
+ * tensor wants them; in an old file the place of the others depends on them. */
 static tc_status collect_storages(tc_torch *t, const tc_pickle *p, tc_error *err) {
     size_t count = 0, n = 0;
     uint32_t part[6], parts;
@@ -89,7 +99,8 @@ static tc_status collect_storages(tc_torch *t, const tc_pickle *p, tc_error *err
         tc_storage *last = t->storage_count ? &t->storages[t->storage_count - 1] : NULL;
         if (!last || strcmp(last->key, s->key) != 0) t->storages[t->storage_count++] = *s;
         else if (last->dtype != s->dtype || last->numel != s->numel)
-            return tc_fail(err, TC_EFORMAT, "%s: storage %s is named with two types or sizes", p->where, s->key);
+            return tc_fail(err, TC_EFORMAT, "%s: storage %s is named with two types or sizes", p->where,
+                           s->key);
     }
     return TC_OK;
 }
@@ -100,12 +111,13 @@ static tc_status locate(const tc_torch *t, tc_storage *s, const tc_pickle *p, tc
     snprintf(name, sizeof name, "data/%s", s->key);
     const tc_member *m = t->archive ? tc_archive_find(t->archive, name) : NULL;
     if (!m)
-        return tc_fail(err, TC_EFORMAT, "%s: storage %s is missing (there is no %s)", p->where, s->key, t->archive ? name : "such key in the list");
+        return tc_fail(err, TC_EFORMAT, "%s: storage %s is missing (there is no %s)", p->where, s->key,
+                       t->archive ? name : "such key in the list");
     tc_status status = tc_member_check_stored(&t->bytes, m, err);
     if (status != TC_OK) return status;
     if (m->size != s->bytes)
-        return tc_fail(err, TC_EFORMAT, "%s: member '%s' has %zu bytes, its %zu elements of %s take %zu", t->bytes.name, m->name, m->size, s->numel,
-                       tc_dtype_name(s->dtype), s->bytes);
+        return tc_fail(err, TC_EFORMAT, "%s: member '%s' has %zu bytes, its %zu elements of %s take %zu",
+                       t->bytes.name, m->name, m->size, s->numel, tc_dtype_name(s->dtype), s->bytes);
     s->start = m->start;
     s->member = m;
     s->located = true;
@@ -137,8 +149,8 @@ static tc_status check_byteorder(const tc_torch *t, tc_error *err) {
     if (!m) return TC_OK; /* written since 2.0; before, little-endian was all there was */
     tc_status status = tc_archive_read(t->archive, m, 64, &text, &size, err);
     if (status == TC_OK && strcmp(text, "little") != 0)
-        status = tc_fail(err, TC_EUNSUPPORTED, "%s: member '%s' says '%.20s', only little is read", t->bytes.name, m->name,
-                         strcmp(text, "big") == 0 ? text : "something else");
+        status = tc_fail(err, TC_EUNSUPPORTED, "%s: member '%s' says '%.20s', only little is read",
+                         t->bytes.name, m->name, strcmp(text, "big") == 0 ? text : "something else");
     free(text);
     return status;
 }
@@ -148,12 +160,15 @@ static tc_status check_version(const tc_torch *t, tc_error *err) {
     char *text, *end;
     size_t size;
     if (!m) m = tc_archive_find(t->archive, "version");
-    if (!m) return tc_fail(err, TC_EFORMAT, "%s: a zip archive without the member version: not one of PyTorch", t->bytes.name);
+    if (!m)
+        return tc_fail(err, TC_EFORMAT, "%s: a zip archive without the member version: not one of PyTorch",
+                       t->bytes.name);
     tc_status status = tc_archive_read(t->archive, m, 64, &text, &size, err);
     if (status != TC_OK) return status;
     long version = strtol(text, &end, 10);
     if (end == text || (*end && strcmp(end, "\n") != 0) || version < 1 || version > MOST_VERSION)
-        status = tc_fail(err, TC_EUNSUPPORTED, "%s: member '%s' does not say a version from 1 to %d", t->bytes.name, m->name, MOST_VERSION);
+        status = tc_fail(err, TC_EUNSUPPORTED, "%s: member '%s' does not say a version from 1 to %d",
+                         t->bytes.name, m->name, MOST_VERSION);
     free(text);
     return status;
 }
@@ -167,12 +182,15 @@ static tc_status read_archive(tc_torch *t, tc_tensor_list *list, tc_error *err) 
     if (status == TC_OK) status = check_byteorder(t, err);
     if (status != TC_OK) return status;
     const tc_member *m = tc_archive_find(t->archive, "data.pkl");
-    if (!m) return tc_fail(err, TC_EFORMAT, "%s: a zip archive without the member data.pkl: not one of PyTorch", t->bytes.name);
+    if (!m)
+        return tc_fail(err, TC_EFORMAT, "%s: a zip archive without the member data.pkl: not one of PyTorch",
+                       t->bytes.name);
     status = tc_archive_read(t->archive, m, TC_PICKLE_BYTES, &data, &size, err);
     if (status == TC_OK && !(where = place_of(t, "data.pkl"))) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_pickle_read(&p, data, size, where, 0, NULL, NULL, err);
     if (status == TC_OK) status = collect_storages(t, &p, err);
-    if (status == TC_OK) status = tc_state_dict_read(t, &p, tc_archive_find(t->archive, "constants.pkl") != NULL, list, err);
+    if (status == TC_OK)
+        status = tc_state_dict_read(t, &p, tc_archive_find(t->archive, "constants.pkl") != NULL, list, err);
     tc_pickle_free(&p);
     free(where);
     free(data);
@@ -189,31 +207,39 @@ static tc_status check_legacy(const tc_pickle *p, int which, tc_error *err) {
     int64_t v;
     switch (which) {
     case MAGIC:
-        if (n->kind == TC_P_LONG && n->text.size == sizeof legacy_magic && memcmp(p->data + n->text.start, legacy_magic, sizeof legacy_magic) == 0)
+        if (n->kind == TC_P_LONG && n->text.size == sizeof legacy_magic &&
+            memcmp(p->data + n->text.start, legacy_magic, sizeof legacy_magic) == 0)
             return TC_OK;
-        return tc_fail(err, TC_EFORMAT, "%s: a pickle that does not begin with the magic number of PyTorch", p->where);
+        return tc_fail(err, TC_EFORMAT, "%s: a pickle that does not begin with the magic number of PyTorch",
+                       p->where);
     case PROTOCOL:
         if (tc_pickle_int(p, p->root, &v) && v == 1001) return TC_OK;
         return tc_fail(err, TC_EUNSUPPORTED, "%s: offset %zu: the protocol is not 1001", p->where, p->base);
     case SYSTEM: {
         uint32_t little = tc_pickle_get(p, p->root, "little_endian");
         if (tc_pickle_is(p, little, TC_P_BOOL) && p->nodes[little].integer) return TC_OK;
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: offset %zu: little_endian is not true, only little-endian files are read", p->where, p->base);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: offset %zu: little_endian is not true, only little-endian files are read",
+                       p->where, p->base);
     }
     case KEYS:
         if (n->kind == TC_P_LIST) return TC_OK;
-        return tc_fail(err, TC_EFORMAT, "%s: offset %zu: expected the list of storage keys", p->where, p->base);
+        return tc_fail(err, TC_EFORMAT, "%s: offset %zu: expected the list of storage keys", p->where,
+                       p->base);
     default:
         return TC_OK;
     }
 }
 
-/* Reads the five pickles at the start of data. *used gets their length together. p[LEGACY_PICKLES] are the caller's to free. */
-static tc_status read_pickles(const tc_torch *t, tc_pickle *p, const uint8_t *data, size_t size, size_t *used, bool *cut, tc_error *err) {
+/* Reads the five pickles at the start of data. *used gets their length together. p[LEGACY_PICKLES] are the
+ * caller's to free. */
+static tc_status read_pickles(const tc_torch *t, tc_pickle *p, const uint8_t *data, size_t size, size_t *used,
+                              bool *cut, tc_error *err) {
     *used = 0;
     for (int i = 0; i < LEGACY_PICKLES; i++) {
         size_t n = 0;
-        tc_status status = tc_pickle_read(&p[i], data + *used, size - *used, t->bytes.name, *used, &n, cut, err);
+        tc_status status =
+            tc_pickle_read(&p[i], data + *used, size - *used, t->bytes.name, *used, &n, cut, err);
         if (status == TC_OK) status = check_legacy(&p[i], i, err);
         if (status != TC_OK) return status;
         *used += n;
@@ -240,7 +266,8 @@ static tc_status read_growing(const tc_torch *t, tc_pickle *p, uint8_t **data, s
     }
 }
 
-/* The storages in the order of their keys: the number of elements in 8 bytes, then the elements, up to the end of the file. */
+/* The storages in the order of their keys: the number of elements in 8 bytes, then the elements, up to the
+ * end of the file. */
 static tc_status locate_legacy(tc_torch *t, const tc_pickle *keys, size_t at, tc_error *err) {
     const tc_bytes *b = &t->bytes;
     for (uint32_t i = keys->nodes[keys->root].items.first; i; i = keys->items[i].next) {
@@ -248,22 +275,30 @@ static tc_status locate_legacy(tc_torch *t, const tc_pickle *keys, size_t at, tc
         uint8_t raw[8];
         uint64_t numel = 0;
         s = take_key(&named, keys, keys->items[i].value) ? find_storage(t, named.key) : NULL;
-        if (!s || s->located) return tc_fail(err, TC_EFORMAT, "%s: the list of keys names a storage that no tensor has, or one twice", b->name);
-        if (b->size - at < 8) return tc_fail(err, TC_EFORMAT, "%s: the file ends before storage %s at offset %zu", b->name, s->key, at);
+        if (!s || s->located)
+            return tc_fail(err, TC_EFORMAT,
+                           "%s: the list of keys names a storage that no tensor has, or one twice", b->name);
+        if (b->size - at < 8)
+            return tc_fail(err, TC_EFORMAT, "%s: the file ends before storage %s at offset %zu", b->name,
+                           s->key, at);
         tc_status status = tc_bytes_read(b, at, raw, 8, err);
         if (status != TC_OK) return status;
         for (int k = 7; k >= 0; k--) numel = numel << 8 | raw[k];
         if (numel != s->numel)
-            return tc_fail(err, TC_EFORMAT, "%s: storage %s at offset %zu has %llu elements, its tensors say %zu", b->name, s->key, at,
-                           (unsigned long long)numel, s->numel);
+            return tc_fail(err, TC_EFORMAT,
+                           "%s: storage %s at offset %zu has %llu elements, its tensors say %zu", b->name,
+                           s->key, at, (unsigned long long)numel, s->numel);
         at += 8;
         if (b->size - at < s->bytes)
-            return tc_fail(err, TC_EFORMAT, "%s: storage %s at offset %zu runs past the end of the file", b->name, s->key, at);
+            return tc_fail(err, TC_EFORMAT, "%s: storage %s at offset %zu runs past the end of the file",
+                           b->name, s->key, at);
         s->start = at;
         s->located = s->checked = true;
         at += s->bytes;
     }
-    return at == b->size ? TC_OK : tc_fail(err, TC_EFORMAT, "%s: %zu bytes behind the last storage", b->name, b->size - at);
+    return at == b->size
+               ? TC_OK
+               : tc_fail(err, TC_EFORMAT, "%s: %zu bytes behind the last storage", b->name, b->size - at);
 }
 
 static tc_status read_legacy(tc_torch *t, tc_tensor_list *list, tc_error *err) {
@@ -282,9 +317,12 @@ static tc_status read_legacy(tc_torch *t, tc_tensor_list *list, tc_error *err) {
 /* ---- recognising */
 
 /* A tar file: the mark of its header, or the names that PyTorch's first versions gave to members. */
-static bool is_tar(const uint8_t *start, size_t n) { return n >= 262 && memcmp(start + 257, "ustar", 5) == 0; }
+static bool is_tar(const uint8_t *start, size_t n) {
+    return n >= 262 && memcmp(start + 257, "ustar", 5) == 0;
+}
 
-/* What the first 8 bytes would mean in a .safetensors file: the length of a header that begins with a brace or a space. */
+/* What the first 8 bytes would mean in a .safetensors file: the length of a header that begins with a brace
+ * or a space. */
 static bool may_be_safetensors(const uint8_t *start, size_t n, size_t size) {
     uint64_t header = 0;
     if (n < 9) return true;
@@ -293,13 +331,16 @@ static bool may_be_safetensors(const uint8_t *start, size_t n, size_t size) {
 }
 
 static bool is_zip(const uint8_t *start, size_t n) { return n >= 4 && memcmp(start, "PK\3\4", 4) == 0; }
-static bool is_pickle(const uint8_t *start, size_t n) { return n >= 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5; }
+static bool is_pickle(const uint8_t *start, size_t n) {
+    return n >= 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;
+}
 
 tc_status tc_torch_recognise(const tc_bytes *b, bool *yes, tc_error *err) {
     uint8_t start[262], end[22] = {0};
     size_t n = b->size < sizeof start ? b->size : sizeof start;
     tc_status status = tc_bytes_read(b, 0, start, n, err);
-    if (status == TC_OK && b->size >= sizeof end) status = tc_bytes_read(b, b->size - sizeof end, end, sizeof end, err);
+    if (status == TC_OK && b->size >= sizeof end)
+        status = tc_bytes_read(b, b->size - sizeof end, end, sizeof end, err);
     *yes = status == TC_OK && !may_be_safetensors(start, n, b->size) &&
            (is_zip(start, n) || is_pickle(start, n) || is_tar(start, n) || memcmp(end, "PK\5\6", 4) == 0);
     /* So short that only the mark tells. */
@@ -315,7 +356,9 @@ static tc_status read_any(tc_torch *t, tc_tensor_list *list, tc_error *err) {
     tc_status status = tc_bytes_read(&t->bytes, 0, start, n, err);
     if (status != TC_OK) return status;
     if (is_tar(start, n))
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: a tar file, as PyTorch wrote before 0.1.10; load it there and save it again", t->bytes.name);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: a tar file, as PyTorch wrote before 0.1.10; load it there and save it again",
+                       t->bytes.name);
     return is_pickle(start, n) ? read_legacy(t, list, err) : read_archive(t, list, err);
 }
 
@@ -367,7 +410,8 @@ static void gather(const tc_tensor *t, const tc_lazy *l, const uint8_t *from, ui
 static const uint8_t *fetch(const tc_tensor *t, tc_lazy *l, tc_error *err) {
     tc_torch *torch = l->torch;
     static const uint8_t nothing[1];
-    if (!l->storage->checked && tc_member_check_crc(&torch->bytes, l->storage->member, err) != TC_OK) return NULL;
+    if (!l->storage->checked && tc_member_check_crc(&torch->bytes, l->storage->member, err) != TC_OK)
+        return NULL;
     l->storage->checked = true;
     if (t->bytes == 0) return nothing;
     const uint8_t *data = torch->bytes.data + l->storage->start;

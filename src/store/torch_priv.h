@@ -1,4 +1,5 @@
-/* torch_priv.h - inside the reader of PyTorch files: torch_file.c (containers, storages, bytes) and state_dict.c (which tensors there are). */
+/* torch_priv.h - inside the reader of PyTorch files: torch_file.c (containers, storages, bytes) and
+ * state_dict.c (which tensors there are). */
 #ifndef TC_TORCH_PRIV_H
 #define TC_TORCH_PRIV_H
 
@@ -46,7 +47,9 @@ struct tc_torch {
 tc_status tc_storage_parse(tc_storage *out, const tc_pickle *p, uint32_t node, tc_error *err);
 /* The storage of a persistent id, its place in the file known and as long as it says. */
 tc_status tc_torch_storage(tc_torch *t, const tc_pickle *p, uint32_t node, tc_storage **out, tc_error *err);
-/* Adds the tensors of the state dict in p to the list; `script`: p is the object tree of a TorchScript archive. */
-tc_status tc_state_dict_read(tc_torch *t, const tc_pickle *p, bool script, tc_tensor_list *list, tc_error *err);
+/* Adds the tensors of the state dict in p to the list; `script`: p is the object tree of a TorchScript
+ * archive. */
+tc_status tc_state_dict_read(tc_torch *t, const tc_pickle *p, bool script, tc_tensor_list *list,
+                             tc_error *err);
 
 #endif

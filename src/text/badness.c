@@ -1,7 +1,8 @@
-/* badness.c - does a text look like mojibake? A table of short sequences of character classes that hardly occur in real text.
+/* badness.c - does a text look like mojibake? A table of short sequences of character classes that hardly
+ * occur in real text.
  *
- * The sequences are ftfy 6.3's heuristic (Apache-2.0), written as data: a rule is a row of units, a unit is a set of classes and
- * single characters. */
+ * The sequences are ftfy 6.3's heuristic (Apache-2.0), written as data: a rule is a row of units, a unit is a
+ * set of classes and single characters. */
 #include "text/repair.h"
 
 #include <uchar.h>
@@ -10,7 +11,8 @@ enum { LONGEST_RULE = 7 };
 
 typedef struct rule_unit {
     uint32_t classes;
-    const char32_t *also; /* more characters that fit, or NULL; a unit without classes and characters ends the rule */
+    /* more characters that fit, or NULL; a unit without classes and characters ends the rule */
+    const char32_t *also;
 } rule_unit;
 
 typedef struct rule {
@@ -72,7 +74,8 @@ static const rule rules[] = {
     /* windows-1251: of punctuation, of Latin-1 or Cyrillic, twice over */
     {false, {{0, U"в"}, {0, U"Ђ"}}},
     {false, {{0, U"ВГРС"}, {C1 | BAD | START | END | CURRENCY, U"°µ"}, {0, U"ВГРС"}}},
-    {false, {{0, U"Г"}, {0, U"ў"}, {0, U"В"}, {0, U"Ђ"}, {0, U"В"}, {TC_CHAR_NOT_NEWLINE, NULL}, {LATIN, U" "}}},
+    {false,
+     {{0, U"Г"}, {0, U"ў"}, {0, U"В"}, {0, U"Ђ"}, {0, U"В"}, {TC_CHAR_NOT_NEWLINE, NULL}, {LATIN, U" "}}},
     /* windows-1252 of "à", "á" and the no-break space */
     {false, {{0, U"Ã"}, {0, U"\u00a0¡"}}},
     {false, {{TC_CHAR_LATIN_LOWER, NULL}, {0, U"ÃÂ"}, {0, U" "}}},
@@ -107,7 +110,8 @@ static bool rule_fits(const rule *r, const seen window[LONGEST_RULE]) {
 }
 
 bool tc_is_garbled(const uint32_t *c, size_t n) {
-    seen window[LONGEST_RULE] = {{0, 0}}; /* what lies past the end has no class and is character 0, which no rule names */
+    /* what lies past the end has no class and is character 0, which no rule names */
+    seen window[LONGEST_RULE] = {{0, 0}};
     for (size_t i = 0; i < n + LONGEST_RULE - 1; i++) {
         for (size_t k = 1; k < LONGEST_RULE; k++) window[k - 1] = window[k];
         window[LONGEST_RULE - 1] = i < n ? (seen){c[i], tc_point_classes(c[i])} : (seen){0, 0};

@@ -1,8 +1,9 @@
 /* bpe.c - merges the adjacent pair with the lowest rank, leftmost first, until no pair merges.
  *
- * The symbols are a linked list; a heap holds (rank, place) of every pair that merges. An entry whose pair has changed since it was pushed
- * is recognised by its rank and dropped. This is n log n where searching the list for the best pair again and again is quadratic, which a
- * single word of a megabyte would turn into minutes. */
+ * The symbols are a linked list; a heap holds (rank, place) of every pair that merges. An entry whose pair
+ * has changed since it was pushed is recognised by its rank and dropped. This is n log n where searching the
+ * list for the best pair again and again is quadratic, which a single word of a megabyte would turn into
+ * minutes. */
 #include "text/bpe.h"
 
 #include <stdlib.h>
@@ -78,7 +79,8 @@ static void merge(tc_bpe *b, const tc_vocab *v, uint32_t place, size_t n) {
 
 void tc_bpe_encode(tc_bpe *b, const tc_vocab *v, const uint8_t *bytes, size_t n, tc_ids *ids) {
     /* A pair is pushed once at the start, and each of the n - 1 merges at most makes two new ones. */
-    if (!tc_grow(&b->nodes, &b->node_capacity, n, sizeof *b->nodes) || !tc_grow(&b->heap, &b->heap_capacity, 3 * n, sizeof *b->heap)) {
+    if (!tc_grow(&b->nodes, &b->node_capacity, n, sizeof *b->nodes) ||
+        !tc_grow(&b->heap, &b->heap_capacity, 3 * n, sizeof *b->heap)) {
         ids->failed = true;
         return;
     }

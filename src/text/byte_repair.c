@@ -1,6 +1,7 @@
 /* byte_repair.c - bytes that are almost UTF-8: ftfy's two repairs of them, and the decoders they are for.
  *
- * The repairs are tables of byte patterns: a pattern is a row of sets of bytes, tried in order, the first that fits wins. */
+ * The repairs are tables of byte patterns: a pattern is a row of sets of bytes, tried in order, the first
+ * that fits wins. */
 #include "text/repair.h"
 
 #include <string.h>
@@ -88,7 +89,8 @@ static size_t find_pattern(const pattern *patterns, size_t count, const uint8_t 
     return 0;
 }
 
-/* "Ã " is a word of its own, "à" with a space behind it, unless the two begin one of a few Portuguese words. */
+/* "Ã " is a word of its own, "à" with a space behind it, unless the two begin one of a few Portuguese words.
+ */
 static bool is_a_grave_word(const uint8_t *s, size_t n) {
     static const char *const words[] = {" ", "quele", "quela", "quilo", "s "};
     if (n < 2 || s[0] != 0xC3 || s[1] != ' ') return false;
@@ -109,7 +111,8 @@ void tc_restore_a0(const tc_buf *bytes, tc_buf *out) {
         }
         size_t length = find_pattern(altered, sizeof altered / sizeof *altered, s + i, bytes->size - i);
         if (length == 0) tc_buf_add(out, s + i++, 1);
-        for (size_t end = i + length; i < end; i++) tc_buf_add(out, s[i] == ' ' ? "\xA0" : (const char *)s + i, 1);
+        for (size_t end = i + length; i < end; i++)
+            tc_buf_add(out, s[i] == ' ' ? "\xA0" : (const char *)s + i, 1);
     }
 }
 
@@ -128,10 +131,13 @@ void tc_replace_lossy(const tc_buf *bytes, tc_buf *out) {
 
 /* ---- decoding */
 
-/* ftfy's patterns for the variants end in "or the end of the text", which in Python's re includes the place before a last newline. */
+/* ftfy's patterns for the variants end in "or the end of the text", which in Python's re includes the place
+ * before a last newline. */
 static bool at_end(const uint8_t *s, size_t n) { return n == 0 || (n == 1 && s[0] == '\n'); }
 
-static bool in(const uint8_t *s, size_t n, size_t k, uint8_t low, uint8_t high) { return k < n && s[k] >= low && s[k] <= high; }
+static bool in(const uint8_t *s, size_t n, size_t k, uint8_t low, uint8_t high) {
+    return k < n && s[k] >= low && s[k] <= high;
+}
 
 /* A sequence that only the variants have: returns its length, or 0. */
 static size_t decode_variant(const uint8_t *s, size_t n, uint32_t *c) {
@@ -139,7 +145,9 @@ static size_t decode_variant(const uint8_t *s, size_t n, uint32_t *c) {
         *c = 0;
         return 2;
     }
-    if (s[0] != 0xED || n < 6 || !in(s, n, 1, 0xA0, 0xAF) || !in(s, n, 2, 0x80, 0xBF) || s[3] != 0xED || !in(s, n, 4, 0xB0, 0xBF)) return 0;
+    if (s[0] != 0xED || n < 6 || !in(s, n, 1, 0xA0, 0xAF) || !in(s, n, 2, 0x80, 0xBF) || s[3] != 0xED ||
+        !in(s, n, 4, 0xB0, 0xBF))
+        return 0;
     if (!in(s, n, 5, 0x80, 0xBF) && !at_end(s + 5, n - 5)) return 0;
     *c = ((s[1] & 0x0Fu) << 16) + ((s[2] & 0x3Fu) << 10) + ((s[4] & 0x0Fu) << 6) + (s[5] & 0x3Fu) + 0x10000;
     return 6;

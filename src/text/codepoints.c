@@ -1,4 +1,5 @@
-/* codepoints.c - arrays of code points: UTF-8 both ways, composition, lower case, and what kind of character each is.
+/* codepoints.c - arrays of code points: UTF-8 both ways, composition, lower case, and what kind of character
+ * each is.
  *
  * Unicode properties come from utf8proc; char_tables.c adds what the reference tokenizers know beyond it. */
 #include "text/codepoints.h"
@@ -14,7 +15,8 @@ void tc_points_free(tc_points *p) {
 
 static bool points_reserve(tc_points *p, size_t more) {
     size_t n;
-    if (p->failed || !tc_add(p->n, more, &n) || (n > p->capacity && !tc_grow(&p->at, &p->capacity, n, sizeof *p->at))) {
+    if (p->failed || !tc_add(p->n, more, &n) ||
+        (n > p->capacity && !tc_grow(&p->at, &p->capacity, n, sizeof *p->at))) {
         p->failed = true;
         return false;
     }
@@ -52,7 +54,12 @@ static void second_byte_range(uint8_t lead, uint8_t *low, uint8_t *high) {
 }
 
 size_t tc_point_decode(const uint8_t *s, size_t size, uint32_t *c, size_t *skip) {
-    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    size_t length = s[0] < 0x80   ? 1
+                    : s[0] < 0xC2 ? 0
+                    : s[0] < 0xE0 ? 2
+                    : s[0] < 0xF0 ? 3
+                    : s[0] < 0xF5 ? 4
+                                  : 0;
     size_t i = 1;
     uint8_t low, high;
     second_byte_range(s[0], &low, &high);
@@ -117,10 +124,12 @@ static int32_t properties(uint32_t c) { return range_value(tc_point_ranges, tc_p
 
 /* ---- composition */
 
-static unsigned combining_class(uint32_t c) { return (unsigned)utf8proc_get_property((utf8proc_int32_t)c)->combining_class; }
+static unsigned combining_class(uint32_t c) {
+    return (unsigned)utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
+}
 
-/* Sorts a run of combining marks by class, keeping the order within one class: by counting, because utf8proc's own exchange sort
- * takes quadratic time on the long runs that hostile text has. */
+/* Sorts a run of combining marks by class, keeping the order within one class: by counting, because
+ * utf8proc's own exchange sort takes quadratic time on the long runs that hostile text has. */
 static bool sort_marks(uint32_t *c, size_t n) {
     size_t start[257] = {0};
     bool sorted = true;
@@ -142,7 +151,8 @@ static void decompose(const uint32_t *c, size_t n, tc_points *out) {
     for (size_t i = 0; i < n; i++) {
         utf8proc_int32_t parts[16];
         int boundary = 0;
-        utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)c[i], parts, 16, UTF8PROC_DECOMPOSE, &boundary);
+        utf8proc_ssize_t count =
+            utf8proc_decompose_char((utf8proc_int32_t)c[i], parts, 16, UTF8PROC_DECOMPOSE, &boundary);
         if (count < 1 || count > 16) tc_points_add(out, c[i]);
         for (utf8proc_ssize_t k = 0; k < count && count <= 16; k++) tc_points_add(out, (uint32_t)parts[k]);
     }
@@ -161,7 +171,8 @@ static void compose(const uint32_t *c, size_t n, tc_points *out) {
         out->failed = true;
     } else if (parts.n > 0) {
         utf8proc_int32_t *at = (utf8proc_int32_t *)parts.at;
-        utf8proc_ssize_t count = utf8proc_normalize_utf32(at, (utf8proc_ssize_t)parts.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        utf8proc_ssize_t count =
+            utf8proc_normalize_utf32(at, (utf8proc_ssize_t)parts.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         tc_points_append(out, parts.at, count > 0 ? (size_t)count : 0);
     }
     tc_points_free(&parts);
@@ -177,7 +188,8 @@ void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_point
     }
     size_t start = 0;
     for (size_t i = 0; i < n; i++) {
-        /* A mark that the reference does not know is a character of its own to it: nothing moves or composes across. */
+        /* A mark that the reference does not know is a character of its own to it: nothing moves or composes
+         * across. */
         if (c[i] < 0x300 || !(properties(c[i]) & unknown)) continue;
         compose(c + start, i - start, out);
         tc_points_add(out, c[i]);
@@ -190,8 +202,8 @@ void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_point
 
 bool tc_point_is_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 static tc_point_kind kind_of_category(uint32_t c) {
@@ -203,7 +215,8 @@ static tc_point_kind kind_of_category(uint32_t c) {
 
 tc_point_kind tc_point_classify(uint32_t c, tc_tokenizer_kind kind) {
     if (tc_point_is_space(c)) return TC_POINT_SPACE;
-    /* Case-insensitive matching knows U+0345 as a form of iota, and so it is in no class of OpenCLIP's pattern: it disappears. */
+    /* Case-insensitive matching knows U+0345 as a form of iota, and so it is in no class of OpenCLIP's
+     * pattern: it disappears. */
     if (c == 0x345 && kind == TC_TOKENIZER_OPENCLIP) return TC_POINT_SPACE;
     tc_point_kind k = kind_of_category(c);
     if (k != TC_POINT_OTHER || c < 0x80) return k;
@@ -244,7 +257,8 @@ uint32_t tc_point_classes(uint32_t c) {
 
 /* ---- lower case */
 
-/* Unicode's Final_Sigma: a cased letter before it and none after it, ignorable characters between them left aside. */
+/* Unicode's Final_Sigma: a cased letter before it and none after it, ignorable characters between them left
+ * aside. */
 static bool is_final_sigma(const uint32_t *c, size_t n, size_t i) {
     size_t before = i, after = i + 1;
     while (before > 0 && (properties(c[before - 1]) & TC_POINT_IGNORABLE)) before--;
@@ -258,7 +272,8 @@ void tc_points_lower(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_poi
     for (size_t i = 0; i < n; i++) {
         uint32_t low = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c[i]);
         if (hf && low == c[i] && c[i] >= 0x80) {
-            low = (uint32_t)((int32_t)c[i] + range_value(tc_newer_lower_case, tc_newer_lower_case_count, c[i]));
+            low =
+                (uint32_t)((int32_t)c[i] + range_value(tc_newer_lower_case, tc_newer_lower_case_count, c[i]));
         }
         if (c[i] == 0x3A3 && !hf && is_final_sigma(c, n, i)) low = 0x3C2;
         tc_points_add(out, low);

@@ -1,4 +1,5 @@
-/* codepoints.h - text as an array of Unicode code points, which cleaning works on, and the properties of single characters.
+/* codepoints.h - text as an array of Unicode code points, which cleaning works on, and the properties of
+ * single characters.
  *
  * A tc_points never holds surrogates: decoding turns anything that is not valid UTF-8 into U+FFFD. */
 #ifndef TC_CODEPOINTS_H
@@ -25,14 +26,15 @@ void tc_points_decode(tc_points *p, const char *utf8, size_t size);
 void tc_points_encode(const uint32_t *c, size_t n, tc_buf *out);
 /* One code point as UTF-8, up to 4 bytes; returns their number. */
 size_t tc_point_encode(uint32_t c, uint8_t out[4]);
-/* Reads one strictly valid UTF-8 sequence at s (size > 0). Returns its length, or 0 if it is invalid; then *skip (may be NULL) is the length of the
- * longest part that starts a valid sequence, at least 1. */
+/* Reads one strictly valid UTF-8 sequence at s (size > 0). Returns its length, or 0 if it is invalid; then
+ * *skip (may be NULL) is the length of the longest part that starts a valid sequence, at least 1. */
 size_t tc_point_decode(const uint8_t *s, size_t size, uint32_t *c, size_t *skip);
 
-/* Appends the canonical composition (NFC) of c[n], as far as the reference of this kind knows Unicode. Linear, whatever the number of
- * combining marks in a row. */
+/* Appends the canonical composition (NFC) of c[n], as far as the reference of this kind knows Unicode.
+ * Linear, whatever the number of combining marks in a row. */
 void tc_points_nfc(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_points *out);
-/* Appends the lower case of c[n]: whole-text rules (final sigma) for OPENCLIP, character by character for HF. */
+/* Appends the lower case of c[n]: whole-text rules (final sigma) for OPENCLIP, character by character for HF.
+ */
 void tc_points_lower(const uint32_t *c, size_t n, tc_tokenizer_kind kind, tc_points *out);
 
 /* Unicode white space (without U+001C to U+001F). */

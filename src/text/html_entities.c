@@ -1,7 +1,8 @@
 /* html_entities.c - HTML character references, in the two strengths that cleaning uses.
  *
- * data/html-entities.txt holds the names, one a line in byte order: name, flag, code points in hexadecimal. It is searched where it lies,
- * because a table built at start-up would cost more than the few references that captions have. */
+ * data/html-entities.txt holds the names, one a line in byte order: name, flag, code points in hexadecimal.
+ * It is searched where it lies, because a table built at start-up would cost more than the few references
+ * that captions have. */
 #include "text/repair.h"
 
 #include <string.h>
@@ -54,7 +55,8 @@ static void add_numbered(uint32_t number, tc_points *out) {
         tc_points_add(out, tc_windows_1252[number - 0x80]);
     } else if (number == 0 || (number >= 0xD800 && number <= 0xDFFF) || number > 0x10FFFF) {
         tc_points_add(out, 0xFFFD);
-    } else if (!control && number != 0x7F && !(number >= 0xFDD0 && number <= 0xFDEF) && (number & 0xFFFE) != 0xFFFE) {
+    } else if (!control && number != 0x7F && !(number >= 0xFDD0 && number <= 0xFDEF) &&
+               (number & 0xFFFE) != 0xFFFE) {
         tc_points_add(out, number);
     }
 }
@@ -66,7 +68,8 @@ static int digit_value(uint32_t c, uint32_t base) {
     return -1;
 }
 
-/* The number behind "&#" at c: returns its length without a semicolon, 0 if there is no number. Large ones stay above U+10FFFF. */
+/* The number behind "&#" at c: returns its length without a semicolon, 0 if there is no number. Large ones
+ * stay above U+10FFFF. */
 static size_t read_number(const uint32_t *c, size_t n, uint32_t *number) {
     bool hex = n > 0 && (c[0] == 'x' || c[0] == 'X');
     uint32_t base = hex ? 16 : 10;
@@ -86,7 +89,9 @@ static size_t read_ascii(const uint32_t *c, size_t n, char name[NAME_MAX_LENGTH]
     return i;
 }
 
-static bool ends_name(uint32_t c) { return c == '\t' || c == '\n' || c == '\f' || c == ' ' || c == '<' || c == '&' || c == '#' || c == ';'; }
+static bool ends_name(uint32_t c) {
+    return c == '\t' || c == '\n' || c == '\f' || c == ' ' || c == '<' || c == '&' || c == '#' || c == ';';
+}
 
 /* Resolves a name behind "&"; returns how many characters of c are used up, 0 if it is no reference. */
 static size_t unescape_name(const uint32_t *c, size_t n, tc_points *out) {
@@ -94,7 +99,8 @@ static size_t unescape_name(const uint32_t *c, size_t n, tc_points *out) {
     while (length < n && length < NAME_MAX_LENGTH && !ends_name(c[length])) length++;
     char name[NAME_MAX_LENGTH];
     size_t ascii = read_ascii(c, length, name);
-    if (ascii == length && length < n && c[length] == ';' && add_named(name, length, "hb", out)) return length + 1;
+    if (ascii == length && length < n && c[length] == ';' && add_named(name, length, "hb", out))
+        return length + 1;
     for (size_t k = ascii; k >= 2; k--) {
         if (add_named(name, k, "b", out)) return k;
     }
@@ -120,20 +126,22 @@ void tc_html_unescape(const uint32_t *c, size_t n, tc_points *out) {
     }
 }
 
-/* Resolves "&#?[0-9A-Za-z]{1,24};" at c; returns how many characters are used up, 0 if it is no reference that ftfy knows. */
+/* Resolves "&#?[0-9A-Za-z]{1,24};" at c; returns how many characters are used up, 0 if it is no reference
+ * that ftfy knows. */
 static size_t unescape_strict_at(const uint32_t *c, size_t n, tc_points *out) {
     enum { MOST = 24 };
     char name[NAME_MAX_LENGTH];
     size_t start = n > 1 && c[1] == '#' ? 2 : 1, length = 0;
-    while (start + length < n && length < MOST && (tc_point_classes(c[start + length]) & TC_CHAR_WORD) && c[start + length] < 0x80 &&
-           c[start + length] != '_') {
+    while (start + length < n && length < MOST && (tc_point_classes(c[start + length]) & TC_CHAR_WORD) &&
+           c[start + length] < 0x80 && c[start + length] != '_') {
         name[length] = (char)c[start + length];
         length++;
     }
     if (length == 0 || start + length >= n || c[start + length] != ';') return 0;
     if (start == 1) return add_named(name, length, "hbu", out) ? length + 2 : 0;
     uint32_t number;
-    /* A reference to the semicolon itself stays: ftfy takes a semicolon in the result for an unfinished one. */
+    /* A reference to the semicolon itself stays: ftfy takes a semicolon in the result for an unfinished one.
+     */
     if (read_number(c + 2, length, &number) != length || number == ';') return 0;
     add_numbered(number, out);
     return length + 3;

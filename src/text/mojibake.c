@@ -1,13 +1,15 @@
 /* mojibake.c - undoes mojibake as ftfy 6.3's fix_encoding does, step by step until nothing changes.
  *
- * A step is only taken where the text looks garbled (badness.c). It encodes the text with each legacy encoding that could have produced it
- * and keeps the first whose bytes are UTF-8; failing that, it repairs the places that look like UTF-8 on their own; failing that, it
- * reads C1 control characters as windows-1252. */
+ * A step is only taken where the text looks garbled (badness.c). It encodes the text with each legacy
+ * encoding that could have produced it and keeps the first whose bytes are UTF-8; failing that, it repairs
+ * the places that look like UTF-8 on their own; failing that, it reads C1 control characters as windows-1252.
+ */
 #include "text/repair.h"
 
 #include <string.h>
 
-/* How deep repaired places may hold places to repair. Each level is shorter than the one around it; real text never goes past 3. */
+/* How deep repaired places may hold places to repair. Each level is shorter than the one around it; real text
+ * never goes past 3. */
 enum { MOST_LEVELS = 16 };
 
 bool tc_spend(size_t *work, size_t n) {
@@ -42,8 +44,8 @@ static void replace_bytes(tc_buf *bytes, void (*repair)(const tc_buf *, tc_buf *
     *bytes = repaired;
 }
 
-/* Reads the text back through one encoding as UTF-8 into out; false if it cannot have come from there. *possible gets whether every
- * character has a byte in the encoding. */
+/* Reads the text back through one encoding as UTF-8 into out; false if it cannot have come from there.
+ * *possible gets whether every character has a byte in the encoding. */
 static bool read_back(const tc_points *text, int encoding, bool *possible, tc_points *out) {
     tc_buf bytes = {0};
     *possible = encode_legacy(text, encoding, &bytes);
@@ -68,7 +70,8 @@ static void fix_encoding(tc_points *text, size_t *work, int level);
 static size_t garbled_character(const uint32_t *c, size_t n) {
     uint32_t first = tc_point_classes(c[0]);
     size_t continued = 0;
-    while (continued < 3 && continued + 1 < n && (tc_point_classes(c[continued + 1]) & TC_CHAR_CONTINUATION)) continued++;
+    while (continued < 3 && continued + 1 < n && (tc_point_classes(c[continued + 1]) & TC_CHAR_CONTINUATION))
+        continued++;
     if ((first & TC_CHAR_FIRST_OF_2) && continued >= 1) return 2;
     if ((first & TC_CHAR_FIRST_OF_3) && continued >= 2) return 3;
     if ((first & TC_CHAR_FIRST_OF_4) && continued >= 3) return 4;
@@ -81,7 +84,8 @@ static bool fix_places(const tc_points *text, size_t *work, int level, tc_points
     for (size_t i = 0; i < text->n;) {
         size_t end = i;
         if (i == 0 || !(tc_point_classes(text->at[i - 1]) & TC_CHAR_CONTINUATION_STRICT)) {
-            for (size_t step; end < text->n && (step = garbled_character(text->at + end, text->n - end)) > 0;) end += step;
+            for (size_t step; end < text->n && (step = garbled_character(text->at + end, text->n - end)) > 0;)
+                end += step;
         }
         if (end == i) {
             tc_points_add(out, text->at[i++]);
@@ -89,8 +93,10 @@ static bool fix_places(const tc_points *text, size_t *work, int level, tc_points
         }
         tc_points place = {0};
         tc_points_append(&place, text->at + i, end - i);
-        if (place.n < text->n && level < MOST_LEVELS && tc_is_garbled(place.at, place.n)) fix_encoding(&place, work, level + 1);
-        changed = changed || place.n != end - i || memcmp(place.at, text->at + i, place.n * sizeof *place.at) != 0;
+        if (place.n < text->n && level < MOST_LEVELS && tc_is_garbled(place.at, place.n))
+            fix_encoding(&place, work, level + 1);
+        changed =
+            changed || place.n != end - i || memcmp(place.at, text->at + i, place.n * sizeof *place.at) != 0;
         tc_points_append(out, place.at, place.n);
         out->failed |= place.failed;
         tc_points_free(&place);
@@ -99,7 +105,8 @@ static bool fix_places(const tc_points *text, size_t *work, int level, tc_points
     return changed;
 }
 
-/* C1 control characters as windows-1252, all or none: false if one has no meaning there, or if there is none to change. */
+/* C1 control characters as windows-1252, all or none: false if one has no meaning there, or if there is none
+ * to change. */
 static bool fix_all_c1(const tc_points *text, tc_points *out) {
     bool changed = false;
     for (size_t i = 0; i < text->n; i++) {

@@ -1,4 +1,5 @@
-/* repair.c - ftfy's fix_text with default settings: line by line, all repairs in a fixed order, again until nothing changes.
+/* repair.c - ftfy's fix_text with default settings: line by line, all repairs in a fixed order, again until
+ * nothing changes.
  *
  * Surrogates need no repair here: a tc_points has none. */
 #include "text/repair.h"
@@ -9,8 +10,9 @@
 /* Longer lines are cut here. */
 enum { LONGEST_SEGMENT = 1000000 };
 
-/* A hostile text can need as many rounds as it has characters. What the rounds may look at together is bounded by this much for
- * each character and this much for any text: no real text comes near, and a megabyte takes seconds at worst. */
+/* A hostile text can need as many rounds as it has characters. What the rounds may look at together is
+ * bounded by this much for each character and this much for any text: no real text comes near, and a megabyte
+ * takes seconds at worst. */
 enum { WORK_PER_CHARACTER = 64, WORK_AT_LEAST = 50000000 };
 
 typedef struct ligature {
@@ -18,10 +20,11 @@ typedef struct ligature {
 } ligature;
 
 static const ligature ligatures[] = {
-    {0x132, {'I', 'J', 0}},    {0x133, {'i', 'j', 0}},  {0x149, {0x2BC, 'n', 0}}, {0x1C4, {'D', 0x17D, 0}},  {0x1C5, {'D', 0x17E, 0}},
-    {0x1C6, {'d', 0x17E, 0}},  {0x1C7, {'L', 'J', 0}},  {0x1C8, {'L', 'j', 0}},   {0x1C9, {'l', 'j', 0}},    {0x1CA, {'N', 'J', 0}},
-    {0x1CB, {'N', 'j', 0}},    {0x1CC, {'n', 'j', 0}},  {0x1F1, {'D', 'Z', 0}},   {0x1F2, {'D', 'z', 0}},    {0x1F3, {'d', 'z', 0}},
-    {0xFB00, {'f', 'f', 0}},   {0xFB01, {'f', 'i', 0}}, {0xFB02, {'f', 'l', 0}},  {0xFB03, {'f', 'f', 'i'}}, {0xFB04, {'f', 'f', 'l'}},
+    {0x132, {'I', 'J', 0}},    {0x133, {'i', 'j', 0}},   {0x149, {0x2BC, 'n', 0}},  {0x1C4, {'D', 0x17D, 0}},
+    {0x1C5, {'D', 0x17E, 0}},  {0x1C6, {'d', 0x17E, 0}}, {0x1C7, {'L', 'J', 0}},    {0x1C8, {'L', 'j', 0}},
+    {0x1C9, {'l', 'j', 0}},    {0x1CA, {'N', 'J', 0}},   {0x1CB, {'N', 'j', 0}},    {0x1CC, {'n', 'j', 0}},
+    {0x1F1, {'D', 'Z', 0}},    {0x1F2, {'D', 'z', 0}},   {0x1F3, {'d', 'z', 0}},    {0xFB00, {'f', 'f', 0}},
+    {0xFB01, {'f', 'i', 0}},   {0xFB02, {'f', 'l', 0}},  {0xFB03, {'f', 'f', 'i'}}, {0xFB04, {'f', 'f', 'l'}},
     {0xFB05, {0x17F, 't', 0}}, {0xFB06, {'s', 't', 0}},
 };
 
@@ -36,17 +39,20 @@ static void add_with_width(uint32_t c, tc_points *out) {
     int boundary = 0;
     utf8proc_ssize_t n = 0;
     if (c >= 0xFF01 && c <= 0xFFEF) {
-        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 8, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
+        n = utf8proc_decompose_char((utf8proc_int32_t)c, parts, 8, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
+                                    &boundary);
     }
     if (n < 1 || n > 8) tc_points_add(out, c == 0x3000 ? ' ' : c);
     for (utf8proc_ssize_t i = 0; i < n && n <= 8; i++) tc_points_add(out, straight_quote((uint32_t)parts[i]));
 }
 
-/* Ligatures, widths and quotes in one pass, each of which can only produce what the ones behind it still see. */
+/* Ligatures, widths and quotes in one pass, each of which can only produce what the ones behind it still see.
+ */
 static void simplify(const tc_points *text, tc_points *out) {
     for (size_t i = 0; i < text->n; i++) {
         uint32_t c = text->at[i];
-        if (c >= 0x80 && c <= 0x9F) c = tc_windows_1252[c - 0x80]; /* C1 controls that the mojibake repair did not reach */
+        /* C1 controls that the mojibake repair did not reach */
+        if (c >= 0x80 && c <= 0x9F) c = tc_windows_1252[c - 0x80];
         size_t k = 0, count = sizeof ligatures / sizeof *ligatures;
         if (c >= 0x132) {
             while (k < count && ligatures[k].code != c) k++;
@@ -56,7 +62,8 @@ static void simplify(const tc_points *text, tc_points *out) {
         if (k == count) {
             add_with_width(straight_quote(c), out);
         } else {
-            for (size_t part = 0; part < 3 && ligatures[k].parts[part]; part++) tc_points_add(out, straight_quote(ligatures[k].parts[part]));
+            for (size_t part = 0; part < 3 && ligatures[k].parts[part]; part++)
+                tc_points_add(out, straight_quote(ligatures[k].parts[part]));
         }
     }
 }
@@ -131,7 +138,8 @@ static size_t segment_end(const tc_points *text, size_t start) {
 void tc_repair_text(tc_points *text) {
     tc_points out = {0}, segment = {0};
     size_t work = text->n * WORK_PER_CHARACTER + WORK_AT_LEAST;
-    bool unescape = true; /* until a line holds "<": then the text is likely to be HTML itself, and its entities are meant */
+    /* until a line holds "<": then the text is likely to be HTML itself, and its entities are meant */
+    bool unescape = true;
     for (size_t start = 0; start < text->n && !text->failed;) {
         size_t end = segment_end(text, start);
         for (size_t i = start; i < end; i++) unescape = unescape && text->at[i] != '<';

@@ -1,13 +1,16 @@
-/* split.c - the tokenizers' split pattern: special tokens, contractions, runs of letters, single numbers, runs of anything else but
- * white space. The first that fits wins.
+/* split.c - the tokenizers' split pattern: special tokens, contractions, runs of letters, single numbers,
+ * runs of anything else but white space. The first that fits wins.
  *
- * OpenCLIP matches without regard to case, by Unicode's folding. As the text is lower case already, that only concerns the long s
- * (U+017F), which folds to "s". Transformers splits a second time, which cuts its special tokens, typed in capitals, in three. */
+ * OpenCLIP matches without regard to case, by Unicode's folding. As the text is lower case already, that only
+ * concerns the long s (U+017F), which folds to "s". Transformers splits a second time, which cuts its special
+ * tokens, typed in capitals, in three. */
 #include "text/split.h"
 
 static const char *const contractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
 
-tc_splitter tc_splitter_make(const uint32_t *c, size_t n, tc_tokenizer_kind kind) { return (tc_splitter){c, n, 0, n, kind}; }
+tc_splitter tc_splitter_make(const uint32_t *c, size_t n, tc_tokenizer_kind kind) {
+    return (tc_splitter){c, n, 0, n, kind};
+}
 
 /* Length of the literal if it stands at the current place, else 0. *exact: without folding. */
 static size_t literal(const tc_splitter *s, const char *text, bool *exact) {
@@ -24,7 +27,8 @@ static size_t literal(const tc_splitter *s, const char *text, bool *exact) {
 }
 
 static size_t special(tc_splitter *s, tc_piece_kind *kind) {
-    static const char *const texts[2][2] = {{"<start_of_text>", "<end_of_text>"}, {"<|startoftext|>", "<|endoftext|>"}};
+    static const char *const texts[2][2] = {{"<start_of_text>", "<end_of_text>"},
+                                            {"<|startoftext|>", "<|endoftext|>"}};
     bool hf = s->kind == TC_TOKENIZER_HF;
     for (int k = 0; k < 2; k++) {
         bool exact;
@@ -51,7 +55,9 @@ static size_t contraction(const tc_splitter *s) {
 
 static size_t run(const tc_splitter *s, tc_point_kind kind) {
     size_t k = 1;
-    while (kind != TC_POINT_NUMBER && s->at + k < s->limit && tc_point_classify(s->c[s->at + k], s->kind) == kind) k++;
+    while (kind != TC_POINT_NUMBER && s->at + k < s->limit &&
+           tc_point_classify(s->c[s->at + k], s->kind) == kind)
+        k++;
     return k;
 }
 

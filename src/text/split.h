@@ -14,7 +14,8 @@ typedef struct tc_splitter {
 } tc_splitter;
 
 tc_splitter tc_splitter_make(const uint32_t *c, size_t n, tc_tokenizer_kind kind);
-/* Finds the next piece c[*start .. *end); false if there is none. TC_PIECE_START and _END are OpenCLIP's literal special tokens. */
+/* Finds the next piece c[*start .. *end); false if there is none. TC_PIECE_START and _END are OpenCLIP's
+ * literal special tokens. */
 bool tc_splitter_next(tc_splitter *s, size_t *start, size_t *end, tc_piece_kind *kind);
 
 #endif

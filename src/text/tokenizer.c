@@ -1,7 +1,8 @@
 /* tokenizer.c - text to ids: clean, split, byte-pair encode, cut, pad.
  *
- * The two kinds differ in what cleaning is. OpenCLIP repairs the text, resolves HTML, and lower-cases it as a whole; its special tokens are
- * found in the cleaned text. Transformers takes its special tokens out of the raw text and only composes (NFC) and lower-cases the rest. */
+ * The two kinds differ in what cleaning is. OpenCLIP repairs the text, resolves HTML, and lower-cases it as a
+ * whole; its special tokens are found in the cleaned text. Transformers takes its special tokens out of the
+ * raw text and only composes (NFC) and lower-cases the rest. */
 #include "text/tokenizer.h"
 #include "text/bpe.h"
 #include "text/repair.h"
@@ -38,7 +39,8 @@ tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_ki
     return status == TC_OK ? finish(out, kind, vocab, err) : status;
 }
 
-tc_status tc_tokenizer_parse(tc_tokenizer **out, const char *vocab, const char *merges, tc_tokenizer_kind kind, const char *name, tc_error *err) {
+tc_status tc_tokenizer_parse(tc_tokenizer **out, const char *vocab, const char *merges,
+                             tc_tokenizer_kind kind, const char *name, tc_error *err) {
     tc_vocab *v;
     *out = NULL;
     tc_status status = tc_vocab_parse(&v, vocab, strlen(vocab), merges, strlen(merges), name, err);
@@ -49,8 +51,9 @@ bool tc_tokenizer_is_builtin(const tc_tokenizer *t) {
     tc_vocab *own = NULL;
     const tc_vocab *v = t->vocab;
     if (tc_vocab_create(&own, NULL) != TC_OK) return false;
-    bool same = v->size == own->size && v->start == own->start && v->end == own->end && v->merge_count == own->merge_count &&
-                memcmp(v->byte, own->byte, sizeof v->byte) == 0 && memcmp(v->last_byte, own->last_byte, sizeof v->last_byte) == 0 &&
+    bool same = v->size == own->size && v->start == own->start && v->end == own->end &&
+                v->merge_count == own->merge_count && memcmp(v->byte, own->byte, sizeof v->byte) == 0 &&
+                memcmp(v->last_byte, own->last_byte, sizeof v->last_byte) == 0 &&
                 memcmp(v->merges, own->merges, v->merge_count * sizeof *v->merges) == 0;
     tc_vocab_close(&own);
     return same;
@@ -156,7 +159,8 @@ static size_t word_at(const uint32_t *c, size_t n, const char *word) {
 }
 
 /* Where the next special token of the raw text is, text->n if there is none; *length is its length. */
-static size_t find_special(const tc_vocab *v, const tc_points *text, size_t from, size_t *length, int32_t *id) {
+static size_t find_special(const tc_vocab *v, const tc_points *text, size_t from, size_t *length,
+                           int32_t *id) {
     for (size_t i = from; i < text->n; i++) {
         if (text->at[i] != '<') continue;
         if ((*length = word_at(text->at + i, text->n - i, v->start_text)) > 0) {
@@ -196,12 +200,14 @@ static void process(const tc_tokenizer *t, tc_points *raw, tc_points *cleaned, e
 }
 
 static tc_status decode(const char *text, size_t size, tc_points *raw, tc_error *err) {
-    if (size > LONGEST_TEXT) return tc_fail(err, TC_ENOMEM, "text: %zu bytes, expected at most %d", size, LONGEST_TEXT);
+    if (size > LONGEST_TEXT)
+        return tc_fail(err, TC_ENOMEM, "text: %zu bytes, expected at most %d", size, LONGEST_TEXT);
     tc_points_decode(raw, text, size);
     return raw->failed ? tc_fail_memory(err, size * sizeof *raw->at) : TC_OK;
 }
 
-tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out, size_t *out_size, tc_error *err) {
+tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out,
+                               size_t *out_size, tc_error *err) {
     tc_points raw = {0}, cleaned = {0};
     tc_buf utf8 = {0};
     *out = NULL;
@@ -224,7 +230,8 @@ tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out
     return tc_tokenizer_clean_n(t, text, strlen(text), out, NULL, err);
 }
 
-tc_status tc_tokenizer_ids(const tc_tokenizer *t, const char *text, size_t size, int32_t **ids, size_t *n, tc_error *err) {
+tc_status tc_tokenizer_ids(const tc_tokenizer *t, const char *text, size_t size, int32_t **ids, size_t *n,
+                           tc_error *err) {
     tc_points raw = {0}, cleaned = {0};
     encoder e = {.vocab = t->vocab, .kind = t->kind, .bpe = tc_bpe_create()};
     *ids = NULL;
@@ -249,8 +256,8 @@ tc_status tc_tokenizer_ids(const tc_tokenizer *t, const char *text, size_t size,
     return status;
 }
 
-tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context, int32_t *ids, int *length, int *truncated,
-                                tc_error *err) {
+tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context,
+                                int32_t *ids, int *length, int *truncated, tc_error *err) {
     int32_t *all;
     size_t n;
     if (context < 1) return tc_fail(err, TC_EARG, "context length %d, expected at least 1", context);
@@ -266,6 +273,7 @@ tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t 
     return TC_OK;
 }
 
-tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length, int *truncated, tc_error *err) {
+tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
+                              int *truncated, tc_error *err) {
     return tc_tokenizer_encode_n(t, text, strlen(text), context, ids, length, truncated, err);
 }

@@ -1,7 +1,7 @@
 /* vocab.c - the built-in vocabulary and the table of merges.
  *
- * data/clip-vocab.bin holds the ids of both parts of each merge, in order. All else follows: 256 bytes, 256 bytes at the end of
- * a word, one new id a merge, then start and end. */
+ * data/clip-vocab.bin holds the ids of both parts of each merge, in order. All else follows: 256 bytes, 256
+ * bytes at the end of a word, one new id a merge, then start and end. */
 #include "text/vocab.h"
 
 #include <stdlib.h>
@@ -11,7 +11,9 @@
 
 extern const uint8_t tc_file_data_clip_vocab_bin[], tc_file_data_clip_vocab_bin_end[];
 
-static bool is_printable(unsigned byte) { return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174; }
+static bool is_printable(unsigned byte) {
+    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+}
 
 /* Bytes that stand for themselves come first, the other ones behind them: the place of each in that order. */
 static void order_bytes(int32_t place[256]) {
@@ -56,7 +58,9 @@ static size_t find_slot(const tc_vocab *v, int32_t left, int32_t right) {
     return slot;
 }
 
-uint32_t tc_vocab_rank(const tc_vocab *v, int32_t left, int32_t right) { return v->slots[find_slot(v, left, right)]; }
+uint32_t tc_vocab_rank(const tc_vocab *v, int32_t left, int32_t right) {
+    return v->slots[find_slot(v, left, right)];
+}
 
 tc_status tc_vocab_index(tc_vocab *v, const char *name, tc_error *err) {
     size_t count = 16;
@@ -68,7 +72,8 @@ tc_status tc_vocab_index(tc_vocab *v, const char *name, tc_error *err) {
     for (size_t rank = 0; rank < v->merge_count; rank++) {
         size_t slot = find_slot(v, v->merges[rank].left, v->merges[rank].right);
         if (v->slots[slot] != UINT32_MAX) {
-            return tc_fail(err, TC_EFORMAT, "%s: merge %zu repeats merge %u", name, rank + 1, (unsigned)v->slots[slot] + 1);
+            return tc_fail(err, TC_EFORMAT, "%s: merge %zu repeats merge %u", name, rank + 1,
+                           (unsigned)v->slots[slot] + 1);
         }
         v->slots[slot] = (uint32_t)rank;
     }
@@ -115,7 +120,8 @@ void tc_vocab_close(tc_vocab **v) {
 
 /* ---- the ids' texts */
 
-/* Texts of the built-in vocabulary one behind the other; at[id] is where each starts. A merge's parts always come before it. */
+/* Texts of the built-in vocabulary one behind the other; at[id] is where each starts. A merge's parts always
+ * come before it. */
 static void build_texts(const tc_vocab *v, size_t *at, tc_buf *texts) {
     int32_t place[256];
     uint8_t byte_at[256];
@@ -127,7 +133,8 @@ static void build_texts(const tc_vocab *v, size_t *at, tc_buf *texts) {
             tc_byte_symbol(byte_at[id % 256], texts);
             if (id >= 256) tc_buf_puts(texts, WORD_END);
         } else if (id < 512 + v->merge_count) {
-            char product[256]; /* the longest is far shorter; copied because the buffer may move while it grows */
+            /* the longest is far shorter; copied because the buffer may move while it grows */
+            char product[256];
             const tc_merge *m = &v->merges[id - 512];
             snprintf(product, sizeof product, "%s%s", texts->data + at[m->left], texts->data + at[m->right]);
             tc_buf_puts(texts, product);

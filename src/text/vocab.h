@@ -1,4 +1,5 @@
-/* vocab.h - a byte-pair vocabulary: which symbol each byte starts as, which pairs merge, and what the special ids are.
+/* vocab.h - a byte-pair vocabulary: which symbol each byte starts as, which pairs merge, and what the special
+ * ids are.
  *
  * A symbol is an id. A vocabulary is immutable once it is built. */
 #ifndef TC_VOCAB_H
@@ -19,7 +20,8 @@ typedef struct tc_vocab {
     size_t merge_count;
     uint32_t *slots; /* hash table of ranks by (left, right), open addressing; UINT32_MAX: empty */
     size_t slot_mask;
-    char **symbols, *texts;            /* [size] text of each id, in the block `texts`; NULL for the built-in vocabulary */
+    /* [size] text of each id, in the block `texts`; NULL for the built-in vocabulary */
+    char **symbols, *texts;
     const char *start_text, *end_text; /* the special ids' symbols */
 } tc_vocab;
 
@@ -28,8 +30,8 @@ tc_status tc_vocab_create(tc_vocab **out, tc_error *err);
 /* The vocabulary of a folder: vocab.json and merges.txt, or tokenizer.json if there is no vocab.json. */
 tc_status tc_vocab_open(tc_vocab **out, const char *dir, tc_error *err);
 /* The same from the files' contents; `name` is for messages. merges NULL: `vocab` is a tokenizer.json. */
-tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name,
-                         tc_error *err);
+tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges,
+                         size_t merges_size, const char *name, tc_error *err);
 void tc_vocab_close(tc_vocab **v);
 
 /* Builds the hash table over merges[merge_count]. TC_EFORMAT if a pair is there twice. */
@@ -38,7 +40,8 @@ tc_status tc_vocab_index(tc_vocab *v, const char *name, tc_error *err);
 uint32_t tc_vocab_rank(const tc_vocab *v, int32_t left, int32_t right);
 /* Appends the code point that stands for a byte in vocabulary files. */
 void tc_byte_symbol(uint8_t byte, tc_buf *out);
-/* Text of every id, NUL-terminated, one behind the other; NULL if memory ran out. The caller frees the block and *texts. */
+/* Text of every id, NUL-terminated, one behind the other; NULL if memory ran out. The caller frees the block
+ * and *texts. */
 char *tc_vocab_texts(const tc_vocab *v, char ***texts);
 
 #endif

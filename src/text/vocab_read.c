@@ -1,8 +1,8 @@
-/* vocab_read.c - reads a vocabulary from a Hugging Face folder: vocab.json (text to id) with merges.txt (one pair a line), or
- * tokenizer.json, which holds both.
+/* vocab_read.c - reads a vocabulary from a Hugging Face folder: vocab.json (text to id) with merges.txt (one
+ * pair a line), or tokenizer.json, which holds both.
  *
- * Strict, since every id ends up as a row of a model's table: ids are 0 .. n-1, each once, every merge's parts and product have an id, and
- * start and end are there. */
+ * Strict, since every id ends up as a row of a model's table: ids are 0 .. n-1, each once, every merge's
+ * parts and product have an id, and start and end are there. */
 #include "text/vocab.h"
 
 #include <jansson.h>
@@ -21,20 +21,25 @@ typedef struct reader {
     tc_error *err;
 } reader;
 
-static tc_status fail(reader *r, const char *what) { return tc_fail(r->err, TC_EFORMAT, "%s/%s: %s", r->name, r->vocab_file, what); }
+static tc_status fail(reader *r, const char *what) {
+    return tc_fail(r->err, TC_EFORMAT, "%s/%s: %s", r->name, r->vocab_file, what);
+}
 
 /* ---- ids */
 
-/* tokenizer.json keeps the special tokens in a list of their own, which may repeat the vocabulary or extend it. */
+/* tokenizer.json keeps the special tokens in a list of their own, which may repeat the vocabulary or extend
+ * it. */
 static tc_status add_special_tokens(reader *r) {
     size_t i;
     json_t *token;
     json_array_foreach(json_object_get(r->root, "added_tokens"), i, token) {
         const char *text = json_string_value(json_object_get(token, "content"));
         json_t *id = json_object_get(token, "id");
-        if (!text || !json_is_integer(id)) return fail(r, "an entry of 'added_tokens' has no content or no id");
+        if (!text || !json_is_integer(id))
+            return fail(r, "an entry of 'added_tokens' has no content or no id");
         json_t *known = json_object_get(r->ids, text);
-        if (known && !json_equal(known, id)) return fail(r, "'added_tokens' and 'vocab' give one text two ids");
+        if (known && !json_equal(known, id))
+            return fail(r, "'added_tokens' and 'vocab' give one text two ids");
         if (!known && json_object_set(r->ids, text, id) != 0) return tc_fail_memory(r->err, strlen(text));
     }
     return TC_OK;
@@ -47,7 +52,9 @@ static tc_status find_ids(reader *r, bool single_file) {
         const char *suffix = json_string_value(json_object_get(model, "end_of_word_suffix"));
         r->ids = json_object_get(model, "vocab");
         if (!suffix || strcmp(suffix, "</w>") != 0) {
-            return tc_fail(r->err, TC_EUNSUPPORTED, "%s/%s: not a CLIP tokenizer: model.end_of_word_suffix is not '</w>'", r->name, r->vocab_file);
+            return tc_fail(r->err, TC_EUNSUPPORTED,
+                           "%s/%s: not a CLIP tokenizer: model.end_of_word_suffix is not '</w>'", r->name,
+                           r->vocab_file);
         }
     }
     if (!json_is_object(r->ids)) return fail(r, "no object that maps texts to ids");
@@ -59,7 +66,9 @@ static tc_status take_symbols(reader *r) {
     size_t n = json_object_size(r->ids), bytes = 0;
     const char *text;
     json_t *value;
-    if (n < 2 || n > MOST_IDS) return tc_fail(r->err, TC_EFORMAT, "%s/%s: %zu entries, expected 2 to %d", r->name, r->vocab_file, n, MOST_IDS);
+    if (n < 2 || n > MOST_IDS)
+        return tc_fail(r->err, TC_EFORMAT, "%s/%s: %zu entries, expected 2 to %d", r->name, r->vocab_file, n,
+                       MOST_IDS);
     json_object_foreach(r->ids, text, value) bytes += strlen(text) + 1;
     char *next = r->v->texts = tc_new(bytes, 1);
     char **symbols = r->v->symbols = tc_new(n, sizeof *symbols);
@@ -67,8 +76,9 @@ static tc_status take_symbols(reader *r) {
     json_object_foreach(r->ids, text, value) {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || (size_t)id >= n || symbols[id]) {
-            return tc_fail(r->err, TC_EFORMAT, "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name, r->vocab_file, text,
-                           n - 1);
+            return tc_fail(r->err, TC_EFORMAT,
+                           "%s/%s: the id of '%.40s' is not a number of 0 to %zu that occurs once", r->name,
+                           r->vocab_file, text, n - 1);
         }
         size_t size = strlen(text) + 1;
         memcpy(next, text, size);
@@ -85,7 +95,8 @@ static int32_t id_of(const reader *r, const char *text, size_t length) {
 }
 
 static tc_status take_specials(reader *r) {
-    static const char *const names[2][2] = {{"<|startoftext|>", "<|endoftext|>"}, {"<start_of_text>", "<end_of_text>"}};
+    static const char *const names[2][2] = {{"<|startoftext|>", "<|endoftext|>"},
+                                            {"<start_of_text>", "<end_of_text>"}};
     tc_vocab *v = r->v;
     for (int k = 0; k < 2; k++) {
         v->start = id_of(r, names[k][0], strlen(names[k][0]));
@@ -118,7 +129,8 @@ static tc_status take_bytes(reader *r) {
 /* ---- merges */
 
 /* One merge; `where` counts lines or entries, for messages. */
-static tc_status add_merge(reader *r, const char *left, size_t left_size, const char *right, size_t right_size, size_t where) {
+static tc_status add_merge(reader *r, const char *left, size_t left_size, const char *right,
+                           size_t right_size, size_t where) {
     tc_vocab *v = r->v;
     tc_merge m = {id_of(r, left, left_size), id_of(r, right, right_size), -1};
     r->product.size = 0;
@@ -129,8 +141,9 @@ static tc_status add_merge(reader *r, const char *left, size_t left_size, const 
     }
     m.product = id_of(r, r->product.data, r->product.size);
     if (m.left < 0 || m.right < 0 || m.product < 0) {
-        return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu, '%.*s' with '%.*s': %s has no id", r->name, r->merges_file, where,
-                       (int)(left_size < 40 ? left_size : 40), left, (int)(right_size < 40 ? right_size : 40), right,
+        return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu, '%.*s' with '%.*s': %s has no id", r->name,
+                       r->merges_file, where, (int)(left_size < 40 ? left_size : 40), left,
+                       (int)(right_size < 40 ? right_size : 40), right,
                        m.left < 0    ? "the left part"
                        : m.right < 0 ? "the right part"
                                      : "the product");
@@ -143,7 +156,8 @@ static tc_status add_merge_line(reader *r, const char *line, size_t size, size_t
     const char *space = memchr(line, ' ', size);
     size_t left = space ? (size_t)(space - line) : 0;
     if (left == 0 || left + 1 == size || memchr(space + 1, ' ', size - left - 1)) {
-        return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu is not two texts with one space between them", r->name, r->merges_file, where);
+        return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu is not two texts with one space between them",
+                       r->name, r->merges_file, where);
     }
     return add_merge(r, line, left, space + 1, size - left - 1, where);
 }
@@ -173,7 +187,8 @@ static tc_status take_merge_list(reader *r) {
             status = add_merge_line(r, json_string_value(entry), json_string_length(entry), i + 1);
         } else if (json_array_size(entry) == 2 && json_is_string(left) && json_is_string(right)) {
             const char *left_text = json_string_value(left), *right_text = json_string_value(right);
-            status = add_merge(r, left_text, json_string_length(left), right_text, json_string_length(right), i + 1);
+            status = add_merge(r, left_text, json_string_length(left), right_text, json_string_length(right),
+                               i + 1);
         } else {
             status = fail(r, "an entry of 'merges' is not a pair of texts");
         }
@@ -192,8 +207,8 @@ static tc_status read_all(reader *r, const char *merges, size_t merges_size) {
     return status == TC_OK ? tc_vocab_index(r->v, r->name, r->err) : status;
 }
 
-tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges, size_t merges_size, const char *name,
-                         tc_error *err) {
+tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, const char *merges,
+                         size_t merges_size, const char *name, tc_error *err) {
     reader r = {.name = name, .vocab_file = "tokenizer.json", .merges_file = "tokenizer.json", .err = err};
     if (merges) {
         r.vocab_file = "vocab.json";
@@ -223,7 +238,8 @@ tc_status tc_vocab_parse(tc_vocab **out, const char *vocab, size_t vocab_size, c
 
 static tc_status read_file(const char *dir, const char *file, char **data, size_t *size, tc_error *err) {
     char *path = tc_path_join(dir, file);
-    tc_status status = path ? tc_file_read(path, LARGEST_FILE, data, size, err) : tc_fail_memory(err, strlen(dir) + strlen(file));
+    tc_status status = path ? tc_file_read(path, LARGEST_FILE, data, size, err)
+                            : tc_fail_memory(err, strlen(dir) + strlen(file));
     free(path);
     return status;
 }
@@ -240,7 +256,8 @@ tc_status tc_vocab_open(tc_vocab **out, const char *dir, tc_error *err) {
     char *vocab = NULL, *merges = NULL;
     size_t vocab_size = 0, merges_size = 0;
     *out = NULL;
-    tc_status status = read_file(dir, single_file ? "tokenizer.json" : "vocab.json", &vocab, &vocab_size, err);
+    tc_status status =
+        read_file(dir, single_file ? "tokenizer.json" : "vocab.json", &vocab, &vocab_size, err);
     if (status == TC_OK && !single_file) status = read_file(dir, "merges.txt", &merges, &merges_size, err);
     if (status == TC_OK) status = tc_vocab_parse(out, vocab, vocab_size, merges, merges_size, dir, err);
     free(vocab);

@@ -31,12 +31,14 @@ static void add_vocab(tc_buf *b, const tc_vocab *v, char *const *texts) {
 
 static void add_merges(tc_buf *b, const tc_vocab *v, char *const *texts) {
     tc_buf_puts(b, "#version: 0.2\n");
-    for (size_t r = 0; r < v->merge_count; r++) tc_buf_printf(b, "%s %s\n", texts[v->merges[r].left], texts[v->merges[r].right]);
+    for (size_t r = 0; r < v->merge_count; r++)
+        tc_buf_printf(b, "%s %s\n", texts[v->merges[r].left], texts[v->merges[r].right]);
 }
 
 static void add_specials(tc_buf *b, const tc_vocab *v, const char *more) {
     tc_buf_printf(b, "{\n  \"bos_token\": \"%s\",\n  \"eos_token\": \"%s\",\n", v->start_text, v->end_text);
-    tc_buf_printf(b, "  \"pad_token\": \"%s\",\n  \"unk_token\": \"%s\"%s\n}\n", v->end_text, v->end_text, more);
+    tc_buf_printf(b, "  \"pad_token\": \"%s\",\n  \"unk_token\": \"%s\"%s\n}\n", v->end_text, v->end_text,
+                  more);
 }
 
 static tc_status write_file(const char *dir, const char *name, const tc_buf *b, tc_error *err) {
@@ -73,7 +75,8 @@ tc_status tc_tokenizer_hash(const tc_tokenizer *t, uint64_t *hash, tc_error *err
 }
 
 tc_status tc_tokenizer_write_hf(const tc_tokenizer *t, const char *dir, int context, tc_error *err) {
-    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"};
+    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json",
+                                        "special_tokens_map.json"};
     char settings[160];
     tc_buf files[4] = {{0}};
     snprintf(settings, sizeof settings,

@@ -1,10 +1,11 @@
 /* checkpoint.c - the state of a training run on disk.
  *
- * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the settings, the counters and a checksum over
- * all of it. While masks are learnt, gates and multipliers with their moments are one block more; once they are folded, the metadata holds the
- * configuration of what is left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever happens during
- * a save, the one before is still there, and a file that was damaged later is found out and passed over. Loading checks everything before it changes
- * the trainer. */
+ * A checkpoint is one .safetensors file: weights and both moments as flat blocks, and in its metadata the
+ * settings, the counters and a checksum over all of it. While masks are learnt, gates and multipliers with
+ * their moments are one block more; once they are folded, the metadata holds the configuration of what is
+ * left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever
+ * happens during a save, the one before is still there, and a file that was damaged later is found out and
+ * passed over. Loading checks everything before it changes the trainer. */
 #include "train/train.h"
 
 #include <dirent.h>
@@ -72,7 +73,8 @@ bool tc_checkpoint_exists(const char *dir) {
     return n > 0;
 }
 
-/* After a save at `step`: only this one and the one before are kept. Later ones were damaged, or this run would have gone on from them. */
+/* After a save at `step`: only this one and the one before are kept. Later ones were damaged, or this run
+ * would have gone on from them. */
 static void remove_others(const char *dir, int64_t step) {
     struct dirent **names;
     int n = scandir(dir, &names, is_checkpoint, newest_first), kept = 0;
@@ -87,14 +89,17 @@ static void remove_others(const char *dir, int64_t step) {
 
 /* ---- saving */
 
-static const char state_form[] = "{\"step\":%" PRId64 ",\"skipped\":%" PRId64 ",\"skipped_in_a_row\":%" PRId64 ",\"bad_samples\":%" PRId64 "}";
+static const char state_form[] = "{\"step\":%" PRId64 ",\"skipped\":%" PRId64 ",\"skipped_in_a_row\":%" PRId64
+                                 ",\"bad_samples\":%" PRId64 "}";
 
 static tc_status add_blocks(tc_st_writer *w, const content *c, const tc_trainer *t, tc_error *err) {
     static const char *const names[BLOCKS] = {"weights", "moment1", "moment2"};
     tc_dtype dtype = sizeof(tc_real) == 4 ? TC_F32 : TC_F64;
     tc_status status = TC_OK;
-    for (int i = 0; i < BLOCKS && status == TC_OK; i++) status = tc_st_writer_add(w, names[i], dtype, 1, &t->student->params.total, c->block[i], err);
-    if (c->gates && status == TC_OK) status = tc_st_writer_add(w, "gates", TC_F64, 2, (int64_t[]){3, t->gates->count}, c->gates, err);
+    for (int i = 0; i < BLOCKS && status == TC_OK; i++)
+        status = tc_st_writer_add(w, names[i], dtype, 1, &t->student->params.total, c->block[i], err);
+    if (c->gates && status == TC_OK)
+        status = tc_st_writer_add(w, "gates", TC_F64, 2, (int64_t[]){3, t->gates->count}, c->gates, err);
     return status;
 }
 
@@ -118,13 +123,15 @@ static double *gather_gates(const tc_gates *g) {
 }
 
 static char *describe_fold(const tc_trainer *t) {
-    json_t *json = json_pack("{s:I, s:o}", "folded_after", (json_int_t)t->folded_after, "model", tc_config_full_json(&t->student->config));
+    json_t *json = json_pack("{s:I, s:o}", "folded_after", (json_int_t)t->folded_after, "model",
+                             tc_config_full_json(&t->student->config));
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     return text;
 }
 
-static tc_status write_checkpoint(const tc_trainer *t, const char *path, const char *settings, tc_error *err) {
+static tc_status write_checkpoint(const tc_trainer *t, const char *path, const char *settings,
+                                  tc_error *err) {
     tc_st_writer *w = NULL;
     char state[256], *fold = NULL;
     double *gates = NULL;
@@ -161,11 +168,14 @@ tc_status tc_checkpoint_save(const tc_trainer *t, const char *dir, const char *s
 
 bool tc_settings_differ(const char *key, json_t *old, json_t *now, tc_buf *out) {
     if (old && now && json_equal(old, now)) return false;
-    const size_t form = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15); /* 15 digits: as it was written by hand */
+    /* 15 digits: as it was written by hand */
+    const size_t form = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15);
     const char *inner;
     json_t *value;
     char name[256];
-    for (size_t i = 0; json_is_array(old) && json_is_array(now) && json_array_size(old) == json_array_size(now) && i < json_array_size(now); i++) {
+    for (size_t i = 0; json_is_array(old) && json_is_array(now) &&
+                       json_array_size(old) == json_array_size(now) && i < json_array_size(now);
+         i++) {
         snprintf(name, sizeof name, "%s[%zu]", key, i);
         if (tc_settings_differ(name, json_array_get(old, i), json_array_get(now, i), out)) return true;
     }
@@ -192,7 +202,8 @@ static tc_status compare_settings(const char *path, const char *stored, const ch
     tc_status status = tc_json_parse(&old, stored, strlen(stored), "settings of the checkpoint", err);
     if (status == TC_OK) status = tc_json_parse(&now, wanted, strlen(wanted), "settings", err);
     if (status == TC_OK && tc_settings_differ("", old, now, &difference))
-        status = tc_fail(err, TC_EARG, "%s: cannot resume with other settings: %s", path, difference.data ? difference.data : "memory ran out");
+        status = tc_fail(err, TC_EARG, "%s: cannot resume with other settings: %s", path,
+                         difference.data ? difference.data : "memory ran out");
     tc_buf_free(&difference);
     json_decref(old);
     json_decref(now);
@@ -201,10 +212,12 @@ static tc_status compare_settings(const char *path, const char *stored, const ch
 
 static bool read_counters(const char *text, counters *c) {
     char again[256];
-    static const char form[] = "{\"step\":%" SCNd64 ",\"skipped\":%" SCNd64 ",\"skipped_in_a_row\":%" SCNd64 ",\"bad_samples\":%" SCNd64 "}";
+    static const char form[] = "{\"step\":%" SCNd64 ",\"skipped\":%" SCNd64 ",\"skipped_in_a_row\":%" SCNd64
+                               ",\"bad_samples\":%" SCNd64 "}";
     if (sscanf(text, form, &c->step, &c->skipped, &c->skipped_in_a_row, &c->bad_samples) != 4) return false;
     snprintf(again, sizeof again, state_form, c->step, c->skipped, c->skipped_in_a_row, c->bad_samples);
-    return strcmp(again, text) == 0 && c->step >= 0 && c->skipped >= 0 && c->skipped <= c->step && c->skipped_in_a_row >= 0 && c->bad_samples >= 0;
+    return strcmp(again, text) == 0 && c->step >= 0 && c->skipped >= 0 && c->skipped <= c->step &&
+           c->skipped_in_a_row >= 0 && c->bad_samples >= 0;
 }
 
 /* False if the file is no complete checkpoint or its checksum is wrong. */
@@ -219,7 +232,9 @@ static bool read_content(const tc_store *s, content *c) {
     if (!c->settings || !c->state || !sum) return false;
     for (int i = 0; i < BLOCKS; i++) {
         const tc_tensor *t = tc_store_find(s, names[i]);
-        if (!t || t->ndim != 1 || t->dtype != (sizeof(tc_real) == 4 ? TC_F32 : TC_F64) || (i > 0 && t->bytes != c->bytes)) return false;
+        if (!t || t->ndim != 1 || t->dtype != (sizeof(tc_real) == 4 ? TC_F32 : TC_F64) ||
+            (i > 0 && t->bytes != c->bytes))
+            return false;
         c->block[i] = t->data;
         c->bytes = t->bytes;
     }
@@ -251,7 +266,8 @@ static tc_status size_differs(const char *path, tc_error *err) {
 }
 
 /* The configuration and the number of steps in the description of a fold. */
-static tc_status read_fold(const char *text, const char *path, tc_config *config, int64_t *folded_after, tc_error *err) {
+static tc_status read_fold(const char *text, const char *path, tc_config *config, int64_t *folded_after,
+                           tc_error *err) {
     json_t *json = NULL;
     tc_status status = tc_json_parse(&json, text, strlen(text), path, err);
     if (status == TC_OK) status = tc_config_parse(config, json_object_get(json, "model"), path, err);
@@ -268,7 +284,8 @@ static tc_status take_fold(tc_trainer *t, const char *path, const content *c, tc
     if (!t->gates) return size_differs(path, err);
     tc_status status = read_fold(c->fold, path, &config, &folded_after, err);
     if (status == TC_OK) status = tc_model_new_flat(&m, &config, err);
-    if (status == TC_OK && c->bytes != (size_t)m->params.total * sizeof(tc_real)) status = size_differs(path, err);
+    if (status == TC_OK && c->bytes != (size_t)m->params.total * sizeof(tc_real))
+        status = size_differs(path, err);
     if (status == TC_OK) status = tc_model_copy_settings(m, t->student, err);
     if (status == TC_OK && !(m->source = tc_strdup(t->student->source))) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_model_finish(m, err);
@@ -278,7 +295,8 @@ static tc_status take_fold(tc_trainer *t, const char *path, const content *c, tc
     return status;
 }
 
-/* TC_EARG: it was made with other settings. Settings are compared before sizes, so that another configuration is named as such. */
+/* TC_EARG: it was made with other settings. Settings are compared before sizes, so that another configuration
+ * is named as such. */
 static tc_status load_one(tc_trainer *t, const char *path, const char *settings, tc_error *err) {
     tc_store *s = NULL;
     content c = {0};
@@ -288,14 +306,16 @@ static tc_status load_one(tc_trainer *t, const char *path, const char *settings,
     if (status == TC_OK) status = compare_settings(path, c.settings, settings, err);
     if (status == TC_OK && c.fold) status = take_fold(t, path, &c, err);
     size_t gate_bytes = t->gates ? 3 * (size_t)t->gates->count * sizeof(double) : 0;
-    if (status == TC_OK && (c.bytes != (size_t)t->student->params.total * sizeof(tc_real) || c.gate_bytes != gate_bytes))
+    if (status == TC_OK &&
+        (c.bytes != (size_t)t->student->params.total * sizeof(tc_real) || c.gate_bytes != gate_bytes))
         status = size_differs(path, err);
     if (status == TC_OK) take_content(t, &c);
     tc_store_close(&s);
     return status;
 }
 
-tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log, tc_error *err) {
+tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *settings, const tc_log *log,
+                             tc_error *err) {
     struct dirent **names;
     int n = scandir(dir, &names, is_checkpoint, newest_first);
     if (n < 0) return tc_fail(err, TC_EIO, "%s: cannot list the folder: %s", dir, strerror(errno));
@@ -306,11 +326,13 @@ tc_status tc_checkpoint_load(tc_trainer *t, const char *dir, const char *setting
         char *path = tc_path_join(dir, names[i]->d_name);
         status = path ? load_one(t, path, settings, &why) : tc_fail_memory(&why, 1);
         if (status == TC_OK) tc_log_line(log, 1, "resumed from %s", path);
-        else if (status != TC_EARG && i + 1 < n) tc_log_line(log, 2, "%s; trying the one before", why.message);
+        else if (status != TC_EARG && i + 1 < n)
+            tc_log_line(log, 2, "%s; trying the one before", why.message);
         free(path);
     }
     free_names(names, n);
     if (n == 0) return tc_fail(err, TC_ESTATE, "%s: there is no checkpoint to resume from", dir);
-    if (status == TC_OK || status == TC_EARG || status == TC_ENOMEM) return status == TC_OK ? TC_OK : tc_fail(err, status, "%s", why.message);
+    if (status == TC_OK || status == TC_EARG || status == TC_ENOMEM)
+        return status == TC_OK ? TC_OK : tc_fail(err, status, "%s", why.message);
     return tc_fail(err, TC_ESTATE, "%s: no checkpoint in it is valid; the oldest: %s", dir, why.message);
 }

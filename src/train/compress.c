@@ -1,10 +1,12 @@
-/* compress.c - a compression in stages: each starts from the result of the one before, learns from the teacher, is measured and noted.
+/* compress.c - a compression in stages: each starts from the result of the one before, learns from the
+ * teacher, is measured and noted.
  *
- * A stage is a training run with a folder of its own, and what it starts from always comes from the file that the stage before left, in an
- * undisturbed run too. So a compression that was stopped or killed somewhere goes on exactly as it would have gone: a stage that compress.json does
- * not call done is resumed from its newest checkpoint, which may be its last one. */
+ * A stage is a training run with a folder of its own, and what it starts from always comes from the file that
+ * the stage before left, in an undisturbed run too. So a compression that was stopped or killed somewhere
+ * goes on exactly as it would have gone: a stage that compress.json does not call done is resumed from its
+ * newest checkpoint, which may be its last one. */
 #include "train/compress.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -45,7 +47,8 @@ static void on_step(void *user, int64_t step, int64_t steps, double seconds_left
 /* Seconds that the stages after this one will take if a multiply-accumulate takes as long there as here. */
 static double seconds_after(const tc_compression *c) {
     double cost = 0;
-    for (int k = c->current + 1; k < c->recipe->count; k++) cost += c->legs[k].cost * (double)c->legs[k].steps;
+    for (int k = c->current + 1; k < c->recipe->count; k++)
+        cost += c->legs[k].cost * (double)c->legs[k].steps;
     return cost * c->step_seconds / (c->legs[c->current].cost > 0 ? c->legs[c->current].cost : 1);
 }
 
@@ -57,14 +60,17 @@ static void relay(void *user, int level, const char *line) {
         return;
     }
     tc_format_duration(c->stage_left + seconds_after(c), left, sizeof left);
-    tc_log_line(&c->log, 0, "stage %d/%d  %s, %s for all stages", c->current + 1, c->recipe->count, line, left);
+    tc_log_line(&c->log, 0, "stage %d/%d  %s, %s for all stages", c->current + 1, c->recipe->count, line,
+                left);
 }
 
 static void tell_stage(const tc_compression *c) {
     const tc_stage *s = &c->recipe->stages[c->current];
     char goal[64] = "";
-    if (s->automatic && s->keep > 0) snprintf(goal, sizeof goal, ", to %.4g %% of the teacher", 100 * s->keep);
-    else if (s->automatic && s->params) snprintf(goal, sizeof goal, ", to %lld parameters", (long long)s->params);
+    if (s->automatic && s->keep > 0)
+        snprintf(goal, sizeof goal, ", to %.4g %% of the teacher", 100 * s->keep);
+    else if (s->automatic && s->params)
+        snprintf(goal, sizeof goal, ", to %lld parameters", (long long)s->params);
     else if (s->automatic) snprintf(goal, sizeof goal, ", to %.4g GMACs", s->macs / 1e9);
     tc_log_line(&c->log, 1, "stage %d of %d, \"%s\": %s%s", c->current + 1, c->recipe->count, s->name,
                 s->automatic ? "automatic inheritance" : "manual inheritance", goal);
@@ -79,7 +85,8 @@ static char *stage_folder(const tc_compression *c, int k) {
     return tc_path_join(c->o->out, name);
 }
 
-/* Where a run leaves its model: a folder, or the file of what a folder cannot hold. *name gets "model" or "model.safetensors". */
+/* Where a run leaves its model: a folder, or the file of what a folder cannot hold. *name gets "model" or
+ * "model.safetensors". */
 static char *model_path(const char *folder, const char **name) {
     char *path = tc_path_join(folder, "model.safetensors");
     *name = "model.safetensors";
@@ -109,7 +116,8 @@ static tc_status open_done(const tc_compression *c, int k, tc_model **out, tc_er
     json_decref(found);
     if (same) return TC_OK;
     tc_model_close(out);
-    return tc_fail(err, TC_ESTATE, "%s: the weights of stage-%d are not those that stage %d ended with", c->record_path, k + 1, k + 1);
+    return tc_fail(err, TC_ESTATE, "%s: the weights of stage-%d are not those that stage %d ended with",
+                   c->record_path, k + 1, k + 1);
 }
 
 static tc_status copy_file(const char *from, const char *to, tc_error *err) {
@@ -137,7 +145,8 @@ static void remove_folder(const char *path) {
 static tc_status copy_folder(const char *from, const char *to, tc_error *err) {
     tc_status status = tc_make_dirs(to, err);
     DIR *d = status == TC_OK ? opendir(from) : NULL;
-    if (status == TC_OK && !d) status = tc_fail(err, TC_EIO, "%s: cannot list the folder: %s", from, strerror(errno));
+    if (status == TC_OK && !d)
+        status = tc_fail(err, TC_EIO, "%s: cannot list the folder: %s", from, strerror(errno));
     for (struct dirent *e; status == TC_OK && (e = readdir(d));) {
         if (e->d_name[0] == '.' || strstr(e->d_name, ".tmp-")) continue;
         char *a = tc_path_join(from, e->d_name), *b = tc_path_join(to, e->d_name);
@@ -153,7 +162,8 @@ static tc_status copy_folder(const char *from, const char *to, tc_error *err) {
 static tc_status publish(const tc_compression *c, tc_error *err) {
     const char *name;
     char *folder = stage_folder(c, c->recipe->count - 1), *from = folder ? model_path(folder, &name) : NULL,
-         *to = from ? tc_path_join(c->o->out, name) : NULL, *partial = tc_path_join(c->o->out, "model.tmp-partial");
+         *to = from ? tc_path_join(c->o->out, name) : NULL,
+         *partial = tc_path_join(c->o->out, "model.tmp-partial");
     tc_status status = to && partial ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK) {
         unlink(partial);
@@ -161,7 +171,8 @@ static tc_status publish(const tc_compression *c, tc_error *err) {
         bool is_folder = tc_path_is_dir(from);
         status = is_folder ? copy_folder(from, partial, err) : copy_file(from, partial, err);
         if (status == TC_OK && is_folder) remove_folder(to);
-        if (status == TC_OK && rename(partial, to) != 0) status = tc_fail(err, TC_EIO, "%s: cannot rename to %s: %s", partial, to, strerror(errno));
+        if (status == TC_OK && rename(partial, to) != 0)
+            status = tc_fail(err, TC_EIO, "%s: cannot rename to %s: %s", partial, to, strerror(errno));
         if (status == TC_OK) tc_log_line(&c->log, 1, "the compressed model: %s", to);
     }
     free(folder);
@@ -174,7 +185,8 @@ static tc_status publish(const tc_compression *c, tc_error *err) {
 /* ---- one stage */
 
 /* What the stage starts from. Of the first automatic stage that is the teacher itself: *own stays NULL. */
-static tc_status stage_start(const tc_compression *c, int k, tc_model **own, const tc_model **start, tc_error *err) {
+static tc_status stage_start(const tc_compression *c, int k, tc_model **own, const tc_model **start,
+                             tc_error *err) {
     tc_model *before = NULL;
     tc_status status = k > 0 ? open_done(c, k - 1, &before, err) : TC_OK;
     const tc_model *from = k > 0 ? before : c->o->teacher;
@@ -188,26 +200,31 @@ static tc_status stage_start(const tc_compression *c, int k, tc_model **own, con
     return status == TC_OK ? TC_OK : tc_fail_in(err, status, "%s: stages[%d]", c->recipe->path, k);
 }
 
-/* Members of the model card: where the model comes from, and the stages that made it. No paths within OUT and no times, so that the same compression
- * gives the same file wherever and whenever it runs. */
+/* Members of the model card: where the model comes from, and the stages that made it. No paths within OUT and
+ * no times, so that the same compression gives the same file wherever and whenever it runs. */
 static char *card_of(const tc_compression *c, int k) {
     const tc_model *teacher = c->o->teacher;
-    json_t *stages = json_array(), *source = json_string(teacher->path ? teacher->path : teacher->source ? teacher->source : "");
+    json_t *stages = json_array(), *source = json_string(teacher->path     ? teacher->path
+                                                         : teacher->source ? teacher->source
+                                                                           : "");
     if (!source) source = json_null();
     for (int i = 0; i <= k; i++) {
         const tc_stage *s = &c->recipe->stages[i];
-        json_t *stage = json_pack("{s:s, s:s, s:I, s:I}", "name", s->name, "inheritance", s->automatic ? "auto" : "manual", "steps",
-                                  (json_int_t)c->legs[i].steps, "batch", (json_int_t)s->train.batch);
+        json_t *stage = json_pack("{s:s, s:s, s:I, s:I}", "name", s->name, "inheritance",
+                                  s->automatic ? "auto" : "manual", "steps", (json_int_t)c->legs[i].steps,
+                                  "batch", (json_int_t)s->train.batch);
         if (s->automatic) json_object_set_new(stage, "fold_step", json_integer((json_int_t)s->fold_step));
         if (s->keep > 0) json_object_set_new(stage, "keep", json_real(s->keep));
-        if (i < k) json_object_set(stage, "weights_hash", json_object_get(tc_record_stage(c, i), "weights_hash"));
+        if (i < k)
+            json_object_set(stage, "weights_hash", json_object_get(tc_record_stage(c, i), "weights_hash"));
         json_array_append_new(stages, stage);
     }
     char before[128] = "teacher";
     if (k > 0) snprintf(before, sizeof before, "stage %d", k);
-    json_t *parents = json_pack("[{s:s, s:o, s:I}, {s:s, s:s}]", "role", "teacher", "source", source, "params", (json_int_t)c->teacher.params, "role",
-                                "start", "source", before);
-    json_t *card = json_pack("{s:o, s:s, s:o}", "parents", parents, "recipe", c->recipe->name, "stages", stages);
+    json_t *parents = json_pack("[{s:s, s:o, s:I}, {s:s, s:s}]", "role", "teacher", "source", source,
+                                "params", (json_int_t)c->teacher.params, "role", "start", "source", before);
+    json_t *card =
+        json_pack("{s:o, s:s, s:o}", "parents", parents, "recipe", c->recipe->name, "stages", stages);
     char *text = card ? json_dumps(card, JSON_COMPACT) : NULL;
     json_decref(card);
     return text;
@@ -241,7 +258,9 @@ static tc_status train_stage(tc_compression *c, int k, bool *complete, tc_error 
     return status;
 }
 
-static bool should_stop(const tc_compression *c) { return (c->o->stop && *c->o->stop) || (c->o->stop_after > 0 && c->steps >= c->o->stop_after); }
+static bool should_stop(const tc_compression *c) {
+    return (c->o->stop && *c->o->stop) || (c->o->stop_after > 0 && c->steps >= c->o->stop_after);
+}
 
 static tc_status note_stage(tc_compression *c, int k, tc_error *err) {
     const char *name;
@@ -274,14 +293,18 @@ static tc_status run_stage(tc_compression *c, int k, bool *complete, tc_error *e
 
 /* ---- the whole */
 
-static bool is_done(const tc_compression *c, int k) { return json_is_true(json_object_get(tc_record_stage(c, k), "done")); }
+static bool is_done(const tc_compression *c, int k) {
+    return json_is_true(json_object_get(tc_record_stage(c, k), "done"));
+}
 
 static tc_status note_teacher(tc_compression *c, tc_error *err) {
     const tc_model *t = c->o->teacher;
     json_t *teacher = json_object_get(c->record, "teacher");
     if (json_object_get(teacher, "params")) return TC_OK;
-    tc_log_line(&c->log, 1, "the teacher: %lld parameters (%lld without the token table), %lld of them prunable", (long long)t->info.params,
-                (long long)t->info.params_without_tokens, (long long)t->info.params_prunable);
+    tc_log_line(&c->log, 1,
+                "the teacher: %lld parameters (%lld without the token table), %lld of them prunable",
+                (long long)t->info.params, (long long)t->info.params_without_tokens,
+                (long long)t->info.params_prunable);
     tc_status status = tc_record_model(c, t, t->path ? t->path : t->source, teacher, err);
     return status == TC_OK ? tc_record_write(c, err) : status;
 }

@@ -1,4 +1,5 @@
-/* compress.h - inside train/: a compression in stages, planned (compress_plan.c), running (compress.c) and noted down (compress_record.c). */
+/* compress.h - inside train/: a compression in stages, planned (compress_plan.c), running (compress.c) and
+ * noted down (compress_record.c). */
 #ifndef TC_COMPRESS_H
 #define TC_COMPRESS_H
 
@@ -17,7 +18,7 @@ typedef struct tc_compression {
     const tc_compress_options *o;
     tc_log log;
     tc_recipe *recipe;
-    char *cache; /* folder of the teacher's features; NULL: none are kept */
+    char *cache;           /* folder of the teacher's features; NULL: none are kept */
     tc_model_info teacher; /* the counts alone */
     tc_leg legs[TC_MAX_STAGES];
     /* of a run */
@@ -30,13 +31,16 @@ typedef struct tc_compression {
     double step_seconds, stage_left, written;
 } tc_compression;
 
-/* Reads and checks everything but the folder; nothing is computed or written. Also after a failure tc_compression_release is to be called. */
+/* Reads and checks everything but the folder; nothing is computed or written. Also after a failure
+ * tc_compression_release is to be called. */
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err);
 void tc_compression_release(tc_compression *c);
 /* The number of pairs whose features the teacher computes for a cache. */
 int64_t tc_compression_cached(const tc_compression *c);
-/* The options of stage k, but for init, out and resume, of a start that is `start`; `masks` is what they point to. */
-tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks);
+/* The options of stage k, but for init, out and resume, of a start that is `start`; `masks` is what they
+ * point to. */
+tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start,
+                                      tc_mask_options *masks);
 
 /* ---- compress.json */
 
@@ -49,7 +53,8 @@ tc_status tc_record_write(tc_compression *c, tc_error *err);
 /* Entry k of "stages". */
 json_t *tc_record_stage(const tc_compression *c, int k);
 /* Measures a model and adds what it is to an object of the record. */
-tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into, tc_error *err);
+tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into,
+                          tc_error *err);
 /* "%016x" of a hash. */
 json_t *tc_record_hash(uint64_t hash);
 

@@ -1,12 +1,13 @@
-/* compress_plan.c - what a compression is going to be: its stages' models, steps, memory and time. All its mistakes that can be known beforehand are
- * found here, before anything is computed.
+/* compress_plan.c - what a compression is going to be: its stages' models, steps, memory and time. All its
+ * mistakes that can be known beforehand are found here, before anything is computed.
  *
- * What an automatic stage leaves is decided by its masks. Here a model stands for it whose blocks all keep the same part of their heads and
- * channels; only if the goal lies below what is left with one of each, the widths shrink too. One number s tells how much is kept: from 2,
- * everything, to 1, one head and one channel in each block, to 0, a width of one too. Counts fall with s, so the largest s that meets the goal is
- * found by bisection. */
+ * What an automatic stage leaves is decided by its masks. Here a model stands for it whose blocks all keep
+ * the same part of their heads and channels; only if the goal lies below what is left with one of each, the
+ * widths shrink too. One number s tells how much is kept: from 2, everything, to 1, one head and one channel
+ * in each block, to 0, a width of one too. Counts fall with s, so the largest s that meets the goal is found
+ * by bisection. */
 #include "train/compress.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -57,7 +58,8 @@ static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *
     if (status == TC_OK && !kept) status = tc_fail_memory(err, sites.count * sizeof *kept);
     for (size_t i = 0; i < sites.count && status == TC_OK; i++) {
         const tc_mask_site *site = &sites.items[i];
-        kept[i] = site->group == TC_GROUP_WIDTH ? part_of(site->size, fmin(s, 1)) : part_of(site->size, fmax(s - 1, 0));
+        kept[i] = site->group == TC_GROUP_WIDTH ? part_of(site->size, fmin(s, 1))
+                                                : part_of(site->size, fmax(s - 1, 0));
     }
     if (status == TC_OK) status = tc_config_fold(out, c, &sites, kept, err);
     free(kept);
@@ -68,13 +70,17 @@ static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *
 
 /* ---- a stage's goal */
 
-static const char *const goal_keys[] = {[TC_BUDGET_KEEP] = "keep", [TC_BUDGET_PARAMS] = "params", [TC_BUDGET_MACS] = "macs"};
+static const char *const goal_keys[] = {
+    [TC_BUDGET_KEEP] = "keep", [TC_BUDGET_PARAMS] = "params", [TC_BUDGET_MACS] = "macs"};
 
-static tc_budget_kind kind_of(const tc_stage *s) { return s->keep > 0 ? TC_BUDGET_KEEP : s->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS; }
+static tc_budget_kind kind_of(const tc_stage *s) {
+    return s->keep > 0 ? TC_BUDGET_KEEP : s->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
+}
 
-static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format, ...) {
+static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format,
+                        ...) __attribute__((format(printf, 5, 6)));
+static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format,
+                        ...) {
     char what[800];
     va_list args;
     va_start(args, format);
@@ -90,12 +96,14 @@ static tc_status check_goal(const tc_compression *c, int k, double goal, double 
     double start = tc_budget_of(kind, &c->legs[k].start_info);
     bool estimated = k > 0 && s[-1].automatic, compared = estimated && kind_of(&s[-1]) == kind;
     if (!compared && goal > start * (estimated ? SLACK : 1 + 1e-9))
-        return refuse(c, k, goal_keys[kind], err, "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal,
+        return refuse(c, k, goal_keys[kind], err,
+                      "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal,
                       tc_budget_name(kind), estimated ? "about " : "only ", start);
     if (goal < least)
         return refuse(c, k, goal_keys[kind], err,
-                      "the goal of %.15g %s is impossible: one head and one channel in each block and a width of 1 already have %.15g", goal,
-                      tc_budget_name(kind), least);
+                      "the goal of %.15g %s is impossible: one head and one channel in each block and a "
+                      "width of 1 already have %.15g",
+                      goal, tc_budget_name(kind), least);
     return TC_OK;
 }
 
@@ -148,16 +156,19 @@ static tc_status plan_manual(tc_compression *c, int k, tc_error *err) {
     leg->start = leg->result = s->config;
     status = count(&leg->result, &leg->result_info, err);
     leg->start_info = leg->result_info;
-    if (status == TC_OK && k > 0 && s[-1].automatic && (double)leg->result_info.params_prunable > before * SLACK)
+    if (status == TC_OK && k > 0 && s[-1].automatic &&
+        (double)leg->result_info.params_prunable > before * SLACK)
         return refuse(c, k, "student", err,
-                      "it has %lld parameters in attention and FFN, but the stage before leaves about %.15g; stages must not grow",
+                      "it has %lld parameters in attention and FFN, but the stage before leaves about %.15g; "
+                      "stages must not grow",
                       (long long)leg->result_info.params_prunable, before);
     return status;
 }
 
 /* ---- settings of a stage */
 
-tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start, tc_mask_options *masks) {
+tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start,
+                                      tc_mask_options *masks) {
     const tc_compress_options *o = c->o;
     const tc_stage *s = &c->recipe->stages[k];
     const tc_stage_train *h = &s->train;
@@ -165,7 +176,8 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
     t.teacher = o->teacher;
     t.data = o->data;
     /* On the way only: at its end each stage is measured for the record. */
-    t.eval_data = o->eval_every > 0 && o->eval_data && tc_data_classes(o->eval_data) > 0 ? o->eval_data : NULL;
+    t.eval_data =
+        o->eval_every > 0 && o->eval_data && tc_data_classes(o->eval_data) > 0 ? o->eval_data : NULL;
     t.tokenizer = o->tokenizer;
     t.preprocess = o->preprocess;
     t.steps = c->legs[k].steps;
@@ -190,9 +202,12 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
     t.eval_limit = o->eval_limit;
     t.stop = o->stop;
     if (!s->automatic) return t;
-    /* What the stage starts from may lie a little below the goal of the stage before, and so below this one's. */
+    /* What the stage starts from may lie a little below the goal of the stage before, and so below this
+     * one's. */
     *masks = tc_mask_options_default();
-    if (s->keep > 0) masks->keep = fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(start->params_prunable + 1e-9));
+    if (s->keep > 0)
+        masks->keep =
+            fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(start->params_prunable + 1e-9));
     masks->params = s->params < start->params_without_tokens ? s->params : start->params_without_tokens;
     masks->macs = fmin(s->macs, start->macs_image + start->macs_text);
     masks->fold_step = s->fold_step;
@@ -205,8 +220,10 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
 static tc_status check_stage(const tc_compression *c, int k, tc_error *err) {
     int context = c->legs[k].start.context_length, first = c->legs[0].start.context_length;
     if (c->cache && context != first)
-        return refuse(c, k, "student", err, "its context_length is %d, that of stages[0] %d; with a teacher cache they must be the same", context,
-                      first);
+        return refuse(
+            c, k, "student", err,
+            "its context_length is %d, that of stages[0] %d; with a teacher cache they must be the same",
+            context, first);
     tc_model *start = NULL;
     tc_mask_options masks;
     tc_status status = tc_model_new(&start, &c->legs[k].start, err);
@@ -227,7 +244,8 @@ static tc_status plan_steps(tc_compression *c, int k, tc_error *err) {
     tc_leg *leg = &c->legs[k];
     leg->steps = s->steps > 0 ? s->steps : tc_train_steps(s->epochs, samples, (int)s->train.batch);
     if (s->automatic && s->fold_step >= leg->steps)
-        return refuse(c, k, "fold_step", err, "%lld is not before the end of the stage's %lld steps (%.15g epochs of %lld samples)",
+        return refuse(c, k, "fold_step", err,
+                      "%lld is not before the end of the stage's %lld steps (%.15g epochs of %lld samples)",
                       (long long)s->fold_step, (long long)leg->steps, s->epochs, (long long)samples);
     return TC_OK;
 }
@@ -252,21 +270,23 @@ static tc_status check_inputs(const tc_compress_options *o, tc_error *err) {
     const struct {
         bool ok;
         const char *what;
-    } rules[] = {{o->out && o->out[0], "an output folder is needed"},
-                 {o->recipe != NULL, "a recipe is needed"},
-                 {o->teacher != NULL, "a teacher is needed"},
-                 {o->data != NULL, "data is needed"},
-                 {o->tokenizer != NULL, "a tokenizer is needed"},
-                 {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
-                 {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"},
-                 {o->speed_seconds >= 0 && isfinite(o->speed_seconds), "the time of a measurement must be 0 or more"}};
+    } rules[] = {
+        {o->out && o->out[0], "an output folder is needed"},
+        {o->recipe != NULL, "a recipe is needed"},
+        {o->teacher != NULL, "a teacher is needed"},
+        {o->data != NULL, "data is needed"},
+        {o->tokenizer != NULL, "a tokenizer is needed"},
+        {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
+        {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"},
+        {o->speed_seconds >= 0 && isfinite(o->speed_seconds), "the time of a measurement must be 0 or more"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "compression: %s", rules[i].what);
     if (tc_data_count(o->data) < 1) return tc_fail(err, TC_EARG, "compression: the data has no samples");
     return TC_OK;
 }
 
-/* A cache that is there already must be this teacher's: opening it compares all that its features depend on. */
+/* A cache that is there already must be this teacher's: opening it compares all that its features depend on.
+ */
 static tc_status check_cache(const tc_compression *c, tc_error *err) {
     const tc_compress_options *o = c->o;
     const tc_stage_train *h = &c->recipe->stages[0].train;
@@ -297,12 +317,15 @@ tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o
     *c = (tc_compression){.o = o, .log = {o->log, o->log_user}, .lock = -1, .current = -1};
     tc_status status = check_inputs(o, err);
     if (status == TC_OK) status = tc_recipe_open(&c->recipe, o->recipe, err);
-    if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0)) status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);
+    if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0))
+        status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);
     if (status != TC_OK) return status;
     tc_recipe_resolve(c->recipe, o->teacher->config.image_tower);
     if (o->teacher_cache && !c->recipe->cache_augmentations)
-        return tc_fail(err, TC_EARG, "%s: cache_augmentations: it must be set for a teacher cache to be used", c->recipe->path);
-    if (c->recipe->cache_augmentations && !(c->cache = o->teacher_cache ? tc_strdup(o->teacher_cache) : tc_path_join(o->out, "teacher-cache")))
+        return tc_fail(err, TC_EARG, "%s: cache_augmentations: it must be set for a teacher cache to be used",
+                       c->recipe->path);
+    if (c->recipe->cache_augmentations &&
+        !(c->cache = o->teacher_cache ? tc_strdup(o->teacher_cache) : tc_path_join(o->out, "teacher-cache")))
         return tc_fail_memory(err, 1);
     status = count(&o->teacher->config, &c->teacher, err);
     for (int k = 0; k < c->recipe->count && status == TC_OK; k++) status = plan_stage(c, k, err);
@@ -338,8 +361,8 @@ static void describe_image_tower(const tc_config *c, char *out, size_t size) {
     }
     int64_t channels = 0;
     for (int i = 0; i < 2 + 2 * c->vision.layers; i++) channels += c->channels[i];
-    snprintf(out, size, "%d+%d+%d+%d blocks, width %d, %lld inner channels", c->stages[0], c->stages[1], c->stages[2], c->stages[3], c->vision.width,
-             (long long)channels);
+    snprintf(out, size, "%d+%d+%d+%d blocks, width %d, %lld inner channels", c->stages[0], c->stages[1],
+             c->stages[2], c->stages[3], c->vision.width, (long long)channels);
 }
 
 static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
@@ -355,12 +378,16 @@ static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *o
     return status;
 }
 
-/* Seconds of a training step of a student of this configuration, from the steps of a batch that is large enough to measure. */
-static tc_status measure(const tc_compression *c, const tc_config *student, const tc_model *teacher, int64_t batch, double *seconds, tc_error *err) {
+/* Seconds of a training step of a student of this configuration, from the steps of a batch that is large
+ * enough to measure. */
+static tc_status measure(const tc_compression *c, const tc_config *student, const tc_model *teacher,
+                         int64_t batch, double *seconds, tc_error *err) {
     tc_model *m = NULL;
     int context = student->context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
-    /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are faster than that anyway. */
-    int64_t most = (int64_t)(MEASURED_MACS / (macs_used(&c->teacher) + 1)), n = most < LEAST_BATCH ? LEAST_BATCH : most;
+    /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are
+     * faster than that anyway. */
+    int64_t most = (int64_t)(MEASURED_MACS / (macs_used(&c->teacher) + 1)),
+            n = most < LEAST_BATCH ? LEAST_BATCH : most;
     if (n > batch) n = batch;
     tc_status status = tc_model_random(&m, student, 1, err);
     if (status == TC_OK) status = tc_train_measure(m, teacher, (int)n, caption, MEASURED_STEPS, seconds, err);
@@ -371,7 +398,8 @@ static tc_status measure(const tc_compression *c, const tc_config *student, cons
 
 int64_t tc_compression_cached(const tc_compression *c) {
     double pairs = 0, rows = (double)c->recipe->cache_augmentations * (double)tc_data_count(c->o->data);
-    for (int k = 0; k < c->recipe->count; k++) pairs += (double)c->legs[k].steps * (double)c->recipe->stages[k].train.batch;
+    for (int k = 0; k < c->recipe->count; k++)
+        pairs += (double)c->legs[k].steps * (double)c->recipe->stages[k].train.batch;
     return (int64_t)fmin(fmin(pairs, rows), 1e18);
 }
 
@@ -383,11 +411,14 @@ static tc_status plan_time(const tc_compression *c, int k, tc_planned_stage *out
     tc_speed speed = {.images_per_second = INFINITY, .texts_per_second = INFINITY};
     tc_log_line(&c->log, 0, "measuring training steps of stage %d of %d", k + 1, c->recipe->count);
     tc_status status = measure(c, &leg->result, teacher, out->batch, &after, err);
-    if (status == TC_OK && out->fold_step) status = measure(c, &leg->start, teacher, out->batch, &before, err);
-    if (status == TC_OK && c->cache && k == 0) status = tc_measure_speed(c->o->teacher, LEAST_BATCH, USUAL_CAPTION, 0.5, &speed, err);
+    if (status == TC_OK && out->fold_step)
+        status = measure(c, &leg->start, teacher, out->batch, &before, err);
+    if (status == TC_OK && c->cache && k == 0)
+        status = tc_measure_speed(c->o->teacher, LEAST_BATCH, USUAL_CAPTION, 0.5, &speed, err);
     if (status == TC_OK)
-        out->seconds = before * (double)out->fold_step + after * (double)(leg->steps - out->fold_step) +
-                       (double)tc_compression_cached(c) * (1 / speed.images_per_second + 1 / speed.texts_per_second);
+        out->seconds =
+            before * (double)out->fold_step + after * (double)(leg->steps - out->fold_step) +
+            (double)tc_compression_cached(c) * (1 / speed.images_per_second + 1 / speed.texts_per_second);
     return status;
 }
 
@@ -404,14 +435,16 @@ static tc_status tell_stage(const tc_compression *c, int k, tc_planned_stage *ou
                               .params_prunable = z->params_prunable,
                               .macs_image = z->macs_image,
                               .macs_text = z->macs_text,
-                              .keep = (double)z->params_prunable / (double)(c->teacher.params_prunable ? c->teacher.params_prunable : 1)};
+                              .keep = (double)z->params_prunable /
+                                      (double)(c->teacher.params_prunable ? c->teacher.params_prunable : 1)};
     snprintf(out->name, sizeof out->name, "%s", s->name);
     describe_image_tower(&leg->result, out->vision, sizeof out->vision);
     describe_tower(&leg->result.text, out->text, sizeof out->text);
     return plan_memory(c, k, out, err);
 }
 
-tc_status tc_compress_plan_make(const tc_compress_options *options, bool with_time, tc_compress_plan *out, tc_error *err) {
+tc_status tc_compress_plan_make(const tc_compress_options *options, bool with_time, tc_compress_plan *out,
+                                tc_error *err) {
     tc_compression *c = tc_new(1, sizeof *c);
     if (!c) return tc_fail_memory(err, sizeof *c);
     *out = (tc_compress_plan){0};

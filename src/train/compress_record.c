@@ -1,7 +1,8 @@
-/* compress_record.c - compress.json: what a compression is, how far it is, and what its models are. It is what resuming goes by and what reports are
- * made of. It is replaced as a whole, so that it is never half written; what it says of a stage is true only if the stage's files agree. */
+/* compress_record.c - compress.json: what a compression is, how far it is, and what its models are. It is
+ * what resuming goes by and what reports are made of. It is replaced as a whole, so that it is never half
+ * written; what it says of a stage is true only if the stage's files agree. */
 #include "train/compress.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,7 +28,9 @@ static json_t *text_or_null(const char *s) {
 /* JSON has no number for what is not finite. */
 static json_t *real(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 
-json_t *tc_record_stage(const tc_compression *c, int k) { return json_array_get(json_object_get(c->record, "stages"), (size_t)k); }
+json_t *tc_record_stage(const tc_compression *c, int k) {
+    return json_array_get(json_object_get(c->record, "stages"), (size_t)k);
+}
 
 tc_status tc_record_write(tc_compression *c, tc_error *err) {
     char *text = json_dumps(c->record, FORM);
@@ -45,8 +48,8 @@ static tc_status data_json(json_t **out, const tc_data *d, int64_t limit, tc_err
     if (!d) return TC_OK;
     tc_status status = tc_data_hash(d, &hash, err);
     if (status != TC_OK) return status;
-    *out = json_pack("{s:o, s:s, s:I, s:o}", "spec", text_or_null(tc_data_spec(d)), "split", tc_data_split(d), "samples",
-                     (json_int_t)tc_data_count(d), "hash", tc_record_hash(hash));
+    *out = json_pack("{s:o, s:s, s:I, s:o}", "spec", text_or_null(tc_data_spec(d)), "split", tc_data_split(d),
+                     "samples", (json_int_t)tc_data_count(d), "hash", tc_record_hash(hash));
     if (limit >= 0) json_object_set_new(*out, "limit", json_integer((json_int_t)limit));
     return TC_OK;
 }
@@ -57,9 +60,11 @@ static json_t *stages_json(const tc_compression *c) {
         const tc_stage *s = &c->recipe->stages[k];
         char folder[32];
         snprintf(folder, sizeof folder, "stage-%d", k + 1);
-        json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:I, s:b, s:s, s:f}", "name", s->name, "inheritance",
-                                                s->automatic ? "auto" : "manual", "teacher_loss", s->train.alpha > 0 ? "affinity" : "none", "steps",
-                                                (json_int_t)c->legs[k].steps, "done", 0, "folder", folder, "seconds", 0.0));
+        json_array_append_new(stages, json_pack("{s:s, s:s, s:s, s:I, s:b, s:s, s:f}", "name", s->name,
+                                                "inheritance", s->automatic ? "auto" : "manual",
+                                                "teacher_loss", s->train.alpha > 0 ? "affinity" : "none",
+                                                "steps", (json_int_t)c->legs[k].steps, "done", 0, "folder",
+                                                folder, "seconds", 0.0));
     }
     return stages;
 }
@@ -81,14 +86,17 @@ static tc_status new_record(const tc_compression *c, json_t **out, tc_error *err
         json_decref(data);
         return status;
     }
-    json_t *inputs = json_pack("{s:o, s:i, s:b, s:i}", "preprocess", tc_preprocess_json(&o->preprocess), "order", (int)o->preprocess.order, "exif",
-                               o->preprocess.exif, "tokens", tc_tokenizer_size(o->tokenizer));
-    json_t *teacher = json_pack("{s:o, s:o, s:o}", "path", text_or_null(o->teacher->path ? o->teacher->path : o->teacher->source), "weights_hash",
-                                tc_record_hash(hash), "config", tc_config_full_json(&o->teacher->config));
-    *out = json_pack("{s:s, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:{s:s, s:i}, s:o, s:o, s:b}", "version", TC_VERSION, "command", command_json(o),
-                     "recipe", tc_recipe_json(c->recipe), "recipe_name", c->recipe->name, "seed", (json_int_t)o->seed, "data", data, "eval_data",
-                     eval, "inputs", inputs, "machine", "cpu", tc_cpu_level(), "threads", tc_threads(), "teacher", teacher, "stages", stages_json(c),
-                     "finished", 0);
+    json_t *inputs = json_pack("{s:o, s:i, s:b, s:i}", "preprocess", tc_preprocess_json(&o->preprocess),
+                               "order", (int)o->preprocess.order, "exif", o->preprocess.exif, "tokens",
+                               tc_tokenizer_size(o->tokenizer));
+    json_t *teacher = json_pack(
+        "{s:o, s:o, s:o}", "path", text_or_null(o->teacher->path ? o->teacher->path : o->teacher->source),
+        "weights_hash", tc_record_hash(hash), "config", tc_config_full_json(&o->teacher->config));
+    *out = json_pack("{s:s, s:o, s:o, s:s, s:I, s:o, s:o, s:o, s:{s:s, s:i}, s:o, s:o, s:b}", "version",
+                     TC_VERSION, "command", command_json(o), "recipe", tc_recipe_json(c->recipe),
+                     "recipe_name", c->recipe->name, "seed", (json_int_t)o->seed, "data", data, "eval_data",
+                     eval, "inputs", inputs, "machine", "cpu", tc_cpu_level(), "threads", tc_threads(),
+                     "teacher", teacher, "stages", stages_json(c), "finished", 0);
     /* As it will be when it has been written and read. */
     char *text = *out ? json_dumps(*out, FORM) : NULL;
     json_decref(*out);
@@ -102,12 +110,15 @@ static tc_status new_record(const tc_compression *c, json_t **out, tc_error *err
 
 /* What must be the same on resuming. Where the data lies and what a recipe says about itself need not be. */
 static json_t *settings_of(const json_t *record) {
-    static const char *const whole[] = {"seed", "inputs", NULL}, *const data[] = {"split", "samples", "hash", "limit", NULL},
-                             *const teacher[] = {"weights_hash", "config", NULL}, *const recipe[] = {"cache_augmentations", "stages", NULL};
+    static const char *const whole[] = {"seed", "inputs", NULL},
+                             *const data[] = {"split", "samples", "hash", "limit", NULL},
+                             *const teacher[] = {"weights_hash", "config", NULL},
+                             *const recipe[] = {"cache_augmentations", "stages", NULL};
     static const struct {
         const char *object;
         const char *const *keys;
-    } parts[] = {{NULL, whole}, {"recipe", recipe}, {"teacher", teacher}, {"data", data}, {"eval_data", data}};
+    } parts[] = {
+        {NULL, whole}, {"recipe", recipe}, {"teacher", teacher}, {"data", data}, {"eval_data", data}};
     json_t *settings = json_object();
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const json_t *from = parts[i].object ? json_object_get(record, parts[i].object) : record;
@@ -128,7 +139,8 @@ static bool stages_fit(const json_t *record, const json_t *fresh) {
     if (json_array_size(stages) != json_array_size(wanted)) return false;
     json_array_foreach((json_t *)stages, i, s) {
         const json_t *done = json_object_get(s, "done"), *seconds = json_object_get(s, "seconds");
-        if (!json_is_boolean(done) || !json_is_number(seconds) || (json_is_true(done) && !before)) return false;
+        if (!json_is_boolean(done) || !json_is_number(seconds) || (json_is_true(done) && !before))
+            return false;
         if (json_is_true(done) && !json_is_string(json_object_get(s, "weights_hash"))) return false;
         before = json_is_true(done);
     }
@@ -136,15 +148,17 @@ static bool stages_fit(const json_t *record, const json_t *fresh) {
 }
 
 static tc_status compare(const tc_compression *c, const json_t *old, const json_t *fresh, tc_error *err) {
-    if (!json_is_object(old) || !json_is_object(json_object_get(old, "teacher")) || !json_is_object(json_object_get(old, "recipe")))
+    if (!json_is_object(old) || !json_is_object(json_object_get(old, "teacher")) ||
+        !json_is_object(json_object_get(old, "recipe")))
         return tc_fail(err, TC_EFORMAT, "%s: it is not the record of a compression", c->record_path);
     json_t *a = settings_of(old), *b = settings_of(fresh);
     tc_buf difference = {0};
     tc_status status = TC_OK;
     if (tc_settings_differ("", a, b, &difference))
-        status =
-            tc_fail(err, TC_EARG, "%s: cannot resume another compression: %s", c->record_path, difference.data ? difference.data : "memory ran out");
-    else if (!stages_fit(old, fresh)) status = tc_fail(err, TC_EFORMAT, "%s: its stages are not those of the recipe", c->record_path);
+        status = tc_fail(err, TC_EARG, "%s: cannot resume another compression: %s", c->record_path,
+                         difference.data ? difference.data : "memory ran out");
+    else if (!stages_fit(old, fresh))
+        status = tc_fail(err, TC_EFORMAT, "%s: its stages are not those of the recipe", c->record_path);
     tc_buf_free(&difference);
     json_decref(a);
     json_decref(b);
@@ -158,10 +172,13 @@ tc_status tc_record_find(tc_compression *c, tc_error *err) {
     tc_status status = first && c->record_path ? TC_OK : tc_fail_memory(err, strlen(out));
     bool there = status == TC_OK && tc_path_exists(c->record_path);
     if (status == TC_OK && there && !c->o->resume)
-        status = tc_fail(err, TC_EARG, "%s: there is a compression in it; resume that one or choose another folder", out);
-    else if (status == TC_OK && !there && c->o->resume) status = tc_fail(err, TC_ESTATE, "%s: there is no compression to resume in it", out);
+        status = tc_fail(err, TC_EARG,
+                         "%s: there is a compression in it; resume that one or choose another folder", out);
+    else if (status == TC_OK && !there && c->o->resume)
+        status = tc_fail(err, TC_ESTATE, "%s: there is no compression to resume in it", out);
     else if (status == TC_OK && !there && tc_path_exists(first))
-        status = tc_fail(err, TC_EARG, "%s: there are stages of another compression in it; choose another folder", out);
+        status = tc_fail(err, TC_EARG,
+                         "%s: there are stages of another compression in it; choose another folder", out);
     free(first);
     return status;
 }
@@ -179,8 +196,8 @@ tc_status tc_record_open(tc_compression *c, tc_error *err) {
 /* ---- what a model is */
 
 static json_t *direction_json(const tc_retrieval_direction *d) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "r1", real(d->r1), "r5", real(d->r5), "r10", real(d->r10), "mean_rank", real(d->mean_rank),
-                     "median_rank", real(d->median_rank));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "r1", real(d->r1), "r5", real(d->r5), "r10", real(d->r10),
+                     "mean_rank", real(d->mean_rank), "median_rank", real(d->median_rank));
 }
 
 static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into, tc_error *err) {
@@ -190,16 +207,21 @@ static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into
     tc_zeroshot_result z = {0};
     tc_retrieval_result r = {0};
     tc_status status = TC_OK;
-    if (labelled) status = tc_eval_zeroshot(m, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, o->log, o->log_user, &z, err);
-    else if (o->eval_data) status = tc_eval_retrieval(m, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, o->log, o->log_user, &r, err);
+    if (labelled)
+        status = tc_eval_zeroshot(m, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, o->log,
+                                  o->log_user, &z, err);
+    else if (o->eval_data)
+        status = tc_eval_retrieval(m, o->eval_data, o->tokenizer, &o->preprocess, o->eval_limit, o->log,
+                                   o->log_user, &r, err);
     if (status != TC_OK) return status;
     if (labelled) tc_log_line(&c->log, 1, "zero-shot top-1 %.2f %%", 100 * z.top1);
     else if (o->eval_data)
-        tc_log_line(&c->log, 1, "retrieval: R@1 %.2f %% from image to text, %.2f %% from text to image", 100 * r.image_to_text.r1,
-                    100 * r.text_to_image.r1);
+        tc_log_line(&c->log, 1, "retrieval: R@1 %.2f %% from image to text, %.2f %% from text to image",
+                    100 * r.image_to_text.r1, 100 * r.text_to_image.r1);
     if (o->eval_data && !labelled)
-        retrieval = json_pack("{s:I, s:o, s:o}", "pairs", (json_int_t)r.pairs, "image_to_text", direction_json(&r.image_to_text), "text_to_image",
-                              direction_json(&r.text_to_image));
+        retrieval =
+            json_pack("{s:I, s:o, s:o}", "pairs", (json_int_t)r.pairs, "image_to_text",
+                      direction_json(&r.image_to_text), "text_to_image", direction_json(&r.text_to_image));
     json_object_set_new(into, "top1", labelled ? real(z.top1) : json_null());
     json_object_set_new(into, "top5", labelled ? real(z.top5) : json_null());
     json_object_set_new(into, "images", json_integer((json_int_t)z.images));
@@ -208,13 +230,15 @@ static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into
     return TC_OK;
 }
 
-tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into, tc_error *err) {
+tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into,
+                          tc_error *err) {
     const tc_model_info *i = &m->info;
     tc_speed speed = {.images_per_second = NAN, .texts_per_second = NAN};
     uint64_t hash;
     tc_status status = tc_model_hash(m, &hash, err);
     if (status == TC_OK) status = add_accuracy(c, m, into, err);
-    if (status == TC_OK && c->o->speed_seconds > 0) status = tc_measure_speed(m, SPEED_BATCH, SPEED_CAPTION, c->o->speed_seconds, &speed, err);
+    if (status == TC_OK && c->o->speed_seconds > 0)
+        status = tc_measure_speed(m, SPEED_BATCH, SPEED_CAPTION, c->o->speed_seconds, &speed, err);
     if (status != TC_OK) return status;
     json_object_set_new(into, "path", text_or_null(path));
     json_object_set_new(into, "weights_hash", tc_record_hash(hash));

@@ -1,5 +1,6 @@
-/* fit.c - a deterministic mask that meets its budget. Training drives the expected count to the target, but only nearly, and the members of a mask
- * are counted in whole numbers, site by site. What is measured here is the configuration that the fold would give, not an expectation. */
+/* fit.c - a deterministic mask that meets its budget. Training drives the expected count to the target, but
+ * only nearly, and the members of a mask are counted in whole numbers, site by site. What is measured here is
+ * the configuration that the fold would give, not an expectation. */
 #include "train/gates.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ double tc_budget_of(tc_budget_kind kind, const tc_model_info *i) {
     return kind == TC_BUDGET_PARAMS ? (double)i->params_without_tokens : i->macs_image + i->macs_text;
 }
 
-tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, const int *kept, double *out, tc_error *err) {
+tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites,
+                            const int *kept, double *out, tc_error *err) {
     tc_config c;
     tc_model *folded = NULL;
     tc_status status = tc_config_fold(&c, &m->config, sites, kept, err);
@@ -25,10 +27,13 @@ tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mas
 }
 
 const char *tc_budget_name(tc_budget_kind kind) {
-    return kind == TC_BUDGET_KEEP ? "prunable parameters" : kind == TC_BUDGET_PARAMS ? "parameters without the token table" : "multiply-accumulates";
+    return kind == TC_BUDGET_KEEP     ? "prunable parameters"
+           : kind == TC_BUDGET_PARAMS ? "parameters without the token table"
+                                      : "multiply-accumulates";
 }
 
-tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal, tc_error *err) {
+tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal,
+                          tc_error *err) {
     double most = tc_budget_of(kind, &m->info), least = 0;
     int *ones = tc_new(sites->count + 1, sizeof *ones);
     if (!ones) return tc_fail_memory(err, sites->count * sizeof *ones);
@@ -36,10 +41,14 @@ tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_
     tc_status status = tc_budget_measure(kind, m, sites, ones, &least, err);
     free(ones);
     if (status != TC_OK) return status;
-    if (goal > most) return tc_fail(err, TC_EARG, "a goal of %.6g %s is more than the model's %.6g", goal, tc_budget_name(kind), most);
+    if (goal > most)
+        return tc_fail(err, TC_EARG, "a goal of %.6g %s is more than the model's %.6g", goal,
+                       tc_budget_name(kind), most);
     if (goal < least)
-        return tc_fail(err, TC_EARG, "a goal of %.6g %s is less than the %.6g of the model with one head and one channel everywhere", goal,
-                       tc_budget_name(kind), least);
+        return tc_fail(
+            err, TC_EARG,
+            "a goal of %.6g %s is less than the %.6g of the model with one head and one channel everywhere",
+            goal, tc_budget_name(kind), least);
     return TC_OK;
 }
 
@@ -60,7 +69,9 @@ typedef struct fit {
 } fit;
 
 /* Without any there would be no model. */
-static int fewest(const tc_mask_site *s) { return s->group == TC_GROUP_WIDTH || s->group == TC_GROUP_CHANNELS; }
+static int fewest(const tc_mask_site *s) {
+    return s->group == TC_GROUP_WIDTH || s->group == TC_GROUP_CHANNELS;
+}
 
 void tc_gates_kept_least(const tc_gates *g, double shift, int *kept) {
     tc_gates_kept(g, shift, kept);
@@ -73,7 +84,8 @@ static tc_status measure_shift(const fit *f, double shift, int *kept, double *ou
     return tc_budget_measure(f->kind, f->m, &f->g->sites, kept, out, f->err);
 }
 
-/* Counts by the rule of the deterministic mask; if they are far from the goal, with the smallest shift of all gates that is not below it. */
+/* Counts by the rule of the deterministic mask; if they are far from the goal, with the smallest shift of all
+ * gates that is not below it. */
 static tc_status count_members(fit *f) {
     double got, low = -40, high = 40; /* beyond, every gate is closed or open */
     tc_status status = measure_shift(f, 0, f->kept, &got);
@@ -107,11 +119,14 @@ static void list_channels(fit *f, bool drop) {
         struct channel *own = f->channels + f->channel_count;
         for (int k = 0; k < s->size; k++) own[k] = (struct channel){f->g->value[s->offset + k], (int)i, k};
         qsort(own, (size_t)s->size, sizeof *own, weakest_first);
-        int dropped = s->size - f->kept[i], first = drop ? dropped : 0, n = drop ? f->kept[i] - fewest(s) : dropped;
+        int dropped = s->size - f->kept[i], first = drop ? dropped : 0,
+            n = drop ? f->kept[i] - fewest(s) : dropped;
         memmove(own, own + first, (size_t)n * sizeof *own);
         f->channel_count += n;
     }
-    if (f->channel_count) qsort(f->channels, (size_t)f->channel_count, sizeof *f->channels, drop ? weakest_first : strongest_first);
+    if (f->channel_count)
+        qsort(f->channels, (size_t)f->channel_count, sizeof *f->channels,
+              drop ? weakest_first : strongest_first);
 }
 
 /* f->kept with the first n channels of the list dropped or added -> f->trial. */
@@ -121,7 +136,8 @@ static tc_status measure_changed(fit *f, bool drop, int64_t n, double *out) {
     return tc_budget_measure(f->kind, f->m, &f->g->sites, f->trial, out, f->err);
 }
 
-/* The number of channels with which the measure is nearest to the goal: it changes in one direction with every one. */
+/* The number of channels with which the measure is nearest to the goal: it changes in one direction with
+ * every one. */
 static tc_status fit_channels(fit *f) {
     double at, got, other;
     tc_status status = tc_budget_measure(f->kind, f->m, &f->g->sites, f->kept, &at, f->err);
@@ -137,17 +153,21 @@ static tc_status fit_channels(fit *f) {
     }
     if (status == TC_OK) status = measure_changed(f, drop, low, &got);
     if (status == TC_OK) status = measure_changed(f, drop, high, &other);
-    if (status == TC_OK && fabs(got - f->goal) <= fabs(other - f->goal)) status = measure_changed(f, drop, low, &got);
+    if (status == TC_OK && fabs(got - f->goal) <= fabs(other - f->goal))
+        status = measure_changed(f, drop, low, &got);
     if (status == TC_OK) memcpy(f->kept, f->trial, f->g->sites.count * sizeof *f->kept);
     return status;
 }
 
-tc_status tc_gates_fit(const tc_gates *g, tc_budget_kind kind, const tc_model *m, double goal, tc_real *mask, tc_error *err) {
+tc_status tc_gates_fit(const tc_gates *g, tc_budget_kind kind, const tc_model *m, double goal, tc_real *mask,
+                       tc_error *err) {
     fit f = {.g = g, .kind = kind, .m = m, .goal = goal, .err = err};
     f.kept = tc_new(g->sites.count + 1, sizeof *f.kept);
     f.trial = tc_new(g->sites.count + 1, sizeof *f.trial);
     f.channels = tc_new((size_t)g->sites.total + 1, sizeof *f.channels);
-    tc_status status = f.kept && f.trial && f.channels ? TC_OK : tc_fail_memory(err, (size_t)g->sites.total * sizeof *f.channels);
+    tc_status status = f.kept && f.trial && f.channels
+                           ? TC_OK
+                           : tc_fail_memory(err, (size_t)g->sites.total * sizeof *f.channels);
     if (status == TC_OK) status = count_members(&f);
     if (status == TC_OK) status = fit_channels(&f);
     if (status == TC_OK) status = tc_gates_mask(g, f.kept, mask, err);

@@ -1,7 +1,8 @@
-/* gates.c - hard-concrete gates: a logistic variable, stretched from (0,1) to (-0.1,1.1) and clamped, so that exact 0 and exact 1 have a probability
- * of their own and what lies between has a gradient.
+/* gates.c - hard-concrete gates: a logistic variable, stretched from (0,1) to (-0.1,1.1) and clamped, so that
+ * exact 0 and exact 1 have a probability of their own and what lies between has a gradient.
  *
- *     s = sig((ln u - ln(1-u) + loga) / T),  z = min(1, max(0, 1.2 s - 0.1)),  P(z != 0) = 1 - sig(T ln(0.1/1.1) - loga),  T = 2/3 */
+ *     s = sig((ln u - ln(1-u) + loga) / T),  z = min(1, max(0, 1.2 s - 0.1)),  P(z != 0) = 1 - sig(T
+ * ln(0.1/1.1) - loga),  T = 2/3 */
 #include "train/gates.h"
 
 #include <math.h>
@@ -43,7 +44,8 @@ tc_status tc_gates_create(tc_gates **out, tc_mask_sites *sites, double loga, dou
     bool ok = true;
     for (int i = 0; i < 4; i++) ok = (*blocks[i] = tc_new(all, sizeof(double))) && ok;
     ok = (g->u = tc_new(n, sizeof *g->u)) && (g->slope = tc_new(n, sizeof *g->slope)) && ok;
-    ok = (g->mask = tc_new_aligned(n, sizeof *g->mask)) && (g->mask_grad = tc_new_aligned(n, sizeof *g->mask_grad)) && ok;
+    ok = (g->mask = tc_new_aligned(n, sizeof *g->mask)) &&
+         (g->mask_grad = tc_new_aligned(n, sizeof *g->mask_grad)) && ok;
     ok = (g->sum = tc_new(g->sites.count, sizeof *g->sum)) && ok;
     if (!ok) {
         tc_gates_free(&g);
@@ -73,11 +75,13 @@ void tc_gates_draw(tc_gates *g, uint64_t seed, int64_t step) {
 }
 
 void tc_gates_sample(tc_gates *g) {
-    for (int64_t i = 0; i < g->sites.total; i++) g->mask[i] = (tc_real)tc_gate_sample(g->value[i], g->u[i], &g->slope[i]);
+    for (int64_t i = 0; i < g->sites.total; i++)
+        g->mask[i] = (tc_real)tc_gate_sample(g->value[i], g->u[i], &g->slope[i]);
 }
 
 void tc_gates_backward(tc_gates *g) {
-    for (int64_t i = 0; i < g->count; i++) g->grad[i] = i < g->sites.total ? (double)g->mask_grad[i] * g->slope[i] : 0;
+    for (int64_t i = 0; i < g->count; i++)
+        g->grad[i] = i < g->sites.total ? (double)g->mask_grad[i] * g->slope[i] : 0;
 }
 
 /* ---- the deterministic mask */
@@ -111,7 +115,9 @@ tc_status tc_gates_mask(const tc_gates *g, const int *kept, tc_real *mask, tc_er
         const tc_mask_site *s = &g->sites.items[i];
         for (int k = 0; k < s->size; k++) members[k] = (member){g->value[s->offset + k], k};
         qsort(members, (size_t)s->size, sizeof *members, by_loga);
-        for (int k = 0; k < s->size; k++) mask[s->offset + members[k].number] = k < s->size - kept[i] ? 0 : (tc_real)tc_gate_soft(members[k].loga);
+        for (int k = 0; k < s->size; k++)
+            mask[s->offset + members[k].number] =
+                k < s->size - kept[i] ? 0 : (tc_real)tc_gate_soft(members[k].loga);
     }
     free(members);
     return TC_OK;
@@ -126,7 +132,8 @@ double tc_gates_square(const tc_gates *g) {
 }
 
 void tc_gates_update(tc_gates *g, double scale, double lr, double count) {
-    const double beta1 = 0.9, beta2 = 0.999, adam_eps = 1e-8, c1 = 1 - pow(beta1, count), c2 = 1 - pow(beta2, count);
+    const double beta1 = 0.9, beta2 = 0.999, adam_eps = 1e-8, c1 = 1 - pow(beta1, count),
+                 c2 = 1 - pow(beta2, count);
     for (int64_t i = 0; i < g->count; i++) {
         double grad = scale * g->grad[i], step;
         g->m[i] = beta1 * g->m[i] + (1 - beta1) * grad;

@@ -1,12 +1,13 @@
-/* gates.h - learnt masks: a hard-concrete gate for every member of every site, and the budget that they are driven to.
+/* gates.h - learnt masks: a hard-concrete gate for every member of every site, and the budget that they are
+ * driven to.
  *
- * Definitions: the l0 goldens, sections 1 to 3; Louizos et al. 2018 (the gates), Wang et al. 2020 (the Lagrangian). All of it is double: there are
- * few gates, and their mathematics is a small part of a step. */
+ * Definitions: the l0 goldens, sections 1 to 3; Louizos et al. 2018 (the gates), Wang et al. 2020 (the
+ * Lagrangian). All of it is double: there are few gates, and their mathematics is a small part of a step. */
 #ifndef TC_GATES_H
 #define TC_GATES_H
 
 #include "graph/mask.h"
-#include "net/model.h"
+#include "model/model.h"
 
 /* ---- one gate; loga is the logarithm of its alpha */
 
@@ -19,7 +20,8 @@ double tc_gate_soft(double loga);
 
 /* ---- the gates of a model */
 
-enum { TC_GATES_LAMBDA = 4 }; /* multipliers: the first and the second of the image tower, then those of the text tower */
+/* multipliers: the first and the second of the image tower, then those of the text tower */
+enum { TC_GATES_LAMBDA = 4 };
 
 typedef struct tc_gates {
     tc_mask_sites sites;
@@ -41,18 +43,20 @@ void tc_gates_draw(tc_gates *g, uint64_t seed, int64_t step);
 void tc_gates_sample(tc_gates *g);
 /* g->grad from g->mask_grad; of the multipliers 0. */
 void tc_gates_backward(tc_gates *g);
-/* Members that each site keeps in the deterministic mask, if `shift` is added to every loga -> kept [sites.count]. */
+/* Members that each site keeps in the deterministic mask, if `shift` is added to every loga -> kept
+ * [sites.count]. */
 void tc_gates_kept(const tc_gates *g, double shift, int *kept);
-/* The deterministic mask [sites.total] with so many members left in each site: those with the largest loga have their soft value, the others are 0.
- * Of equal ones those with the smaller number go first. */
+/* The deterministic mask [sites.total] with so many members left in each site: those with the largest loga
+ * have their soft value, the others are 0. Of equal ones those with the smaller number go first. */
 tc_status tc_gates_mask(const tc_gates *g, const int *kept, tc_real *mask, tc_error *err);
 /* Sum of the squares of g->grad. */
 double tc_gates_square(const tc_gates *g);
-/* AdamW without decay: gates descend and multipliers ascend at the rate `lr`, with gradients times `scale`; `count` is the number of this update,
- * from 1. Then the gates are clamped to alphas from 0.01 to 100. */
+/* AdamW without decay: gates descend and multipliers ascend at the rate `lr`, with gradients times `scale`;
+ * `count` is the number of this update, from 1. Then the gates are clamped to alphas from 0.01 to 100. */
 void tc_gates_update(tc_gates *g, double scale, double lr, double count);
 
-/* ---- budgets: what a mask is expected to leave, as a sum of factors times the sums of scores of up to three sites */
+/* ---- budgets: what a mask is expected to leave, as a sum of factors times the sums of scores of up to three
+ * sites */
 
 typedef struct tc_budget_term {
     int tower; /* TC_TOWER_VISION or TC_TOWER_TEXT */
@@ -75,7 +79,8 @@ typedef enum tc_budget_kind {
 /* How much of it a model has, and what it is called. */
 double tc_budget_of(tc_budget_kind kind, const tc_model_info *i);
 const char *tc_budget_name(tc_budget_kind kind);
-tc_status tc_budget_make(tc_budget *out, tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, tc_error *err);
+tc_status tc_budget_make(tc_budget *out, tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites,
+                         tc_error *err);
 void tc_budget_free(tc_budget *b);
 /* Adds a term; false if memory ran out. */
 bool tc_budget_add(tc_budget *b, int tower, double factor, int sites, const int *site);
@@ -96,19 +101,26 @@ typedef struct tc_sparsity {
 } tc_sparsity;
 
 /* The Lagrangian at a step; its gradients are added to g->grad. */
-void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_target *t, int64_t step, tc_sparsity *out);
+void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_target *t, int64_t step,
+                         tc_sparsity *out);
 
 /* ---- a mask that meets its budget */
 
 /* What the model `m` has of `kind` once it is folded with so many members left in each site. */
-tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, const int *kept, double *out, tc_error *err);
-/* Of `goal` (a number of what `kind` counts) whether it can be met: at most what m has, at least what it has with one member in every site. */
-tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal, tc_error *err);
-/* tc_gates_kept, but of each tower's width and of convolutions' channels at least one: so the model can be folded. */
+tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites,
+                            const int *kept, double *out, tc_error *err);
+/* Of `goal` (a number of what `kind` counts) whether it can be met: at most what m has, at least what it has
+ * with one member in every site. */
+tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal,
+                          tc_error *err);
+/* tc_gates_kept, but of each tower's width and of convolutions' channels at least one: so the model can be
+ * folded. */
 void tc_gates_kept_least(const tc_gates *g, double shift, int *kept);
-/* The deterministic mask, corrected so that the folded model has `goal` as nearly as one channel allows. If the gates themselves are off by more than
- * a twentieth, all are shifted by one number; then FFN channels (of a ResNet inner channels too), nearest to being kept or dropped, over both towers,
- * make up the rest. Of a tower's width and of convolutions' channels at least one stays. mask: [sites.total]. */
-tc_status tc_gates_fit(const tc_gates *g, tc_budget_kind kind, const tc_model *m, double goal, tc_real *mask, tc_error *err);
+/* The deterministic mask, corrected so that the folded model has `goal` as nearly as one channel allows. If
+ * the gates themselves are off by more than a twentieth, all are shifted by one number; then FFN channels (of
+ * a ResNet inner channels too), nearest to being kept or dropped, over both towers, make up the rest. Of a
+ * tower's width and of convolutions' channels at least one stays. mask: [sites.total]. */
+tc_status tc_gates_fit(const tc_gates *g, tc_budget_kind kind, const tc_model *m, double goal, tc_real *mask,
+                       tc_error *err);
 
 #endif

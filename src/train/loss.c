@@ -1,9 +1,10 @@
 /* loss.c - affinity mimicking and the contrastive loss.
  *
- * A = s I T^t and C = s T I^t are the student's affinities, A' and C' the teacher's. The affinity loss is the mean over rows of the cross-entropy of
- * softmax(A) against softmax(A'), and the same for C, averaged; the contrastive one has row r's target at column r. With
- * G = weight/2/n (softmax(A) - Q), H likewise for C: dI = s (G T + H^t T), dT = s (G^t I + H I), and since A is linear in I, the gradient of the
- * scale's logarithm is the product of I and dI summed up. */
+ * A = s I T^t and C = s T I^t are the student's affinities, A' and C' the teacher's. The affinity loss is the
+ * mean over rows of the cross-entropy of softmax(A) against softmax(A'), and the same for C, averaged; the
+ * contrastive one has row r's target at column r. With G = weight/2/n (softmax(A) - Q), H likewise for C: dI
+ * = s (G T + H^t T), dT = s (G^t I + H I), and since A is linear in I, the gradient of the scale's logarithm
+ * is the product of I and dI summed up. */
 #include "train/train.h"
 
 #include <string.h>
@@ -16,7 +17,8 @@ typedef struct side {
 } side;
 
 /* g [n,n] = gradient of this side's loss by its logits. q and other are room for [n,n] each. */
-static void side_gradient(const tc_kern *k, const tc_loss_input *in, const side *s, tc_real *g, tc_real *q, tc_real *other) {
+static void side_gradient(const tc_kern *k, const tc_loss_input *in, const side *s, tc_real *g, tc_real *q,
+                          tc_real *other) {
     int64_t n = in->n, d = in->dim, t = in->teacher_dim;
     bool soft = in->soft_weight != 0 && s->teacher_x, hard = in->hard_weight != 0;
     k->gemm(false, true, n, n, d, (tc_real)in->scale, s->x, d, s->y, d, 0, g, n);
@@ -24,15 +26,19 @@ static void side_gradient(const tc_kern *k, const tc_loss_input *in, const side 
     if (soft) {
         k->gemm(false, true, n, n, t, (tc_real)in->teacher_scale, s->teacher_x, t, s->teacher_y, t, 0, q, n);
         k->softmax(n, n, q, n);
-        *s->soft = 0.5 * in->soft_weight / (double)n * k->softmax_xent(n, n, g, n, q, n, 0, (tc_real)(0.5 * in->soft_weight / (double)n));
+        *s->soft = 0.5 * in->soft_weight / (double)n *
+                   k->softmax_xent(n, n, g, n, q, n, 0, (tc_real)(0.5 * in->soft_weight / (double)n));
     }
     tc_real *h = soft ? other : g;
-    if (hard) *s->hard = 0.5 * in->hard_weight / (double)n * k->softmax_xent(n, n, h, n, NULL, 0, 0, (tc_real)(0.5 * in->hard_weight / (double)n));
+    if (hard)
+        *s->hard = 0.5 * in->hard_weight / (double)n *
+                   k->softmax_xent(n, n, h, n, NULL, 0, 0, (tc_real)(0.5 * in->hard_weight / (double)n));
     if (soft && hard) k->add(n * n, g, other, g);
     if (!soft && !hard) memset(g, 0, (size_t)(n * n) * sizeof *g);
 }
 
-void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_real *grad_text, tc_loss_result *out) {
+void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_real *grad_text,
+             tc_loss_result *out) {
     int64_t n = in->n, d = in->dim;
     tc_real *g = in->work, *q = g + n * n, *other = q + n * n, s = (tc_real)in->scale;
     double hard[2] = {0, 0};

@@ -1,19 +1,23 @@
-/* masked.c - training with masks: what a step has beside an ordinary one, and the change to the folded student. The order within a step is that of
- * the l0 goldens, section 5. */
+/* masked.c - training with masks: what a step has beside an ordinary one, and the change to the folded
+ * student. The order within a step is that of the l0 goldens, section 5. */
 #include "train/train.h"
 
 #include <math.h>
 #include <string.h>
 
-tc_mask_options tc_mask_options_default(void) { return (tc_mask_options){.target_warmup = -1, .lr = 0.02, .start = 10}; }
+tc_mask_options tc_mask_options_default(void) {
+    return (tc_mask_options){.target_warmup = -1, .lr = 0.02, .start = 10};
+}
 
 tc_status tc_trainer_make_gates(tc_trainer *t, tc_error *err) {
     tc_mask_sites sites;
     t->masks = *t->hyper.masks;
     tc_status status = tc_mask_sites_create(&sites, &t->student->params, err);
     if (status == TC_OK) status = tc_gates_create(&t->gates, &sites, t->masks.start, t->masks.start, err);
-    if (status == TC_OK) status = tc_budget_make(&t->budget, t->masks.budget, t->student, &t->gates->sites, err);
-    if (status == TC_OK && t->budget.whole[0] + t->budget.whole[1] <= 0) status = tc_fail(err, TC_EARG, "the model has nothing that can be masked");
+    if (status == TC_OK)
+        status = tc_budget_make(&t->budget, t->masks.budget, t->student, &t->gates->sites, err);
+    if (status == TC_OK && t->budget.whole[0] + t->budget.whole[1] <= 0)
+        status = tc_fail(err, TC_EARG, "the model has nothing that can be masked");
     return status;
 }
 

@@ -1,5 +1,5 @@
-/* measure.c - the time of a training step, on random pictures and captions: what `bench` prints. Steps that are compared are made by one trainer in
- * turn, so that a machine that becomes slower is slower for all. */
+/* measure.c - the time of a training step, on random pictures and captions: what `bench` prints. Steps that
+ * are compared are made by one trainer in turn, so that a machine that becomes slower is slower for all. */
 #include "train/train.h"
 
 #include <errno.h>
@@ -47,26 +47,32 @@ static void bench_close(bench *b) {
     for (int k = 0; k < KINDS; k++) free(b->times[k]);
 }
 
-static tc_status bench_open(bench *b, const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, tc_error *err) {
+static tc_status bench_open(bench *b, const tc_model *student, const tc_model *teacher, int batch,
+                            int caption, int steps, tc_error *err) {
     const tc_config *c = &student->config;
     *b = (bench){.batch = batch, .context = c->context_length};
     if (batch < 1 || steps < 1 || caption < 2 || caption > c->context_length)
-        return tc_fail(err, TC_EARG, "a step of %d pairs with captions of %d ids makes no sense", batch, caption);
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-6, .steps = KINDS * (steps + WARM_UP) + 1},
-                  .weight_decay = 0.2,
-                  .beta1 = 0.9,
-                  .beta2 = 0.98,
-                  .eps = 1e-6,
-                  .clip = 5,
-                  .alpha = 1,
-                  .weight = 1,
-                  .logit_scale = 50};
+        return tc_fail(err, TC_EARG, "a step of %d pairs with captions of %d ids makes no sense", batch,
+                       caption);
+    tc_hyper h = {
+        .schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-6, .steps = KINDS * (steps + WARM_UP) + 1},
+        .weight_decay = 0.2,
+        .beta1 = 0.9,
+        .beta2 = 0.98,
+        .eps = 1e-6,
+        .clip = 5,
+        .alpha = 1,
+        .weight = 1,
+        .logit_scale = 50};
     tc_model *copy = NULL;
-    bool ok = (b->pixels = tc_new_aligned((size_t)batch * 3 * (size_t)c->image_size * (size_t)c->image_size, sizeof *b->pixels));
+    bool ok = (b->pixels = tc_new_aligned((size_t)batch * 3 * (size_t)c->image_size * (size_t)c->image_size,
+                                          sizeof *b->pixels));
     ok = (b->ids = tc_new((size_t)batch * (size_t)c->context_length, sizeof *b->ids)) && ok;
     ok = (b->rows = tc_new((size_t)batch, sizeof *b->rows)) && ok;
     for (int k = 0; k < KINDS; k++) ok = (b->times[k] = tc_new((size_t)steps, sizeof *b->times[k])) && ok;
-    if (!ok) return tc_fail_memory(err, (size_t)batch * (size_t)c->image_size * (size_t)c->image_size * 3 * sizeof *b->pixels);
+    if (!ok)
+        return tc_fail_memory(err, (size_t)batch * (size_t)c->image_size * (size_t)c->image_size * 3 *
+                                       sizeof *b->pixels);
     for (int i = 0; i < batch; i++) b->rows[i] = i;
     tc_random_batch(c, batch, caption, b->pixels, b->ids);
     tc_status status = tc_model_copy(&copy, student, err);
@@ -74,7 +80,8 @@ static tc_status bench_open(bench *b, const tc_model *student, const tc_model *t
 }
 
 /* One step, its time in *seconds. The trainer looks at its teacher and its cache anew in each. */
-static tc_status bench_step(bench *b, kind k, const tc_model *teacher, tc_teacher_cache *cache, double *seconds, tc_error *err) {
+static tc_status bench_step(bench *b, kind k, const tc_model *teacher, tc_teacher_cache *cache,
+                            double *seconds, tc_error *err) {
     tc_step_log log;
     b->trainer->teacher = k == PLAIN ? NULL : teacher;
     b->trainer->cache = k == CACHED ? cache : NULL;
@@ -86,7 +93,8 @@ static tc_status bench_step(bench *b, kind k, const tc_model *teacher, tc_teache
 }
 
 /* `kinds` kinds of step in turn, the teacher's first: it sizes the trainer's buffers. Sorts the times. */
-static tc_status bench_run(bench *b, int kinds, const tc_model *teacher, tc_teacher_cache *cache, int steps, tc_error *err) {
+static tc_status bench_run(bench *b, int kinds, const tc_model *teacher, tc_teacher_cache *cache, int steps,
+                           tc_error *err) {
     tc_status status = TC_OK;
     for (int i = -WARM_UP; i < steps; i++)
         for (int k = 0; k < kinds && status == TC_OK; k++) {
@@ -98,7 +106,8 @@ static tc_status bench_run(bench *b, int kinds, const tc_model *teacher, tc_teac
     return status;
 }
 
-tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, double *seconds, tc_error *err) {
+tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption,
+                           int steps, double *seconds, tc_error *err) {
     bench b;
     tc_status status = bench_open(&b, student, teacher, batch, caption, steps, err);
     if (status == TC_OK) status = bench_run(&b, 1, teacher, NULL, steps, err);
@@ -108,7 +117,8 @@ tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int
 }
 
 /* A cache of one batch in a new folder, whose path the caller frees. */
-static tc_status make_cache(tc_teacher_cache **out, char **dir, const tc_model *teacher, int batch, tc_error *err) {
+static tc_status make_cache(tc_teacher_cache **out, char **dir, const tc_model *teacher, int batch,
+                            tc_error *err) {
     const char *base = getenv("TMPDIR");
     const tc_teacher_key key = {.samples = batch, .augmentations = 1, .dim = teacher->config.embed_dim};
     *dir = tc_path_join(base && *base ? base : "/tmp", "tinyclip-bench-XXXXXX");
@@ -122,8 +132,8 @@ static tc_status make_cache(tc_teacher_cache **out, char **dir, const tc_model *
     return tc_teacher_cache_open(out, *dir, &key, err);
 }
 
-tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption, int steps, tc_step_times *times,
-                                 tc_error *err) {
+tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption,
+                                 int steps, tc_step_times *times, tc_error *err) {
     bench b;
     tc_teacher_cache *cache = NULL;
     char *dir = NULL;
@@ -131,7 +141,9 @@ tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teache
     if (status == TC_OK) status = make_cache(&cache, &dir, teacher, batch, err);
     if (status == TC_OK) status = bench_run(&b, KINDS, teacher, cache, steps, err);
     if (status == TC_OK)
-        *times = (tc_step_times){.plain = b.times[PLAIN][steps / 2], .distill = b.times[DISTILL][steps / 2], .cached = b.times[CACHED][steps / 2]};
+        *times = (tc_step_times){.plain = b.times[PLAIN][steps / 2],
+                                 .distill = b.times[DISTILL][steps / 2],
+                                 .cached = b.times[CACHED][steps / 2]};
     if (cache) unlink(tc_teacher_cache_path(cache));
     tc_teacher_cache_close(&cache);
     if (dir) rmdir(dir);

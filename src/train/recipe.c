@@ -1,7 +1,8 @@
-/* recipe.c - reads recipes. They come from outside: every key and every value is checked before anything is done with it, and tables say what a key
- * may be, so that reading, the message of what is wrong, and writing cannot disagree. */
+/* recipe.c - reads recipes. They come from outside: every key and every value is checked before anything is
+ * done with it, and tables say what a key may be, so that reading, the message of what is wrong, and writing
+ * cannot disagree. */
 #include "train/recipe.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ typedef struct reader {
 } reader;
 
 /* "FILE: WHERE: what is wrong", if nothing was wrong before; WHERE may be empty. */
-static void __attribute__((format(printf, 3, 4))) refuse(reader *r, const char *where, const char *format, ...) {
+static void __attribute__((format(printf, 3, 4)))
+refuse(reader *r, const char *where, const char *format, ...) {
     char what[800];
     va_list args;
     if (r->status != TC_OK) return;
@@ -55,19 +57,20 @@ typedef struct field {
 } field;
 
 #define AT(name) offsetof(tc_stage_train, name)
-static const field train_fields[] = {{"batch", WHOLE, AT(batch), 1, 1 << 20, false, false, 256},
-                                     {"lr", REAL, AT(lr), 0, 1000, false, false, 1e-4},
-                                     {"warmup_steps", REAL, AT(warmup_steps), 0, 1e12, false, false, -1},
-                                     {"weight_decay", REAL, AT(weight_decay), 0, 1000, false, false, 0.2},
-                                     {"beta1", REAL, AT(beta1), 0, 1, false, true, 0.9},
-                                     {"beta2", REAL, AT(beta2), 0, 1, false, true, -1},
-                                     {"eps", REAL, AT(eps), 0, 1, true, false, 0},
-                                     {"clip", REAL, AT(clip), 0, 1e12, false, false, 5},
-                                     {"alpha", REAL, AT(alpha), 0, 1, false, false, 1},
-                                     {"logit_scale", REAL, AT(logit_scale), 0, 1e4, false, false, 50},
-                                     {"crop_scale_min", REAL, AT(crop_scale_min), 0, 1, true, false, 1},
-                                     {"flip", FLAG, AT(flip), 0, 0, false, false, 0},
-                                     {"checkpoint_every", WHOLE, AT(checkpoint_every), 0, 1e12, false, false, 0}};
+static const field train_fields[] = {
+    {"batch", WHOLE, AT(batch), 1, 1 << 20, false, false, 256},
+    {"lr", REAL, AT(lr), 0, 1000, false, false, 1e-4},
+    {"warmup_steps", REAL, AT(warmup_steps), 0, 1e12, false, false, -1},
+    {"weight_decay", REAL, AT(weight_decay), 0, 1000, false, false, 0.2},
+    {"beta1", REAL, AT(beta1), 0, 1, false, true, 0.9},
+    {"beta2", REAL, AT(beta2), 0, 1, false, true, -1},
+    {"eps", REAL, AT(eps), 0, 1, true, false, 0},
+    {"clip", REAL, AT(clip), 0, 1e12, false, false, 5},
+    {"alpha", REAL, AT(alpha), 0, 1, false, false, 1},
+    {"logit_scale", REAL, AT(logit_scale), 0, 1e4, false, false, 50},
+    {"crop_scale_min", REAL, AT(crop_scale_min), 0, 1, true, false, 1},
+    {"flip", FLAG, AT(flip), 0, 0, false, false, 0},
+    {"checkpoint_every", WHOLE, AT(checkpoint_every), 0, 1e12, false, false, 0}};
 #undef AT
 #define AT(name) offsetof(tc_stage, name)
 static const field goal_fields[] = {{"keep", REAL, AT(keep), 0, 1, true, false, 0},
@@ -76,7 +79,8 @@ static const field goal_fields[] = {{"keep", REAL, AT(keep), 0, 1, true, false, 
 static const field mask_fields[] = {{"fold_step", WHOLE, AT(fold_step), 1, 1e12, false, false, 0},
                                     {"target_warmup", REAL, AT(target_warmup), 0, 1e12, false, false, -1},
                                     {"mask_lr", REAL, AT(mask_lr), 0, 1000, true, false, 0.02}};
-static const field length_fields[] = {{"steps", WHOLE, AT(steps), 1, 1e12, false, false, 0}, {"epochs", REAL, AT(epochs), 0, 1e9, true, false, 0}};
+static const field length_fields[] = {{"steps", WHOLE, AT(steps), 1, 1e12, false, false, 0},
+                                      {"epochs", REAL, AT(epochs), 0, 1e9, true, false, 0}};
 #undef AT
 enum { TRAIN_FIELDS = sizeof train_fields / sizeof *train_fields };
 
@@ -89,14 +93,18 @@ static void set_field(void *values, const field *f, double x) {
 
 static double get_field(const void *values, const field *f) {
     const void *at = (const char *)values + f->at;
-    return f->kind == WHOLE ? (double)*(const int64_t *)at : f->kind == REAL ? *(const double *)at : *(const bool *)at;
+    return f->kind == WHOLE  ? (double)*(const int64_t *)at
+           : f->kind == REAL ? *(const double *)at
+                             : *(const bool *)at;
 }
 
-static bool in_range(const field *f, double x) { return (f->above ? x > f->least : x >= f->least) && (f->below ? x < f->most : x <= f->most); }
+static bool in_range(const field *f, double x) {
+    return (f->above ? x > f->least : x >= f->least) && (f->below ? x < f->most : x <= f->most);
+}
 
 static void refuse_range(reader *r, const char *where, const field *f) {
-    refuse(r, where, "must be a %snumber %s %.15g to %s%.15g", f->kind == WHOLE ? "whole " : "", f->above ? "above" : "from", f->least,
-           f->below ? "below " : "", f->most);
+    refuse(r, where, "must be a %snumber %s %.15g to %s%.15g", f->kind == WHOLE ? "whole " : "",
+           f->above ? "above" : "from", f->least, f->below ? "below " : "", f->most);
 }
 
 /* The value of a key into its field; of one that is not there nothing is changed. */
@@ -104,14 +112,17 @@ static void read_field(reader *r, const json_t *object, const char *where, const
     const json_t *v = json_object_get(object, f->key);
     if (!v || r->status != TC_OK) return;
     place p = inside(where, f->key);
-    bool fits = f->kind == WHOLE ? json_is_integer(v) : f->kind == REAL ? json_is_number(v) : json_is_boolean(v);
+    bool fits = f->kind == WHOLE  ? json_is_integer(v)
+                : f->kind == REAL ? json_is_number(v)
+                                  : json_is_boolean(v);
     double x = f->kind == FLAG ? json_is_true(v) : fits ? json_number_value(v) : 0;
     if (f->kind == FLAG && !fits) refuse(r, p.text, "must be true or false");
     else if (f->kind != FLAG && (!fits || !in_range(f, x))) refuse_range(r, p.text, f);
     else set_field(values, f, x);
 }
 
-static void read_fields(reader *r, const json_t *object, const char *where, const field *fields, size_t n, void *values) {
+static void read_fields(reader *r, const json_t *object, const char *where, const field *fields, size_t n,
+                        void *values) {
     for (size_t i = 0; i < n; i++) read_field(r, object, where, &fields[i], values);
 }
 
@@ -121,10 +132,13 @@ static void set_absent(const field *fields, size_t n, void *values) {
 
 /* ---- keys and texts */
 
-static const char *const top_keys[] = {"name", "description", "source", "train", "cache_augmentations", "stages", NULL},
-                         *const auto_keys[] = {"name",          "inheritance", "keep",  "params", "macs",  "fold_step",
-                                               "target_warmup", "mask_lr",     "steps", "epochs", "train", NULL},
-                         *const manual_keys[] = {"name", "inheritance", "student", "steps", "epochs", "train", NULL};
+static const char *const top_keys[] = {"name",   "description", "source", "train", "cache_augmentations",
+                                       "stages", NULL},
+                         *const auto_keys[] = {"name",  "inheritance", "keep",          "params",
+                                               "macs",  "fold_step",   "target_warmup", "mask_lr",
+                                               "steps", "epochs",      "train",         NULL},
+                         *const manual_keys[] = {"name",   "inheritance", "student", "steps",
+                                                 "epochs", "train",       NULL};
 
 static bool is_among(const char *key, const char *const *known) {
     while (*known)
@@ -133,14 +147,16 @@ static bool is_among(const char *key, const char *const *known) {
 }
 
 /* `stage`: "" or " in a manual stage". */
-static void check_keys(reader *r, json_t *object, const char *where, const char *const *known, const char *stage) {
+static void check_keys(reader *r, json_t *object, const char *where, const char *const *known,
+                       const char *stage) {
     const char *key;
     json_t *value;
     json_object_foreach(object, key, value) {
         if (r->status != TC_OK || is_among(key, known)) continue;
         tc_buf list = {0};
         for (size_t i = 0; known[i]; i++) tc_buf_printf(&list, "%s%s", i ? ", " : "", known[i]);
-        refuse(r, inside(where, key).text, "there is no such key%s; known are %s", stage, list.data ? list.data : "few");
+        refuse(r, inside(where, key).text, "there is no such key%s; known are %s", stage,
+               list.data ? list.data : "few");
         tc_buf_free(&list);
     }
 }
@@ -160,7 +176,8 @@ static char *read_text(reader *r, const json_t *object, const char *where, const
     size_t most = needed ? NAME_LIMIT : TEXT_LIMIT, n = json_string_length(v);
     if (!v) refuse(r, p.text, "it is missing");
     else if (!json_is_string(v)) refuse(r, p.text, "must be a text");
-    else if ((needed && n < 1) || n > most) refuse(r, p.text, "must be a text of %d to %zu bytes", needed, most);
+    else if ((needed && n < 1) || n > most)
+        refuse(r, p.text, "must be a text of %d to %zu bytes", needed, most);
     if (r->status != TC_OK) return NULL;
     char *copy = tc_strdup(json_string_value(v));
     if (!copy) r->status = tc_fail_memory(r->err, n);
@@ -179,7 +196,8 @@ static void read_train(reader *r, const json_t *object, const char *where, tc_st
 }
 
 static void read_length(reader *r, const json_t *object, const char *where, tc_stage *s) {
-    if (!json_object_get(object, "steps") == !json_object_get(object, "epochs")) refuse(r, where, "give one of steps and epochs");
+    if (!json_object_get(object, "steps") == !json_object_get(object, "epochs"))
+        refuse(r, where, "give one of steps and epochs");
     read_fields(r, object, where, length_fields, 2, s);
 }
 
@@ -194,11 +212,11 @@ static void read_automatic(reader *r, const json_t *object, const char *where, t
     if (r->status != TC_OK) return;
     if (s->target_warmup < 0) s->target_warmup = fmin(PUBLISHED_WARMUP, floor((double)s->fold_step / 3));
     if (s->target_warmup > (double)s->fold_step)
-        refuse(r, inside(where, "target_warmup").text, "%.15g steps are more than the %lld before the fold", s->target_warmup,
-               (long long)s->fold_step);
+        refuse(r, inside(where, "target_warmup").text, "%.15g steps are more than the %lld before the fold",
+               s->target_warmup, (long long)s->fold_step);
     if (s->steps && s->fold_step >= s->steps)
-        refuse(r, inside(where, "fold_step").text, "%lld is not before the end of the stage's %lld steps", (long long)s->fold_step,
-               (long long)s->steps);
+        refuse(r, inside(where, "fold_step").text, "%lld is not before the end of the stage's %lld steps",
+               (long long)s->fold_step, (long long)s->steps);
 }
 
 /* The configuration parser names the file first; here the key stands between that and what it found. */
@@ -215,8 +233,11 @@ static void read_student(reader *r, const json_t *object, const char *where, tc_
     snprintf(name, sizeof name, "%.3900s: %s", r->path, p.text);
     const char *text = json_is_string(v) ? tc_config_builtin(json_string_value(v), -1, NULL, &size) : NULL;
     if (json_is_object(v)) r->status = tc_config_parse(&s->config, v, name, r->err);
-    else if (!json_is_string(v)) refuse(r, p.text, "must be the name of a built-in configuration, or a configuration");
-    else if (!text) refuse(r, p.text, "there is no built-in configuration \"%s\"; `tinyclip info` lists them", inside("", json_string_value(v)).text);
+    else if (!json_is_string(v))
+        refuse(r, p.text, "must be the name of a built-in configuration, or a configuration");
+    else if (!text)
+        refuse(r, p.text, "there is no built-in configuration \"%s\"; `tinyclip info` lists them",
+               inside("", json_string_value(v)).text);
     else r->status = tc_json_parse(&builtin, text, size, json_string_value(v), r->err);
     if (builtin) r->status = tc_config_parse(&s->config, builtin, json_string_value(v), r->err);
     json_decref(builtin);
@@ -237,8 +258,10 @@ static void read_stage(reader *r, tc_recipe *out, json_t *v, const tc_stage_trai
     const char *word = how && json_is_string(how) ? json_string_value(how) : "";
     s->automatic = strcmp(word, "auto") == 0;
     if (!how) refuse(r, inside(where, "inheritance").text, "it is missing");
-    else if (!s->automatic && strcmp(word, "manual") != 0) refuse(r, inside(where, "inheritance").text, "must be \"auto\" or \"manual\"");
-    check_keys(r, v, where, s->automatic ? auto_keys : manual_keys, s->automatic ? " in an automatic stage" : " in a manual stage");
+    else if (!s->automatic && strcmp(word, "manual") != 0)
+        refuse(r, inside(where, "inheritance").text, "must be \"auto\" or \"manual\"");
+    check_keys(r, v, where, s->automatic ? auto_keys : manual_keys,
+               s->automatic ? " in an automatic stage" : " in a manual stage");
     s->name = read_text(r, v, where, "name", true);
     read_length(r, v, where, s);
     if (s->automatic) read_automatic(r, v, where, s);
@@ -248,7 +271,8 @@ static void read_stage(reader *r, tc_recipe *out, json_t *v, const tc_stage_trai
 
 /* ---- what stages say of each other */
 
-/* A goal of one kind must not be above one of the same kind before; goals of different kinds are compared when the models are known. */
+/* A goal of one kind must not be above one of the same kind before; goals of different kinds are compared
+ * when the models are known. */
 static void check_goal(reader *r, const tc_recipe *recipe, int index) {
     const tc_stage *s = &recipe->stages[index];
     for (int i = 0; i < 3; i++) {
@@ -259,7 +283,9 @@ static void check_goal(reader *r, const tc_recipe *recipe, int index) {
         }
         char where[48];
         snprintf(where, sizeof where, "stages[%d].%s", index, goal_fields[i].key);
-        if (goal > least) refuse(r, where, "%.15g is more than the %.15g of a stage before; stages must not grow", goal, least);
+        if (goal > least)
+            refuse(r, where, "%.15g is more than the %.15g of a stage before; stages must not grow", goal,
+                   least);
     }
 }
 
@@ -276,11 +302,14 @@ static void check_student(reader *r, const tc_recipe *recipe, int index) {
 }
 
 static void check_cache(reader *r, const tc_recipe *recipe, int index) {
-    static const char why[] = "with a teacher cache every stage must have the same, since it holds the teacher's view of these pictures";
+    static const char why[] = "with a teacher cache every stage must have the same, since it holds the "
+                              "teacher's view of these pictures";
     const tc_stage_train *a = &recipe->stages[0].train, *b = &recipe->stages[index].train;
     char where[64];
-    if (!recipe->cache_augmentations || (a->flip == b->flip && a->crop_scale_min == b->crop_scale_min)) return;
-    snprintf(where, sizeof where, "stages[%d].train.%s", index, a->flip != b->flip ? "flip" : "crop_scale_min");
+    if (!recipe->cache_augmentations || (a->flip == b->flip && a->crop_scale_min == b->crop_scale_min))
+        return;
+    snprintf(where, sizeof where, "stages[%d].train.%s", index,
+             a->flip != b->flip ? "flip" : "crop_scale_min");
     refuse(r, where, "%s", why);
 }
 
@@ -289,7 +318,8 @@ static void check_name(reader *r, const tc_recipe *recipe, int index) {
     snprintf(where, sizeof where, "stages[%d].name", index);
     for (int k = 0; k < index; k++)
         if (strcmp(recipe->stages[k].name, recipe->stages[index].name) == 0)
-            refuse(r, where, "\"%s\" is the name of stages[%d] too", inside("", recipe->stages[k].name).text, k);
+            refuse(r, where, "\"%s\" is the name of stages[%d] too", inside("", recipe->stages[k].name).text,
+                   k);
 }
 
 static void check_stages(reader *r, const tc_recipe *recipe) {
@@ -323,7 +353,8 @@ static void read_recipe(reader *r, tc_recipe *out, json_t *json) {
     size_t n = json_array_size(stages), i;
     json_t *v;
     if (!stages) refuse(r, "stages", "it is missing");
-    else if (n < 1 || n > TC_MAX_STAGES) refuse(r, "stages", "must be a list of 1 to %d stages", TC_MAX_STAGES);
+    else if (n < 1 || n > TC_MAX_STAGES)
+        refuse(r, "stages", "must be a list of 1 to %d stages", TC_MAX_STAGES);
     if (r->status != TC_OK) return;
     json_array_foreach(stages, i, v) if (r->status == TC_OK) read_stage(r, out, v, &defaults);
     check_stages(r, out);
@@ -375,9 +406,12 @@ tc_status tc_recipe_set_goal(tc_recipe *recipe, double keep, int64_t params, dou
     char where[48];
     snprintf(where, sizeof where, "stages[%d]", last);
     if (!s->automatic)
-        refuse(&r, where, "a goal can be set for an automatic stage only, and the last one, \"%s\", is manual", inside("", s->name).text);
+        refuse(&r, where,
+               "a goal can be set for an automatic stage only, and the last one, \"%s\", is manual",
+               inside("", s->name).text);
     for (int i = 0; i < 3 && s->automatic; i++) {
-        if (goals[i] != 0 && !in_range(&goal_fields[i], goals[i])) refuse_range(&r, inside(where, goal_fields[i].key).text, &goal_fields[i]);
+        if (goals[i] != 0 && !in_range(&goal_fields[i], goals[i]))
+            refuse_range(&r, inside(where, goal_fields[i].key).text, &goal_fields[i]);
         set_field(s, &goal_fields[i], goals[i]);
     }
     check_goal(&r, recipe, last);
@@ -402,12 +436,14 @@ static void write_fields(json_t *object, const field *fields, size_t n, const vo
         double x = get_field(values, &fields[i]);
         if (fields[i].kind == FLAG) json_object_set_new(object, fields[i].key, json_boolean(x != 0));
         else if (in_range(&fields[i], x))
-            json_object_set_new(object, fields[i].key, fields[i].kind == WHOLE ? json_integer((json_int_t)x) : json_real(x));
+            json_object_set_new(object, fields[i].key,
+                                fields[i].kind == WHOLE ? json_integer((json_int_t)x) : json_real(x));
     }
 }
 
 static json_t *stage_json(const tc_stage *s) {
-    json_t *v = json_pack("{s:s, s:s}", "name", s->name, "inheritance", s->automatic ? "auto" : "manual"), *train = json_object();
+    json_t *v = json_pack("{s:s, s:s}", "name", s->name, "inheritance", s->automatic ? "auto" : "manual"),
+           *train = json_object();
     if (s->automatic) {
         write_fields(v, goal_fields, 3, s);
         write_fields(v, mask_fields, 3, s);

@@ -2,12 +2,14 @@
  *
  *   {"name": "...", "description": "...", "source": "...",
  *    "train": {...}, "cache_augmentations": N,
- *    "stages": [{"name": "75", "inheritance": "auto", "keep": 0.75, "fold_step": 3000, "target_warmup": 1000, "mask_lr": 0.02, "steps": N,
- *                "train": {...}},
- *               {"name": "50", "inheritance": "manual", "student": "a built-in name" or {a configuration}, "epochs": X}]}
+ *    "stages": [{"name": "75", "inheritance": "auto", "keep": 0.75, "fold_step": 3000, "target_warmup": 1000,
+ * "mask_lr": 0.02, "steps": N, "train": {...}},
+ *               {"name": "50", "inheritance": "manual", "student": "a built-in name" or {a configuration},
+ * "epochs": X}]}
  *
- * "train" holds what is said about training for all stages, that of a stage what is different in it; its keys are the fields of tc_stage_train. An
- * automatic stage has one of "keep" (part of the teacher's prunable parameters), "params" and "macs" (what is left, as tc_mask_options has them). */
+ * "train" holds what is said about training for all stages, that of a stage what is different in it; its keys
+ * are the fields of tc_stage_train. An automatic stage has one of "keep" (part of the teacher's prunable
+ * parameters), "params" and "macs" (what is left, as tc_mask_options has them). */
 #ifndef TC_RECIPE_H
 #define TC_RECIPE_H
 
@@ -55,8 +57,9 @@ typedef struct tc_recipe {
     tc_stage stages[TC_MAX_STAGES];
 } tc_recipe;
 
-/* Reads a recipe strictly: an unknown or missing key, a value of the wrong kind or out of range, a stage that would grow, and settings that
- * contradict each other are errors that name the file and the key ("R.json: stages[1].keep: ..."). TC_EIO, TC_EFORMAT. The caller frees *out. */
+/* Reads a recipe strictly: an unknown or missing key, a value of the wrong kind or out of range, a stage that
+ * would grow, and settings that contradict each other are errors that name the file and the key ("R.json:
+ * stages[1].keep: ..."). TC_EIO, TC_EFORMAT. The caller frees *out. */
 tc_status tc_recipe_open(tc_recipe **out, const char *path, tc_error *err);
 /* The same from JSON; `path` is for messages. */
 tc_status tc_recipe_parse(tc_recipe **out, const json_t *json, const char *path, tc_error *err);

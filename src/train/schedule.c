@@ -3,7 +3,9 @@
 
 #include <math.h>
 
-static double cosine(double base, double part) { return 0.5 * (1 + cos(3.14159265358979323846 * part)) * base; }
+static double cosine(double base, double part) {
+    return 0.5 * (1 + cos(3.14159265358979323846 * part)) * base;
+}
 
 static double warm_cosine(const tc_schedule *s, double step, double steps) {
     if (step < s->warmup) return s->base * (step + 1) / s->warmup;

@@ -1,7 +1,8 @@
 /* sparsity.c - what a mask is expected to leave of a model, and the Lagrangian that drives it to a target.
  *
- * Every count is a sum of products: a matrix between two sites with sums of scores S and S' is expected to keep factor * S * S' of its numbers. Which
- * sites a parameter has is told by its axis groups; so towers that were pruned before and ResNets need no rule of their own. */
+ * Every count is a sum of products: a matrix between two sites with sums of scores S and S' is expected to
+ * keep factor * S * S' of its numbers. Which sites a parameter has is told by its axis groups; so towers that
+ * were pruned before and ResNets need no rule of their own. */
 #include "train/gates.h"
 
 #include <math.h>
@@ -34,7 +35,8 @@ void tc_budget_expect(const tc_budget *b, const double *sum, double n[2]) {
 
 /* ---- the terms of a model */
 
-/* A quantity that is proportional to the members of each site that the parameter has: `whole` of it without a mask. */
+/* A quantity that is proportional to the members of each site that the parameter has: `whole` of it without a
+ * mask. */
 static bool add_by_axes(tc_budget *b, const tc_mask_sites *sites, const tc_param *p, double whole) {
     int site[TC_PARAM_RANK], n = 0;
     for (int a = 0; a < p->ndim; a++) {
@@ -47,8 +49,9 @@ static bool add_by_axes(tc_budget *b, const tc_mask_sites *sites, const tc_param
 
 static bool is_tokens(const tc_param *p) { return strcmp(p->name, "token_embedding.weight") == 0; }
 
-/* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the heads, and shrink with the width, as
- * its output's do; those of the FFN are left out, though the whole has them. */
+/* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the
+ * heads, and shrink with the width, as its output's do; those of the FFN are left out, though the whole has
+ * them. */
 static bool keep_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sites) {
     bool ok = true;
     for (size_t i = 0; i < m->params.count; i++) {
@@ -61,7 +64,9 @@ static bool keep_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sit
         const tc_mask_site *s = &sites->items[i];
         int width = tc_mask_sites_find(sites, s->tower, TC_GROUP_WIDTH, -1);
         if (s->group != TC_GROUP_HEADS || width < 0) continue;
-        ok = tc_budget_add(b, s->tower == TC_TOWER_TEXT, 4.0 * s->unit / sites->items[width].size, 2, (int[]){width, (int)i}) && ok;
+        ok = tc_budget_add(b, s->tower == TC_TOWER_TEXT, 4.0 * s->unit / sites->items[width].size, 2,
+                           (int[]){width, (int)i}) &&
+             ok;
     }
     return ok;
 }
@@ -77,7 +82,8 @@ static bool param_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *si
     return ok;
 }
 
-/* The parameter whose sites a node's cost goes with: its weight, or of attention that of what made its queries. */
+/* The parameter whose sites a node's cost goes with: its weight, or of attention that of what made its
+ * queries. */
 static int cost_param(const tc_graph *g, const tc_node *n) {
     while (n->param[0] < 0) {
         int producer = n->nin > 0 ? g->values[n->in[0]].producer : -1;
@@ -115,17 +121,20 @@ static tc_status all_mac_terms(tc_budget *b, const tc_model *m, const tc_mask_si
     tc_status status = tc_net_image_graph(&g[0], &m->config, &m->params, TC_NET_WHOLE, err);
     if (status == TC_OK) status = tc_net_text_graph(&g[1], &m->config, &m->params, TC_NET_WHOLE, err);
     for (int i = 0; i < 2 && status == TC_OK; i++)
-        if (!mac_terms(b, g[i], sites, i, m->config.context_length)) status = tc_fail_memory(err, sizeof *b->items);
+        if (!mac_terms(b, g[i], sites, i, m->config.context_length))
+            status = tc_fail_memory(err, sizeof *b->items);
     tc_graph_free(&g[0]);
     tc_graph_free(&g[1]);
     return status;
 }
 
-tc_status tc_budget_make(tc_budget *out, tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, tc_error *err) {
+tc_status tc_budget_make(tc_budget *out, tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites,
+                         tc_error *err) {
     *out = (tc_budget){0};
     tc_status status = TC_OK;
     if (kind == TC_BUDGET_MACS) status = all_mac_terms(out, m, sites, err);
-    else if (!(kind == TC_BUDGET_KEEP ? keep_terms(out, m, sites) : param_terms(out, m, sites))) status = tc_fail_memory(err, sizeof *out->items);
+    else if (!(kind == TC_BUDGET_KEEP ? keep_terms(out, m, sites) : param_terms(out, m, sites)))
+        status = tc_fail_memory(err, sizeof *out->items);
     if (status != TC_OK) tc_budget_free(out);
     return status;
 }
@@ -156,7 +165,8 @@ static void add_gradient(tc_gates *g, const tc_budget *b, const double by[2]) {
     }
 }
 
-void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_target *t, int64_t step, tc_sparsity *out) {
+void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_target *t, int64_t step,
+                         tc_sparsity *out) {
     double n[2], by[2] = {0, 0}, target[2], part = t->warmup > 0 ? fmin(1, (double)step / t->warmup) : 1;
     double *lambda = g->value + g->sites.total, *lambda_grad = g->grad + g->sites.total;
     sum_scores(g);
@@ -166,7 +176,8 @@ void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_targ
     for (int i = 0; i < (t->per_tower ? 2 : 1); i++) {
         bool joint = !t->per_tower;
         double whole = joint ? b->whole[0] + b->whole[1] : b->whole[i];
-        double first = joint ? (lambda[0] + lambda[2]) / 2 : lambda[2 * i], second = joint ? (lambda[1] + lambda[3]) / 2 : lambda[2 * i + 1];
+        double first = joint ? (lambda[0] + lambda[2]) / 2 : lambda[2 * i],
+               second = joint ? (lambda[1] + lambda[3]) / 2 : lambda[2 * i + 1];
         out->expected[i] = 1 - (joint ? n[0] + n[1] : n[i]) / whole;
         out->target[i] = joint ? (target[0] + target[1]) / 2 : target[i];
         double d = fmax(0, out->target[i] - out->expected[i]);

@@ -1,13 +1,16 @@
 /* teacher_cache.c - the teacher's features in a mapped file.
  *
- * A header page, then one row for each augmentation and sample: the image's feature, the text's, a checksum. The header is what the key makes of it,
- * byte for byte, so nothing is read from it that could be wrong: it is equal, or the file is refused and the first difference told. Rows are filled
- * when a batch first needs them; until then they are holes of a sparse file. They are written with pwrite, since a mapping of a full disk
- * would be a signal, and read through the mapping. The checksum, seeded with key and row, is what makes a row valid: a row that a killed run
- * wrote in part, that was damaged or that lies in another's place is computed again.
+ * A header page, then one row for each augmentation and sample: the image's feature, the text's, a checksum.
+ * The header is what the key makes of it, byte for byte, so nothing is read from it that could be wrong: it
+ * is equal, or the file is refused and the first difference told. Rows are filled when a batch first needs
+ * them; until then they are holes of a sparse file. They are written with pwrite, since a mapping of a full
+ * disk would be a signal, and read through the mapping. The checksum, seeded with key and row, is what makes
+ * a row valid: a row that a killed run wrote in part, that was damaged or that lies in another's place is
+ * computed again.
  *
- * A ResNet's last bits depend on the images that share its batch (net/session.c). So that a run does not depend on where an earlier one ended, a
- * batch with a missing row is computed whole, and of two values for one row the first one counts: the same batch wrote it in the undisturbed run. */
+ * A ResNet's last bits depend on the images that share its batch (net/session.c). So that a run does not
+ * depend on where an earlier one ended, a batch with a missing row is computed whole, and of two values for
+ * one row the first one counts: the same batch wrote it in the undisturbed run. */
 #include "train/teacher_cache.h"
 
 #include "text/tokenizer.h"
@@ -109,9 +112,19 @@ static const struct {
 static void make_header(const tc_teacher_key *k, uint64_t header[WORDS]) {
     uint64_t *f = header + WORD_FIRST, crop;
     memcpy(&crop, &k->crop_scale_min, sizeof crop);
-    const uint64_t values[FIELDS] = {
-        k->config, k->weights, (uint64_t)k->samples,       k->templates, k->data,         k->tokenizer, (uint64_t)k->context, k->preprocess,
-        crop,      k->flip,    (uint64_t)k->augmentations, k->seed,      (uint64_t)k->dim};
+    const uint64_t values[FIELDS] = {k->config,
+                                     k->weights,
+                                     (uint64_t)k->samples,
+                                     k->templates,
+                                     k->data,
+                                     k->tokenizer,
+                                     (uint64_t)k->context,
+                                     k->preprocess,
+                                     crop,
+                                     k->flip,
+                                     (uint64_t)k->augmentations,
+                                     k->seed,
+                                     (uint64_t)k->dim};
     memset(header, 0, HEADER);
     memcpy(header + WORD_MAGIC, magic, sizeof magic);
     header[WORD_VERSION] = VERSION;
@@ -131,18 +144,25 @@ static void print_field(field_kind kind, uint64_t value, char out[32]) {
 /* Why a header that is not the wanted one is refused. */
 static tc_status refuse_header(const char *path, const uint64_t *is, const uint64_t *wanted, tc_error *err) {
     char there[32], here[32];
-    if (is[WORD_MAGIC] != wanted[WORD_MAGIC]) return tc_fail(err, TC_EFORMAT, "%s: not a teacher cache; %s", path, remedy);
+    if (is[WORD_MAGIC] != wanted[WORD_MAGIC])
+        return tc_fail(err, TC_EFORMAT, "%s: not a teacher cache; %s", path, remedy);
     if (is[WORD_VERSION] != wanted[WORD_VERSION])
-        return tc_fail(err, TC_EFORMAT, "%s: a teacher cache of version %" PRIu64 ", expected %d; %s", path, is[WORD_VERSION], VERSION, remedy);
+        return tc_fail(err, TC_EFORMAT, "%s: a teacher cache of version %" PRIu64 ", expected %d; %s", path,
+                       is[WORD_VERSION], VERSION, remedy);
     if (is[WORD_CHECKSUM] != tc_checksum(0, is, WORD_CHECKSUM * sizeof *is))
-        return tc_fail(err, TC_EFORMAT, "%s: the header of the teacher cache is damaged, its checksum is wrong; %s", path, remedy);
+        return tc_fail(err, TC_EFORMAT,
+                       "%s: the header of the teacher cache is damaged, its checksum is wrong; %s", path,
+                       remedy);
     for (int i = 0; i < FIELDS; i++) {
         if (is[WORD_FIRST + i] == wanted[WORD_FIRST + i]) continue;
         print_field(fields[i].kind, is[WORD_FIRST + i], there);
         print_field(fields[i].kind, wanted[WORD_FIRST + i], here);
-        return tc_fail(err, TC_EARG, "%s: the teacher cache belongs to another %s: %s there, %s here; %s", path, fields[i].name, there, here, remedy);
+        return tc_fail(err, TC_EARG, "%s: the teacher cache belongs to another %s: %s there, %s here; %s",
+                       path, fields[i].name, there, here, remedy);
     }
-    return tc_fail(err, TC_EFORMAT, "%s: the header of the teacher cache is damaged, there are bytes behind its checksum; %s", path, remedy);
+    return tc_fail(err, TC_EFORMAT,
+                   "%s: the header of the teacher cache is damaged, there are bytes behind its checksum; %s",
+                   path, remedy);
 }
 
 /* ---- opening */
@@ -151,7 +171,8 @@ static tc_status io_fail(const tc_teacher_cache *c, const char *what, tc_error *
     return tc_fail(err, TC_EIO, "%s: cannot %s: %s", c->path, what, strerror(errno));
 }
 
-static tc_status write_at(const tc_teacher_cache *c, const void *data, size_t size, size_t offset, tc_error *err) {
+static tc_status write_at(const tc_teacher_cache *c, const void *data, size_t size, size_t offset,
+                          tc_error *err) {
     for (size_t done = 0; done < size;) {
         ssize_t n = pwrite(c->fd, (const char *)data + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR) continue;
@@ -164,13 +185,15 @@ static tc_status write_at(const tc_teacher_cache *c, const void *data, size_t si
 
 static tc_status set_sizes(tc_teacher_cache *c, const tc_teacher_key *k, tc_error *err) {
     size_t feature, rows, all;
-    bool ok = k->dim > 0 && k->samples > 0 && k->augmentations > 0 && tc_mul((size_t)k->dim, 2 * sizeof(float), &feature) &&
-              tc_add(feature, sizeof(uint64_t), &c->row) && tc_mul((size_t)k->samples, (size_t)k->augmentations, &rows) &&
-              tc_mul(rows, c->row, &all) && tc_add(all, HEADER, &c->size) && c->size <= INT64_MAX;
+    bool ok = k->dim > 0 && k->samples > 0 && k->augmentations > 0 &&
+              tc_mul((size_t)k->dim, 2 * sizeof(float), &feature) &&
+              tc_add(feature, sizeof(uint64_t), &c->row) &&
+              tc_mul((size_t)k->samples, (size_t)k->augmentations, &rows) && tc_mul(rows, c->row, &all) &&
+              tc_add(all, HEADER, &c->size) && c->size <= INT64_MAX;
     if (!ok)
         return tc_fail(err, TC_EARG,
-                       "%s: a teacher cache for %" PRId64 " samples with %" PRId64 " augmentations and features of %" PRId64
-                       " numbers is larger than "
+                       "%s: a teacher cache for %" PRId64 " samples with %" PRId64
+                       " augmentations and features of %" PRId64 " numbers is larger than "
                        "a file can be",
                        c->path, k->samples, k->augmentations, k->dim);
     c->rows = (int64_t)rows;
@@ -183,10 +206,14 @@ static tc_status set_sizes(tc_teacher_cache *c, const tc_teacher_key *k, tc_erro
 static tc_status open_file(tc_teacher_cache *c, struct stat *st, tc_error *err) {
     c->fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
     if (c->fd < 0) return io_fail(c, "open", err);
-    if (fstat(c->fd, st) != 0 || !S_ISREG(st->st_mode)) return tc_fail(err, TC_EIO, "%s: not a regular file", c->path);
+    if (fstat(c->fd, st) != 0 || !S_ISREG(st->st_mode))
+        return tc_fail(err, TC_EIO, "%s: not a regular file", c->path);
     if (flock(c->fd, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
-                   ? tc_fail(err, TC_ESTATE, "%s: another run is using this teacher cache; wait for it or name another folder", c->path)
+                   ? tc_fail(
+                         err, TC_ESTATE,
+                         "%s: another run is using this teacher cache; wait for it or name another folder",
+                         c->path)
                    : io_fail(c, "lock", err);
     return fstat(c->fd, st) == 0 ? TC_OK : io_fail(c, "open", err); /* once more: now nobody writes */
 }
@@ -195,30 +222,38 @@ static tc_status open_file(tc_teacher_cache *c, struct stat *st, tc_error *err) 
 static tc_status check_room(const tc_teacher_cache *c, const struct stat *st, tc_error *err) {
     struct statvfs fs;
     if (fstatvfs(c->fd, &fs) != 0) return io_fail(c, "ask for the free space", err);
-    unsigned __int128 room = (unsigned __int128)fs.f_bavail * fs.f_frsize, has = (unsigned __int128)st->st_blocks * 512;
+    unsigned __int128 room = (unsigned __int128)fs.f_bavail * fs.f_frsize,
+                      has = (unsigned __int128)st->st_blocks * 512;
     if (c->size <= has || c->size - has <= room) return TC_OK;
     return tc_fail(err, TC_EIO,
-                   "%s: the teacher cache takes %zu MB more, the disk has %zu MB; choose fewer augmentations or a folder on another disk", c->path,
-                   (size_t)((c->size - has) >> 20) + 1, (size_t)(room >> 20));
+                   "%s: the teacher cache takes %zu MB more, the disk has %zu MB; choose fewer augmentations "
+                   "or a folder on another disk",
+                   c->path, (size_t)((c->size - has) >> 20) + 1, (size_t)(room >> 20));
 }
 
 /* A file of size 0 is new; one that is the header alone was made by a run that was killed then. */
-static tc_status check_file(const tc_teacher_cache *c, const struct stat *st, const uint64_t *header, tc_error *err) {
+static tc_status check_file(const tc_teacher_cache *c, const struct stat *st, const uint64_t *header,
+                            tc_error *err) {
     uint64_t is[WORDS];
     size_t size = (size_t)st->st_size;
     if (size == 0) return TC_OK;
-    if (size < HEADER) return tc_fail(err, TC_EFORMAT, "%s: the teacher cache is cut short within its header; %s", c->path, remedy);
+    if (size < HEADER)
+        return tc_fail(err, TC_EFORMAT, "%s: the teacher cache is cut short within its header; %s", c->path,
+                       remedy);
     ssize_t n = pread(c->fd, is, HEADER, 0);
     if (n < 0) return io_fail(c, "read", err);
     if (n != HEADER || memcmp(is, header, HEADER) != 0) return refuse_header(c->path, is, header, err);
     if (size == HEADER || size == c->size) return TC_OK;
-    return tc_fail(err, TC_EFORMAT, "%s: the teacher cache has %zu bytes, expected %zu; %s", c->path, size, c->size, remedy);
+    return tc_fail(err, TC_EFORMAT, "%s: the teacher cache has %zu bytes, expected %zu; %s", c->path, size,
+                   c->size, remedy);
 }
 
-static tc_status make_file(const tc_teacher_cache *c, const struct stat *st, const uint64_t *header, tc_error *err) {
+static tc_status make_file(const tc_teacher_cache *c, const struct stat *st, const uint64_t *header,
+                           tc_error *err) {
     if ((size_t)st->st_size == c->size) return TC_OK;
     tc_status status = st->st_size == 0 ? write_at(c, header, HEADER, 0, err) : TC_OK;
-    if (status == TC_OK && (fdatasync(c->fd) != 0 || ftruncate(c->fd, (off_t)c->size) != 0)) status = io_fail(c, "write", err);
+    if (status == TC_OK && (fdatasync(c->fd) != 0 || ftruncate(c->fd, (off_t)c->size) != 0))
+        status = io_fail(c, "write", err);
     return status;
 }
 
@@ -245,7 +280,8 @@ static tc_status open_cache(tc_teacher_cache *c, const char *dir, const tc_teach
     return TC_OK;
 }
 
-tc_status tc_teacher_cache_open(tc_teacher_cache **out, const char *dir, const tc_teacher_key *key, tc_error *err) {
+tc_status tc_teacher_cache_open(tc_teacher_cache **out, const char *dir, const tc_teacher_key *key,
+                                tc_error *err) {
     tc_teacher_cache *c = tc_new(1, sizeof *c);
     *out = NULL;
     if (!c) return tc_fail_memory(err, sizeof *c);
@@ -298,7 +334,8 @@ static bool read_row(const tc_teacher_cache *c, int64_t row, float *image, float
         memcpy(image, values, bytes);
         memcpy(text, values + bytes, bytes);
     }
-    tc_pages_let_go(values, c->row); /* the system keeps them as it likes; they are no memory of this process */
+    /* the system keeps them as it likes; they are no memory of this process */
+    tc_pages_let_go(values, c->row);
     return valid;
 }
 
@@ -307,20 +344,25 @@ static tc_status check_rows(const tc_teacher_cache *c, const int64_t *rows, int 
     if (fstat(c->fd, &st) != 0 || (size_t)st.st_size < c->size)
         return tc_fail(err, TC_EIO, "%s: the file was shortened while it was in use", c->path);
     for (int i = 0; i < n; i++)
-        if (rows[i] < 0 || rows[i] >= c->rows) return tc_fail(err, TC_EARG, "%s: no row %" PRId64 ", there are %" PRId64, c->path, rows[i], c->rows);
+        if (rows[i] < 0 || rows[i] >= c->rows)
+            return tc_fail(err, TC_EARG, "%s: no row %" PRId64 ", there are %" PRId64, c->path, rows[i],
+                           c->rows);
     return TC_OK;
 }
 
-tc_status tc_teacher_cache_read(tc_teacher_cache *c, const int64_t *rows, int n, float *image, float *text, int *missing, tc_error *err) {
+tc_status tc_teacher_cache_read(tc_teacher_cache *c, const int64_t *rows, int n, float *image, float *text,
+                                int *missing, tc_error *err) {
     tc_status status = check_rows(c, rows, n, err);
     bool damaged;
     *missing = 0;
-    for (int64_t i = 0; i < n && status == TC_OK; i++) *missing += !read_row(c, rows[i], image + i * c->dim, text + i * c->dim, &damaged);
+    for (int64_t i = 0; i < n && status == TC_OK; i++)
+        *missing += !read_row(c, rows[i], image + i * c->dim, text + i * c->dim, &damaged);
     if (status == TC_OK && *missing == 0) c->counts.found += n;
     return status;
 }
 
-tc_status tc_teacher_cache_fill(tc_teacher_cache *c, const int64_t *rows, int n, float *image, float *text, tc_error *err) {
+tc_status tc_teacher_cache_fill(tc_teacher_cache *c, const int64_t *rows, int n, float *image, float *text,
+                                tc_error *err) {
     tc_status status = check_rows(c, rows, n, err);
     size_t bytes = (size_t)c->dim * sizeof(float);
     for (int64_t i = 0; i < n && status == TC_OK; i++) {

@@ -1,6 +1,7 @@
-/* token_rows.c - the token table in training. A step's captions hold few of its rows, and many never occur in the data at all: of a row that has not
- * occurred yet, gradient and moments are zero, and the optimizer only decays its weights. Such rows are neither summed nor read. The results are
- * the same bit for bit: each row has a sum of its own, and zero adds nothing. */
+/* token_rows.c - the token table in training. A step's captions hold few of its rows, and many never occur in
+ * the data at all: of a row that has not occurred yet, gradient and moments are zero, and the optimizer only
+ * decays its weights. Such rows are neither summed nor read. The results are the same bit for bit: each row
+ * has a sum of its own, and zero adds nothing. */
 #include "train/train.h"
 
 #include <stdlib.h>
@@ -8,7 +9,11 @@
 tc_status tc_token_rows_create(tc_token_rows *t, const tc_params *params, tc_error *err) {
     int i = tc_params_find(params, "token_embedding.weight");
     const tc_param *p = &params->items[i];
-    *t = (tc_token_rows){.param = i, .count = p->shape[0], .width = p->shape[1], .first = p->offset, .end = p->offset + p->numel};
+    *t = (tc_token_rows){.param = i,
+                         .count = p->shape[0],
+                         .width = p->shape[1],
+                         .first = p->offset,
+                         .end = p->offset + p->numel};
     t->occurred = tc_new((size_t)t->count, sizeof *t->occurred);
     t->square = tc_new((size_t)t->count, sizeof *t->square);
     return t->occurred && t->square ? TC_OK : tc_fail_memory(err, (size_t)t->count * sizeof *t->square);
@@ -32,7 +37,9 @@ static bool any(const tc_real *x, int64_t n) {
 
 void tc_token_rows_find(tc_token_rows *t, const tc_real *m, const tc_real *v) {
 #pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < t->count; r++) t->occurred[r] = any(m + t->first + r * t->width, t->width) || any(v + t->first + r * t->width, t->width);
+    for (int64_t r = 0; r < t->count; r++)
+        t->occurred[r] =
+            any(m + t->first + r * t->width, t->width) || any(v + t->first + r * t->width, t->width);
 }
 
 double tc_token_rows_square(tc_token_rows *t, const tc_kern *k, const tc_real *grad) {

@@ -1,7 +1,9 @@
-/* train_auto.c - automatic inheritance within a training run: the options of the masks, the fold, and what is told, logged and kept of both.
+/* train_auto.c - automatic inheritance within a training run: the options of the masks, the fold, and what is
+ * told, logged and kept of both.
  *
- * The fold belongs to the step that it follows: whoever stops or is killed before the checkpoint of that step makes the step and the fold again, with
- * the same result. So no checkpoint has to say that a fold is due, and each holds either masks or a folded student. */
+ * The fold belongs to the step that it follows: whoever stops or is killed before the checkpoint of that step
+ * makes the step and the fold again, with the same result. So no checkpoint has to say that a fold is due,
+ * and each holds either masks or a folded student. */
 #include "train/train_run.h"
 
 #include <math.h>
@@ -14,14 +16,18 @@ static tc_status check_options(const tc_training *t, const tc_mask_options *m, t
     const struct {
         bool ok;
         const char *what;
-    } rules[] = {{(m->keep != 0) + (m->params != 0) + (m->macs != 0) == 1, "one of keep, params and macs must be given"},
-                 {m->keep == 0 || (m->keep > 0 && m->keep <= 1), "the part that is left must be above 0 and at most 1"},
-                 {m->params >= 0, "the parameters that are left must be above 0"},
-                 {m->macs >= 0 && isfinite(m->macs), "the multiply-accumulates that are left must be above 0"},
-                 {m->fold_step >= 0 && m->fold_step <= t->steps, "the masks must be folded after at least one step and at most all"},
-                 {isfinite(m->target_warmup), "the number of steps over which the target grows must be finite"},
-                 {m->lr >= 0 && isfinite(m->lr), "the rate of the gates must be 0 or more"},
-                 {isfinite(m->start), "the start of the gates must be finite"}};
+    } rules[] = {
+        {(m->keep != 0) + (m->params != 0) + (m->macs != 0) == 1,
+         "one of keep, params and macs must be given"},
+        {m->keep == 0 || (m->keep > 0 && m->keep <= 1),
+         "the part that is left must be above 0 and at most 1"},
+        {m->params >= 0, "the parameters that are left must be above 0"},
+        {m->macs >= 0 && isfinite(m->macs), "the multiply-accumulates that are left must be above 0"},
+        {m->fold_step >= 0 && m->fold_step <= t->steps,
+         "the masks must be folded after at least one step and at most all"},
+        {isfinite(m->target_warmup), "the number of steps over which the target grows must be finite"},
+        {m->lr >= 0 && isfinite(m->lr), "the rate of the gates must be 0 or more"},
+        {isfinite(m->start), "the start of the gates must be finite"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "masks: %s", rules[i].what);
     return TC_OK;
@@ -55,31 +61,39 @@ tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h) {
         .budget = t->budget,
         .target = {.end = {sparsity, sparsity}, .warmup = t->masks.target_warmup},
         .seed = t->o->seed,
-        .folded = {
-            .kind = TC_SCHEDULE_COSINE_START_NOWARMUP, .base = h->schedule.base, .start = (double)t->masks.fold_step, .steps = h->schedule.steps}};
+        .folded = {.kind = TC_SCHEDULE_COSINE_START_NOWARMUP,
+                   .base = h->schedule.base,
+                   .start = (double)t->masks.fold_step,
+                   .steps = h->schedule.steps}};
 }
 
 void tc_auto_settings(const tc_training *t, json_t *settings) {
     const tc_mask_options *m = &t->masks;
     if (!t->o->masks) return;
     json_object_set_new(settings, "masks",
-                        json_pack("{s:f, s:I, s:f, s:I, s:f, s:f, s:f}", "keep", m->keep, "params", (json_int_t)m->params, "macs", m->macs,
-                                  "fold_step", (json_int_t)m->fold_step, "target_warmup", m->target_warmup, "lr", m->lr, "start", m->start));
+                        json_pack("{s:f, s:I, s:f, s:I, s:f, s:f, s:f}", "keep", m->keep, "params",
+                                  (json_int_t)m->params, "macs", m->macs, "fold_step",
+                                  (json_int_t)m->fold_step, "target_warmup", m->target_warmup, "lr", m->lr,
+                                  "start", m->start));
 }
 
 /* ---- what is told and logged */
 
-static double kept_part(const tc_training *t) { return (double)t->trainer->student->info.params_prunable / (double)t->o->init->info.params_prunable; }
+static double kept_part(const tc_training *t) {
+    return (double)t->trainer->student->info.params_prunable / (double)t->o->init->info.params_prunable;
+}
 
 void tc_auto_tell(const tc_training *t) {
     const tc_gates *g = t->trainer->gates;
     if (!t->o->masks) return;
     if (g)
-        tc_log_line(&t->log, 1, "masks: %lld gates; of %.6g %s %.6g are to be left (%.1f %%); folded after step %lld", (long long)g->sites.total,
-                    whole(t), tc_budget_name(t->budget), t->goal, 100 * t->goal / whole(t), (long long)t->masks.fold_step);
+        tc_log_line(&t->log, 1,
+                    "masks: %lld gates; of %.6g %s %.6g are to be left (%.1f %%); folded after step %lld",
+                    (long long)g->sites.total, whole(t), tc_budget_name(t->budget), t->goal,
+                    100 * t->goal / whole(t), (long long)t->masks.fold_step);
     else
-        tc_log_line(&t->log, 1, "masks: folded after step %lld; %.1f %% of the prunable parameters are left", (long long)t->masks.fold_step,
-                    100 * kept_part(t));
+        tc_log_line(&t->log, 1, "masks: folded after step %lld; %.1f %% of the prunable parameters are left",
+                    (long long)t->masks.fold_step, 100 * kept_part(t));
 }
 
 const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size) {
@@ -87,8 +101,11 @@ const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, s
     out[0] = 0;
     if (!g) return out;
     const double *lambda = g->value + g->sites.total;
-    snprintf(out, size, ",\"sparsity\":%.9g,\"target_sparsity\":%.9g,\"lagrangian\":%.9g,\"lambda\":[%.9g,%.9g,%.9g,%.9g]", s->sparsity.expected[0],
-             s->sparsity.target[0], s->sparsity.loss[0], lambda[0], lambda[1], lambda[2], lambda[3]);
+    snprintf(
+        out, size,
+        ",\"sparsity\":%.9g,\"target_sparsity\":%.9g,\"lagrangian\":%.9g,\"lambda\":[%.9g,%.9g,%.9g,%.9g]",
+        s->sparsity.expected[0], s->sparsity.target[0], s->sparsity.loss[0], lambda[0], lambda[1], lambda[2],
+        lambda[3]);
     return out;
 }
 
@@ -131,10 +148,15 @@ tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err) {
     *folded = true;
     const tc_model_info *i = &t->trainer->student->info;
     char line[256];
-    snprintf(line, sizeof line, "{\"step\":%lld,\"fold\":true,\"kept\":%.9g,\"params\":%lld,\"params_without_tokens\":%lld}\n",
-             (long long)t->trainer->step, kept_part(t), (long long)i->params, (long long)i->params_without_tokens);
-    tc_log_line(&t->log, 1, "step %lld: masks folded; %lld parameters are left (%lld without the token table), %.1f %% of the prunable ones",
-                (long long)t->trainer->step, (long long)i->params, (long long)i->params_without_tokens, 100 * kept_part(t));
+    snprintf(line, sizeof line,
+             "{\"step\":%lld,\"fold\":true,\"kept\":%.9g,\"params\":%lld,\"params_without_tokens\":%lld}\n",
+             (long long)t->trainer->step, kept_part(t), (long long)i->params,
+             (long long)i->params_without_tokens);
+    tc_log_line(&t->log, 1,
+                "step %lld: masks folded; %lld parameters are left (%lld without the token table), %.1f %% "
+                "of the prunable ones",
+                (long long)t->trainer->step, (long long)i->params, (long long)i->params_without_tokens,
+                100 * kept_part(t));
     return tc_training_line(t, line, err);
 }
 
@@ -144,8 +166,9 @@ void tc_auto_card(const tc_training *t, json_t *card) {
     const tc_config *c = &t->trainer->student->config;
     if (!t->o->masks || !t->trainer->folded) return;
     json_object_set_new(card, "masks",
-                        json_pack("{s:I, s:f, s:I, s:I, s:o, s:o}", "fold_step", (json_int_t)t->masks.fold_step, "kept", kept_part(t),
-                                  "prunable_before", (json_int_t)t->o->init->info.params_prunable, "prunable_after",
-                                  (json_int_t)t->trainer->student->info.params_prunable, "vision", tc_tower_json(c, false), "text",
-                                  tc_tower_json(c, true)));
+                        json_pack("{s:I, s:f, s:I, s:I, s:o, s:o}", "fold_step",
+                                  (json_int_t)t->masks.fold_step, "kept", kept_part(t), "prunable_before",
+                                  (json_int_t)t->o->init->info.params_prunable, "prunable_after",
+                                  (json_int_t)t->trainer->student->info.params_prunable, "vision",
+                                  tc_tower_json(c, false), "text", tc_tower_json(c, true)));
 }

@@ -33,7 +33,8 @@ tc_status tc_training_line(tc_training *t, const char *line, tc_error *err);
 
 /* ---- the automatic phase: masks until the fold. All do nothing, or say nothing, in a run without masks. */
 
-/* Checks the options of the masks, puts in what they leave open, and refuses goals that cannot be met. Needs t->steps. */
+/* Checks the options of the masks, puts in what they leave open, and refuses goals that cannot be met. Needs
+ * t->steps. */
 tc_status tc_auto_plan(tc_training *t, tc_error *err);
 /* What the trainer is to do; `steps` and schedule of `h` are there. */
 tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h);
@@ -42,7 +43,8 @@ void tc_auto_settings(const tc_training *t, json_t *settings);
 void tc_auto_tell(const tc_training *t);
 /* What the log has for a step with masks -> out, "" without: ,"sparsity":.. */
 const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size);
-/* A model to evaluate in place of the masked student: folded with the deterministic mask. *out is NULL without masks. */
+/* A model to evaluate in place of the masked student: folded with the deterministic mask. *out is NULL
+ * without masks. */
 tc_status tc_auto_model(const tc_training *t, tc_model **out, tc_error *err);
 /* Folds the masks if it is time to; *folded: it was. */
 tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err);

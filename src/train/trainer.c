@@ -1,5 +1,6 @@
-/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients through both towers, one clip over all of
- * them, AdamW. Order and formulas are those of the train goldens. */
+/* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients
+ * through both towers, one clip over all of them, AdamW. Order and formulas are those of the train goldens.
+ */
 #include "train/train.h"
 
 #include <math.h>
@@ -41,7 +42,8 @@ static tc_status allocate(tc_trainer *t, tc_error *err) {
     t->param = tc_new(p->count, sizeof *t->param);
     t->param_grad = tc_new(p->count, sizeof *t->param_grad);
     t->decay = tc_new(p->count, sizeof *t->decay);
-    if (!t->grad || !t->m || !t->v || !t->param || !t->param_grad || !t->decay) return tc_fail_memory(err, (size_t)p->total * 3 * sizeof(tc_real));
+    if (!t->grad || !t->m || !t->v || !t->param || !t->param_grad || !t->decay)
+        return tc_fail_memory(err, (size_t)p->total * 3 * sizeof(tc_real));
     for (size_t i = 0; i < p->count; i++) {
         t->param[i] = t->student->flat + p->items[i].offset;
         t->param_grad[i] = t->grad + p->items[i].offset;
@@ -50,7 +52,8 @@ static tc_status allocate(tc_trainer *t, tc_error *err) {
     return tc_token_rows_create(&t->tokens, p, err);
 }
 
-tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher, const tc_hyper *hyper, tc_error *err) {
+tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model *teacher,
+                            const tc_hyper *hyper, tc_error *err) {
     tc_trainer *t = tc_new(1, sizeof *t);
     *out = NULL;
     if (!t) {
@@ -66,8 +69,8 @@ tc_status tc_trainer_create(tc_trainer **out, tc_model **student, const tc_model
     if (status == TC_OK && hyper->masks) status = tc_trainer_make_gates(t, err);
     if (status == TC_OK) status = make_graphs(t, err);
     if (status == TC_OK && teacher && teacher->config.image_size != t->student->config.image_size)
-        status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal", teacher->config.image_size,
-                         t->student->config.image_size);
+        status = tc_fail(err, TC_EARG, "the teacher's image_size is %d, the student's %d; they must be equal",
+                         teacher->config.image_size, t->student->config.image_size);
     if (status == TC_OK && teacher) status = tc_session_create(&t->teacher_session, teacher, err);
     if (status != TC_OK) {
         tc_trainer_free(&t);
@@ -121,7 +124,8 @@ void tc_trainer_free(tc_trainer **out) {
 static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
     if (n <= t->capacity) return TC_OK;
     free_buffers(t);
-    size_t rows = (size_t)n, dim = (size_t)t->student->config.embed_dim, teacher_dim = t->teacher ? (size_t)t->teacher->config.embed_dim : 0;
+    size_t rows = (size_t)n, dim = (size_t)t->student->config.embed_dim,
+           teacher_dim = t->teacher ? (size_t)t->teacher->config.embed_dim : 0;
     size_t image = 3 * (size_t)t->student->config.image_size * (size_t)t->student->config.image_size;
     bool ok = true;
     for (int i = 0; i < 2; i++) {
@@ -132,7 +136,8 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
     }
     ok = (t->work = tc_new_aligned((size_t)tc_loss_work(n), sizeof(tc_real))) && ok;
     ok = (t->teacher_out = tc_new_aligned(2 * rows * teacher_dim, sizeof(float))) && ok;
-    if (sizeof(tc_real) != sizeof(float)) ok = (t->pixels = tc_new_aligned(rows * image, sizeof(tc_real))) && ok;
+    if (sizeof(tc_real) != sizeof(float))
+        ok = (t->pixels = tc_new_aligned(rows * image, sizeof(tc_real))) && ok;
     if (!ok) {
         free_buffers(t);
         return tc_fail(err, TC_ENOMEM, "out of memory for a batch of %d pairs", n);
@@ -143,14 +148,19 @@ static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
 
 /* ---- features */
 
-static tc_status teacher_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
+static tc_status teacher_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context,
+                                  tc_error *err) {
     int dim = t->teacher->config.embed_dim, missing = n;
     float *out[2] = {t->teacher_out, t->teacher_out + (size_t)n * (size_t)dim};
-    tc_status status = t->cache ? tc_teacher_cache_read(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], &missing, err) : TC_OK;
+    tc_status status =
+        t->cache ? tc_teacher_cache_read(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], &missing, err)
+                 : TC_OK;
     if (missing) {
         if (status == TC_OK) status = tc_session_encode_image(t->teacher_session, pixels, n, out[IMAGE], err);
-        if (status == TC_OK) status = tc_session_encode_text(t->teacher_session, ids, n, context, out[TEXT], err);
-        if (status == TC_OK && t->cache) status = tc_teacher_cache_fill(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], err);
+        if (status == TC_OK)
+            status = tc_session_encode_text(t->teacher_session, ids, n, context, out[TEXT], err);
+        if (status == TC_OK && t->cache)
+            status = tc_teacher_cache_fill(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], err);
     }
     for (int i = 0; i < 2 && status == TC_OK; i++) {
         for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = out[i][k];
@@ -166,23 +176,33 @@ static const tc_real *as_real(tc_trainer *t, const float *pixels, int n) {
     return t->pixels;
 }
 
-static tc_status student_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_error *err) {
+static tc_status student_features(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context,
+                                  tc_error *err) {
     int batch;
-    tc_status status = tc_captions_gather(&t->captions, &t->student->config, ids, n, context, INT32_MAX / 2, &batch, err);
-    if (status == TC_OK && batch != n) status = tc_fail(err, TC_EARG, "a batch of %d captions is too large", n);
+    tc_status status =
+        tc_captions_gather(&t->captions, &t->student->config, ids, n, context, INT32_MAX / 2, &batch, err);
+    if (status == TC_OK && batch != n)
+        status = tc_fail(err, TC_EARG, "a batch of %d captions is too large", n);
     if (status != TC_OK) return status;
     tc_token_rows_add(&t->tokens, t->captions.ids, t->captions.seq[n]);
-    tc_feed feed[2] = {{.batch = n, .pixels = as_real(t, pixels, n)}, {.batch = n, .ids = t->captions.ids, .seq = t->captions.seq}};
+    tc_feed feed[2] = {{.batch = n, .pixels = as_real(t, pixels, n)},
+                       {.batch = n, .ids = t->captions.ids, .seq = t->captions.seq}};
     for (int i = 0; i < 2 && status == TC_OK; i++) {
         status = tc_runner_forward(t->runner[i], &feed[i], err);
-        if (status == TC_OK) t->kern->l2norm(n, t->student->config.embed_dim, tc_runner_output(t->runner[i]), t->features[i], t->inv_norm[i]);
+        if (status == TC_OK)
+            t->kern->l2norm(n, t->student->config.embed_dim, tc_runner_output(t->runner[i]), t->features[i],
+                            t->inv_norm[i]);
     }
     return status;
 }
 
-static double log_scale(const tc_trainer *t) { return (double)t->student->flat[t->student->params.items[t->student->params.count - 1].offset]; }
+static double log_scale(const tc_trainer *t) {
+    return (double)t->student->flat[t->student->params.items[t->student->params.count - 1].offset];
+}
 
-void tc_trainer_weights_changed(tc_trainer *t) { t->student->logit_scale = t->student->info.logit_scale = (float)log_scale(t); }
+void tc_trainer_weights_changed(tc_trainer *t) {
+    t->student->logit_scale = t->student->info.logit_scale = (float)log_scale(t);
+}
 
 void tc_trainer_moments_changed(tc_trainer *t) { tc_token_rows_find(&t->tokens, t->m, t->v); }
 
@@ -194,11 +214,13 @@ static void set_log_scale(tc_trainer *t, double value) {
 /* Of the weights. */
 static double grad_square(tc_trainer *t) {
     int64_t first = t->tokens.first, end = t->tokens.end, total = t->student->params.total;
-    double before = t->kern->dot(first, t->grad, t->grad), after = t->kern->dot(total - end, t->grad + end, t->grad + end);
+    double before = t->kern->dot(first, t->grad, t->grad),
+           after = t->kern->dot(total - end, t->grad + end, t->grad + end);
     return before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after;
 }
 
-tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *log, tc_error *err) {
+tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context,
+                               tc_step_log *log, tc_error *err) {
     const tc_hyper *h = &t->hyper;
     int dim = t->student->config.embed_dim;
     *log = (tc_step_log){.lr = tc_schedule_lr(&h->schedule, (double)t->step, h->schedule.base)};
@@ -226,10 +248,12 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
                         .work = t->work};
     tc_loss(t->kern, &in, t->feature_grad[IMAGE], t->feature_grad[TEXT], &log->loss);
     for (int i = 0; i < 2; i++) {
-        t->kern->l2norm_backward(n, dim, t->features[i], t->inv_norm[i], t->feature_grad[i], tc_runner_output_grad(t->runner[i]));
+        t->kern->l2norm_backward(n, dim, t->features[i], t->inv_norm[i], t->feature_grad[i],
+                                 tc_runner_output_grad(t->runner[i]));
         tc_runner_backward(t->runner[i]);
     }
-    t->grad[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)log->loss.grad_log_scale;
+    t->grad[t->student->params.items[t->student->params.count - 1].offset] =
+        (tc_real)log->loss.grad_log_scale;
     double square = grad_square(t);
     if (t->gates) square += tc_trainer_gate_gradients(t, log);
     log->grad_norm = sqrt(square);
@@ -243,15 +267,18 @@ static double clip_scale(const tc_trainer *t, const tc_step_log *log) {
 }
 
 /* The number of this update of the optimizer, from 1. */
-static double update_number(const tc_trainer *t) { return (double)(t->step - t->skipped - t->folded_after + 1); }
+static double update_number(const tc_trainer *t) {
+    return (double)(t->step - t->skipped - t->folded_after + 1);
+}
 
 /* AdamW on `n` weights from `at` on; `moved`: gradient or moments may be other than zero. */
-static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64_t n, bool decays, bool moved) {
+static void update_part(tc_trainer *t, const tc_step_log *log, int64_t at, int64_t n, bool decays,
+                        bool moved) {
     const tc_hyper *h = &t->hyper;
     double scale = clip_scale(t, log), count = update_number(t);
     double c1 = 1 - pow(h->beta1, count), c2 = 1 - pow(h->beta2, count);
-    t->kern->adamw(n, t->student->flat + at, moved ? t->grad + at : NULL, t->m + at, t->v + at, scale, log->lr, decays ? h->weight_decay : 0,
-                   h->beta1, h->beta2, h->eps, c1, c2);
+    t->kern->adamw(n, t->student->flat + at, moved ? t->grad + at : NULL, t->m + at, t->v + at, scale,
+                   log->lr, decays ? h->weight_decay : 0, h->beta1, h->beta2, h->eps, c1, c2);
 }
 
 static void update(tc_trainer *t, const tc_step_log *log) {
@@ -259,18 +286,22 @@ static void update(tc_trainer *t, const tc_step_log *log) {
     const tc_token_rows *tokens = &t->tokens;
     tc_runner_update_state(t->runner[IMAGE], t->student->flat);
     for (int i = 0; i < (int)p->count; i++) {
-        if (i != tokens->param && !p->items[i].state) update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
+        if (i != tokens->param && !p->items[i].state)
+            update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
         for (int64_t row = 0, end; i == tokens->param && row < tokens->count; row = end) {
             end = tc_token_rows_run(tokens, row);
-            update_part(t, log, tokens->first + row * tokens->width, (end - row) * tokens->width, t->decay[i], tokens->occurred[row]);
+            update_part(t, log, tokens->first + row * tokens->width, (end - row) * tokens->width, t->decay[i],
+                        tokens->occurred[row]);
         }
     }
 }
 
-tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context, tc_step_log *out, tc_error *err) {
+tc_status tc_trainer_step(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context,
+                          tc_step_log *out, tc_error *err) {
     tc_status status = tc_trainer_gradients(t, pixels, ids, n, context, out, err);
     if (status != TC_OK) return status;
-    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm); /* the Lagrangian's terms are in the norm */
+    /* the Lagrangian's terms are in the norm */
+    out->skipped = !isfinite(out->loss.loss) || !isfinite(out->grad_norm);
     if (out->skipped) {
         t->step++;
         t->skipped++;
@@ -294,8 +325,8 @@ static size_t plus(size_t a, size_t b) { return tc_add(a, b, &a) ? a : SIZE_MAX;
 /* Of a model that may not be prepared yet. */
 static size_t pass_memory(const tc_model *m, int tower, int n, int64_t rows) {
     tc_graph *g = NULL;
-    tc_status status =
-        tower == TC_TOWER_VISION ? tc_net_image_graph(&g, &m->config, &m->params, 0, NULL) : tc_net_text_graph(&g, &m->config, &m->params, 0, NULL);
+    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(&g, &m->config, &m->params, 0, NULL)
+                                                : tc_net_text_graph(&g, &m->config, &m->params, 0, NULL);
     if (status != TC_OK) return SIZE_MAX;
     tc_graph_fuse(g, false);
     size_t bytes = tc_runner_memory(g, false, n, rows);
@@ -305,15 +336,17 @@ static size_t pass_memory(const tc_model *m, int tower, int n, int64_t rows) {
 
 size_t tc_trainer_memory(const tc_trainer *t, int n, int caption) {
     const tc_model *s = t->student, *teacher = t->teacher;
-    size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block; /* weights, gradients, moments */
+    /* weights, gradients, moments */
+    size_t rows = (size_t)n, block = (size_t)s->params.total * sizeof(tc_real), total = 4 * block;
     total = plus(total, tc_runner_memory(t->graph[IMAGE], true, n, 0));
     total = plus(total, tc_runner_memory(t->graph[TEXT], true, n, (int64_t)n * caption));
     if (t->gates) total = plus(total, (size_t)t->gates->count * (6 * sizeof(double) + 2 * sizeof(tc_real)));
-    total = plus(total, (size_t)tc_loss_work(n) * sizeof(tc_real) + rows * (size_t)s->config.embed_dim * 4 * sizeof(tc_real));
+    total = plus(total, (size_t)tc_loss_work(n) * sizeof(tc_real) +
+                            rows * (size_t)s->config.embed_dim * 4 * sizeof(tc_real));
     if (!teacher) return total;
     /* Packed weights without the token table, and the activations of one pass. */
-    total =
-        plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) + rows * (size_t)teacher->config.embed_dim * 4 * sizeof(tc_real));
+    total = plus(total, (size_t)teacher->info.params_without_tokens * sizeof(tc_real) +
+                            rows * (size_t)teacher->config.embed_dim * 4 * sizeof(tc_real));
     total = plus(total, pass_memory(teacher, TC_TOWER_VISION, n < 64 ? n : 64, 0));
     return plus(total, pass_memory(teacher, TC_TOWER_TEXT, n, (int64_t)n * caption));
 }

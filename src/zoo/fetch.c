@@ -1,8 +1,9 @@
 /* fetch.c - downloads one file over HTTP, through libcurl, in as many pieces as the connection needs.
  *
- * The file grows under its temporary name, so a process that is killed leaves what it had. The next attempt asks for the rest with Range, and with
- * If-Range so that a server whose file has changed sends the whole of the new one (RFC 9110, sections 13.1.5 and 14). A server that ignores ranges
- * answers 200, and the file begins anew. An answer that is neither leaves the file alone. */
+ * The file grows under its temporary name, so a process that is killed leaves what it had. The next attempt
+ * asks for the rest with Range, and with If-Range so that a server whose file has changed sends the whole of
+ * the new one (RFC 9110, sections 13.1.5 and 14). A server that ignores ranges answers 200, and the file
+ * begins anew. An answer that is neither leaves the file alone. */
 #include "zoo/libcurl.h"
 #include "zoo/zoo.h"
 
@@ -19,7 +20,8 @@
 
 enum { REDIRECTS = 10, STATE_LIMIT = 1 << 16, SLOW_BYTES = 64 };
 static const double WAIT_MOST = 30, PROGRESS_EVERY = 0.2;
-static const int64_t ENOUGH = 1 << 20; /* bytes of an attempt after which the count of vain attempts begins anew */
+/* bytes of an attempt after which the count of vain attempts begins anew */
+static const int64_t ENOUGH = 1 << 20;
 
 /* The head of the last answer. */
 typedef struct head {
@@ -59,7 +61,8 @@ static void forget(transfer *t) {
 }
 
 static void remember(const transfer *t) {
-    json_t *state = json_pack("{s:s, s:s, s:I}", "url", t->url, "validator", t->validator, "size", (json_int_t)t->size);
+    json_t *state =
+        json_pack("{s:s, s:s, s:I}", "url", t->url, "validator", t->validator, "size", (json_int_t)t->size);
     char *text = state ? json_dumps(state, JSON_INDENT(1)) : NULL;
     /* Without it the next run begins anew, which is no reason to fail. */
     if (text) tc_file_write(t->from, text, strlen(text), NULL);
@@ -72,12 +75,15 @@ static void recall(transfer *t) {
     size_t size;
     struct stat st;
     if (fstat(t->fd, &st) != 0 || st.st_size == 0) return forget(t);
-    json_t *state = tc_file_read(t->from, STATE_LIMIT, &text, &size, NULL) == TC_OK ? json_loadb(text, size, 0, NULL) : NULL;
-    const char *url = json_string_value(json_object_get(state, "url")), *validator = json_string_value(json_object_get(state, "validator"));
+    json_t *state = tc_file_read(t->from, STATE_LIMIT, &text, &size, NULL) == TC_OK
+                        ? json_loadb(text, size, 0, NULL)
+                        : NULL;
+    const char *url = json_string_value(json_object_get(state, "url")),
+               *validator = json_string_value(json_object_get(state, "validator"));
     json_int_t whole = json_integer_value(json_object_get(state, "size"));
     /* The rest is only worth having if it can be told to be the rest of the same file. */
-    bool same = url && validator && strcmp(url, t->url) == 0 && strlen(validator) < sizeof t->validator && (*validator || whole > 0) &&
-                (whole <= 0 || st.st_size <= whole);
+    bool same = url && validator && strcmp(url, t->url) == 0 && strlen(validator) < sizeof t->validator &&
+                (*validator || whole > 0) && (whole <= 0 || st.st_size <= whole);
     if (same) {
         t->at = st.st_size;
         t->size = whole > 0 ? whole : -1;
@@ -101,8 +107,10 @@ static int64_t number(const char *s) {
 static void read_field(head *h, const char *name, size_t length, const char *value) {
     if (length == 14 && strncasecmp(name, "Content-Length", 14) == 0) h->length = number(value);
     /* A weak ETag (W/"..") does not promise the same bytes. */
-    if (length == 4 && strncasecmp(name, "ETag", 4) == 0 && *value == '"') snprintf(h->validator, sizeof h->validator, "%s", value);
-    if (length == 13 && strncasecmp(name, "Last-Modified", 13) == 0 && !h->validator[0]) snprintf(h->validator, sizeof h->validator, "%s", value);
+    if (length == 4 && strncasecmp(name, "ETag", 4) == 0 && *value == '"')
+        snprintf(h->validator, sizeof h->validator, "%s", value);
+    if (length == 13 && strncasecmp(name, "Last-Modified", 13) == 0 && !h->validator[0])
+        snprintf(h->validator, sizeof h->validator, "%s", value);
     if (length == 13 && strncasecmp(name, "Content-Range", 13) == 0 && strncasecmp(value, "bytes ", 6) == 0) {
         const char *slash = strchr(value, '/');
         h->first = number(value + 6);
@@ -157,7 +165,9 @@ static void show(transfer *t) {
     double now = tc_now(), rate = now > t->start ? (double)(t->at - t->start_at) / (now - t->start) / 1e6 : 0;
     if (now - t->shown < PROGRESS_EVERY) return;
     t->shown = now;
-    if (t->size > 0) tc_log_line(&t->o->log, 0, "%s: %.1f of %.1f MB, %.1f MB/s", t->o->name, (double)t->at / 1e6, (double)t->size / 1e6, rate);
+    if (t->size > 0)
+        tc_log_line(&t->o->log, 0, "%s: %.1f of %.1f MB, %.1f MB/s", t->o->name, (double)t->at / 1e6,
+                    (double)t->size / 1e6, rate);
     else tc_log_line(&t->o->log, 0, "%s: %.1f MB, %.1f MB/s", t->o->name, (double)t->at / 1e6, rate);
 }
 
@@ -187,8 +197,9 @@ static size_t on_body(char *data, size_t unit, size_t n, void *user) {
 typedef enum outcome { DONE, AGAIN, GIVE_UP } outcome;
 
 static bool worth_repeating(CURLcode c) {
-    return c == CURLE_PARTIAL_FILE || c == CURLE_RECV_ERROR || c == CURLE_SEND_ERROR || c == CURLE_GOT_NOTHING || c == CURLE_OPERATION_TIMEDOUT ||
-           c == CURLE_HTTP2 || c == CURLE_HTTP2_STREAM;
+    return c == CURLE_PARTIAL_FILE || c == CURLE_RECV_ERROR || c == CURLE_SEND_ERROR ||
+           c == CURLE_GOT_NOTHING || c == CURLE_OPERATION_TIMEDOUT || c == CURLE_HTTP2 ||
+           c == CURLE_HTTP2_STREAM;
 }
 
 static outcome refused(transfer *t, tc_status *status, tc_error *err) {
@@ -203,7 +214,8 @@ static outcome refused(transfer *t, tc_status *status, tc_error *err) {
         snprintf(t->reason, sizeof t->reason, "the server answers %ld", code);
         return AGAIN;
     }
-    *status = tc_fail(err, TC_EIO, "%s: the server answers %ld%s", t->url, code, code == 404 ? " (there is no such file)" : "");
+    *status = tc_fail(err, TC_EIO, "%s: the server answers %ld%s", t->url, code,
+                      code == 404 ? " (there is no such file)" : "");
     return GIVE_UP;
 }
 
@@ -214,7 +226,8 @@ static outcome not_written(transfer *t, tc_status *status, tc_error *err) {
         return AGAIN;
     }
     if (t->trouble == TOO_LARGE) {
-        *status = tc_fail(err, TC_ENOMEM, "%s: the file is larger than the limit of %lld bytes", t->url, (long long)t->o->size_limit);
+        *status = tc_fail(err, TC_ENOMEM, "%s: the file is larger than the limit of %lld bytes", t->url,
+                          (long long)t->o->size_limit);
         forget(t);
         unlink(t->part);
     } else {
@@ -230,7 +243,8 @@ static outcome judge(transfer *t, CURLcode code, tc_status *status, tc_error *er
     }
     if (code == CURLE_OK) {
         if (t->size < 0 || t->at == t->size) return DONE;
-        snprintf(t->reason, sizeof t->reason, "%lld bytes came, %lld were announced", (long long)t->at, (long long)t->size);
+        snprintf(t->reason, sizeof t->reason, "%lld bytes came, %lld were announced", (long long)t->at,
+                 (long long)t->size);
         if (t->at > t->size) forget(t);
         return AGAIN;
     }
@@ -238,10 +252,14 @@ static outcome judge(transfer *t, CURLcode code, tc_status *status, tc_error *er
     if (code == CURLE_WRITE_ERROR) return not_written(t, status, err);
     if (!t->reason[0]) snprintf(t->reason, sizeof t->reason, "%s", t->lib->easy_strerror(code));
     if (worth_repeating(code)) return AGAIN;
-    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_COULDNT_CONNECT)
-        *status =
-            tc_fail(err, TC_EIO, "%s: there is no way to that host: %s; is there a network? TINYCLIP_ZOO_URL names a mirror", t->url, t->reason);
-    else *status = tc_fail(err, code == CURLE_OUT_OF_MEMORY ? TC_ENOMEM : TC_EIO, "%s: %s", t->url, t->reason);
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
+        code == CURLE_COULDNT_CONNECT)
+        *status = tc_fail(
+            err, TC_EIO,
+            "%s: there is no way to that host: %s; is there a network? TINYCLIP_ZOO_URL names a mirror",
+            t->url, t->reason);
+    else
+        *status = tc_fail(err, code == CURLE_OUT_OF_MEMORY ? TC_ENOMEM : TC_EIO, "%s: %s", t->url, t->reason);
     return GIVE_UP;
 }
 
@@ -299,7 +317,8 @@ static outcome attempt(transfer *t, tc_status *status, tc_error *err) {
 /* ---- all of them */
 
 static void pause_for(double seconds) {
-    struct timespec left = {.tv_sec = (time_t)seconds, .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))};
+    struct timespec left = {.tv_sec = (time_t)seconds,
+                            .tv_nsec = (long)(1e9 * (seconds - (double)(time_t)seconds))};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
 }
 
@@ -315,11 +334,14 @@ static tc_status attempts(transfer *t, tc_error *err) {
         if (result == DONE) break;
         if (result == GIVE_UP) return status;
         if (t->error) return tc_fail(err, TC_EIO, "%s: cannot write: %s", t->part, strerror(t->error));
-        /* Bytes that were here before, and went with a new beginning, are no progress: a server that lies about the size would go on for ever. */
+        /* Bytes that were here before, and went with a new beginning, are no progress: a server that lies
+         * about the size would go on for ever. */
         if (t->at - most >= ENOUGH) vain = 0, wait = t->o->wait;
         else if (vain++ >= t->o->retries)
-            return tc_fail(err, TC_EIO, "%s: given up after %d attempt%s, with %lld bytes here: %s; the same command goes on from there", t->url,
-                           made, made == 1 ? "" : "s", (long long)t->at, t->reason);
+            return tc_fail(err, TC_EIO,
+                           "%s: given up after %d attempt%s, with %lld bytes here: %s; the same command goes "
+                           "on from there",
+                           t->url, made, made == 1 ? "" : "s", (long long)t->at, t->reason);
         if (t->at > most) most = t->at;
         tc_log_line(&t->o->log, 2, "%s: %s; trying again in %g s", t->o->name, t->reason, wait);
         pause_for(wait);
@@ -328,8 +350,8 @@ static tc_status attempts(transfer *t, tc_error *err) {
     return TC_OK;
 }
 
-/* A TLS connection that the other side has left is written to once more when it is closed, and libcurl keeps its hands off a library's signals. So
- * SIGPIPE is blocked in this thread, and taken away if it came. */
+/* A TLS connection that the other side has left is written to once more when it is closed, and libcurl keeps
+ * its hands off a library's signals. So SIGPIPE is blocked in this thread, and taken away if it came. */
 typedef struct sigpipe {
     sigset_t before;
     bool was_pending;
@@ -372,9 +394,12 @@ tc_status tc_fetch(const char *url, const char *part, const tc_fetch_options *o,
         goto out;
     }
     recall(&t);
-    status = t.error ? tc_fail(err, TC_EIO, "%s: cannot write: %s", part, strerror(t.error)) : attempts(&t, err);
-    if (status == TC_OK && t.at == 0) status = tc_fail(err, TC_EFORMAT, "%s: the server sent an empty file", url);
-    if (status == TC_OK && fsync(t.fd) != 0) status = tc_fail(err, TC_EIO, "%s: cannot write: %s", part, strerror(errno));
+    status =
+        t.error ? tc_fail(err, TC_EIO, "%s: cannot write: %s", part, strerror(t.error)) : attempts(&t, err);
+    if (status == TC_OK && t.at == 0)
+        status = tc_fail(err, TC_EFORMAT, "%s: the server sent an empty file", url);
+    if (status == TC_OK && fsync(t.fd) != 0)
+        status = tc_fail(err, TC_EIO, "%s: cannot write: %s", part, strerror(errno));
     if (status == TC_OK) unlink(t.from);
     else if (t.at == 0) unlink(t.part), unlink(t.from);
 out:

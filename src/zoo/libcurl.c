@@ -44,5 +44,7 @@ static void load(void) {
 tc_status tc_curl_load(const tc_curl **out, tc_error *err) {
     pthread_once(&once, load);
     *out = &functions;
-    return failure[0] ? tc_fail(err, TC_EUNSUPPORTED, "downloads need libcurl (Debian's package libcurl4): %s", failure) : TC_OK;
+    return failure[0] ? tc_fail(err, TC_EUNSUPPORTED,
+                                "downloads need libcurl (Debian's package libcurl4): %s", failure)
+                      : TC_OK;
 }

@@ -1,7 +1,8 @@
 /* libcurl.h - inside zoo/: libcurl, loaded when it is first needed.
  *
- * Linked in the usual way it would bring thirty libraries (TLS, Kerberos, LDAP) into every start of the program and every program that uses this
- * library, which doubles the time of a start; only one function needs it. */
+ * Linked in the usual way it would bring thirty libraries (TLS, Kerberos, LDAP) into every start of the
+ * program and every program that uses this library, which doubles the time of a start; only one function
+ * needs it. */
 #ifndef TC_LIBCURL_H
 #define TC_LIBCURL_H
 

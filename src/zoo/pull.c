@@ -1,10 +1,11 @@
-/* pull.c - brings a published model into the cache: download, checksum, conversion, verification, each of them safe to be interrupted.
+/* pull.c - brings a published model into the cache: download, checksum, conversion, verification, each of
+ * them safe to be interrupted.
  *
  * In the cache lie, for a model NAME whose file on the release page is FILE:
  *   FILE.part, FILE.part.from   a download under way
- *   FILE                        a complete one that has not been converted yet; one that was put there by hand is taken, too
- *   FILE.sha256                 its checksum, recorded when the weights were first found good, in the form of sha256sum
- *   NAME.safetensors            the weights, in this project's single file
+ *   FILE                        a complete one that has not been converted yet; one that was put there by
+ * hand is taken, too FILE.sha256                 its checksum, recorded when the weights were first found
+ * good, in the form of sha256sum NAME.safetensors            the weights, in this project's single file
  *   NAME.lock                   locked while a process works on any of these */
 #include "zoo/zoo.h"
 #include "net/net.h"
@@ -22,7 +23,8 @@
 static const char RELEASE[] = "https://github.com/wkcn/TinyCLIP-model-zoo/releases/download/checkpoints";
 
 tc_zoo_options tc_zoo_options_default(void) {
-    return (tc_zoo_options){.retries = 5, .wait = 1, .connect_timeout = 30, .stall_timeout = 60, .size_limit = (int64_t)4 << 30};
+    return (tc_zoo_options){
+        .retries = 5, .wait = 1, .connect_timeout = 30, .stall_timeout = 60, .size_limit = (int64_t)4 << 30};
 }
 
 /* ---- checksum */
@@ -36,7 +38,8 @@ tc_status tc_file_sha256(const char *path, char hex[65], tc_error *err) {
     if (!block) status = tc_fail_memory(err, BLOCK);
     sha256_init(&context);
     for (size_t n; status == TC_OK && (n = fread(block, 1, BLOCK, f)) > 0;) sha256_update(&context, n, block);
-    if (status == TC_OK && ferror(f)) status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
+    if (status == TC_OK && ferror(f))
+        status = tc_fail(err, TC_EIO, "%s: cannot read: %s", path, strerror(errno));
     sha256_digest(&context, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     if (f) fclose(f);
@@ -63,14 +66,17 @@ static char *in_cache(const char *dir, const char *name, const char *suffix) {
 
 static tc_status start(puller *p, tc_error *err) {
     char *dir = tc_zoo_cache();
-    if (!dir) return tc_fail(err, TC_EARG, "there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set");
+    if (!dir)
+        return tc_fail(err, TC_EARG,
+                       "there is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set");
     tc_status status = tc_make_dirs(dir, err);
     p->file = in_cache(dir, p->m->file, "");
     p->part = in_cache(dir, p->m->file, ".part");
     p->record = in_cache(dir, p->m->file, ".sha256");
     p->model = in_cache(dir, p->m->name, ".safetensors");
     p->lock = in_cache(dir, p->m->name, ".lock");
-    if (status == TC_OK && !(p->file && p->part && p->record && p->model && p->lock)) status = tc_fail_memory(err, strlen(dir));
+    if (status == TC_OK && !(p->file && p->part && p->record && p->model && p->lock))
+        status = tc_fail_memory(err, strlen(dir));
     free(dir);
     if (status != TC_OK) return status;
     p->lock_fd = open(p->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -106,7 +112,9 @@ static tc_status open_checked(const puller *p, const char *path, tc_model **out,
 }
 
 static tc_status download(const puller *p, tc_error *err) {
-    const char *mirror = getenv("TINYCLIP_ZOO_URL"), *base = p->o.url ? p->o.url : mirror && *mirror ? mirror : RELEASE;
+    const char *mirror = getenv("TINYCLIP_ZOO_URL"), *base = p->o.url            ? p->o.url
+                                                             : mirror && *mirror ? mirror
+                                                                                 : RELEASE;
     tc_fetch_options o = {.retries = p->o.retries,
                           .wait = p->o.wait,
                           .connect_timeout = p->o.connect_timeout,
@@ -119,7 +127,8 @@ static tc_status download(const puller *p, tc_error *err) {
     char *url = tc_buf_take(&b);
     tc_log_line(&p->log, 1, "%s: from %s", p->m->name, base);
     tc_status status = url ? tc_fetch(url, p->part, &o, err) : tc_fail_memory(err, strlen(base));
-    if (status == TC_OK && rename(p->part, p->file) != 0) status = tc_fail(err, TC_EIO, "%s: cannot rename: %s", p->part, strerror(errno));
+    if (status == TC_OK && rename(p->part, p->file) != 0)
+        status = tc_fail(err, TC_EIO, "%s: cannot rename: %s", p->part, strerror(errno));
     free(url);
     return status;
 }
@@ -135,8 +144,10 @@ static tc_status compare_checksum(puller *p, bool *known, tc_error *err) {
     if (status != TC_OK) return status;
     *known = size >= 64 && strncmp(text, p->hex, 64) == 0;
     if (!*known) {
-        status = tc_fail(err, TC_EFORMAT, "%s: the SHA-256 of the download is %s, but %s recorded %.64s; it is removed; --force accepts it",
-                         p->m->file, p->hex, p->record, text);
+        status = tc_fail(
+            err, TC_EFORMAT,
+            "%s: the SHA-256 of the download is %s, but %s recorded %.64s; it is removed; --force accepts it",
+            p->m->file, p->hex, p->record, text);
         unlink(p->file);
     }
     free(text);
@@ -151,8 +162,9 @@ static tc_status write_record(const puller *p, tc_error *err) {
 
 static tc_status add_card(const puller *p, tc_model *m, tc_error *err) {
     if (tc_model_get_info(m)->card) return TC_OK;
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", p->m->name, "published_as", p->m->published.name, "trained_on",
-                             p->m->published.data, "file", p->m->file, "sha256", p->hex);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", p->m->name, "published_as", p->m->published.name,
+                  "trained_on", p->m->published.data, "file", p->m->file, "sha256", p->hex);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     tc_status status = text ? tc_model_set_card(m, text, err) : tc_fail_memory(err, 1);
     free(text);
@@ -197,7 +209,8 @@ static tc_status pull(puller *p, tc_error *err) {
     if (tc_path_exists(p->model) && !p->o.force) {
         tc_status status = open_checked(p, p->model, &m, err);
         tc_model_close(&m);
-        if (status != TC_OK) return tc_fail_in(err, status, "the cached weights are damaged; --force pulls them again");
+        if (status != TC_OK)
+            return tc_fail_in(err, status, "the cached weights are damaged; --force pulls them again");
         tc_log_line(&p->log, 1, "%s: already in the cache", p->m->name);
         return TC_OK;
     }
@@ -208,7 +221,8 @@ static tc_status pull(puller *p, tc_error *err) {
     if (status == TC_OK && !known) status = write_record(p, err);
     if (status != TC_OK) return status;
     unlink(p->file);
-    tc_log_line(&p->log, 1, "%s: SHA-256 %s, %s", p->m->file, p->hex, known ? "as recorded" : "recorded; later downloads are compared with it");
+    tc_log_line(&p->log, 1, "%s: SHA-256 %s, %s", p->m->file, p->hex,
+                known ? "as recorded" : "recorded; later downloads are compared with it");
     return TC_OK;
 }
 
@@ -217,12 +231,18 @@ tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char
     p.log = (tc_log){p.o.log, p.o.log_user};
     if (path) *path = NULL;
     if (!m->file)
-        return tc_fail(err, TC_EARG, "%s: the release page holds the students, not their teachers; get the file from where it is published", m->name);
+        return tc_fail(err, TC_EARG,
+                       "%s: the release page holds the students, not their teachers; get the file from where "
+                       "it is published",
+                       m->name);
     if (m->config && !tc_config_builtin(m->config, -1, NULL, NULL))
-        return tc_fail(err, TC_EUNSUPPORTED, "%s: no configuration of that network is built in, so its weights could not be opened", m->name);
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: no configuration of that network is built in, so its weights could not be opened",
+                       m->name);
     tc_status status = start(&p, err);
     if (status == TC_OK) status = pull(&p, err);
-    if (status == TC_OK && path && !(*path = tc_strdup(p.model))) status = tc_fail_memory(err, strlen(p.model));
+    if (status == TC_OK && path && !(*path = tc_strdup(p.model)))
+        status = tc_fail_memory(err, strlen(p.model));
     finish(&p);
     return status;
 }

@@ -1,13 +1,16 @@
-/* zoo.c - what is known of a published model before and after its weights are here: its sizes, and where the weights lie.
+/* zoo.c - what is known of a published model before and after its weights are here: its sizes, and where the
+ * weights lie.
  *
- * A manual model's configuration says everything. An automatic one's structure is in its weights: it is counted once they are in the cache. */
+ * A manual model's configuration says everything. An automatic one's structure is in its weights: it is
+ * counted once they are in the cache. */
 #include "zoo/zoo.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* XDG Base Directory Specification: an unset or empty XDG_CACHE_HOME means $HOME/.cache, a relative one is to be ignored. */
+/* XDG Base Directory Specification: an unset or empty XDG_CACHE_HOME means $HOME/.cache, a relative one is to
+ * be ignored. */
 char *tc_zoo_cache(void) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     tc_buf b = {0};
@@ -52,7 +55,8 @@ static tc_status config_sizes(const char *name, tc_zoo_sizes *out, tc_error *err
 
 tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err) {
     *out = (tc_zoo_sizes){0};
-    if (m->config) return tc_config_builtin(m->config, -1, NULL, NULL) ? config_sizes(m->config, out, err) : TC_OK;
+    if (m->config)
+        return tc_config_builtin(m->config, -1, NULL, NULL) ? config_sizes(m->config, out, err) : TC_OK;
     tc_model *model = NULL;
     char *path = tc_zoo_path(m);
     tc_status status = path ? tc_model_open(&model, path, NULL, err) : TC_OK;
@@ -62,8 +66,8 @@ tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err) 
     return status;
 }
 
-/* Half a million where a name is a rounded count. The automatic models' names say what the masks were driven to, which they reach within about one
- * part in a hundred of the teacher. */
+/* Half a million where a name is a rounded count. The automatic models' names say what the masks were driven
+ * to, which they reach within about one part in a hundred of the teacher. */
 static bool near(int64_t params, int millions, bool automatic) {
     double difference = (double)params / 1e6 - millions;
     return difference <= (automatic ? 1 : 0.5) && difference >= (automatic ? -1 : -0.5);
@@ -72,7 +76,11 @@ static bool near(int64_t params, int millions, bool automatic) {
 tc_status tc_zoo_check(const tc_zoo_model *m, const tc_model *model, tc_error *err) {
     const tc_model_info *i = tc_model_get_info(model);
     bool automatic = !m->config;
-    if (near(i->params_vision, m->published.params_image_m, automatic) && near(i->params_text, m->published.params_text_m, automatic)) return TC_OK;
-    return tc_fail(err, TC_EFORMAT, "%s: the weights have %.2f and %.2f million parameters (image, text), which does not fit the name", m->name,
-                   (double)i->params_vision / 1e6, (double)i->params_text / 1e6);
+    if (near(i->params_vision, m->published.params_image_m, automatic) &&
+        near(i->params_text, m->published.params_text_m, automatic))
+        return TC_OK;
+    return tc_fail(
+        err, TC_EFORMAT,
+        "%s: the weights have %.2f and %.2f million parameters (image, text), which does not fit the name",
+        m->name, (double)i->params_vision / 1e6, (double)i->params_text / 1e6);
 }

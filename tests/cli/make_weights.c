@@ -1,4 +1,5 @@
-/* make_weights.c - make_weights CONFIGURATION OUT: a model with random weights, as a file or a folder, for the tests of the program. */
+/* make_weights.c - make_weights CONFIGURATION OUT: a model with random weights, as a file or a folder, for
+ * the tests of the program. */
 #include "base/base.h"
 
 int main(int argc, char **argv) {

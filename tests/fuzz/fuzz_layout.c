@@ -1,6 +1,7 @@
-/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with the configurations of small models
- * of which they may be what pruning left. What is recognised must be a configuration that its own JSON gives back, and a model that can be built. */
-#include "net/layout.h"
+/* fuzz_layout.c - any bytes as a .safetensors file whose tensors are recognised as a model: alone, and with
+ * the configurations of small models of which they may be what pruning left. What is recognised must be a
+ * configuration that its own JSON gives back, and a model that can be built. */
+#include "format/layout.h"
 #include "store/store.h"
 
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static tc_config small(void) {
-    tc_config c = {.embed_dim = 3, .image_size = 4, .patch_size = 2, .context_length = 3, .vocab_size = 5, .eos_id = -1};
+    tc_config c = {
+        .embed_dim = 3, .image_size = 4, .patch_size = 2, .context_length = 3, .vocab_size = 5, .eos_id = -1};
     c.vision = c.text = (tc_tower_config){.width = 4, .layers = 2, .head_dim = 2};
     for (int i = 0; i < 2; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
@@ -34,10 +36,14 @@ static void check(const tc_config *c) {
     tc_graph *image = NULL, *text = NULL;
     char difference[200];
     json_t *json = tc_config_full_json(c);
-    if (tc_config_parse(&again, json, "again", NULL) != TC_OK || tc_config_difference(c, &again, difference, sizeof difference)) abort();
+    if (tc_config_parse(&again, json, "again", NULL) != TC_OK ||
+        tc_config_difference(c, &again, difference, sizeof difference))
+        abort();
     json_decref(json);
     if (tc_net_params(&params, c, NULL) != TC_OK) return; /* too large for any memory */
-    if (tc_net_image_graph(&image, c, &params, 0, NULL) != TC_OK || tc_net_text_graph(&text, c, &params, 0, NULL) != TC_OK) abort();
+    if (tc_net_image_graph(&image, c, &params, 0, NULL) != TC_OK ||
+        tc_net_text_graph(&text, c, &params, 0, NULL) != TC_OK)
+        abort();
     tc_graph_free(&image);
     tc_graph_free(&text);
     tc_params_free(&params);

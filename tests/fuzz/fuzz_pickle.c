@@ -1,5 +1,6 @@
-/* fuzz_pickle.c - any bytes as the pickle of a zip archive, of a TorchScript archive, and as the object in a file from before 1.6, each with two
- * storages of 16 bytes; every tensor of an accepted one is read to its end. */
+/* fuzz_pickle.c - any bytes as the pickle of a zip archive, of a TorchScript archive, and as the object in a
+ * file from before 1.6, each with two storages of 16 bytes; every tensor of an accepted one is read to its
+ * end. */
 #include "store/store.h"
 #include "torch_make.h"
 

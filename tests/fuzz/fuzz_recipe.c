@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     json_t *json = NULL;
     tc_recipe *recipe = NULL, *again = NULL;
     tc_error err;
-    if (tc_json_parse(&json, (const char *)data, size, "fuzz", &err) == TC_OK && tc_recipe_parse(&recipe, json, "fuzz", &err) == TC_OK) {
+    if (tc_json_parse(&json, (const char *)data, size, "fuzz", &err) == TC_OK &&
+        tc_recipe_parse(&recipe, json, "fuzz", &err) == TC_OK) {
         json_t *written = tc_recipe_json(recipe);
         if (tc_recipe_parse(&again, written, "fuzz", &err) != TC_OK) abort();
         json_t *twice = tc_recipe_json(again);

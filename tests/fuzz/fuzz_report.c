@@ -1,5 +1,5 @@
-/* fuzz_report.c - any bytes as compress.json and as log.jsonl; what is accepted becomes a page, whose tags nest and whose texts are escaped. The log
- * begins behind the first NUL. */
+/* fuzz_report.c - any bytes as compress.json and as log.jsonl; what is accepted becomes a page, whose tags
+ * nest and whose texts are escaped. The log begins behind the first NUL. */
 #include "../../cli/report.h"
 
 #include <stdlib.h>
@@ -33,8 +33,8 @@ static void check_page(const char *s) {
         const char *end = strchr(s, '>');
         if (*s == '<' && !end) abort();
         if (*s == '<') check_tag(&open, s, end);
-        if (*s == '&' && strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) && strncmp(s, "&quot;", 6) &&
-            strncmp(s, "&#39;", 5))
+        if (*s == '&' && strncmp(s, "&amp;", 5) && strncmp(s, "&lt;", 4) && strncmp(s, "&gt;", 4) &&
+            strncmp(s, "&quot;", 6) && strncmp(s, "&#39;", 5))
             abort();
     }
     if (open.depth) abort();
@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tc_error err;
     if (!run) return 0;
     tc_status status = report_parse(run, "folder", "compress.json", text, first, &err);
-    if (status == TC_OK && nul) status = report_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
+    if (status == TC_OK && nul)
+        status = report_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
     report r = {.dir = "folder", .runs = run, .count = 1};
     tc_buf page = {0};
     if (status == TC_OK && report_page(&page, &r, 0, &err) == TC_OK) check_page(page.data);

@@ -1,4 +1,5 @@
-/* fuzz_safetensors.c - any bytes as a .safetensors file; every tensor of an accepted one is read to its end. */
+/* fuzz_safetensors.c - any bytes as a .safetensors file; every tensor of an accepted one is read to its end.
+ */
 #include "store/store.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* fuzz_teacher_cache.c - any bytes as a file of the teacher's features: it is refused, or every row of it is there or missing, and can be filled;
- * then all rows are there. */
+/* fuzz_teacher_cache.c - any bytes as a file of the teacher's features: it is refused, or every row of it is
+ * there or missing, and can be filled; then all rows are there. */
 #include "scratch.h"
 #include "train/teacher_cache.h"
 
@@ -12,7 +12,12 @@ static char *dir;
 static void clean_up(void) { scratch_remove(dir); }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const tc_teacher_key key = {.weights = 1, .seed = 2, .crop_scale_min = 0.5, .augmentations = AUGMENTATIONS, .samples = SAMPLES, .dim = DIM};
+    const tc_teacher_key key = {.weights = 1,
+                                .seed = 2,
+                                .crop_scale_min = 0.5,
+                                .augmentations = AUGMENTATIONS,
+                                .samples = SAMPLES,
+                                .dim = DIM};
     const int64_t rows[ROWS] = {0, 1, 2, 3};
     float image[ROWS * DIM] = {0}, text[ROWS * DIM] = {0};
     tc_teacher_cache *c;

@@ -1,5 +1,6 @@
-/* replay.c - runs a fuzz target over the files of its corpus, so that `make check` repeats what fuzzing has found: replay_X FOLDER. Linked with
- * fuzz_X.c; prints one TAP line a file. A target that fails ends the program. */
+/* replay.c - runs a fuzz target over the files of its corpus, so that `make check` repeats what fuzzing has
+ * found: replay_X FOLDER. Linked with fuzz_X.c; prints one TAP line a file. A target that fails ends the
+ * program. */
 #include "base/base.h"
 
 #include <dirent.h>

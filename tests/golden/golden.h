@@ -22,7 +22,8 @@ void golden_joint(const char *dir, const json_t *joint);
 void golden_masked(const char *dir, const json_t *json);
 /* The masked forward pass of l0 (json: its expected.json), by a folded model. */
 void golden_fold_l0(const char *dir, const json_t *json);
-/* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the latter's outputs. */
+/* A model before it was pruned, with its masks, in the data of a pruned one; the tolerances are those of the
+ * latter's outputs. */
 void golden_fold_pruned(const char *dir, const char *config, const json_t *tolerances, const char *label);
 /* Steps on a copy of a pruned model, whose loss must fall. */
 void golden_pruned_trains(const tc_model *m, const char *label);
@@ -36,8 +37,8 @@ bool golden_ok(tc_status status, const tc_error *err, const char *name);
 /* dir/name as JSON or store; NULL (and a failure reported) if it cannot be read. */
 json_t *golden_json(const char *dir, const char *name);
 tc_store *golden_store(const char *dir, const char *name);
-/* Tensor `name` as numbers of the program, newly allocated; *n gets its element count (n may be NULL). NULL (and a failure reported) if it is
- * missing. */
+/* Tensor `name` as numbers of the program, newly allocated; *n gets its element count (n may be NULL). NULL
+ * (and a failure reported) if it is missing. */
 tc_real *golden_tensor(const tc_store *s, const char *name, int64_t *n);
 /* Largest |got - expected| over n values; infinite if any difference is not a number. */
 double golden_distance(const tc_real *got, const tc_real *expected, int64_t n);

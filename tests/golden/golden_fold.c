@@ -1,5 +1,6 @@
-/* golden_fold.c - pruned models are trained on; folded models: the outputs of a masked model, computed with what is left of its weights. The
- * masks hold zeros, ones and fractions; in both folders there are blocks without heads, whose output bias stays. */
+/* golden_fold.c - pruned models are trained on; folded models: the outputs of a masked model, computed with
+ * what is left of its weights. The masks hold zeros, ones and fractions; in both folders there are blocks
+ * without heads, whose output bias stays. */
 #include "golden/golden.h"
 #include "train/train.h"
 
@@ -7,7 +8,8 @@
 #include <string.h>
 
 /* The weights `prefix` + canonical name of a store. */
-static tc_status read_model(tc_model **out, const tc_config *c, const tc_store *s, const char *prefix, tc_error *err) {
+static tc_status read_model(tc_model **out, const tc_config *c, const tc_store *s, const char *prefix,
+                            tc_error *err) {
     tc_status status = tc_model_new_flat(out, c, err);
     for (size_t i = 0; status == TC_OK && i < (*out)->params.count; i++) {
         const tc_param *p = &(*out)->params.items[i];
@@ -24,12 +26,15 @@ static tc_status read_model(tc_model **out, const tc_config *c, const tc_store *
 }
 
 static const char *mask_name(const tc_mask_site *s, char out[64]) {
-    const char *what = s->group == TC_GROUP_WIDTH ? "hidden" : s->group == TC_GROUP_HEADS ? "heads" : "intermediate";
+    const char *what = s->group == TC_GROUP_WIDTH   ? "hidden"
+                       : s->group == TC_GROUP_HEADS ? "heads"
+                                                    : "intermediate";
     snprintf(out, 64, "mask.%s.%s_z", s->tower == TC_TOWER_TEXT ? "text" : "image", what);
     return out;
 }
 
-/* The masks of a store as one vector; NULL if one is missing. Of heads and FFN channels each block has a row. */
+/* The masks of a store as one vector; NULL if one is missing. Of heads and FFN channels each block has a row.
+ */
 static tc_real *read_mask(const tc_store *s, const tc_mask_sites *sites) {
     tc_real *mask = tc_new((size_t)sites->total, sizeof *mask);
     bool ok = mask;
@@ -48,13 +53,15 @@ static tc_real *read_mask(const tc_store *s, const tc_mask_sites *sites) {
 }
 
 /* The model of the store, folded with its masks. */
-static tc_status read_folded(tc_model **out, const tc_config *c, const tc_store *s, const char *prefix, tc_error *err) {
+static tc_status read_folded(tc_model **out, const tc_config *c, const tc_store *s, const char *prefix,
+                             tc_error *err) {
     tc_model *m = NULL;
     tc_mask_sites sites = {0};
     tc_real *mask = NULL;
     tc_status status = read_model(&m, c, s, prefix, err);
     if (status == TC_OK) status = tc_mask_sites_create(&sites, &m->params, err);
-    if (status == TC_OK && !(mask = read_mask(s, &sites))) status = tc_fail(err, TC_EFORMAT, "a mask is missing");
+    if (status == TC_OK && !(mask = read_mask(s, &sites)))
+        status = tc_fail(err, TC_EFORMAT, "a mask is missing");
     if (status == TC_OK) status = tc_model_fold(out, m, &sites, mask, err);
     free(mask);
     tc_mask_sites_free(&sites);
@@ -67,17 +74,21 @@ typedef struct outputs {
     double image_tolerance, text_tolerance;
 } outputs;
 
-static void check_outputs(const tc_model *m, const tc_store *input, const tc_store *expected, const outputs *o, const char *label) {
+static void check_outputs(const tc_model *m, const tc_store *input, const tc_store *expected,
+                          const outputs *o, const char *label) {
     int64_t pixels_size, images, texts, size = 3 * (int64_t)m->config.image_size * m->config.image_size;
-    float *pixels = golden_tensor(input, "pixel_values", &pixels_size), *image = golden_tensor(expected, o->image, &images);
-    float *text = golden_tensor(expected, o->text, &texts), *got = tc_new((size_t)(images + texts + 1), sizeof *got);
+    float *pixels = golden_tensor(input, "pixel_values", &pixels_size),
+          *image = golden_tensor(expected, o->image, &images);
+    float *text = golden_tensor(expected, o->text, &texts),
+          *got = tc_new((size_t)(images + texts + 1), sizeof *got);
     const tc_tensor *t = tc_store_find(input, "input_ids");
     int64_t count = t ? tc_tensor_numel(t) : 0, *wide = tc_new((size_t)count, sizeof *wide);
     int32_t *ids = tc_new((size_t)count, sizeof *ids);
     tc_session *s = NULL;
     tc_error err = {0};
     char name[128];
-    bool ok = pixels && image && text && got && t && t->ndim == 2 && ids && wide && tc_tensor_read_i64(t, 0, count, wide);
+    bool ok = pixels && image && text && got && t && t->ndim == 2 && ids && wide &&
+              tc_tensor_read_i64(t, 0, count, wide);
     for (int64_t i = 0; i < count && ok; i++) ids[i] = (int32_t)wide[i];
     ok = ok && tc_session_create(&s, m, &err) == TC_OK;
     ok = ok && tc_session_encode_image(s, pixels, (int)(pixels_size / size), got, &err) == TC_OK;
@@ -97,24 +108,29 @@ static void check_outputs(const tc_model *m, const tc_store *input, const tc_sto
 }
 
 void golden_fold_l0(const char *dir, const json_t *json) {
-    const json_t *own = json_object_get(json, "masked_forward"), *tolerance = json_object_get(own, "tolerance");
-    outputs o = {"out.image", "out.text", golden_number(tolerance, "out.image"), golden_number(tolerance, "out.text")};
+    const json_t *own = json_object_get(json, "masked_forward"),
+                 *tolerance = json_object_get(own, "tolerance");
+    outputs o = {"out.image", "out.text", golden_number(tolerance, "out.image"),
+                 golden_number(tolerance, "out.text")};
     tc_store *s = golden_store(dir, "masked_forward.safetensors");
     tc_model *m = NULL;
     tc_error err = {0};
     tc_config c;
     tc_status status = s ? tc_config_parse(&c, json_object_get(own, "config"), "config", &err) : TC_EIO;
     if (status == TC_OK) status = read_folded(&m, &c, s, "weights.", &err);
-    if (golden_ok(status, &err, "l0 masked_forward folded")) check_outputs(m, s, s, &o, "l0 masked_forward folded");
+    if (golden_ok(status, &err, "l0 masked_forward folded"))
+        check_outputs(m, s, s, &o, "l0 masked_forward folded");
     tc_model_close(&m);
     tc_store_close(&s);
 }
 
 void golden_fold_pruned(const char *dir, const char *config, const json_t *tolerances, const char *label) {
-    tc_store *full = golden_store(dir, "full_before_prune.safetensors"), *input = golden_store(dir, "input.safetensors");
+    tc_store *full = golden_store(dir, "full_before_prune.safetensors"),
+             *input = golden_store(dir, "input.safetensors");
     tc_store *expected = golden_store(dir, "expected_before_prune.safetensors");
     const char *image = "image_embeds", *text = "text_embeds";
-    outputs o = {image, text, golden_number(json_object_get(tolerances, image), "atol"), golden_number(json_object_get(tolerances, text), "atol")};
+    outputs o = {image, text, golden_number(json_object_get(tolerances, image), "atol"),
+                 golden_number(json_object_get(tolerances, text), "atol")};
     tc_model *m = NULL;
     tc_error err = {0};
     tc_config c;
@@ -131,14 +147,16 @@ void golden_fold_pruned(const char *dir, const char *config, const json_t *toler
 
 void golden_pruned_trains(const tc_model *m, const char *label) {
     enum { PAIRS = 4, STEPS = 20 };
-    const tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 10 * STEPS},
-                        .beta1 = 0.9,
-                        .beta2 = 0.98,
-                        .eps = 1e-6,
-                        .clip = 5,
-                        .weight = 1,
-                        .logit_scale = 20};
-    int64_t size = (int64_t)PAIRS * 3 * m->config.image_size * m->config.image_size, context = m->config.context_length;
+    const tc_hyper h = {
+        .schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-3, .warmup = 1, .steps = 10 * STEPS},
+        .beta1 = 0.9,
+        .beta2 = 0.98,
+        .eps = 1e-6,
+        .clip = 5,
+        .weight = 1,
+        .logit_scale = 20};
+    int64_t size = (int64_t)PAIRS * 3 * m->config.image_size * m->config.image_size,
+            context = m->config.context_length;
     float *pixels = tc_new((size_t)size, sizeof *pixels);
     int32_t *ids = tc_new((size_t)(PAIRS * context), sizeof *ids);
     tc_rng rng = tc_rng_make(1, 0, 0);
@@ -149,7 +167,8 @@ void golden_pruned_trains(const tc_model *m, const char *label) {
     char name[160];
     double first = 0;
     for (int64_t i = 0; i < size && pixels; i++) pixels[i] = (float)tc_rng_normal(&rng);
-    for (int64_t i = 0; i < PAIRS * context && ids; i++) ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)m->config.vocab_size);
+    for (int64_t i = 0; i < PAIRS * context && ids; i++)
+        ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)m->config.vocab_size);
     tc_status status = pixels && ids ? tc_model_copy(&student, m, &err) : tc_fail_memory(&err, (size_t)size);
     if (status == TC_OK) status = tc_trainer_create(&t, &student, NULL, &h, &err);
     for (int step = 0; step < STEPS && status == TC_OK; step++) {
@@ -157,7 +176,8 @@ void golden_pruned_trains(const tc_model *m, const char *label) {
         if (step == 0) first = log.loss.loss;
     }
     snprintf(name, sizeof name, "%s is trained on", label);
-    if (golden_ok(status, &err, name)) golden_report(log.loss.loss < 0.8 * first, name, "loss %.4g, then %.4g", first, log.loss.loss);
+    if (golden_ok(status, &err, name))
+        golden_report(log.loss.loss < 0.8 * first, name, "loss %.4g, then %.4g", first, log.loss.loss);
     tc_trainer_free(&t);
     tc_model_close(&student);
     free(pixels);

@@ -1,6 +1,7 @@
-/* golden_inherit.c - manual weight inheritance: every tensor of the student, bit for bit, and the blocks that it comes from. */
+/* golden_inherit.c - manual weight inheritance: every tensor of the student, bit for bit, and the blocks that
+ * it comes from. */
 #include "golden/golden.h"
-#include "net/model.h"
+#include "model/model.h"
 #include "scratch.h"
 
 static bool matches(const tc_model *m, size_t i, const tc_tensor *t, tc_real *got, tc_real *wanted) {
@@ -12,7 +13,8 @@ static bool matches(const tc_model *m, size_t i, const tc_tensor *t, tc_real *go
            memcmp(got, wanted, (size_t)p->numel * sizeof *got) == 0;
 }
 
-/* The student's tensors against the file's: the same set but for logit_scale, the same shapes, the same values. */
+/* The student's tensors against the file's: the same set but for logit_scale, the same shapes, the same
+ * values. */
 static void compare_student(const tc_model *m, const tc_store *s, const char *label) {
     char first[160] = "";
     size_t wrong = 0, found = 0;
@@ -20,7 +22,8 @@ static void compare_student(const tc_model *m, const tc_store *s, const char *la
         const tc_param *p = &m->params.items[i];
         if (p->tower == TC_TOWER_JOINT) continue;
         const tc_tensor *t = tc_store_find(s, p->name);
-        tc_real *got = tc_new((size_t)p->numel, sizeof *got), *wanted = tc_new((size_t)p->numel, sizeof *wanted);
+        tc_real *got = tc_new((size_t)p->numel, sizeof *got),
+                *wanted = tc_new((size_t)p->numel, sizeof *wanted);
         found += t != NULL;
         if (!t || !got || !wanted || !matches(m, i, t, got, wanted)) {
             if (!wrong++) snprintf(first, sizeof first, "%s", p->name);
@@ -28,8 +31,9 @@ static void compare_student(const tc_model *m, const tc_store *s, const char *la
         free(got);
         free(wanted);
     }
-    golden_report(wrong == 0 && found == tc_store_count(s), label, "%zu of %zu tensors differ, the first is %s; the file has %zu", wrong,
-                  m->params.count - 1, first, tc_store_count(s));
+    golden_report(wrong == 0 && found == tc_store_count(s), label,
+                  "%zu of %zu tensors differ, the first is %s; the file has %zu", wrong, m->params.count - 1,
+                  first, tc_store_count(s));
 }
 
 /* logit_scale is not inherited: ln(1/0.07). */
@@ -40,9 +44,10 @@ static void check_logit_scale(const tc_model *m, const char *label) {
     golden_report(scale == (float)2.6592600369327779, name, "%.9g", (double)scale);
 }
 
-/* The first row of a student block's FFN weight, or first convolution, is the beginning of the same row of the teacher's block in the list, and of no
- * later one. */
-static void compare_blocks(const tc_model *student, const tc_model *teacher, const json_t *list, const char *tower, const char *label) {
+/* The first row of a student block's FFN weight, or first convolution, is the beginning of the same row of
+ * the teacher's block in the list, and of no later one. */
+static void compare_blocks(const tc_model *student, const tc_model *teacher, const json_t *list,
+                           const char *tower, const char *label) {
     bool resnet = tc_starts_with(tower, "visual.layer");
     size_t i;
     json_t *index;
@@ -54,18 +59,23 @@ static void compare_blocks(const tc_model *student, const tc_model *teacher, con
             for (int k = 0; k < 2; k++) {
                 int block = k ? b : (int)i;
                 if (resnet) snprintf(of[k], sizeof of[k], "%.40s.%d.conv1.weight", tower, block);
-                else snprintf(of[k], sizeof of[k], "%stransformer.resblocks.%d.mlp.c_fc.weight", strcmp(tower, "text") == 0 ? "" : "visual.", block);
+                else
+                    snprintf(of[k], sizeof of[k], "%stransformer.resblocks.%d.mlp.c_fc.weight",
+                             strcmp(tower, "text") == 0 ? "" : "visual.", block);
             }
             int s = tc_params_find(&student->params, of[0]), t = tc_params_find(&teacher->params, of[1]);
             if (s < 0 || t < 0) break;
-            tc_real *x = tc_new((size_t)student->params.items[s].numel, sizeof *x), *y = tc_new((size_t)teacher->params.items[t].numel, sizeof *y);
-            bool read = x && y && tc_model_read(student, (size_t)s, x, NULL) == TC_OK && tc_model_read(teacher, (size_t)t, y, NULL) == TC_OK;
+            tc_real *x = tc_new((size_t)student->params.items[s].numel, sizeof *x),
+                    *y = tc_new((size_t)teacher->params.items[t].numel, sizeof *y);
+            bool read = x && y && tc_model_read(student, (size_t)s, x, NULL) == TC_OK &&
+                        tc_model_read(teacher, (size_t)t, y, NULL) == TC_OK;
             if (read && memcmp(x, y, (size_t)student->params.items[s].shape[1] * sizeof *x) == 0) matched = b;
             free(x);
             free(y);
         }
         if (matched != json_integer_value(index))
-            snprintf(wrong, sizeof wrong, "block %zu comes from %d, expected %d", i, matched, (int)json_integer_value(index));
+            snprintf(wrong, sizeof wrong, "block %zu comes from %d, expected %d", i, matched,
+                     (int)json_integer_value(index));
     }
     snprintf(name, sizeof name, "%s %s blocks", label, tower);
     golden_report(!wrong[0] && json_array_size(list) > 0, name, "%s", wrong);
@@ -81,7 +91,8 @@ static char *dump_config(const char *scratch, const char *name, const json_t *co
 }
 
 static void run_case(const char *dir, const char *scratch, const json_t *c) {
-    char label[96], file[96], *teacher_config = dump_config(scratch, "teacher.json", json_object_get(c, "teacher_config"));
+    char label[96], file[96],
+        *teacher_config = dump_config(scratch, "teacher.json", json_object_get(c, "teacher_config"));
     char *student_config = dump_config(scratch, "student.json", json_object_get(c, "student_config"));
     const char *name = json_string_value(json_object_get(c, "name"));
     const json_t *blocks = json_object_get(c, "teacher_block_index_of_student_block");
@@ -103,7 +114,8 @@ static void run_case(const char *dir, const char *scratch, const json_t *c) {
         check_logit_scale(student, label);
         const char *tower;
         const json_t *list;
-        json_object_foreach((json_t *)(uintptr_t)blocks, tower, list) compare_blocks(student, teacher, list, tower, label);
+        json_object_foreach((json_t *)(uintptr_t)blocks, tower, list)
+            compare_blocks(student, teacher, list, tower, label);
     }
     tc_store_close(&expected);
     tc_model_close(&student);

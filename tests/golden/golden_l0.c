@@ -1,8 +1,9 @@
-/* golden_l0.c - learned masks: the gates of one tower, its sparsity and its Lagrangian (modules); the masked forward pass and joint training are in
- * files of their own.
+/* golden_l0.c - learned masks: the gates of one tower, its sparsity and its Lagrangian (modules); the masked
+ * forward pass and joint training are in files of their own.
  *
- * A module is one tower. Its sites are those of a model both of whose towers are such a tower, the image tower being the one that is looked at; with
- * the pruning type "layer" two more sites of one gate a layer, whose scores are factors of the terms of that layer's heads and FFN channels. */
+ * A module is one tower. Its sites are those of a model both of whose towers are such a tower, the image
+ * tower being the one that is looked at; with the pruning type "layer" two more sites of one gate a layer,
+ * whose scores are factors of the terms of that layer's heads and FFN channels. */
 #include "golden/golden.h"
 
 #include "train/gates.h"
@@ -26,7 +27,9 @@ typedef struct module {
     int first[TYPES]; /* the type's site of layer 0; -1: it has none */
 } module;
 
-static int config_number(const module *m, const char *key) { return (int)golden_number(json_object_get(m->json, "config"), key); }
+static int config_number(const module *m, const char *key) {
+    return (int)golden_number(json_object_get(m->json, "config"), key);
+}
 
 /* Sites of one gate a layer, behind the others. */
 static bool add_layer_sites(module *m, tc_mask_sites *sites) {
@@ -37,7 +40,8 @@ static bool add_layer_sites(module *m, tc_mask_sites *sites) {
     for (int type = MHA; type <= FFN; type++) {
         m->first[type] = (int)sites->count;
         for (int l = 0; l < m->layers; l++)
-            items[sites->count++] = (tc_mask_site){.group = TC_GROUP_NONE, .layer = l, .size = 1, .unit = 1, .offset = sites->total++};
+            items[sites->count++] = (tc_mask_site){
+                .group = TC_GROUP_NONE, .layer = l, .size = 1, .unit = 1, .offset = sites->total++};
     }
     return true;
 }
@@ -56,10 +60,13 @@ static void multiply_layers(module *m) {
 }
 
 static tc_status open_module(module *m, tc_error *err) {
-    int h = config_number(m, "hidden_size"), heads = config_number(m, "num_attention_heads"), ffn = config_number(m, "intermediate_size");
-    tc_config c = {.embed_dim = 4, .image_size = 8, .patch_size = 4, .context_length = 4, .vocab_size = 8, .eos_id = -1};
+    int h = config_number(m, "hidden_size"), heads = config_number(m, "num_attention_heads"),
+        ffn = config_number(m, "intermediate_size");
+    tc_config c = {
+        .embed_dim = 4, .image_size = 8, .patch_size = 4, .context_length = 4, .vocab_size = 8, .eos_id = -1};
     m->layers = config_number(m, "num_hidden_layers");
-    if (heads < 1 || m->layers < 1 || m->layers > TC_MAX_LAYERS) return tc_fail(err, TC_EFORMAT, "the module's configuration is not complete");
+    if (heads < 1 || m->layers < 1 || m->layers > TC_MAX_LAYERS)
+        return tc_fail(err, TC_EFORMAT, "the module's configuration is not complete");
     c.vision = (tc_tower_config){.width = h, .layers = m->layers, .head_dim = h / heads};
     for (int l = 0; l < m->layers; l++) {
         c.vision.block[l].heads = heads;
@@ -72,11 +79,14 @@ static tc_status open_module(module *m, tc_error *err) {
     if (status == TC_OK) status = tc_budget_make(&m->keep, TC_BUDGET_KEEP, m->model, &sites, err);
     if (status != TC_OK) return status;
     for (int type = 0; type < TYPES; type++) m->first[type] = -1;
-    for (int type = HIDDEN; type <= INTERMEDIATE; type++) m->first[type] = tc_mask_sites_find(&sites, TC_TOWER_VISION, groups[type], type ? 0 : -1);
+    for (int type = HIDDEN; type <= INTERMEDIATE; type++)
+        m->first[type] = tc_mask_sites_find(&sites, TC_TOWER_VISION, groups[type], type ? 0 : -1);
     bool layer = json_object_get(json_object_get(m->json, "shapes"), types[MHA]) != NULL;
     if (layer && !add_layer_sites(m, &sites)) return tc_fail_memory(err, 1);
-    const json_t *initial = json_object_get(m->json, "initial_loga"), *lambda = json_object_get(m->json, "lambda_init");
-    status = tc_gates_create(&m->g, &sites, golden_number(initial, types[HIDDEN]), json_number_value(json_array_get(lambda, 0)), err);
+    const json_t *initial = json_object_get(m->json, "initial_loga"),
+                 *lambda = json_object_get(m->json, "lambda_init");
+    status = tc_gates_create(&m->g, &sites, golden_number(initial, types[HIDDEN]),
+                             json_number_value(json_array_get(lambda, 0)), err);
     if (status == TC_OK && layer) multiply_layers(m);
     return status;
 }
@@ -122,7 +132,8 @@ static void check_type(const module *m, const char *what, int type, const double
         if (want[i] == 0 && strcmp(what, "z_eval") == 0 && got[at + i] != 0) worst = INFINITY;
     }
     snprintf(title, sizeof title, "l0/%s %s.%s", m->name, what, types[type]);
-    if (want) golden_report(worst <= tolerance, title, "largest difference %.3g, tolerance %.3g", worst, tolerance);
+    if (want)
+        golden_report(worst <= tolerance, title, "largest difference %.3g, tolerance %.3g", worst, tolerance);
     free(want);
 }
 
@@ -131,7 +142,8 @@ static void check(const module *m, const char *what, const char *tolerance_of, c
     for (int type = 0; type < TYPES; type++) {
         char key[64];
         snprintf(key, sizeof key, "%s.%s", tolerance_of, types[type]);
-        if (m->first[type] >= 0) check_type(m, what, type, got, golden_number(json_object_get(m->json, "tolerance"), key));
+        if (m->first[type] >= 0)
+            check_type(m, what, type, got, golden_number(json_object_get(m->json, "tolerance"), key));
     }
 }
 
@@ -142,7 +154,8 @@ static void check_gates(module *m, tc_error *err) {
     int *kept = tc_new(g->sites.count, sizeof *kept);
     take(m, "u", g->u);
     take(m, "sample_cotangent", cotangent);
-    for (int64_t i = 0; i < total; i++) g->mask_grad[i] = (tc_real)cotangent[i], g->u[i] = g->u[i] > 0 ? g->u[i] : 0.5;
+    for (int64_t i = 0; i < total; i++)
+        g->mask_grad[i] = (tc_real)cotangent[i], g->u[i] = g->u[i] > 0 ? g->u[i] : 0.5;
     for (int64_t i = 0; i < total; i++) x[i] = tc_gate_score(g->value[i], NULL);
     check(m, "score", "score", x);
     for (int64_t i = 0; i < total; i++) x[i] = tc_gate_soft(g->value[i]);
@@ -159,7 +172,8 @@ static void check_gates(module *m, tc_error *err) {
     }
     for (int type = 0; type < TYPES; type++) {
         const json_t *zeros = json_object_get(json_object_get(m->json, "eval_zero_counts"), types[type]);
-        bool same = m->first[type] >= 0 && json_array_size(zeros) == (type == HIDDEN ? 1u : (size_t)m->layers);
+        bool same =
+            m->first[type] >= 0 && json_array_size(zeros) == (type == HIDDEN ? 1u : (size_t)m->layers);
         for (size_t l = 0; l < json_array_size(zeros) && same; l++) {
             int site = m->first[type] + (int)l;
             same = json_integer_value(json_array_get(zeros, l)) == g->sites.items[site].size - kept[site];
@@ -178,27 +192,36 @@ static void check_gates(module *m, tc_error *err) {
 static void check_number(const module *m, const char *what, double got, double want, double tolerance) {
     char title[128];
     snprintf(title, sizeof title, "l0/%s %s", m->name, what);
-    golden_report(fabs(got - want) <= tolerance, title, "%.9g, expected %.9g within %.3g", got, want, tolerance);
+    golden_report(fabs(got - want) <= tolerance, title, "%.9g, expected %.9g within %.3g", got, want,
+                  tolerance);
 }
 
 static void check_counts(module *m) {
     const tc_mask_sites *sites = &m->g->sites;
-    double n[2], open[2], tolerance = golden_number(m->json, "expected_parameters_tolerance"), *sum = m->g->sum;
+    double n[2], open[2], tolerance = golden_number(m->json, "expected_parameters_tolerance"),
+                          *sum = m->g->sum;
     for (size_t i = 0; i < sites->count; i++) {
         sum[i] = 0;
-        for (int k = 0; k < sites->items[i].size; k++) sum[i] += tc_gate_score(m->g->value[sites->items[i].offset + k], NULL);
+        for (int k = 0; k < sites->items[i].size; k++)
+            sum[i] += tc_gate_score(m->g->value[sites->items[i].offset + k], NULL);
     }
     tc_budget_expect(&m->keep, sum, n);
-    check_number(m, "prunable_model_size", m->keep.whole[0], golden_number(m->json, "prunable_model_size"), 0);
+    check_number(m, "prunable_model_size", m->keep.whole[0], golden_number(m->json, "prunable_model_size"),
+                 0);
     check_number(m, "expected_parameters", n[0], golden_number(m->json, "expected_parameters"), tolerance);
-    check_number(m, "expected_sparsity", 1 - n[0] / m->keep.whole[0], golden_number(m->json, "expected_sparsity"), 2e-6);
-    /* Without the mask over the width: its sum is the width, and the biases of the FFN, a channel's and a part of the last one, count. */
-    double hidden = golden_number(json_object_get(m->json, "sizes"), types[HIDDEN]), ffn = golden_number(m->json, "params_per_intermediate_dim");
+    check_number(m, "expected_sparsity", 1 - n[0] / m->keep.whole[0],
+                 golden_number(m->json, "expected_sparsity"), 2e-6);
+    /* Without the mask over the width: its sum is the width, and the biases of the FFN, a channel's and a
+     * part of the last one, count. */
+    double hidden = golden_number(json_object_get(m->json, "sizes"), types[HIDDEN]),
+           ffn = golden_number(m->json, "params_per_intermediate_dim");
     sum[m->first[HIDDEN]] = hidden;
     tc_budget_expect(&m->keep, sum, open);
     for (int l = 0; l < m->layers; l++)
-        open[0] += sum[m->first[INTERMEDIATE] + l] * (m->first[FFN] >= 0 ? sum[m->first[FFN] + l] : 1) * (ffn - 2 * hidden);
-    check_number(m, "expected_parameters_without_hidden", open[0], golden_number(m->json, "expected_parameters_without_hidden"), tolerance);
+        open[0] += sum[m->first[INTERMEDIATE] + l] * (m->first[FFN] >= 0 ? sum[m->first[FFN] + l] : 1) *
+                   (ffn - 2 * hidden);
+    check_number(m, "expected_parameters_without_hidden", open[0],
+                 golden_number(m->json, "expected_parameters_without_hidden"), tolerance);
 }
 
 static void check_lagrangian(module *m) {
@@ -213,7 +236,8 @@ static void check_lagrangian(module *m) {
         tc_sparsity s;
         int step = (int)golden_number(item, "step");
         char what[96];
-        const json_t *tolerance = json_object_get(item, "tolerance"), *grads = json_object_get(tolerance, "grads");
+        const json_t *tolerance = json_object_get(item, "tolerance"),
+                     *grads = json_object_get(tolerance, "grads");
         memset(g->grad, 0, (size_t)g->count * sizeof *g->grad);
         tc_gates_lagrangian(g, &m->keep, &target, step, &s);
         const double *lambda = g->grad + g->sites.total;
@@ -243,7 +267,8 @@ static void check_lagrangian(module *m) {
                 if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
             }
             snprintf(name, sizeof name, "l0/%s %s.%s", m->name, what, key);
-            golden_report(want && count == n && worst <= golden_number(grads, key), name, "largest difference %.3g", worst);
+            golden_report(want && count == n && worst <= golden_number(grads, key), name,
+                          "largest difference %.3g", worst);
             free(want);
         }
     }

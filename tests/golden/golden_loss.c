@@ -1,5 +1,6 @@
-/* golden_loss.c - the contrastive and the distillation loss with their gradients, of one rank and of several: the formulas of the goldens' README
- * made of the kernel table's gemm and softmax_xent. One process plays all ranks, one after the other. */
+/* golden_loss.c - the contrastive and the distillation loss with their gradients, of one rank and of several:
+ * the formulas of the goldens' README made of the kernel table's gemm and softmax_xent. One process plays all
+ * ranks, one after the other. */
 #include "golden/golden.h"
 
 #include "kern/kern.h"
@@ -26,10 +27,11 @@ static void free_case(loss_case *c) {
     free(c->slope);
 }
 
-/* One direction of one rank: rows of `left` against all of `right`. Returns the sum over rows of the losses; the gradients times
- * 0.5 / rows are added. *slope gets the derivative by the logarithm of the scale. */
-static double direction(const loss_case *c, int64_t rank, const tc_real *left, const tc_real *right, const tc_real *teacher_left,
-                        const tc_real *teacher_right, bool soft, bool gather_grad, tc_real *grad_left, tc_real *grad_right, double *slope) {
+/* One direction of one rank: rows of `left` against all of `right`. Returns the sum over rows of the losses;
+ * the gradients times 0.5 / rows are added. *slope gets the derivative by the logarithm of the scale. */
+static double direction(const loss_case *c, int64_t rank, const tc_real *left, const tc_real *right,
+                        const tc_real *teacher_left, const tc_real *teacher_right, bool soft,
+                        bool gather_grad, tc_real *grad_left, tc_real *grad_right, double *slope) {
     const tc_kern *k = tc_kern_get();
     int64_t n = c->batch / c->ranks, b = c->batch, first = rank * n;
     tc_real s = (tc_real)c->student_scale, *x = reals(n * b), *logits = reals(n * b), *q = reals(n * b);
@@ -37,12 +39,14 @@ static double direction(const loss_case *c, int64_t rank, const tc_real *left, c
     if (x && logits && q) {
         k->gemm(false, true, n, b, c->ds, s, left + first * c->ds, c->ds, right, c->ds, 0, x, b);
         memcpy(logits, x, (size_t)(n * b) * sizeof *x);
-        k->gemm(false, true, n, b, c->dt, (tc_real)c->teacher_scale, teacher_left + first * c->dt, c->dt, teacher_right, c->dt, 0, q, b);
+        k->gemm(false, true, n, b, c->dt, (tc_real)c->teacher_scale, teacher_left + first * c->dt, c->dt,
+                teacher_right, c->dt, 0, q, b);
         k->softmax(n, b, q, b);
         loss = k->softmax_xent(n, b, x, b, soft ? q : NULL, b, first, (tc_real)(0.5 / (double)n));
         *slope += k->dot(n * b, x, logits);
         k->gemm(false, false, n, c->ds, b, s, x, b, right, c->ds, 1, grad_left + first * c->ds, c->ds);
-        if (gather_grad) k->gemm(true, false, b, c->ds, n, s, x, b, left + first * c->ds, c->ds, 1, grad_right, c->ds);
+        if (gather_grad)
+            k->gemm(true, false, b, c->ds, n, s, x, b, left + first * c->ds, c->ds, 1, grad_right, c->ds);
     }
     free(x);
     free(logits);
@@ -51,11 +55,14 @@ static double direction(const loss_case *c, int64_t rank, const tc_real *left, c
 }
 
 static void evaluate(loss_case *c, bool soft, bool gather_grad) {
-    for (int side = 0; side < 2; side++) memset(c->grad[side], 0, (size_t)(c->batch * c->ds) * sizeof(tc_real));
+    for (int side = 0; side < 2; side++)
+        memset(c->grad[side], 0, (size_t)(c->batch * c->ds) * sizeof(tc_real));
     for (int64_t r = 0; r < c->ranks; r++) {
         c->slope[r] = 0;
-        c->image[r] = direction(c, r, c->si, c->st, c->ti, c->tt, soft, gather_grad, c->grad[0], c->grad[1], &c->slope[r]);
-        c->text[r] = direction(c, r, c->st, c->si, c->tt, c->ti, soft, gather_grad, c->grad[1], c->grad[0], &c->slope[r]);
+        c->image[r] = direction(c, r, c->si, c->st, c->ti, c->tt, soft, gather_grad, c->grad[0], c->grad[1],
+                                &c->slope[r]);
+        c->text[r] = direction(c, r, c->st, c->si, c->tt, c->ti, soft, gather_grad, c->grad[1], c->grad[0],
+                               &c->slope[r]);
     }
 }
 
@@ -80,7 +87,8 @@ static bool load_case(loss_case *c, const tc_store *s, const char *name) {
 static void report(const char *name, const char *what, double got, double want, double tolerance) {
     char line[300];
     snprintf(line, sizeof line, "loss/%s %s", name, what);
-    golden_report(fabs(got - want) <= tolerance, line, "got %.9g, expected %.9g, tolerance %.3g", got, want, tolerance);
+    golden_report(fabs(got - want) <= tolerance, line, "got %.9g, expected %.9g, tolerance %.3g", got, want,
+                  tolerance);
 }
 
 /* grad_image and grad_text against the tensors NAME.grad_*. */
@@ -92,7 +100,8 @@ static void report_grads(loss_case *c, const tc_store *s, const char *name, cons
         snprintf(key, sizeof key, "%s.%s", name, sides[i]);
         snprintf(line, sizeof line, "loss/%s", key);
         tc_real *want = golden_tensor(s, key, &n);
-        if (want && n == c->batch * c->ds) golden_close(line, c->grad[i], want, n, golden_number(tolerance, sides[i]));
+        if (want && n == c->batch * c->ds)
+            golden_close(line, c->grad[i], want, n, golden_number(tolerance, sides[i]));
         else if (want) golden_report(false, line, "has %lld elements", (long long)n);
         free(want);
     }
@@ -121,7 +130,8 @@ static void single(const json_t *entry, const tc_store *s) {
                           {"grad_log_scale", c.slope[0]},
                           {"grad_scale", c.slope[0] / c.student_scale}};
             for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-                report(label, values[i].what, values[i].got, golden_number(want, values[i].what), golden_number(tolerance, values[i].what));
+                report(label, values[i].what, values[i].got, golden_number(want, values[i].what),
+                       golden_number(tolerance, values[i].what));
             report_grads(&c, s, label, tolerance);
         }
     else golden_report(false, "loss", "a single case is incomplete");
@@ -137,11 +147,15 @@ static void distributed_ranks(const loss_case *c, const char *label, const json_
     const json_t *tolerance = json_object_get(want, "tolerance");
     double loss = golden_number(tolerance, "loss"), slope = golden_number(tolerance, "grad_log_scale");
     for (int64_t r = 0; r < c->ranks; r++) {
-        report(label, "per_rank_loss", (c->image[r] + c->text[r]) / 2, rank_number(want, "per_rank_loss", r), loss);
-        report(label, "per_rank_grad_log_scale", c->slope[r], rank_number(want, "per_rank_grad_log_scale", r), slope);
+        report(label, "per_rank_loss", (c->image[r] + c->text[r]) / 2, rank_number(want, "per_rank_loss", r),
+               loss);
+        report(label, "per_rank_grad_log_scale", c->slope[r], rank_number(want, "per_rank_grad_log_scale", r),
+               slope);
         if (soft) {
-            report(label, "per_rank_loss_img2text", c->image[r], rank_number(want, "per_rank_loss_img2text", r), 2 * loss);
-            report(label, "per_rank_loss_text2img", c->text[r], rank_number(want, "per_rank_loss_text2img", r), 2 * loss);
+            report(label, "per_rank_loss_img2text", c->image[r],
+                   rank_number(want, "per_rank_loss_img2text", r), 2 * loss);
+            report(label, "per_rank_loss_text2img", c->text[r],
+                   rank_number(want, "per_rank_loss_text2img", r), 2 * loss);
         }
     }
 }

@@ -70,7 +70,8 @@ double golden_distance(const tc_real *got, const tc_real *expected, int64_t n) {
     return most;
 }
 
-bool golden_close(const char *name, const tc_real *got, const tc_real *expected, int64_t n, double tolerance) {
+bool golden_close(const char *name, const tc_real *got, const tc_real *expected, int64_t n,
+                  double tolerance) {
     double d = golden_distance(got, expected, n);
     return golden_report(d <= tolerance, name, "largest difference %.3g, tolerance %.3g", d, tolerance);
 }
@@ -108,7 +109,8 @@ int main(int argc, char **argv) {
         if (wanted && there) folders[i].run(dir);
         else if (wanted) golden_skip(folders[i].name, "folder is not there");
         /* Names that were misread would otherwise pass unnoticed. */
-        if (wanted && count == before) golden_report(false, folders[i].name, "%s: no case found", dir ? dir : folders[i].name);
+        if (wanted && count == before)
+            golden_report(false, folders[i].name, "%s: no case found", dir ? dir : folders[i].name);
         free(dir);
     }
     if (!found) golden_report(false, argv[1], "no folder of the goldens in it");

@@ -1,8 +1,9 @@
-/* golden_masked.c - the forward pass of a model under masks, with the gradients of its weights and of the masks; part of folder l0. */
+/* golden_masked.c - the forward pass of a model under masks, with the gradients of its weights and of the
+ * masks; part of folder l0. */
 #include "golden/golden.h"
 
 #include "graph/mask.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,8 +24,9 @@ static bool compare(const fixture *f, const char *key, const tc_real *got, int64
     tc_real *want = golden_tensor(f->store, key, &wanted);
     double tolerance = golden_number(json_object_get(f->json, "tolerance"), key);
     snprintf(name, sizeof name, "l0 masked_forward %s", key);
-    bool ok = want && n == wanted ? golden_close(name, got, want, n, tolerance)
-                                  : golden_report(false, name, "missing, or not of %lld numbers", (long long)n);
+    bool ok = want && n == wanted
+                  ? golden_close(name, got, want, n, tolerance)
+                  : golden_report(false, name, "missing, or not of %lld numbers", (long long)n);
     free(want);
     return ok;
 }
@@ -61,10 +63,12 @@ typedef struct mask_kind {
     const char *name;
     tc_group group;
 } mask_kind;
-static const mask_kind kinds[] = {{"hidden_z", TC_GROUP_WIDTH}, {"heads_z", TC_GROUP_HEADS}, {"intermediate_z", TC_GROUP_FFN}};
+static const mask_kind kinds[] = {
+    {"hidden_z", TC_GROUP_WIDTH}, {"heads_z", TC_GROUP_HEADS}, {"intermediate_z", TC_GROUP_FFN}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Between the vector over all sites and one tensor: the sites of a kind lie side by side. Members of the kind; *offset: of the first. */
+/* Between the vector over all sites and one tensor: the sites of a kind lie side by side. Members of the
+ * kind; *offset: of the first. */
 static int64_t span_of(const fixture *f, int tower, tc_group group, int64_t *offset) {
     int64_t n = 0;
     *offset = 0;
@@ -95,7 +99,8 @@ static bool read_masks(fixture *f) {
         read += n;
     }
     for (int64_t i = 0; i < f->sites.total && f->mask_grad; i++) f->mask_grad[i] = 77;
-    return f->mask && f->mask_grad && (read == f->sites.total || golden_report(false, "l0 masked_forward", "a site has no mask"));
+    return f->mask && f->mask_grad &&
+           (read == f->sites.total || golden_report(false, "l0 masked_forward", "a site has no mask"));
 }
 
 /* One tower forwards and backwards: its features, and through the cotangent all gradients. */
@@ -106,12 +111,14 @@ static bool run_tower(const fixture *f, int tower, const tc_feed *feed) {
     bool text = tower == TC_TOWER_TEXT;
     int64_t n = (int64_t)feed->batch * f->config.embed_dim;
     char key[64];
-    tc_status status = text ? tc_net_text_graph(&g, &f->config, &f->params, 0, &err) : tc_net_image_graph(&g, &f->config, &f->params, 0, &err);
+    tc_status status = text ? tc_net_text_graph(&g, &f->config, &f->params, 0, &err)
+                            : tc_net_image_graph(&g, &f->config, &f->params, 0, &err);
     if (status == TC_OK) {
         tc_graph_mask(g, &f->sites);
         tc_graph_fuse(g, true);
-        status = g->failed ? tc_fail(&err, TC_EARG, "%s", g->message)
-                           : tc_runner_create(&r, g, (const tc_real *const *)f->param, f->grad, NULL, false, &err);
+        status = g->failed
+                     ? tc_fail(&err, TC_EARG, "%s", g->message)
+                     : tc_runner_create(&r, g, (const tc_real *const *)f->param, f->grad, NULL, false, &err);
     }
     if (status == TC_OK) {
         r->mask = f->mask;
@@ -154,9 +161,11 @@ static bool run_text(const fixture *f) {
     bool ok = wide && ids && t && t->ndim == 2 && tc_tensor_read_i64(t, 0, n, wide);
     for (int64_t i = 0; i < n && ok; i++) ids[i] = (int32_t)wide[i];
     if (!ok) golden_report(false, "l0 masked_forward", "input_ids cannot be read");
-    ok = ok && golden_ok(tc_captions_gather(&captions, &f->config, ids, (int)t->shape[0], (int)t->shape[1], INT64_MAX, &batch, &err), &err,
-                         "l0 masked_forward");
-    ok = ok && run_tower(f, TC_TOWER_TEXT, &(tc_feed){.batch = batch, .ids = captions.ids, .seq = captions.seq});
+    ok = ok && golden_ok(tc_captions_gather(&captions, &f->config, ids, (int)t->shape[0], (int)t->shape[1],
+                                            INT64_MAX, &batch, &err),
+                         &err, "l0 masked_forward");
+    ok = ok &&
+         run_tower(f, TC_TOWER_TEXT, &(tc_feed){.batch = batch, .ids = captions.ids, .seq = captions.seq});
     tc_captions_free(&captions);
     free(wide);
     free(ids);
@@ -188,13 +197,16 @@ static void compare_gradients(const fixture *f) {
     }
     /* The two outputs have tolerances too. */
     size_t tolerances = json_object_size(json_object_get(f->json, "tolerance"));
-    golden_report(listed + 2 == tolerances, "l0 masked_forward every tensor", "%zu compared, %zu tolerances", listed + 2, tolerances);
+    golden_report(listed + 2 == tolerances, "l0 masked_forward every tensor", "%zu compared, %zu tolerances",
+                  listed + 2, tolerances);
 }
 
 void golden_masked(const char *dir, const json_t *json) {
     fixture f = {.json = json, .store = golden_store(dir, "masked_forward.safetensors")};
     tc_error err;
-    bool ok = f.store && golden_ok(tc_config_parse(&f.config, json_object_get(json, "config"), "masked_forward", &err), &err, "l0 masked_forward") &&
+    bool ok = f.store &&
+              golden_ok(tc_config_parse(&f.config, json_object_get(json, "config"), "masked_forward", &err),
+                        &err, "l0 masked_forward") &&
               golden_ok(tc_net_params(&f.params, &f.config, &err), &err, "l0 masked_forward") &&
               golden_ok(tc_mask_sites_create(&f.sites, &f.params, &err), &err, "l0 masked_forward");
     if (ok && read_weights(&f) && read_masks(&f) && run_image(&f) && run_text(&f)) compare_gradients(&f);

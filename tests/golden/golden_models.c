@@ -1,11 +1,13 @@
-/* golden_models.c - whole models: embeddings, logits, probabilities and hidden states of every model folder, in each layout that it is stored in.
+/* golden_models.c - whole models: embeddings, logits, probabilities and hidden states of every model folder,
+ * in each layout that it is stored in.
  *
- * What there is to test is found by looking: a folder with expected.json and config.json is a model, one with expected.json and subfolders that have
- * a config.json is a model in several layouts, a file NAME.pt is a checkpoint whose data lie in NAME_data and whose configuration is
- * NAME.config.json; NAME may be shortened by what follows its last "_", as several checkpoints of one model share them. Inputs are
- * input.safetensors, or images and strings that expected.json names. */
+ * What there is to test is found by looking: a folder with expected.json and config.json is a model, one with
+ * expected.json and subfolders that have a config.json is a model in several layouts, a file NAME.pt is a
+ * checkpoint whose data lie in NAME_data and whose configuration is NAME.config.json; NAME may be shortened
+ * by what follows its last "_", as several checkpoints of one model share them. Inputs are input.safetensors,
+ * or images and strings that expected.json names. */
 #include "golden/golden.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -64,7 +66,9 @@ static bool read_input_ids(const fixture *f, results *r) {
     bool ok = t && n && wide && r->ids && tc_tensor_read_i64(t, 0, n, wide);
     for (int64_t i = 0; ok && i < n; i++) r->ids[i] = (int32_t)wide[i];
     free(wide);
-    if (!ok) return golden_report(false, name_of(name, f->label, "input_ids"), "missing, or not a matrix of integers");
+    if (!ok)
+        return golden_report(false, name_of(name, f->label, "input_ids"),
+                             "missing, or not a matrix of integers");
     r->texts = (int)t->shape[0];
     r->context = (int)t->shape[1];
     return true;
@@ -75,14 +79,15 @@ static bool read_input(const fixture *f, results *r) {
     char name[256];
     int size = r->model->config.image_size;
     if (!t || t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != size || t->shape[3] != size)
-        return golden_report(false, name_of(name, f->label, "pixel_values"), "missing, or not [n,3,%d,%d]", size, size);
+        return golden_report(false, name_of(name, f->label, "pixel_values"), "missing, or not [n,3,%d,%d]",
+                             size, size);
     r->images = (int)t->shape[0];
     r->pixels = golden_tensor(f->input, "pixel_values", NULL);
     return r->pixels && read_input_ids(f, r);
 }
 
-/* Mean and sample standard deviation over all values of each image, as listed. A float32 value below 4 is off by at most 2.4e-7 in each of the two
- * programs. */
+/* Mean and sample standard deviation over all values of each image, as listed. A float32 value below 4 is off
+ * by at most 2.4e-7 in each of the two programs. */
 static void check_pixel_statistics(const fixture *f, const results *r) {
     int64_t n = 3 * (int64_t)r->model->config.image_size * r->model->config.image_size;
     double worst = 0;
@@ -90,7 +95,8 @@ static void check_pixel_statistics(const fixture *f, const results *r) {
     for (int i = 0; i < r->images; i++) {
         double sum = 0, squares = 0;
         for (int64_t k = 0; k < n; k++) sum += r->pixels[i * n + k];
-        for (int64_t k = 0; k < n; k++) squares += (r->pixels[i * n + k] - sum / (double)n) * (r->pixels[i * n + k] - sum / (double)n);
+        for (int64_t k = 0; k < n; k++)
+            squares += (r->pixels[i * n + k] - sum / (double)n) * (r->pixels[i * n + k] - sum / (double)n);
         double mean = json_number_value(json_array_get(json_object_get(f->e2e, "pixel_mean"), (size_t)i));
         double std = json_number_value(json_array_get(json_object_get(f->e2e, "pixel_std"), (size_t)i));
         worst = fmax(worst, fmax(fabs(sum / (double)n - mean), fabs(sqrt(squares / (double)(n - 1)) - std)));
@@ -105,7 +111,8 @@ static bool read_images(const fixture *f, results *r) {
     int64_t n = 3 * (int64_t)p.crop * p.crop;
     bool ok = true;
     if (!folder || !tc_path_is_dir(folder)) {
-        golden_skip(name_of(name, f->label, "images"), "the folder preprocess/images is not beside the models");
+        golden_skip(name_of(name, f->label, "images"),
+                    "the folder preprocess/images is not beside the models");
         free(folder);
         return true;
     }
@@ -114,7 +121,8 @@ static bool read_images(const fixture *f, results *r) {
         tc_error err;
         char *path = tc_path_join(folder, json_string_value(json_array_get(images, i)));
         ok = path && r->pixels &&
-             golden_ok(tc_preprocess_file(&p, path, r->pixels + (int64_t)i * n, NULL, &err), &err, name_of(name, f->label, "images"));
+             golden_ok(tc_preprocess_file(&p, path, r->pixels + (int64_t)i * n, NULL, &err), &err,
+                       name_of(name, f->label, "images"));
         free(path);
     }
     r->images = (int)json_array_size(images);
@@ -127,11 +135,15 @@ static bool read_images(const fixture *f, results *r) {
 static void check_ids(const fixture *f, const results *r) {
     const tc_tensor *t = tc_store_find(f->expected, "input_ids");
     char name[256];
-    int64_t n = t && t->ndim == 2 && t->shape[0] == r->texts && t->shape[1] <= r->context ? tc_tensor_numel(t) : 0, wrong = 0;
+    int64_t n = t && t->ndim == 2 && t->shape[0] == r->texts && t->shape[1] <= r->context ? tc_tensor_numel(t)
+                                                                                          : 0,
+            wrong = 0;
     int64_t *expected = tc_new((size_t)n, sizeof *expected);
     bool ok = n && expected && tc_tensor_read_i64(t, 0, n, expected);
-    for (int64_t i = 0; ok && i < n; i++) wrong += expected[i] != r->ids[i / t->shape[1] * r->context + i % t->shape[1]];
-    golden_report(ok && wrong == 0, name_of(name, f->label, "input_ids"), "%lld of %lld differ", (long long)wrong, (long long)n);
+    for (int64_t i = 0; ok && i < n; i++)
+        wrong += expected[i] != r->ids[i / t->shape[1] * r->context + i % t->shape[1]];
+    golden_report(ok && wrong == 0, name_of(name, f->label, "input_ids"), "%lld of %lld differ",
+                  (long long)wrong, (long long)n);
     free(expected);
 }
 
@@ -143,11 +155,12 @@ static bool tokenize(const fixture *f, results *r) {
     r->texts = (int)json_array_size(strings);
     r->context = r->model->config.context_length;
     r->ids = tc_new((size_t)r->texts * (size_t)r->context, sizeof *r->ids);
-    bool ok = r->ids && golden_ok(tc_model_tokenizer(r->model, &t, &err), &err, name_of(name, f->label, "tokenizer"));
+    bool ok = r->ids &&
+              golden_ok(tc_model_tokenizer(r->model, &t, &err), &err, name_of(name, f->label, "tokenizer"));
     for (int i = 0; i < r->texts && ok; i++)
-        ok = golden_ok(
-            tc_tokenizer_encode(t, json_string_value(json_array_get(strings, (size_t)i)), r->context, r->ids + i * r->context, NULL, NULL, &err),
-            &err, name_of(name, f->label, "strings"));
+        ok = golden_ok(tc_tokenizer_encode(t, json_string_value(json_array_get(strings, (size_t)i)),
+                                           r->context, r->ids + i * r->context, NULL, NULL, &err),
+                       &err, name_of(name, f->label, "strings"));
     tc_tokenizer_close(&t);
     if (ok) check_ids(f, r);
     return ok;
@@ -161,9 +174,12 @@ static bool run_model(const fixture *f, results *r, const char *label) {
     if (f->e2e ? !read_images(f, r) || !tokenize(f, r) : !read_input(f, r)) return false;
     r->image = tc_new((size_t)(r->images * r->embed_dim), sizeof *r->image);
     r->text = tc_new((size_t)(r->texts * r->embed_dim), sizeof *r->text);
-    bool ok = r->image && r->text && golden_ok(tc_session_create(&s, r->model, &err), &err, name_of(name, label, "session"));
-    ok = ok && golden_ok(tc_session_encode_image(s, r->pixels, r->images, r->image, &err), &err, name_of(name, label, "image_embeds"));
-    ok = ok && golden_ok(tc_session_encode_text(s, r->ids, r->texts, r->context, r->text, &err), &err, name_of(name, label, "text_embeds"));
+    bool ok = r->image && r->text &&
+              golden_ok(tc_session_create(&s, r->model, &err), &err, name_of(name, label, "session"));
+    ok = ok && golden_ok(tc_session_encode_image(s, r->pixels, r->images, r->image, &err), &err,
+                         name_of(name, label, "image_embeds"));
+    ok = ok && golden_ok(tc_session_encode_text(s, r->ids, r->texts, r->context, r->text, &err), &err,
+                         name_of(name, label, "text_embeds"));
     tc_session_close(&s);
     return ok;
 }
@@ -200,12 +216,14 @@ static float *output(const results *r, const char *key, int64_t *n) {
         return x;
     }
     if (!per_image && !tc_ends_with(key, "_per_text")) return NULL;
-    float *image = copy(r->image, (int64_t)r->images * e), *text = copy(r->text, (int64_t)r->texts * e), *logits = NULL;
+    float *image = copy(r->image, (int64_t)r->images * e), *text = copy(r->text, (int64_t)r->texts * e),
+          *logits = NULL;
     int rows = per_image ? r->images : r->texts, columns = per_image ? r->texts : r->images;
     if (image && text && (logits = tc_new((size_t)(rows * columns), sizeof *logits))) {
         tc_normalize(image, r->images, e);
         tc_normalize(text, r->texts, e);
-        tc_logits(per_image ? image : text, per_image ? text : image, rows, columns, e, expf(tc_model_get_info(r->model)->logit_scale), logits);
+        tc_logits(per_image ? image : text, per_image ? text : image, rows, columns, e,
+                  expf(tc_model_get_info(r->model)->logit_scale), logits);
         if (tc_starts_with(key, "probs")) tc_softmax(logits, rows, columns);
     }
     free(image);
@@ -226,8 +244,10 @@ static void check_outputs(const fixture *f, const results *r, const char *label)
             continue;
         }
         float *expected = golden_tensor(f->expected, key, &wanted), *got = output(r, key, &n);
-        if (expected && got && n == wanted) golden_close(name, got, expected, n, golden_number(value, "atol"));
-        else if (expected) golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
+        if (expected && got && n == wanted)
+            golden_close(name, got, expected, n, golden_number(value, "atol"));
+        else if (expected)
+            golden_report(false, name, "no such output, or not of %lld numbers", (long long)wanted);
         free(expected);
         free(got);
     }
@@ -262,7 +282,8 @@ static tc_status inside_open(inside *s, const tc_model *m, tc_error *err) {
     if (status == TC_OK) status = tc_net_image_graph(&s->graph[0], &m->config, &m->params, flags, err);
     if (status == TC_OK) status = tc_net_text_graph(&s->graph[1], &m->config, &m->params, flags, err);
     for (int i = 0; i < 2 && status == TC_OK; i++)
-        status = tc_runner_create(&s->run[i], s->graph[i], (const tc_real *const *)s->param, NULL, NULL, true, err);
+        status = tc_runner_create(&s->run[i], s->graph[i], (const tc_real *const *)s->param, NULL, NULL, true,
+                                  err);
     return status;
 }
 
@@ -275,10 +296,13 @@ static const float *value_of(const inside *s, int tower, const char *name, int *
     return s->run[tower]->value[v];
 }
 
-/* Runs text `t` up to position `length`, or, with prefixes, each of its beginnings of 1 to `length` ids as a text of its own. */
-static tc_status run_text(const inside *s, const results *r, int t, int length, bool prefixes, tc_error *err) {
+/* Runs text `t` up to position `length`, or, with prefixes, each of its beginnings of 1 to `length` ids as a
+ * text of its own. */
+static tc_status run_text(const inside *s, const results *r, int t, int length, bool prefixes,
+                          tc_error *err) {
     int count = prefixes ? length : 1;
-    int32_t *seq = tc_new((size_t)count + 1, sizeof *seq), *ids = tc_new((size_t)length * (size_t)count, sizeof *ids);
+    int32_t *seq = tc_new((size_t)count + 1, sizeof *seq),
+            *ids = tc_new((size_t)length * (size_t)count, sizeof *ids);
     if (!seq || !ids) {
         free(seq);
         free(ids);
@@ -296,13 +320,16 @@ static tc_status run_text(const inside *s, const results *r, int t, int length, 
     return status;
 }
 
-/* Largest difference of the leading rows of value `name` from the expected tensor `key`; infinite if they do not fit. */
-static double hidden_distance(const fixture *f, const inside *s, int tower, const char *name, const char *key) {
+/* Largest difference of the leading rows of value `name` from the expected tensor `key`; infinite if they do
+ * not fit. */
+static double hidden_distance(const fixture *f, const inside *s, int tower, const char *name,
+                              const char *key) {
     int64_t n, rows = 0;
     int width = 0;
     float *expected = golden_tensor(f->hidden, key, &n);
     const float *got = value_of(s, tower, name, &width, &rows);
-    double d = expected && got && n % width == 0 && n / width <= rows ? golden_distance(got, expected, n) : INFINITY;
+    double d =
+        expected && got && n % width == 0 && n / width <= rows ? golden_distance(got, expected, n) : INFINITY;
     free(expected);
     return d;
 }
@@ -313,7 +340,9 @@ static int text_positions(const fixture *f) {
     return t && t->ndim == 3 ? (int)t->shape[1] : 0;
 }
 
-static int end_of(const results *r, int t) { return tc_net_text_length(&r->model->config, r->ids + (int64_t)t * r->context, r->context); }
+static int end_of(const results *r, int t) {
+    return tc_net_text_length(&r->model->config, r->ids + (int64_t)t * r->context, r->context);
+}
 
 static tc_status run_image(const inside *s, const results *r, int i, tc_error *err) {
     int size = r->model->config.image_size;
@@ -321,7 +350,8 @@ static tc_status run_image(const inside *s, const results *r, int i, tc_error *e
     return tc_runner_forward(s->run[0], &feed, err);
 }
 
-/* Which image and which text the hidden states belong to is not written down: the one that fits best at the end of the tower. */
+/* Which image and which text the hidden states belong to is not written down: the one that fits best at the
+ * end of the tower. */
 static int nearest(const fixture *f, const inside *s, const results *r, int tower, double *least) {
     const char *pooled = tower ? "text_pooled" : "vision_pooled";
     int best = 0;
@@ -343,13 +373,16 @@ static void report_hidden(const fixture *f, const char *label, const char *key, 
     golden_report(d <= limit, name_of(name, label, key), "largest difference %.3g, tolerance %.3g", d, limit);
 }
 
-/* text_pooled is the final LayerNorm of the last row of what is run, so running every beginning of the text gives it for every row. */
-static void check_text_end(const fixture *f, const inside *s, const results *r, const char *label, int text, double pooled) {
+/* text_pooled is the final LayerNorm of the last row of what is run, so running every beginning of the text
+ * gives it for every row. */
+static void check_text_end(const fixture *f, const inside *s, const results *r, const char *label, int text,
+                           double pooled) {
     char name[256];
     tc_error err;
     report_hidden(f, label, "text_pooled", pooled);
     if (!tc_store_find(f->hidden, "text_last")) return;
-    if (golden_ok(run_text(s, r, text, text_positions(f), true, &err), &err, name_of(name, label, "text_last")))
+    if (golden_ok(run_text(s, r, text, text_positions(f), true, &err), &err,
+                  name_of(name, label, "text_last")))
         report_hidden(f, label, "text_last", hidden_distance(f, s, 1, "text_pooled", "text_last"));
 }
 
@@ -399,11 +432,13 @@ static double patches_distance(const inside *s, const float *expected, int64_t n
     int64_t rows = 0;
     const float *got = value_of(s, 0, "vision_patches", &width, &rows);
     double most = got && n == rows * width ? 0 : INFINITY;
-    for (int64_t i = 0; i < n && isfinite(most); i++) most = fmax(most, fabs((double)got[i % rows * width + i / rows] - expected[i]));
+    for (int64_t i = 0; i < n && isfinite(most); i++)
+        most = fmax(most, fabs((double)got[i % rows * width + i / rows] - expected[i]));
     return most;
 }
 
-/* Rows of the token table, to which the graph has added the positions: no rounding but that of taking them away again. */
+/* Rows of the token table, to which the graph has added the positions: no rounding but that of taking them
+ * away again. */
 static double tokens_distance(const results *r, const inside *s, const float *expected, int64_t n) {
     int id = tc_params_find(&r->model->params, "token_embedding.weight"), width = r->model->config.text.width;
     double most = id >= 0 && n == (int64_t)r->context * width ? 0 : INFINITY;
@@ -412,16 +447,20 @@ static double tokens_distance(const results *r, const inside *s, const float *ex
     return most;
 }
 
-static double openclip_distance(const results *r, const inside *s, const char *key, const float *expected, int64_t n) {
+static double openclip_distance(const results *r, const inside *s, const char *key, const float *expected,
+                                int64_t n) {
     char name[64];
     int block;
     if (strcmp(key, "visual.conv1") == 0) return patches_distance(s, expected, n);
     if (strcmp(key, "token_embedding") == 0) return tokens_distance(r, s, expected, n);
     if (strcmp(key, "visual.ln_pre") == 0) return first_distance(s, 0, "vision_hidden_0", expected, n);
     /* Only the class token's is computed. */
-    if (strcmp(key, "visual.ln_post") == 0) return first_distance(s, 0, "vision_pooled", expected, r->model->config.vision.width);
+    if (strcmp(key, "visual.ln_post") == 0)
+        return first_distance(s, 0, "vision_pooled", expected, r->model->config.vision.width);
     if (strcmp(key, "ln_final") == 0)
-        return run_text(s, r, 0, r->context, true, NULL) == TC_OK ? first_distance(s, 1, "text_pooled", expected, n) : INFINITY;
+        return run_text(s, r, 0, r->context, true, NULL) == TC_OK
+                   ? first_distance(s, 1, "text_pooled", expected, n)
+                   : INFINITY;
     bool text = sscanf(key, "text.block%d", &block) == 1;
     if (!text && sscanf(key, "visual.block%d", &block) != 1) return INFINITY;
     snprintf(name, sizeof name, "%s_hidden_%d", text ? "text" : "vision", block + 1);
@@ -438,7 +477,8 @@ static void check_openclip_hidden(const fixture *f, const results *r, const char
         int64_t n;
         name_of(name, label, key);
         float *expected = golden_tensor(f->hidden, key, &n);
-        bool ok = golden_ok(inside_open(&s, r->model, &err), &err, name) && golden_ok(run_image(&s, r, 0, &err), &err, name) &&
+        bool ok = golden_ok(inside_open(&s, r->model, &err), &err, name) &&
+                  golden_ok(run_image(&s, r, 0, &err), &err, name) &&
                   golden_ok(run_text(&s, r, 0, r->context, false, &err), &err, name);
         if (expected && ok) report_hidden(f, label, key, openclip_distance(r, &s, key, expected, n));
         inside_free(&s);
@@ -454,8 +494,10 @@ static void run_layout(const fixture *f, const char *sub) {
     char label[200], name[256], *path = sub ? tc_path_join(f->dir, sub) : tc_strdup(f->dir);
     snprintf(label, sizeof label, "%s%s%.60s", f->label, sub ? "/" : "", sub ? sub : "");
     name_of(name, label, "open");
-    tc_status status = path ? tc_model_open(&r.model, path, NULL, &err) : tc_fail(&err, TC_ENOMEM, "out of memory");
-    if (status == TC_EIO && strstr(err.message, "has no model.safetensors")) golden_skip(name, "pytorch_model.bin is not read");
+    tc_status status =
+        path ? tc_model_open(&r.model, path, NULL, &err) : tc_fail(&err, TC_ENOMEM, "out of memory");
+    if (status == TC_EIO && strstr(err.message, "has no model.safetensors"))
+        golden_skip(name, "pytorch_model.bin is not read");
     else if (golden_ok(status, &err, name) && run_model(f, &r, label)) {
         check_outputs(f, &r, label);
         if (f->hidden) check_hidden(f, &r, label);
@@ -489,7 +531,9 @@ static void run_folder(const char *dir, const char *name) {
         f.e2e = json_object_get(f.json, "e2e");
         f.tolerances = json_object_get(f.e2e ? f.e2e : f.json, f.e2e ? "tolerances" : "expected");
         f.expected = golden_store(path, "expected.safetensors");
-        f.hidden = has(path, "expected_hidden.safetensors", NULL) ? golden_store(path, "expected_hidden.safetensors") : NULL;
+        f.hidden = has(path, "expected_hidden.safetensors", NULL)
+                       ? golden_store(path, "expected_hidden.safetensors")
+                       : NULL;
         f.input = f.e2e ? NULL : golden_store(path, "input.safetensors");
         if (f.expected && (f.e2e || f.input)) run_layouts(&f);
     }
@@ -499,7 +543,8 @@ static void run_folder(const char *dir, const char *name) {
 
 /* ---- checkpoints */
 
-/* dir/STEM + ending for the longest beginning STEM of the file's name, cut at "_", for which it exists; NULL: none. */
+/* dir/STEM + ending for the longest beginning STEM of the file's name, cut at "_", for which it exists; NULL:
+ * none. */
 static char *beside(const char *dir, const char *file, const char *ending) {
     for (size_t n = strcspn(file, "."); n > 0; n--) {
         char name[256];
@@ -517,13 +562,16 @@ static bool open_checkpoint_data(fixture *f) {
     if (!f->json) return false;
     f->tolerances = json_object_get(f->json, raw ? "expected_raw" : "expected");
     f->expected = golden_store(f->dir, raw ? "expected_raw.safetensors" : "expected.safetensors");
-    f->hidden = has(f->dir, "expected_hidden.safetensors", NULL) ? golden_store(f->dir, "expected_hidden.safetensors") : NULL;
+    f->hidden = has(f->dir, "expected_hidden.safetensors", NULL)
+                    ? golden_store(f->dir, "expected_hidden.safetensors")
+                    : NULL;
     f->input = golden_store(f->dir, "input.safetensors");
     return f->expected && f->input;
 }
 
 static void run_checkpoint(const char *dir, const char *file) {
-    char *path = tc_path_join(dir, file), *data = beside(dir, file, "_data"), *config = beside(dir, file, ".config.json");
+    char *path = tc_path_join(dir, file), *data = beside(dir, file, "_data"),
+         *config = beside(dir, file, ".config.json");
     fixture f = {.dir = data};
     results r = {0};
     tc_error err;
@@ -532,12 +580,14 @@ static void run_checkpoint(const char *dir, const char *file) {
     o.config = config;
     snprintf(f.label, sizeof f.label, "models/%.100s", file);
     name_of(name, f.label, "open");
-    tc_status status = path && data ? tc_model_open(&r.model, path, &o, &err) : tc_fail(&err, TC_EIO, "no folder of data beside it");
+    tc_status status = path && data ? tc_model_open(&r.model, path, &o, &err)
+                                    : tc_fail(&err, TC_EIO, "no folder of data beside it");
     if (golden_ok(status, &err, name) && open_checkpoint_data(&f) && run_model(&f, &r, f.label)) {
         check_outputs(&f, &r, f.label);
         if (f.hidden) check_openclip_hidden(&f, &r, f.label);
         if (tc_model_get_info(r.model)->pruned) golden_pruned_trains(r.model, f.label);
-        if (has(data, "full_before_prune.safetensors", NULL)) golden_fold_pruned(data, config, f.tolerances, f.label);
+        if (has(data, "full_before_prune.safetensors", NULL))
+            golden_fold_pruned(data, config, f.tolerances, f.label);
     }
     fixture_free(&f);
     results_free(&r);

@@ -1,4 +1,5 @@
-/* golden_preprocess.c - decoding, resizing and normalising against Pillow's bytes: everything is exact but the normalised floats. */
+/* golden_preprocess.c - decoding, resizing and normalising against Pillow's bytes: everything is exact but
+ * the normalised floats. */
 #include "golden/golden.h"
 
 #include "media/media.h"
@@ -48,10 +49,10 @@ static void check_decoded(const json_t *entry, const tc_image *im) {
     char name[256];
     const char *file = text(entry, "file"), *mode = text(entry, "pillow_mode");
     snprintf(name, sizeof name, "preprocess %s: mode and size", file);
-    bool ok =
-        strcmp(mode, modes[im->mode]) == 0 && im->width == (int)golden_number(entry, "width") && im->height == (int)golden_number(entry, "height");
-    golden_report(ok, name, "%s %dx%d, expected %s %gx%g", modes[im->mode], im->width, im->height, mode, golden_number(entry, "width"),
-                  golden_number(entry, "height"));
+    bool ok = strcmp(mode, modes[im->mode]) == 0 && im->width == (int)golden_number(entry, "width") &&
+              im->height == (int)golden_number(entry, "height");
+    golden_report(ok, name, "%s %dx%d, expected %s %gx%g", modes[im->mode], im->width, im->height, mode,
+                  golden_number(entry, "width"), golden_number(entry, "height"));
     size_t bytes = (size_t)im->width * (size_t)im->height * 3;
     uint8_t *rgb = tc_new(bytes, 1);
     snprintf(name, sizeof name, "preprocess %s: decoded_rgb_sha256", file);
@@ -61,7 +62,8 @@ static void check_decoded(const json_t *entry, const tc_image *im) {
 }
 
 /* The crop in one order of steps, compared with the hash under `key`, if the entry has it. */
-static void check_crop(const json_t *entry, const char *key, const char *path, tc_image_order order, bool exif, uint8_t *crop) {
+static void check_crop(const json_t *entry, const char *key, const char *path, tc_image_order order,
+                       bool exif, uint8_t *crop) {
     if (!json_object_get(entry, key)) return;
     char name[256];
     tc_error err;
@@ -83,7 +85,8 @@ static void check_crop_file(const char *dir, const char *prefix, const char *fil
     char *path = tc_path_join(dir, relative);
     snprintf(name, sizeof name, "preprocess %s", relative);
     if (path && tc_path_exists(path) && golden_ok(load(&im, path, &err), &err, name)) {
-        bool same = im.mode == TC_MODE_RGB && im.width == SIDE && im.height == SIDE && memcmp(im.pixels, crop, CROP_BYTES) == 0;
+        bool same = im.mode == TC_MODE_RGB && im.width == SIDE && im.height == SIDE &&
+                    memcmp(im.pixels, crop, CROP_BYTES) == 0;
         golden_report(same, name, "other bytes");
         tc_image_free(&im);
     }
@@ -125,7 +128,8 @@ static void check_table(const char *dir) {
     tc_preprocess p = tc_preprocess_default(16);
     p.resize = 0;
     tc_image_from_gray(&im, gray, 16, 16);
-    if (expected && golden_ok(tc_preprocess_image(&p, &im, NULL, got, NULL, &err), &err, "preprocess normalised_lut")) {
+    if (expected &&
+        golden_ok(tc_preprocess_image(&p, &im, NULL, got, NULL, &err), &err, "preprocess normalised_lut")) {
         for (int i = 0; i < 3 * 256; i++) values[i] = got[i];
         if (golden_report(n == 3 * 256, "preprocess normalised_lut: size", "%lld values", (long long)n))
             golden_close("preprocess normalised_lut", values, expected, n, NORMALISED_TOLERANCE);
@@ -166,7 +170,8 @@ static void check_example(const char *dir, const char *key, const json_t *entry)
             mean[c] = 0;
             for (size_t i = 0; i < n; i++) mean[c] += values[c * n + i] / (double)n;
         }
-        double d = fmax(distance3(entry, hf ? "hf_first" : "first", first), distance3(entry, hf ? "hf_last" : "last", last));
+        double d = fmax(distance3(entry, hf ? "hf_first" : "first", first),
+                        distance3(entry, hf ? "hf_last" : "last", last));
         d = fmax(d, distance3(entry, "mean", mean));
         golden_report(d <= NORMALISED_TOLERANCE, name, "largest difference %.3g", d);
     }
@@ -186,8 +191,10 @@ static const tc_tensor *bytes_tensor(const tc_store *store, int id, const char *
 }
 
 /* Mode RGBA goes through the steps of an image with alpha; the rest through the bare resize. */
-static tc_status resize_case(const tc_tensor *in, const tc_tensor *out, bool alpha, uint8_t *got, tc_error *err) {
-    int h = (int)in->shape[0], w = (int)in->shape[1], channels = (int)in->shape[2], oh = (int)out->shape[0], ow = (int)out->shape[1];
+static tc_status resize_case(const tc_tensor *in, const tc_tensor *out, bool alpha, uint8_t *got,
+                             tc_error *err) {
+    int h = (int)in->shape[0], w = (int)in->shape[1], channels = (int)in->shape[2], oh = (int)out->shape[0],
+        ow = (int)out->shape[1];
     if (!alpha) return tc_resize_bicubic(in->data, w, h, channels, ow, oh, got, err);
     uint8_t *copy = tc_new(in->bytes, 1);
     if (!copy) return tc_fail_memory(err, in->bytes);
@@ -203,14 +210,16 @@ static void check_resize(const json_t *entry, const tc_store *store) {
     tc_error err;
     int id = (int)golden_number(entry, "id");
     bool alpha = strcmp(text(entry, "mode"), "RGBA") == 0;
-    snprintf(name, sizeof name, "preprocess resize %d, %s %s", id, text(entry, "mode"), text(entry, "content"));
+    snprintf(name, sizeof name, "preprocess resize %d, %s %s", id, text(entry, "mode"),
+             text(entry, "content"));
     const tc_tensor *in = bytes_tensor(store, id, "in", json_object_get(entry, "in_hwc"));
     const tc_tensor *out = bytes_tensor(store, id, "out", json_object_get(entry, "out_hw"));
     uint8_t *got = out ? tc_new(out->bytes, 1) : NULL;
     if (!in || !got || in->shape[2] != out->shape[2]) {
         golden_report(false, name, "tensors are missing or of another shape");
     } else if (golden_ok(resize_case(in, out, alpha, got, &err), &err, name)) {
-        bool same = memcmp(got, out->data, out->bytes) == 0 && same_hash(got, out->bytes, text(entry, "sha256_out"));
+        bool same =
+            memcmp(got, out->data, out->bytes) == 0 && same_hash(got, out->bytes, text(entry, "sha256_out"));
         golden_report(same, name, "other bytes");
     }
     free(got);
@@ -229,8 +238,12 @@ static void check_broken(const char *dir, const json_t *entry) {
     tc_preprocess p = tc_preprocess_default(SIDE);
     tc_status status = tc_preprocess_file(&p, path, NULL, crop, &err);
     snprintf(name, sizeof name, "preprocess %s: %s", file, text(entry, "result"));
-    if (good) golden_report(status == TC_OK && (!hash[0] || same_hash(crop, CROP_BYTES, hash)), name, "%s", status ? err.message : "other bytes");
-    else golden_report(status != TC_OK && strstr(err.message, file), name, "no error, or one that does not name the file");
+    if (good)
+        golden_report(status == TC_OK && (!hash[0] || same_hash(crop, CROP_BYTES, hash)), name, "%s",
+                      status ? err.message : "other bytes");
+    else
+        golden_report(status != TC_OK && strstr(err.message, file), name,
+                      "no error, or one that does not name the file");
     free(path);
 }
 
@@ -240,7 +253,8 @@ void golden_preprocess(const char *dir) {
     json_t *entry, *expected = golden_json(dir, "expected.json"), *resize = golden_json(dir, "resize.json");
     tc_store *store = golden_store(dir, "resize.safetensors");
     json_array_foreach(json_object_get(expected, "images"), i, entry) check_image(dir, entry);
-    json_object_foreach(json_object_get(expected, "normalised_examples"), key, entry) check_example(dir, key, entry);
+    json_object_foreach(json_object_get(expected, "normalised_examples"), key, entry)
+        check_example(dir, key, entry);
     json_array_foreach(json_object_get(expected, "broken"), i, entry) check_broken(dir, entry);
     json_array_foreach(json_object_get(resize, "cases"), i, entry) if (store) check_resize(entry, store);
     check_table(dir);

@@ -1,7 +1,8 @@
-/* golden_resnet.c - a ModifiedResNet model in one file: embeddings, logits, and the maps inside, which the goldens list channel by channel and the
- * graph holds pixel by pixel. NAME.pt or NAME.safetensors lies beside NAME.config.json and NAME_data. */
+/* golden_resnet.c - a ModifiedResNet model in one file: embeddings, logits, and the maps inside, which the
+ * goldens list channel by channel and the graph holds pixel by pixel. NAME.pt or NAME.safetensors lies beside
+ * NAME.config.json and NAME_data. */
 #include "golden/golden.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ typedef struct fixture {
     int images, texts, context;
 } fixture;
 
-static void report_close(const fixture *f, const char *section, const char *key, const tc_store *store, const float *got, int64_t n) {
+static void report_close(const fixture *f, const char *section, const char *key, const tc_store *store,
+                         const float *got, int64_t n) {
     char name[256];
     int64_t wanted = 0;
     float *expected = golden_tensor(store, key, &wanted);
@@ -29,9 +31,11 @@ static void report_close(const fixture *f, const char *section, const char *key,
 }
 
 static bool read_input(fixture *f) {
-    const tc_tensor *pixels = tc_store_find(f->input, "pixel_values"), *ids = tc_store_find(f->input, "input_ids");
+    const tc_tensor *pixels = tc_store_find(f->input, "pixel_values"),
+                    *ids = tc_store_find(f->input, "input_ids");
     int size = f->model->config.image_size;
-    if (!pixels || !ids || pixels->ndim != 4 || ids->ndim != 2 || pixels->shape[2] != size || pixels->shape[3] != size)
+    if (!pixels || !ids || pixels->ndim != 4 || ids->ndim != 2 || pixels->shape[2] != size ||
+        pixels->shape[3] != size)
         return golden_report(false, f->label, "pixel_values or input_ids are missing or of another size");
     int64_t n = tc_tensor_numel(ids), *wide = tc_new((size_t)n, sizeof *wide);
     f->images = (int)pixels->shape[0];
@@ -47,7 +51,8 @@ static bool read_input(fixture *f) {
 
 static void check_logits(const fixture *f, float *image, float *text) {
     int e = f->model->config.embed_dim, b = f->images, t = f->texts;
-    float scale = expf(tc_model_get_info(f->model)->logit_scale), *logits = tc_new((size_t)(b * t), sizeof *logits);
+    float scale = expf(tc_model_get_info(f->model)->logit_scale),
+          *logits = tc_new((size_t)(b * t), sizeof *logits);
     tc_normalize(image, b, e);
     tc_normalize(text, t, e);
     report_close(f, "expected", "image_embeds_norm", f->expected, image, (int64_t)b * e);
@@ -56,9 +61,11 @@ static void check_logits(const fixture *f, float *image, float *text) {
     for (int k = 0; k < 2 && logits; k++) {
         int rows = k ? t : b, columns = k ? b : t;
         tc_logits(k ? text : image, k ? image : text, rows, columns, e, scale, logits);
-        report_close(f, "expected", k ? "logits_per_text" : "logits_per_image", f->expected, logits, (int64_t)b * t);
+        report_close(f, "expected", k ? "logits_per_text" : "logits_per_image", f->expected, logits,
+                     (int64_t)b * t);
         tc_softmax(logits, rows, columns);
-        report_close(f, "expected", k ? "probs_per_text" : "probs_per_image", f->expected, logits, (int64_t)b * t);
+        report_close(f, "expected", k ? "probs_per_text" : "probs_per_image", f->expected, logits,
+                     (int64_t)b * t);
     }
     free(logits);
 }
@@ -67,7 +74,8 @@ static void check_outputs(const fixture *f) {
     tc_session *s = NULL;
     tc_error err;
     int e = f->model->config.embed_dim;
-    float *image = tc_new((size_t)(f->images * e), sizeof *image), *text = tc_new((size_t)(f->texts * e), sizeof *text);
+    float *image = tc_new((size_t)(f->images * e), sizeof *image),
+          *text = tc_new((size_t)(f->texts * e), sizeof *text);
     bool ok = image && text && golden_ok(tc_session_create(&s, f->model, &err), &err, f->label) &&
               golden_ok(tc_session_encode_image(s, f->pixels, f->images, image, &err), &err, f->label) &&
               golden_ok(tc_session_encode_text(s, f->ids, f->texts, f->context, text, &err), &err, f->label);
@@ -89,10 +97,12 @@ static float *by_channel(const float *x, int64_t rows, int64_t width) {
     return y;
 }
 
-static bool run_graph(const fixture *f, tc_graph *g, const tc_real *const *param, int image, tc_runner **r, tc_error *err) {
+static bool run_graph(const fixture *f, tc_graph *g, const tc_real *const *param, int image, tc_runner **r,
+                      tc_error *err) {
     int64_t size = 3 * (int64_t)f->model->config.image_size * f->model->config.image_size;
     tc_feed feed = {.batch = 1, .pixels = f->pixels + image * size};
-    return tc_runner_create(r, g, param, NULL, NULL, true, err) == TC_OK && tc_runner_forward(*r, &feed, err) == TC_OK;
+    return tc_runner_create(r, g, param, NULL, NULL, true, err) == TC_OK &&
+           tc_runner_forward(*r, &feed, err) == TC_OK;
 }
 
 /* Largest difference of the named value over its tolerance. */
@@ -142,8 +152,10 @@ static void check_hidden(const fixture *f) {
     float **param = tc_new(p->count, sizeof *param);
     bool ok = param != NULL;
     for (size_t i = 0; i < p->count && ok; i++)
-        ok = (param[i] = tc_new((size_t)p->items[i].numel, sizeof **param)) && tc_model_read(f->model, i, param[i], NULL) == TC_OK;
-    if (ok && golden_ok(tc_net_image_graph(&g, &f->model->config, p, TC_NET_WHOLE | TC_NET_NAMED, &err), &err, f->label))
+        ok = (param[i] = tc_new((size_t)p->items[i].numel, sizeof **param)) &&
+             tc_model_read(f->model, i, param[i], NULL) == TC_OK;
+    if (ok && golden_ok(tc_net_image_graph(&g, &f->model->config, p, TC_NET_WHOLE | TC_NET_NAMED, &err), &err,
+                        f->label))
         check_maps(f, g, (const tc_real *const *)param);
     else if (!ok) golden_report(false, f->label, "the weights cannot be read");
     tc_graph_free(&g);
@@ -173,7 +185,8 @@ bool golden_is_resnet(const char *dir, const char *file) {
 void golden_resnet(const char *dir, const char *file) {
     fixture f = {0};
     int stem = (int)(strrchr(file, '.') - file);
-    char *path = tc_path_join(dir, file), *data = beside(dir, stem, file, "_data"), *config = beside(dir, stem, file, ".config.json");
+    char *path = tc_path_join(dir, file), *data = beside(dir, stem, file, "_data"),
+         *config = beside(dir, stem, file, ".config.json");
     tc_open_options o = tc_open_options_default();
     tc_error err;
     o.config = config;
@@ -182,7 +195,8 @@ void golden_resnet(const char *dir, const char *file) {
     f.expected = golden_store(data, "expected.safetensors");
     f.hidden = golden_store(data, "expected_hidden.safetensors");
     f.input = golden_store(data, "input.safetensors");
-    if (f.json && f.expected && f.hidden && f.input && golden_ok(tc_model_open(&f.model, path, &o, &err), &err, f.label) && read_input(&f)) {
+    if (f.json && f.expected && f.hidden && f.input &&
+        golden_ok(tc_model_open(&f.model, path, &o, &err), &err, f.label) && read_input(&f)) {
         check_outputs(&f);
         check_hidden(&f);
     }

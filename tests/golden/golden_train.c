@@ -1,4 +1,5 @@
-/* golden_train.c - whole training steps: losses, gradients, rates and parameters after each step; learning-rate tables. */
+/* golden_train.c - whole training steps: losses, gradients, rates and parameters after each step;
+ * learning-rate tables. */
 #include "golden/golden_run.h"
 
 #include <dirent.h>
@@ -14,7 +15,8 @@ static double or_zero(const json_t *o, const char *key) {
 }
 
 static void check_table(const json_t *table, double relative) {
-    static const char *const kinds[] = {"cosine_lr", "cosine_lr_start", "cosine_lr_start_nowarmup", "step_lr", "exponential_lr"};
+    static const char *const kinds[] = {"cosine_lr", "cosine_lr_start", "cosine_lr_start_nowarmup", "step_lr",
+                                        "exponential_lr"};
     const char *kind = json_string_value(json_object_get(table, "schedule"));
     tc_schedule s = {.base = or_zero(table, "base_lr"),
                      .warmup = or_zero(table, "warmup_length"),
@@ -36,13 +38,15 @@ static void check_table(const json_t *table, double relative) {
         if (!(error <= worst)) worst = error;
     }
     char name[128];
-    snprintf(name, sizeof name, "train/lr_tables %s base %g warmup %g steps %g", kind ? kind : "?", s.base, s.warmup, s.steps);
+    snprintf(name, sizeof name, "train/lr_tables %s base %g warmup %g steps %g", kind ? kind : "?", s.base,
+             s.warmup, s.steps);
     golden_report(worst <= relative, name, "relative error %.3g", worst);
 }
 
 /* ---- training steps */
 
-tc_status golden_run_model(tc_model **out, const golden_run *r, const char *prefix, const char *config_key, tc_error *err) {
+tc_status golden_run_model(tc_model **out, const golden_run *r, const char *prefix, const char *config_key,
+                           tc_error *err) {
     tc_config c;
     tc_status status = tc_config_parse(&c, json_object_get(r->json, config_key), config_key, err);
     if (status == TC_OK) status = tc_model_new_flat(out, &c, err);
@@ -61,7 +65,8 @@ tc_status golden_run_model(tc_model **out, const golden_run *r, const char *pref
 
 static tc_status start(golden_run *r, tc_model **teacher, tc_error *err) {
     const json_t *h = json_object_get(r->json, "hyper");
-    tc_hyper hyper = {.schedule = {TC_SCHEDULE_COSINE, golden_number(h, "lr"), golden_number(h, "warmup"), golden_number(h, "total_steps"), 0, 0, 0},
+    tc_hyper hyper = {.schedule = {TC_SCHEDULE_COSINE, golden_number(h, "lr"), golden_number(h, "warmup"),
+                                   golden_number(h, "total_steps"), 0, 0, 0},
                       .weight_decay = golden_number(h, "wd"),
                       .beta1 = golden_number(h, "beta1"),
                       .beta2 = golden_number(h, "beta2"),
@@ -73,7 +78,8 @@ static tc_status start(golden_run *r, tc_model **teacher, tc_error *err) {
     tc_model *student = NULL;
     tc_status status = golden_run_model(&student, r, "student.", "student_config", err);
     if (status == TC_OK)
-        student->flat[student->params.items[student->params.count - 1].offset] = (tc_real)golden_number(r->json, "student_log_scale_init");
+        student->flat[student->params.items[student->params.count - 1].offset] =
+            (tc_real)golden_number(r->json, "student_log_scale_init");
     if (status == TC_OK) status = golden_run_model(teacher, r, "teacher.", "teacher_config", err);
     if (status != TC_OK) {
         tc_model_close(&student);
@@ -95,7 +101,8 @@ static bool zero_slice(const json_t *json, const char *key, int64_t *from, int64
     return false;
 }
 
-void golden_run_compare(const golden_run *r, const char *prefix, const tc_real *flat, const json_t *tolerance, double slice_tolerance) {
+void golden_run_compare(const golden_run *r, const char *prefix, const tc_real *flat, const json_t *tolerance,
+                        double slice_tolerance) {
     const tc_params *p = &r->trainer->student->params;
     const char *worst_name = "";
     double worst = 0;
@@ -110,7 +117,8 @@ void golden_run_compare(const golden_run *r, const char *prefix, const tc_real *
         const tc_real *got = flat + p->items[i].offset;
         zero_slice(r->json, p->items[i].name, &from, &to);
         /* Counters are exact. */
-        double bound = tc_param_is_counter(&p->items[i]) ? 1e-300 : golden_number(tolerance, p->items[i].name),
+        double bound =
+                   tc_param_is_counter(&p->items[i]) ? 1e-300 : golden_number(tolerance, p->items[i].name),
                part = golden_distance(got, want, from) / bound;
         double slice = golden_distance(got + from, want + from, to - from) / slice_tolerance,
                rest = golden_distance(got + to, want + to, n - to) / bound;
@@ -141,7 +149,8 @@ static void compare_log(const golden_run *r, const tc_step_log *log, const json_
     const char *worst_key = "lr";
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         if (!json_object_get(want, items[i].key)) continue;
-        double ratio = fabs(items[i].got - golden_number(want, items[i].key)) / golden_number(tolerance, items[i].key);
+        double ratio =
+            fabs(items[i].got - golden_number(want, items[i].key)) / golden_number(tolerance, items[i].key);
         if (!(ratio <= worst)) worst = isnan(ratio) ? INFINITY : ratio, worst_key = items[i].key;
     }
     char title[160];
@@ -158,8 +167,10 @@ static bool has_grad1(const tc_store *s) {
 
 tc_status golden_run_step(golden_run *r, int step, tc_step_log *log, tc_error *err) {
     const tc_tensor *pixels = tc_store_find(r->input, "pixels"), *ids = tc_store_find(r->input, "ids");
-    if (!pixels || !ids || step >= pixels->shape[0] || step >= ids->shape[0]) return tc_fail(err, TC_EFORMAT, "pixels or ids are missing");
-    int64_t batch = pixels->shape[1], image = tc_tensor_numel(pixels) / pixels->shape[0], text = tc_tensor_numel(ids) / ids->shape[0];
+    if (!pixels || !ids || step >= pixels->shape[0] || step >= ids->shape[0])
+        return tc_fail(err, TC_EFORMAT, "pixels or ids are missing");
+    int64_t batch = pixels->shape[1], image = tc_tensor_numel(pixels) / pixels->shape[0],
+            text = tc_tensor_numel(ids) / ids->shape[0];
     tc_real *values = tc_new((size_t)image, sizeof *values);
     float *px = tc_new((size_t)image, sizeof *px);
     int64_t *wide = tc_new((size_t)text, sizeof *wide);
@@ -182,11 +193,14 @@ static void one_step(golden_run *r, int step, tc_error *err) {
     snprintf(name, sizeof name, "%s step %d", r->title, step);
     if (!golden_ok(golden_run_step(r, step, &log, err), err, name)) return;
     compare_log(r, &log, json_array_get(json_object_get(r->json, "log"), (size_t)step), step);
-    if (step == 0 && has_grad1(r->expected)) golden_run_compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
+    if (step == 0 && has_grad1(r->expected))
+        golden_run_compare(r, "grad1", r->trainer->grad, json_object_get(r->json, "grad1_tolerance"), 1e-5);
     snprintf(name, sizeof name, "step%d", step);
     const json_t *tolerance = json_object_get(json_object_get(r->json, "param_tolerance_after_step"), name);
-    const json_t *slices = json_array_get(json_object_get(r->json, "zero_gradient_slice_tolerance_after_step"), (size_t)step);
-    if (tolerance) golden_run_compare(r, name, r->trainer->student->flat, tolerance, json_number_value(slices));
+    const json_t *slices =
+        json_array_get(json_object_get(r->json, "zero_gradient_slice_tolerance_after_step"), (size_t)step);
+    if (tolerance)
+        golden_run_compare(r, name, r->trainer->student->flat, tolerance, json_number_value(slices));
 }
 
 static void check_decay(const golden_run *r) {
@@ -207,7 +221,8 @@ static void check_decay(const golden_run *r) {
         }
     char title[96];
     snprintf(title, sizeof title, "%s parameter groups", r->title);
-    golden_report(wrong == 0 && listed == trained, title, "%zu of %zu parameters in another group, %zu expected", wrong, trained, listed);
+    golden_report(wrong == 0 && listed == trained, title,
+                  "%zu of %zu parameters in another group, %zu expected", wrong, trained, listed);
 }
 
 static void check_run(const char *dir, const json_t *json) {
@@ -236,7 +251,8 @@ void golden_train(const char *dir) {
     json_t *tables = golden_json(dir, "lr_tables.json");
     size_t i;
     const json_t *table;
-    json_array_foreach(json_object_get(tables, "tables"), i, table) check_table(table, golden_number(tables, "tolerance_relative"));
+    json_array_foreach(json_object_get(tables, "tables"), i, table)
+        check_table(table, golden_number(tables, "tolerance_relative"));
     json_decref(tables);
     struct dirent **names;
     int n = scandir(dir, &names, NULL, alphasort);

@@ -1,7 +1,8 @@
 /* kern_check.h - buffers and comparisons for the kernel tests.
  *
- * A buffer ends where a page without access begins, so one element read or written too far ends the program; its start has whatever alignment
- * that gives. Before it, and between the rows of a matrix, lie canaries, checked when the buffer goes. */
+ * A buffer ends where a page without access begins, so one element read or written too far ends the program;
+ * its start has whatever alignment that gives. Before it, and between the rows of a matrix, lie canaries,
+ * checked when the buffer goes. */
 #ifndef KERN_CHECK_H
 #define KERN_CHECK_H
 
@@ -39,7 +40,9 @@ typedef struct run {
     double worst; /* largest error over its bound */
 } run;
 
-static inline int64_t pick(run *r, int64_t low, int64_t high) { return low + (int64_t)tc_rng_below(&r->rng, (uint64_t)(high - low + 1)); }
+static inline int64_t pick(run *r, int64_t low, int64_t high) {
+    return low + (int64_t)tc_rng_below(&r->rng, (uint64_t)(high - low + 1));
+}
 
 /* Mostly sizes round the widths of vectors, tiles and blocks. */
 static inline int64_t pick_size(run *r, int64_t low, int64_t high) {
@@ -99,8 +102,17 @@ static inline void release_all(run *r) {
 
 static inline void near(run *r, double got, double want, double bound) {
     double error = fabs(got - want);
-    if (!(error <= bound)) fail_msg("%s at level %s: got %.9g, expected %.9g, error %.3g, bound %.3g", r->name, r->k->name, got, want, error, bound);
+    if (!(error <= bound))
+        fail_msg("%s at level %s: got %.9g, expected %.9g, error %.3g, bound %.3g", r->name, r->k->name, got,
+                 want, error, bound);
     if (bound > 0 && error / bound > r->worst) r->worst = error / bound;
+}
+
+static double act_double(int kind, double x) {
+    return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
+           : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x))
+           : kind == TC_ACT_RELU       ? fmax(x, 0)
+                                       : x;
 }
 
 #endif

@@ -1,19 +1,14 @@
 /* test_kern.c - every kernel at every level of this machine, over random and edge sizes.
  *
- * Kernels are compared with an evaluation in double of their formula written here; gradients with `ref`, whose own are compared with central
- * differences in tests/ops/test_kern_grad.c. Bounds follow from the number of roundings: a sum of n terms errs by at most about n EPS times the sum
- * of magnitudes. TINYCLIP_TEST_SEED repeats a run. */
+ * Kernels are compared with an evaluation in double of their formula written here; gradients with `ref`,
+ * whose own are compared with central differences in tests/ops/test_kern_grad.c. Bounds follow from the
+ * number of roundings: a sum of n terms errs by at most about n EPS times the sum of magnitudes.
+ * TINYCLIP_TEST_SEED repeats a run. */
 #include "kern/kern_check.h"
+#include "kern/kern_conv.h"
 #include "kern/kern_mask.h"
 
 #include <float.h>
-
-static double act_double(int kind, double x) {
-    return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
-           : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x))
-           : kind == TC_ACT_RELU       ? fmax(x, 0)
-                                       : x;
-}
 
 /* Roundings on the way of one element through a blocked sum of k products. */
 static double sum_bound(int64_t k) { return ((k < 256 ? (double)k : 256 + (double)k / 256) + 8) * EPS; }
@@ -26,7 +21,8 @@ static void check_gemm(run *r) {
     int64_t m = pick_size(r, 0, 130), n = pick_size(r, 0, 130), k = pick_size(r, 0, 513);
     float alpha = factors[pick(r, 1, 2)], beta = factors[pick(r, 0, 2)];
     int64_t lda = (ta ? m : k) + pick(r, 1, 3), ldb = (tb ? k : n) + pick(r, 1, 3), ldc = n + pick(r, 1, 3);
-    float *a = filled(r, matrix(r, ta ? k : m, ta ? m : k, lda), 1), *b = filled(r, matrix(r, tb ? n : k, tb ? k : n, ldb), 1);
+    float *a = filled(r, matrix(r, ta ? k : m, ta ? m : k, lda), 1),
+          *b = filled(r, matrix(r, tb ? n : k, tb ? k : n, ldb), 1);
     float *c = filled(r, matrix(r, m, n, ldc), 1), *old = same(r, c, m, n, ldc);
     if (beta == 0)
         for (int64_t i = 0; i < m * n; i++) c[i / n * ldc + i % n] = NAN; /* is not read */
@@ -35,12 +31,14 @@ static void check_gemm(run *r) {
         for (int64_t j = 0; j < n; j++) {
             double sum = 0, size = 0;
             for (int64_t p = 0; p < k; p++) {
-                double term = (double)(ta ? a[p * lda + i] : a[i * lda + p]) * (double)(tb ? b[j * ldb + p] : b[p * ldb + j]);
+                double term = (double)(ta ? a[p * lda + i] : a[i * lda + p]) *
+                              (double)(tb ? b[j * ldb + p] : b[p * ldb + j]);
                 sum += term;
                 size += fabs(term);
             }
             double was = beta == 0 ? 0 : (double)beta * (double)old[i * ldc + j];
-            near(r, (double)c[i * ldc + j], (double)alpha * sum + was, sum_bound(k) * (fabs((double)alpha) * size + fabs(was)));
+            near(r, (double)c[i * ldc + j], (double)alpha * sum + was,
+                 sum_bound(k) * (fabs((double)alpha) * size + fabs(was)));
         }
 }
 
@@ -55,7 +53,8 @@ static void widen_upper(const void *from, int64_t n, tc_real *to) {
     }
 }
 
-/* The rows in half precision, at an odd address, almost up to where reading is a fault; the values must be such that their bits allow it. */
+/* The rows in half precision, at an odd address, almost up to where reading is a fault; the values must be
+ * such that their bits allow it. */
 static char *upper_halves(run *r, const float *w, int64_t rows, int64_t columns, int64_t ldw) {
     int64_t count = rows > 0 ? (rows - 1) * ldw + columns : 0, floats = count / 2 + 2;
     char *halves = (char *)(matrix(r, 1, floats, floats) + floats) - 2 * count - 1;
@@ -65,12 +64,15 @@ static char *upper_halves(run *r, const float *w, int64_t rows, int64_t columns,
 }
 
 static void check_linear(run *r) {
-    int64_t m = pick_size(r, 0, 300), n = pick_size(r, 1, 130), k = pick_size(r, 0, 600), ldw, ldx = k + pick(r, 1, 3), ldy = n + pick(r, 1, 3);
+    int64_t m = pick_size(r, 0, 300), n = pick_size(r, 1, 130), k = pick_size(r, 0, 600), ldw,
+            ldx = k + pick(r, 1, 3), ldy = n + pick(r, 1, 3);
     bool transposed = pick(r, 0, 1), add = pick(r, 0, 1), with_bias = pick(r, 0, 1);
     int act = (int)pick(r, 0, 3);
     ldw = (transposed ? n : k) + pick(r, 0, 3);
-    float *w = filled(r, matrix(r, transposed ? k : n, transposed ? n : k, ldw), 0.2), *bias = filled(r, vector(r, n), 1);
-    float *x = filled(r, matrix(r, m, k, ldx), 1), *y = filled(r, matrix(r, m, n, ldy), 1), *old = same(r, y, m, n, ldy);
+    float *w = filled(r, matrix(r, transposed ? k : n, transposed ? n : k, ldw), 0.2),
+          *bias = filled(r, vector(r, n), 1);
+    float *x = filled(r, matrix(r, m, k, ldx), 1), *y = filled(r, matrix(r, m, n, ldy), 1),
+          *old = same(r, y, m, n, ldy);
     bool half = pick(r, 0, 2) == 0;
     for (int64_t i = 0; half && i < (transposed ? k : n); i++)
         for (int64_t j = 0; j < (transposed ? n : k); j++) memset(w + i * ldw + j, 0, 2);
@@ -79,14 +81,17 @@ static void check_linear(run *r) {
     assert_non_null(l);
     r->k->linear_run(l, m, x, ldx, y, ldy);
     r->k->linear_free(l);
-    /* A weight that stays, in up to three pieces, perhaps in half precision: packed in the second run, the same bits in each. */
+    /* A weight that stays, in up to three pieces, perhaps in half precision: packed in the second run, the
+     * same bits in each. */
     float *again = matrix(r, m, n, ldy);
     int64_t pieces = transposed ? 1 : pick(r, 1, 3), part_rows = (n + pieces - 1) / pieces;
     weight.stays = true;
     weight.part_rows = part_rows;
     for (int64_t i = 0; i < pieces && !transposed; i++) {
         int64_t first = i * part_rows, rows = n - first < part_rows ? n - first : part_rows;
-        weight.part[i] = rows < 1 ? NULL : half ? (void *)upper_halves(r, w + first * ldw, rows, k, ldw) : same(r, w + first * ldw, rows, k, ldw);
+        weight.part[i] = rows < 1 ? NULL
+                         : half   ? (void *)upper_halves(r, w + first * ldw, rows, k, ldw)
+                                  : same(r, w + first * ldw, rows, k, ldw);
     }
     if (half && transposed) weight.part[0] = upper_halves(r, w, k, n, ldw);
     if (half) weight.widen = widen_upper, weight.size = 2;
@@ -95,13 +100,15 @@ static void check_linear(run *r) {
     for (int run_number = 0; run_number < 3; run_number++) {
         for (int64_t i = 0; i < m; i++) memcpy(again + i * ldy, old + i * ldy, (size_t)n * sizeof *again);
         r->k->linear_run(l, m, x, ldx, again, ldy);
-        for (int64_t i = 0; i < m; i++) assert_memory_equal(again + i * ldy, y + i * ldy, (size_t)n * sizeof *again);
+        for (int64_t i = 0; i < m; i++)
+            assert_memory_equal(again + i * ldy, y + i * ldy, (size_t)n * sizeof *again);
     }
     r->k->linear_free(l);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = (with_bias ? (double)bias[j] : 0) + (add ? (double)old[i * ldy + j] : 0);
-            double size = (with_bias ? fabs((double)bias[j]) : 0) + (add ? fabs((double)old[i * ldy + j]) : 0);
+            double size =
+                (with_bias ? fabs((double)bias[j]) : 0) + (add ? fabs((double)old[i * ldy + j]) : 0);
             for (int64_t p = 0; p < k; p++) {
                 double term = (double)x[i * ldx + p] * (double)w[transposed ? p * ldw + j : j * ldw + p];
                 sum += term;
@@ -115,8 +122,10 @@ static void check_linear(run *r) {
 /* The same rows give the same bits whatever rows stand beside them and however many threads run. */
 static void check_linear_rows(run *r) {
     int64_t m = pick(r, 100, 400), n = 96, k = 320;
-    float *w = filled(r, matrix(r, n, k, k), 1), *x = filled(r, matrix(r, m, k, k), 1), *y = matrix(r, m, n, n), *z = matrix(r, m, n, n);
-    tc_linear *l = r->k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = n, .ld = k}, NULL, n, k, TC_ACT_GELU, false);
+    float *w = filled(r, matrix(r, n, k, k), 1), *x = filled(r, matrix(r, m, k, k), 1),
+          *y = matrix(r, m, n, n), *z = matrix(r, m, n, n);
+    tc_linear *l = r->k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = n, .ld = k}, NULL, n, k,
+                                        TC_ACT_GELU, false);
     int threads = tc_threads();
     assert_non_null(l);
     r->k->linear_run(l, m, x, k, y, n);
@@ -131,153 +140,12 @@ static void check_linear_rows(run *r) {
     r->k->linear_free(l);
 }
 
-/* ---- convolutions */
-
-typedef struct conv_case {
-    tc_conv_shape s;
-    int64_t batch, pixels_in, pixels_out, weights;
-    float *x, *w, *dy;
-} conv_case;
-
-static void make_conv(run *r, conv_case *c) {
-    static const int kernels[] = {1, 2, 3, 3, 3, 5}, channels[] = {1, 2, 3, 7, 16, 22, 33, 44};
-    tc_conv_shape *s = &c->s;
-    s->kernel = kernels[pick(r, 0, 5)];
-    s->pad = (int)pick(r, 0, s->kernel / 2);
-    s->side = (int)pick(r, s->kernel > 2 * s->pad ? s->kernel - 2 * s->pad : 1, 12);
-    s->stride = (int)pick(r, 1, 2);
-    s->in = channels[pick(r, 0, 7)];
-    s->out = channels[pick(r, 0, 7)];
-    int side = tc_conv_out_side(s);
-    c->batch = pick(r, 1, 10);
-    c->pixels_in = (int64_t)s->side * s->side;
-    c->pixels_out = (int64_t)side * side;
-    c->weights = (int64_t)s->out * s->in * s->kernel * s->kernel;
-    c->x = filled(r, matrix(r, c->batch * c->pixels_in, s->in, s->in), 1);
-    c->w = filled(r, vector(r, c->weights), 0.2);
-    c->dy = filled(r, matrix(r, c->batch * c->pixels_out, s->out, s->out), 1);
-}
-
-/* The pixel of x that the tap (a,b) of output pixel p reads, or NULL outside of the map. */
-static const float *read_pixel(const conv_case *c, int64_t p, int tap) {
-    const tc_conv_shape *s = &c->s;
-    int side = tc_conv_out_side(s);
-    int64_t v = p % c->pixels_out / side * s->stride - s->pad + tap / s->kernel, u = p % side * s->stride - s->pad + tap % s->kernel;
-    bool inside = v >= 0 && u >= 0 && v < s->side && u < s->side;
-    return inside ? c->x + (p / c->pixels_out * c->pixels_in + v * s->side + u) * s->in : NULL;
-}
-
-static void check_conv(run *r) {
-    conv_case c;
-    make_conv(r, &c);
-    int act = (int)pick(r, 0, 3), taps = c.s.kernel * c.s.kernel;
-    bool add = pick(r, 0, 1), with_bias = pick(r, 0, 1), training = pick(r, 0, 3) == 0;
-    if (training) act = TC_ACT_NONE, add = with_bias = false;
-    int64_t n = c.batch * c.pixels_out, out = c.s.out;
-    float *bias = filled(r, vector(r, out), 1), *y = filled(r, matrix(r, n, out, out), 1), *old = same(r, y, n, out, out);
-    tc_conv *conv = r->k->conv_create(&c.s, training ? NULL : c.w, with_bias ? bias : NULL, act, add);
-    int threads = tc_threads();
-    assert_non_null(conv);
-    /* Another number of threads than it was made for. */
-    tc_set_threads((int)pick(r, 1, 3));
-    r->k->conv_run(conv, c.batch, c.x, training ? c.w : NULL, y);
-    tc_set_threads(threads);
-    r->k->conv_free(conv);
-    for (int64_t p = 0; p < n; p++)
-        for (int64_t o = 0; o < out; o++) {
-            double sum = (with_bias ? (double)bias[o] : 0) + (add ? (double)old[p * out + o] : 0);
-            double size = (with_bias ? fabs((double)bias[o]) : 0) + (add ? fabs((double)old[p * out + o]) : 0);
-            for (int t = 0; t < taps; t++) {
-                const float *x = read_pixel(&c, p, t);
-                for (int i = 0; i < c.s.in && x; i++) {
-                    double term = (double)x[i] * (double)c.w[(o * c.s.in + i) * taps + t];
-                    sum += term;
-                    size += fabs(term);
-                }
-            }
-            double want = act_double(act, sum);
-            /* a sum of so many terms in any order; GELU by a polynomial of about 1e-6 of its argument's size */
-            double bound = 1.13 * ((double)(c.s.in * taps) + 8) * EPS * size + 8 * EPS * fabs(want);
-            if (act == TC_ACT_GELU || act == TC_ACT_QUICK_GELU) bound += 32 * EPS * (size + 1);
-            near(r, (double)y[p * out + o], want, bound);
-        }
-}
-
-/* The same image gives the same bits whatever stands beside it, and again. */
-static void check_conv_images(run *r) {
-    conv_case c;
-    make_conv(r, &c);
-    int64_t n = c.batch * c.pixels_out, out = c.s.out;
-    float *y = matrix(r, n, out, out), *z = matrix(r, n, out, out), *one = matrix(r, c.pixels_out, out, out);
-    tc_conv *conv = r->k->conv_create(&c.s, c.w, NULL, TC_ACT_RELU, false);
-    assert_non_null(conv);
-    r->k->conv_run(conv, c.batch, c.x, NULL, y);
-    r->k->conv_run(conv, c.batch, c.x, NULL, z);
-    assert_memory_equal(y, z, (size_t)(n * out) * sizeof *y);
-    r->k->conv_run(conv, 1, c.x + (c.batch - 1) * c.pixels_in * c.s.in, NULL, one);
-    assert_memory_equal(y + (n - c.pixels_out) * out, one, (size_t)(c.pixels_out * out) * sizeof *y);
-    r->k->conv_free(conv);
-}
-
-static void check_conv_backward(run *r) {
-    conv_case c;
-    make_conv(r, &c);
-    int taps = c.s.kernel * c.s.kernel;
-    int64_t n = c.batch * c.pixels_out, m = c.batch * c.pixels_in;
-    bool with_dx = pick(r, 0, 3) > 0;
-    float *dx = matrix(r, m, c.s.in, c.s.in), *dw = vector(r, c.weights);
-    double *want = tc_new((size_t)(m * c.s.in + c.weights), 2 * sizeof *want), *size = want + m * c.s.in + c.weights, *want_w = want + m * c.s.in;
-    tc_conv *conv = r->k->conv_create(&c.s, NULL, NULL, TC_ACT_NONE, false);
-    assert_true(conv && want);
-    r->k->conv_backward(conv, c.batch, c.x, c.w, c.dy, with_dx ? dx : NULL, dw);
-    r->k->conv_free(conv);
-    for (int64_t p = 0; p < n; p++)
-        for (int t = 0; t < taps; t++) {
-            const float *x = read_pixel(&c, p, t);
-            for (int64_t k = 0; k < (int64_t)c.s.in * c.s.out && x; k++) {
-                int64_t o = k / c.s.in, i = k % c.s.in, w = k * taps + t, at = x + i - c.x;
-                double g = (double)c.dy[p * c.s.out + o], to_x = g * (double)c.w[w], to_w = g * (double)x[i];
-                want[at] += to_x, size[at] += fabs(to_x);
-                want_w[w] += to_w, size[m * c.s.in + w] += fabs(to_w);
-            }
-        }
-    for (int64_t i = 0; i < m * c.s.in && with_dx; i++) near(r, (double)dx[i], want[i], (double)(c.s.out * taps + 8) * EPS * size[i]);
-    for (int64_t i = 0; i < c.weights; i++) near(r, (double)dw[i], want_w[i], (double)(n + 8) * EPS * size[m * c.s.in + i]);
-    free(want);
-}
-
-static void check_avgpool(run *r) {
-    int s = (int)pick(r, 1, 3), side = (int)pick(r, s, 9), to = side / s;
-    int64_t batch = pick(r, 1, 3), n = pick_size(r, 1, 70), pixels = (int64_t)to * to, all = (int64_t)side * side;
-    bool add = pick(r, 0, 1);
-    float *x = filled(r, matrix(r, batch * all, n, n), 1), *y = matrix(r, batch * pixels, n, n), *dy = filled(r, matrix(r, batch * pixels, n, n), 1);
-    float *dx = filled(r, matrix(r, batch * all, n, n), 1), *old = same(r, dx, batch * all, n, n);
-    r->k->avgpool(batch, side, n, s, x, y);
-    r->k->avgpool_backward(batch, side, n, s, dy, dx, add);
-    for (int64_t k = 0; k < batch * pixels * n; k++) {
-        int64_t p = k / n, first = p / pixels * all + p % pixels / to * s * side + p % to * s;
-        double sum = 0, size = 0;
-        for (int t = 0; t < s * s; t++) {
-            double v = (double)x[(first + t / s * side + t % s) * n + k % n];
-            sum += v / (s * s);
-            size += fabs(v) / (s * s);
-        }
-        near(r, (double)y[k], sum, (s * s + 2) * EPS * size);
-    }
-    for (int64_t k = 0; k < batch * all * n; k++) {
-        int64_t p = k / n % all, v = p / side / s, u = p % side / s;
-        double g = v < to && u < to ? (double)dy[(k / n / all * pixels + v * to + u) * n + k % n] / (s * s) : 0, was = add ? (double)old[k] : 0;
-        near(r, (double)dx[k], g + was, 4 * EPS * (fabs(g) + fabs(was)));
-    }
-}
-
-/* ---- batch normalisation */
-
 static void check_batchnorm(run *r) {
     int64_t rows = pick_size(r, 1, 300), n = pick_size(r, 1, 100);
     int act = pick(r, 0, 1) ? TC_ACT_RELU : TC_ACT_NONE;
     float shift = pick(r, 0, 1) ? 50 : 0;
-    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
+    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1),
+          *b = filled(r, vector(r, n), 1);
     for (int64_t i = 0; i < rows * n; i++) x[i] += shift;
     float *from = same(r, x, rows, n, n), *y = pick(r, 0, 1) ? x : matrix(r, rows, n, n);
     double *mean = tc_new((size_t)(3 * n), sizeof *mean), *var = mean + n, *rstd = var + n;
@@ -294,8 +162,10 @@ static void check_batchnorm(run *r) {
     }
     r->k->batchnorm(rows, n, x, mean, rstd, w, b, act, y);
     for (int64_t i = 0; i < rows * n; i++) {
-        double h = ((double)from[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n], want = act_double(act, h + (double)b[i % n]);
-        near(r, (double)y[i], want, 8 * EPS * (fabs(h) + fabs((double)b[i % n])) + 4 * EPS * EPS * (double)shift * rstd[i % n]);
+        double h = ((double)from[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n],
+               want = act_double(act, h + (double)b[i % n]);
+        near(r, (double)y[i], want,
+             8 * EPS * (fabs(h) + fabs((double)b[i % n])) + 4 * EPS * EPS * (double)shift * rstd[i % n]);
     }
     free(mean);
 }
@@ -303,9 +173,12 @@ static void check_batchnorm(run *r) {
 static void check_batchnorm_backward(run *r) {
     int64_t rows = pick_size(r, 1, 300), n = pick_size(r, 1, 100);
     int act = pick(r, 0, 1) ? TC_ACT_RELU : TC_ACT_NONE;
-    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
-    float *dy = filled(r, matrix(r, rows, n, n), 1), *g = same(r, dy, rows, n, n), *dx = pick(r, 0, 1) ? dy : matrix(r, rows, n, n);
-    float *wx = matrix(r, rows, n, n), *dw = filled(r, vector(r, n), 1), *ww = same(r, dw, 1, n, n), *db = filled(r, vector(r, n), 1);
+    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1),
+          *b = filled(r, vector(r, n), 1);
+    float *dy = filled(r, matrix(r, rows, n, n), 1), *g = same(r, dy, rows, n, n),
+          *dx = pick(r, 0, 1) ? dy : matrix(r, rows, n, n);
+    float *wx = matrix(r, rows, n, n), *dw = filled(r, vector(r, n), 1), *ww = same(r, dw, 1, n, n),
+          *db = filled(r, vector(r, n), 1);
     float *wb = same(r, db, 1, n, n);
     double *mean = tc_new((size_t)(3 * n), sizeof *mean), *var = mean + n, *rstd = var + n;
     assert_non_null(mean);
@@ -313,15 +186,19 @@ static void check_batchnorm_backward(run *r) {
     for (int64_t i = 0; i < n; i++) rstd[i] = 1 / sqrt(var[i] + 1e-5);
     /* Where ReLU turns, rounding decides: such gradients are left out. */
     for (int64_t i = 0; i < rows * n; i++)
-        if (fabs(((double)x[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n] + (double)b[i % n]) < 1e-5) g[i] = dy[i] = 0;
+        if (fabs(((double)x[i] - mean[i % n]) * rstd[i % n] * (double)w[i % n] + (double)b[i % n]) < 1e-5)
+            g[i] = dy[i] = 0;
     tc_kern_level(0)->batchnorm_backward(rows, n, x, mean, rstd, w, b, act, g, wx, ww, wb);
     r->k->batchnorm_backward(rows, n, x, mean, rstd, w, b, act, dy, dx, dw, db);
     for (int64_t i = 0; i < n; i++) {
         double most = 0;
-        for (int64_t k = 0; k < rows; k++) most = fmax(most, fabs((double)g[k * n + i]) * (1 + fabs((double)x[k * n + i])));
         for (int64_t k = 0; k < rows; k++)
-            near(r, (double)dx[k * n + i], (double)wx[k * n + i], 32 * EPS * most * fabs((double)w[i]) * rstd[i] + 1e-30);
-        near(r, (double)dw[i], (double)ww[i], 8 * EPS * ((double)rows * most + 4) * (1 + fabs(mean[i]) * rstd[i]));
+            most = fmax(most, fabs((double)g[k * n + i]) * (1 + fabs((double)x[k * n + i])));
+        for (int64_t k = 0; k < rows; k++)
+            near(r, (double)dx[k * n + i], (double)wx[k * n + i],
+                 32 * EPS * most * fabs((double)w[i]) * rstd[i] + 1e-30);
+        near(r, (double)dw[i], (double)ww[i],
+             8 * EPS * ((double)rows * most + 4) * (1 + fabs(mean[i]) * rstd[i]));
         near(r, (double)db[i], (double)wb[i], 8 * EPS * ((double)rows * most + 4));
     }
     free(mean);
@@ -330,14 +207,17 @@ static void check_batchnorm_backward(run *r) {
 /* ---- rows */
 
 static void check_layernorm(run *r) {
-    int64_t rows = pick_size(r, 0, 70), n = pick_size(r, 1, 600), ldx = n + pick(r, 0, 3), ldy = n + pick(r, 0, 3);
+    int64_t rows = pick_size(r, 0, 70), n = pick_size(r, 1, 600), ldx = n + pick(r, 0, 3),
+            ldy = n + pick(r, 0, 3);
     bool in_place = pick(r, 0, 1), with_stats = pick(r, 0, 1);
     if (in_place) ldy = ldx;
     float shift = pick(r, 0, 1) ? 100 : 0, eps = 1e-5f;
-    float *x = filled(r, matrix(r, rows, n, ldx), 1), *w = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1);
+    float *x = filled(r, matrix(r, rows, n, ldx), 1), *w = filled(r, vector(r, n), 1),
+          *b = filled(r, vector(r, n), 1);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < n; j++) x[i * ldx + j] += shift;
-    float *from = same(r, x, rows, n, ldx), *y = in_place ? x : matrix(r, rows, n, ldy), *stats = matrix(r, rows, 2, 2);
+    float *from = same(r, x, rows, n, ldx), *y = in_place ? x : matrix(r, rows, n, ldy),
+          *stats = matrix(r, rows, 2, 2);
     r->k->layernorm(rows, n, x, ldx, w, b, eps, y, ldy, with_stats ? stats : NULL);
     for (int64_t i = 0; i < rows; i++) {
         double mean = 0, square = 0, size = 0;
@@ -350,7 +230,8 @@ static void check_layernorm(run *r) {
         for (int64_t j = 0; j < n; j++) {
             double h = ((double)from[i * ldx + j] - mean) * rstd, want = h * (double)w[j] + (double)b[j];
             /* the mean, rounded to float, and each difference from it err by EPS |x|; the rest is relative */
-            double bound = 3 * EPS * size * rstd * fabs((double)w[j]) + 32 * EPS * (fabs(h * (double)w[j]) + fabs((double)b[j]));
+            double bound = 3 * EPS * size * rstd * fabs((double)w[j]) +
+                           32 * EPS * (fabs(h * (double)w[j]) + fabs((double)b[j]));
             near(r, (double)y[i * ldy + j], want, bound);
         }
         if (with_stats) {
@@ -364,7 +245,8 @@ static void check_act(run *r) {
     int kind = (int)pick(r, 0, 3);
     int64_t n = pick_size(r, 0, 600);
     double spread = pick(r, 0, 1) ? 1 : 12;
-    float *x = filled(r, vector(r, n), spread), *y = pick(r, 0, 1) ? x : vector(r, n), *from = same(r, x, 1, n, n);
+    float *x = filled(r, vector(r, n), spread), *y = pick(r, 0, 1) ? x : vector(r, n),
+          *from = same(r, x, 1, n, n);
     r->k->act(kind, n, x, y);
     for (int64_t i = 0; i < n; i++) {
         double want = act_double(kind, (double)from[i]);
@@ -382,7 +264,8 @@ static void check_act_backward(run *r) {
     r->k->act_backward(kind, n, x, dy, dx);
     for (int64_t i = 0; i < n; i++) {
         /* the slope is a sum of two terms of magnitude up to 1.2 that may cancel */
-        double v = (double)x[i], g = (double)from[i], h = 1e-5, want = g * (act_double(kind, v + h) - act_double(kind, v - h)) / (2 * h);
+        double v = (double)x[i], g = (double)from[i], h = 1e-5,
+               want = g * (act_double(kind, v + h) - act_double(kind, v - h)) / (2 * h);
         if (kind == TC_ACT_RELU) want = v > 0 ? g : 0;
         near(r, (double)dx[i], want, fabs(g) * (12 * EPS + 1e-9));
     }
@@ -391,7 +274,8 @@ static void check_act_backward(run *r) {
 static void check_bias_act(run *r) {
     int kind = (int)pick(r, 0, 3);
     int64_t rows = pick_size(r, 0, 50), n = pick_size(r, 1, 300);
-    float *x = filled(r, matrix(r, rows, n, n), 2), *bias = filled(r, vector(r, n), 1), *from = same(r, x, rows, n, n);
+    float *x = filled(r, matrix(r, rows, n, n), 2), *bias = filled(r, vector(r, n), 1),
+          *from = same(r, x, rows, n, n);
     float *y = pick(r, 0, 1) ? x : matrix(r, rows, n, n);
     r->k->bias_act(kind, rows, n, x, bias, y);
     for (int64_t i = 0; i < rows * n; i++) {
@@ -404,7 +288,8 @@ static void check_bias_act(run *r) {
 
 static void check_bias_backward(run *r) {
     int64_t rows = pick_size(r, 0, 300), n = pick_size(r, 1, 300);
-    float *dy = filled(r, matrix(r, rows, n, n), 1), *db = filled(r, vector(r, n), 1), *from = same(r, db, 1, n, n);
+    float *dy = filled(r, matrix(r, rows, n, n), 1), *db = filled(r, vector(r, n), 1),
+          *from = same(r, db, 1, n, n);
     r->k->bias_backward(rows, n, dy, db);
     for (int64_t j = 0; j < n; j++) {
         double want = (double)from[j], size = fabs(want);
@@ -418,7 +303,8 @@ static void check_bias_backward(run *r) {
 
 static void check_add(run *r) {
     int64_t n = pick_size(r, 0, 600);
-    float *a = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1), *from = same(r, a, 1, n, n), *from_b = same(r, b, 1, n, n);
+    float *a = filled(r, vector(r, n), 1), *b = filled(r, vector(r, n), 1), *from = same(r, a, 1, n, n),
+          *from_b = same(r, b, 1, n, n);
     int64_t where = pick(r, 0, 2);
     float *y = where == 0 ? a : where == 1 ? b : vector(r, n);
     r->k->add(n, a, b, y);
@@ -434,7 +320,8 @@ static void check_softmax(run *r) {
         for (int64_t j = 0; j < n; j++) most = fmax(most, (double)from[i * ld + j]);
         for (int64_t j = 0; j < n; j++) sum += exp((double)from[i * ld + j] - most);
         for (int64_t j = 0; j < n; j++) {
-            /* the difference from the maximum is rounded before the exponential, which multiplies the error by it */
+            /* the difference from the maximum is rounded before the exponential, which multiplies the error
+             * by it */
             double z = (double)from[i * ld + j] - most, want = exp(z) / sum;
             near(r, (double)x[i * ld + j], want, (20 + (double)n / 16 + fabs(z)) * EPS * want + 1e-37);
         }
@@ -444,7 +331,8 @@ static void check_softmax(run *r) {
 static void check_l2norm(run *r) {
     static const double spreads[] = {1, 1e-22, 1e18};
     int64_t rows = pick_size(r, 0, 40), n = pick_size(r, 1, 600);
-    float *x = filled(r, matrix(r, rows, n, n), spreads[pick(r, 0, 2)]), *y = matrix(r, rows, n, n), *inverse = vector(r, rows);
+    float *x = filled(r, matrix(r, rows, n, n), spreads[pick(r, 0, 2)]), *y = matrix(r, rows, n, n),
+          *inverse = vector(r, rows);
     bool with_inverse = pick(r, 0, 1);
     if (rows > 1) memset(x, 0, (size_t)n * sizeof *x);
     r->k->l2norm(rows, n, x, y, with_inverse ? inverse : NULL);
@@ -452,7 +340,9 @@ static void check_l2norm(run *r) {
         double sum = 0;
         for (int64_t j = 0; j < n; j++) sum += (double)x[i * n + j] * (double)x[i * n + j];
         double norm = fmax(sqrt(sum), 1e-12);
-        for (int64_t j = 0; j < n; j++) near(r, (double)y[i * n + j], (double)x[i * n + j] / norm, 3 * EPS * fabs((double)x[i * n + j]) / norm);
+        for (int64_t j = 0; j < n; j++)
+            near(r, (double)y[i * n + j], (double)x[i * n + j] / norm,
+                 3 * EPS * fabs((double)x[i * n + j]) / norm);
         if (with_inverse) near(r, (double)inverse[i], 1 / norm, 2 * EPS / norm);
     }
 }
@@ -470,7 +360,11 @@ static void make_attention(run *r, attention_case *c) {
     static const int dims[] = {64, 64, 32, 1, 5, 16, 33, 80, 300};
     bool large = pick(r, 0, 14) == 0, same_rows = pick(r, 0, 1);
     int nseq = (int)pick(r, 0, large ? 2 : 5);
-    *c = (attention_case){.a = {.heads = (int)pick(r, 1, 3), .dim = dims[pick(r, 0, 8)], .nseq = nseq, .causal = pick(r, 0, 1), .scale = 0.4f}};
+    *c = (attention_case){.a = {.heads = (int)pick(r, 1, 3),
+                                .dim = dims[pick(r, 0, 8)],
+                                .nseq = nseq,
+                                .causal = pick(r, 0, 1),
+                                .scale = 0.4f}};
     c->seq = tc_new((size_t)nseq + 1, sizeof *c->seq);
     c->q_row = tc_new((size_t)nseq + 1, sizeof *c->q_row);
     for (int s = 0; s < nseq; s++) {
@@ -483,7 +377,8 @@ static void make_attention(run *r, attention_case *c) {
     c->width = (int64_t)c->a.heads * c->a.dim;
     c->a.seq = c->seq;
     c->a.q_row = same_rows ? NULL : c->q_row;
-    c->a.ldq = c->width + pick(r, 1, 3), c->a.ldk = c->width + pick(r, 1, 3), c->a.ldv = c->width + pick(r, 1, 3);
+    c->a.ldq = c->width + pick(r, 1, 3), c->a.ldk = c->width + pick(r, 1, 3),
+    c->a.ldv = c->width + pick(r, 1, 3);
     c->a.q = c->q = filled(r, matrix(r, c->rows, c->width, c->a.ldq), 1);
     c->a.k = c->k = filled(r, matrix(r, c->keys, c->width, c->a.ldk), 1);
     c->a.v = c->v = filled(r, matrix(r, c->keys, c->width, c->a.ldv), 1);
@@ -499,13 +394,15 @@ static void free_attention(attention_case *c) {
 /* One query of one head in double. */
 static void attention_row(run *r, const attention_case *c, int s, int h, int64_t i) {
     const tc_attention *a = &c->a;
-    int64_t row = a->q_row ? s : a->seq[s] + i, position = a->q_row ? a->q_row[s] : i, count = a->seq[s + 1] - a->seq[s];
+    int64_t row = a->q_row ? s : a->seq[s] + i, position = a->q_row ? a->q_row[s] : i,
+            count = a->seq[s + 1] - a->seq[s];
     if (a->causal && position + 1 < count) count = position + 1;
     double score[1024], most = -INFINITY, sum = 0, size = 0;
     for (int64_t j = 0; j < count; j++) {
         double dot = 0, terms = 0;
         for (int d = 0; d < a->dim; d++) {
-            double term = (double)a->q[row * a->ldq + h * a->dim + d] * (double)a->k[(a->seq[s] + j) * a->ldk + h * a->dim + d];
+            double term = (double)a->q[row * a->ldq + h * a->dim + d] *
+                          (double)a->k[(a->seq[s] + j) * a->ldk + h * a->dim + d];
             dot += term;
             terms += fabs(term);
         }
@@ -519,13 +416,15 @@ static void attention_row(run *r, const attention_case *c, int s, int h, int64_t
     for (int d = 0; d < a->dim; d++) {
         double want = 0, terms = 0;
         for (int64_t j = 0; j < count; j++) {
-            double term = exp(score[j] - most) / sum * (double)a->v[(a->seq[s] + j) * a->ldv + h * a->dim + d];
+            double term =
+                exp(score[j] - most) / sum * (double)a->v[(a->seq[s] + j) * a->ldv + h * a->dim + d];
             want += term;
             terms += fabs(term);
         }
         near(r, (double)c->out[row * (c->width + 1) + h * a->dim + d], want, bound * terms);
     }
-    if (count > 0) near(r, (double)c->lse[row * a->heads + h], most + log(sum), bound + 4 * EPS * fabs(most + log(sum)));
+    if (count > 0)
+        near(r, (double)c->lse[row * a->heads + h], most + log(sum), bound + 4 * EPS * fabs(most + log(sum)));
 }
 
 static void check_attention(run *r) {
@@ -534,20 +433,26 @@ static void check_attention(run *r) {
     r->k->attention(&c.a, c.out, c.width + 1, c.lse);
     for (int s = 0; s < c.a.nseq; s++)
         for (int h = 0; h < c.a.heads; h++)
-            for (int64_t i = 0; i < (c.a.q_row ? 1 : c.seq[s + 1] - c.seq[s]); i++) attention_row(r, &c, s, h, i);
+            for (int64_t i = 0; i < (c.a.q_row ? 1 : c.seq[s + 1] - c.seq[s]); i++)
+                attention_row(r, &c, s, h, i);
     float *again = matrix(r, c.rows, c.width, c.width + 1);
     r->k->attention(&c.a, again, c.width + 1, NULL);
-    for (int64_t i = 0; i < c.rows; i++) assert_memory_equal(again + i * (c.width + 1), c.out + i * (c.width + 1), (size_t)c.width * sizeof *again);
+    for (int64_t i = 0; i < c.rows; i++)
+        assert_memory_equal(again + i * (c.width + 1), c.out + i * (c.width + 1),
+                            (size_t)c.width * sizeof *again);
     free_attention(&c);
 }
 
-/* Largest |got - want| against the largest |want|, at least 1, the size of the terms: sums mix terms of all sizes and may cancel. */
-static void near_block(run *r, const float *got, const float *want, int64_t rows, int64_t width, int64_t ld, double relative) {
+/* Largest |got - want| against the largest |want|, at least 1, the size of the terms: sums mix terms of all
+ * sizes and may cancel. */
+static void near_block(run *r, const float *got, const float *want, int64_t rows, int64_t width, int64_t ld,
+                       double relative) {
     double most = 1;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < width; j++) most = fmax(most, fabs((double)want[i * ld + j]));
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < width; j++) near(r, (double)got[i * ld + j], (double)want[i * ld + j], relative * most);
+        for (int64_t j = 0; j < width; j++)
+            near(r, (double)got[i * ld + j], (double)want[i * ld + j], relative * most);
 }
 
 static void check_attention_backward(run *r) {
@@ -557,8 +462,10 @@ static void check_attention_backward(run *r) {
     const tc_attention *a = &c.a;
     int64_t ldo = c.width + 1, lddo = c.width + 2;
     float *dout = filled(r, matrix(r, c.rows, c.width, lddo), 1);
-    float *dq = matrix(r, c.rows, c.width, a->ldq), *dk = matrix(r, c.keys, c.width, a->ldk), *dv = matrix(r, c.keys, c.width, a->ldv);
-    float *wq = matrix(r, c.rows, c.width, a->ldq), *wk = matrix(r, c.keys, c.width, a->ldk), *wv = matrix(r, c.keys, c.width, a->ldv);
+    float *dq = matrix(r, c.rows, c.width, a->ldq), *dk = matrix(r, c.keys, c.width, a->ldk),
+          *dv = matrix(r, c.keys, c.width, a->ldv);
+    float *wq = matrix(r, c.rows, c.width, a->ldq), *wk = matrix(r, c.keys, c.width, a->ldk),
+          *wv = matrix(r, c.keys, c.width, a->ldv);
     ref->attention(a, c.out, ldo, c.lse);
     ref->attention_backward(a, c.out, ldo, c.lse, dout, lddo, wq, wk, wv);
     r->k->attention_backward(a, c.out, ldo, c.lse, dout, lddo, dq, dk, dv);
@@ -575,18 +482,23 @@ static void check_attention_backward(run *r) {
 static void check_layernorm_backward(run *r) {
     int64_t rows = pick_size(r, 0, 200), n = pick_size(r, 1, 300);
     bool add_dx = pick(r, 0, 1);
-    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1), *dy = filled(r, matrix(r, rows, n, n), 1);
+    float *x = filled(r, matrix(r, rows, n, n), 1), *w = filled(r, vector(r, n), 1),
+          *dy = filled(r, matrix(r, rows, n, n), 1);
     float *y = matrix(r, rows, n, n), *stats = matrix(r, rows, 2, 2), *zero = filled(r, vector(r, n), 0);
     float *dx = filled(r, matrix(r, rows, n, n), 1), *wx = same(r, dx, rows, n, n);
-    float *dw = filled(r, vector(r, n), 1), *ww = same(r, dw, 1, n, n), *db = filled(r, vector(r, n), 1), *wb = same(r, db, 1, n, n);
+    float *dw = filled(r, vector(r, n), 1), *ww = same(r, dw, 1, n, n), *db = filled(r, vector(r, n), 1),
+          *wb = same(r, db, 1, n, n);
     tc_kern_level(0)->layernorm(rows, n, x, n, w, zero, 1e-5f, y, n, stats);
     tc_kern_level(0)->layernorm_backward(rows, n, x, w, stats, dy, wx, add_dx, ww, wb);
     r->k->layernorm_backward(rows, n, x, w, stats, dy, dx, add_dx, dw, db);
     for (int64_t i = 0; i < rows; i++) {
         /* terms g, its mean and h mean(g h), each of up to about 3 sizes, times rstd */
         double size = 0;
-        for (int64_t j = 0; j < n; j++) size = fmax(size, fabs((double)dy[i * n + j] * (double)w[j]) * (double)stats[2 * i + 1]);
-        for (int64_t j = 0; j < n; j++) near(r, (double)dx[i * n + j], (double)wx[i * n + j], (40 + (double)n / 8) * EPS * (4 * size + 1));
+        for (int64_t j = 0; j < n; j++)
+            size = fmax(size, fabs((double)dy[i * n + j] * (double)w[j]) * (double)stats[2 * i + 1]);
+        for (int64_t j = 0; j < n; j++)
+            near(r, (double)dx[i * n + j], (double)wx[i * n + j],
+                 (40 + (double)n / 8) * EPS * (4 * size + 1));
     }
     near_block(r, dw, ww, 1, n, n, (double)(64 + rows / 64 + 8) * EPS * 4);
     near_block(r, db, wb, 1, n, n, (double)(64 + rows / 64 + 8) * EPS * 4);
@@ -595,7 +507,8 @@ static void check_layernorm_backward(run *r) {
 static void check_l2norm_backward(run *r) {
     int64_t rows = pick_size(r, 0, 40), n = pick_size(r, 1, 300);
     float *x = filled(r, matrix(r, rows, n, n), 1), *y = matrix(r, rows, n, n), *inverse = vector(r, rows);
-    float *dy = filled(r, matrix(r, rows, n, n), 1), *dx = matrix(r, rows, n, n), *want = matrix(r, rows, n, n);
+    float *dy = filled(r, matrix(r, rows, n, n), 1), *dx = matrix(r, rows, n, n),
+          *want = matrix(r, rows, n, n);
     tc_kern_level(0)->l2norm(rows, n, x, y, inverse);
     tc_kern_level(0)->l2norm_backward(rows, n, y, inverse, dy, want);
     r->k->l2norm_backward(rows, n, y, inverse, dy, dx);
@@ -603,29 +516,38 @@ static void check_l2norm_backward(run *r) {
         double size = 0; /* of dy and of y (y . dy), |y| = 1 */
         for (int64_t j = 0; j < n; j++) size += fabs((double)dy[i * n + j]);
         for (int64_t j = 0; j < n; j++)
-            near(r, (double)dx[i * n + j], (double)want[i * n + j], (24 + (double)n / 8) * EPS * size * (double)inverse[i]);
+            near(r, (double)dx[i * n + j], (double)want[i * n + j],
+                 (24 + (double)n / 8) * EPS * size * (double)inverse[i]);
     }
 }
 
 /* ---- losses, optimizer */
 
 static void check_softmax_xent(run *r) {
-    int64_t rows = pick_size(r, 0, 100), n = pick_size(r, 1, 300), ldx = n + pick(r, 0, 3), ldq = n + pick(r, 0, 3), first;
+    int64_t rows = pick_size(r, 0, 100), n = pick_size(r, 1, 300), ldx = n + pick(r, 0, 3),
+            ldq = n + pick(r, 0, 3), first;
     bool soft = pick(r, 0, 1) || rows > n;
-    float *x = filled(r, matrix(r, rows, n, ldx), 10), *from = same(r, x, rows, n, ldx), *q = filled(r, matrix(r, rows, n, ldq), 3), scale = 0.25f;
+    float *x = filled(r, matrix(r, rows, n, ldx), 10), *from = same(r, x, rows, n, ldx),
+          *q = filled(r, matrix(r, rows, n, ldq), 3), scale = 0.25f;
     tc_kern_level(0)->softmax(rows, n, q, ldq);
     first = soft ? 0 : pick(r, 0, n - rows);
-    double got = r->k->softmax_xent(rows, n, x, ldx, soft ? q : NULL, ldq, first, scale), want = 0, size = 0, rounded = 0;
+    double got = r->k->softmax_xent(rows, n, x, ldx, soft ? q : NULL, ldq, first, scale), want = 0, size = 0,
+           rounded = 0;
     for (int64_t i = 0; i < rows; i++) {
         double most = -INFINITY, sum = 0;
         for (int64_t j = 0; j < n; j++) most = fmax(most, (double)from[i * ldx + j]);
         for (int64_t j = 0; j < n; j++) sum += exp((double)from[i * ldx + j] - most);
         for (int64_t j = 0; j < n; j++) {
-            double target = soft ? (double)q[i * ldq + j] : j == i + first ? 1 : 0, z = (double)from[i * ldx + j] - most, p = exp(z) / sum;
+            double target = soft             ? (double)q[i * ldq + j]
+                            : j == i + first ? 1
+                                             : 0,
+                   z = (double)from[i * ldx + j] - most, p = exp(z) / sum;
             want -= target * (z - log(sum));
             size += target * (fabs(z) + log(sum));
-            rounded += target * DBL_EPSILON * (double)(n + 1); /* of the sum, in another order: all that is left of a logarithm near 0 */
-            near(r, (double)x[i * ldx + j], (p - target) * (double)scale, (12 + fabs(z)) * EPS * p + 2 * EPS * target);
+            /* of the sum, in another order: all that is left of a logarithm near 0 */
+            rounded += target * DBL_EPSILON * (double)(n + 1);
+            near(r, (double)x[i * ldx + j], (p - target) * (double)scale,
+                 (12 + fabs(z)) * EPS * p + 2 * EPS * target);
         }
     }
     near(r, got, want, 8 * EPS * size + rounded);
@@ -644,18 +566,24 @@ static void check_dot(run *r) {
 
 static void check_adamw(run *r) {
     int64_t n = pick_size(r, 0, 600);
-    double gscale = 0.7, lr = 1e-3, wd = 0.2, b1 = 0.9, b2 = 0.98, eps = 1e-6, c1 = 1 - pow(b1, 3), c2 = 1 - pow(b2, 3);
-    float *p = filled(r, vector(r, n), 1), *g = filled(r, vector(r, n), 0.01), *m = filled(r, vector(r, n), 0.01), *v = filled(r, vector(r, n), 0.01);
+    double gscale = 0.7, lr = 1e-3, wd = 0.2, b1 = 0.9, b2 = 0.98, eps = 1e-6, c1 = 1 - pow(b1, 3),
+           c2 = 1 - pow(b2, 3);
+    float *p = filled(r, vector(r, n), 1), *g = filled(r, vector(r, n), 0.01),
+          *m = filled(r, vector(r, n), 0.01), *v = filled(r, vector(r, n), 0.01);
     for (int64_t i = 0; i < n; i++) v[i] *= v[i];
     float *p0 = same(r, p, 1, n, n), *m0 = same(r, m, 1, n, n), *v0 = same(r, v, 1, n, n);
     r->k->adamw(n, p, g, m, v, gscale, lr, wd, b1, b2, eps, c1, c2);
     for (int64_t i = 0; i < n; i++) {
-        double grad = gscale * (double)g[i], first = b1 * (double)m0[i] + (1 - b1) * grad, second = b2 * (double)v0[i] + (1 - b2) * grad * grad;
-        double step = lr * (first / c1) / (sqrt(second / c2) + eps), want = (double)p0[i] * (1 - lr * wd) - step;
+        double grad = gscale * (double)g[i], first = b1 * (double)m0[i] + (1 - b1) * grad,
+               second = b2 * (double)v0[i] + (1 - b2) * grad * grad;
+        double step = lr * (first / c1) / (sqrt(second / c2) + eps),
+               want = (double)p0[i] * (1 - lr * wd) - step;
         double size = b1 * fabs((double)m0[i]) + (1 - b1) * fabs(grad);
         near(r, (double)m[i], first, 4 * EPS * size);
         near(r, (double)v[i], second, 6 * EPS * second);
-        near(r, (double)p[i], want, 3 * EPS * (fabs((double)p0[i]) + fabs(step)) + 16 * EPS * lr * (size / c1) / (sqrt(second / c2) + eps));
+        near(r, (double)p[i], want,
+             3 * EPS * (fabs((double)p0[i]) + fabs(step)) +
+                 16 * EPS * lr * (size / c1) / (sqrt(second / c2) + eps));
     }
     /* Without a gradient: what zero gradients and moments give, to the bit. */
     float *decayed = same(r, p, 1, n, n);
@@ -690,7 +618,11 @@ static const struct kernel_case {
     {"layernorm", check_layernorm, 40, false, {AT(layernorm)}},
     {"layernorm_backward", check_layernorm_backward, 40, true, {AT(layernorm_backward)}},
     {"layernorm_kept", check_layernorm_kept, 40, false, {AT(layernorm_kept)}},
-    {"layernorm_all_kept", check_layernorm_all_kept, 40, false, {AT(layernorm_kept), AT(layernorm_kept_backward)}},
+    {"layernorm_all_kept",
+     check_layernorm_all_kept,
+     40,
+     false,
+     {AT(layernorm_kept), AT(layernorm_kept_backward)}},
     {"layernorm_kept_backward", check_layernorm_kept_backward, 40, true, {AT(layernorm_kept_backward)}},
     {"scale", check_scale, 40, false, {AT(scale)}},
     {"scale_backward", check_scale_backward, 80, false, {AT(scale_backward)}},
@@ -755,7 +687,8 @@ static void test_table_complete(void **state) {
         for (int level = 0; level < 3; level++) {
             void (*entry)(void) = NULL;
             if (tc_kern_level(level)) memcpy(&entry, (const char *)tc_kern_level(level) + at, sizeof entry);
-            if (tc_kern_level(level) && !entry) fail_msg("level %d has no entry %zu bytes into tc_kern", level, at);
+            if (tc_kern_level(level) && !entry)
+                fail_msg("level %d has no entry %zu bytes into tc_kern", level, at);
         }
     }
 }

@@ -1,5 +1,5 @@
-/* test_clip_grad.c - the gradients of all parameters of a small CLIP, and of masks over it, through both towers and the losses against central
- * differences. */
+/* test_clip_grad.c - the gradients of all parameters of a small CLIP, and of masks over it, through both
+ * towers and the losses against central differences. */
 #include "ops/grad_check.h"
 
 #include "graph/mask.h"
@@ -43,10 +43,12 @@ static tc_config clip_config(tc_activation act) {
     return c;
 }
 
-/* A pruned model: no width is a multiple of the heads' size; blocks without heads, with an FFN of which only the bias is left, without any, with
- * nothing at all; `last` is what the last block of each tower has lost. */
+/* A pruned model: no width is a multiple of the heads' size; blocks without heads, with an FFN of which only
+ * the bias is left, without any, with nothing at all; `last` is what the last block of each tower has lost.
+ */
 static tc_config pruned_config(tc_activation act, int last) {
-    static const int image[5][2] = {{2, 9}, {0, 9}, {2, 0}, {1, -1}, {2, 5}}, text[5][2] = {{1, 11}, {2, 0}, {0, -1}, {0, 4}, {2, 5}};
+    static const int image[5][2] = {{2, 9}, {0, 9}, {2, 0}, {1, -1}, {2, 5}},
+                     text[5][2] = {{1, 11}, {2, 0}, {0, -1}, {0, 4}, {2, 5}};
     tc_config c = clip_config(act);
     c.vision = (tc_tower_config){.width = 9, .layers = 5, .head_dim = 4, .activation = act};
     c.text = (tc_tower_config){.width = 7, .layers = 5, .head_dim = 3, .activation = act};
@@ -57,17 +59,22 @@ static tc_config pruned_config(tc_activation act, int last) {
     if (last == 1) c.vision.block[4].heads = c.text.block[4].heads = 0;
     if (last == 2) c.vision.block[4].ffn = c.text.block[4].ffn = 0;
     if (last == 3) c.vision.block[4].ffn = c.text.block[4].ffn = -1;
-    if (last == 4) c.vision.block[4].heads = 0, c.vision.block[4].ffn = -1, c.text.block[4].heads = 0, c.text.block[4].ffn = -1;
+    if (last == 4)
+        c.vision.block[4].heads = 0, c.vision.block[4].ffn = -1, c.text.block[4].heads = 0,
+        c.text.block[4].ffn = -1;
     return c;
 }
 
 /* ---- masks */
 
-/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the FFN channels of block 0 all are dropped;
- * of a ResNet's channels the first where there are more. The rest are fractions, some of them 1. */
+/* Of each width the first two channels, of the heads of block 0 the first, of those of block 1 all, of the
+ * FFN channels of block 0 all are dropped; of a ResNet's channels the first where there are more. The rest
+ * are fractions, some of them 1. */
 enum { DROPPED_WIDTH = 2 };
 
-static bool drops_all(const tc_mask_site *s) { return (s->group == TC_GROUP_HEADS && s->layer == 1) || (s->group == TC_GROUP_FFN && s->layer == 0); }
+static bool drops_all(const tc_mask_site *s) {
+    return (s->group == TC_GROUP_HEADS && s->layer == 1) || (s->group == TC_GROUP_FFN && s->layer == 0);
+}
 
 static void make_masks(clip *t, tc_rng *rng) {
     tc_error err;
@@ -90,16 +97,20 @@ static bool all_dropped(const clip *t, const tc_param *p, tc_group group) {
     return site >= 0 && drops_all(&t->sites.items[site]);
 }
 
-/* Parameters that nothing depends on: before an FFN without channels, or a mask that drops all heads or channels of a block. */
+/* Parameters that nothing depends on: before an FFN without channels, or a mask that drops all heads or
+ * channels of a block. */
 static bool is_idle(const clip *t, const tc_param *p) {
     const tc_tower_config *tower = p->tower == TC_TOWER_VISION ? &t->config.vision : &t->config.text;
     bool vit = p->tower == TC_TOWER_TEXT || t->config.image_tower == TC_IMAGE_VIT;
     if (p->numel == 0 || p->state) return true;
     if (p->layer < 0 || !vit) return false;
     if (strstr(p->name, ".ln_2.") || strstr(p->name, ".c_fc."))
-        return all_dropped(t, p, TC_GROUP_FFN) || (tower->block[p->layer].ffn == 0 && strstr(p->name, ".ln_2."));
+        return all_dropped(t, p, TC_GROUP_FFN) ||
+               (tower->block[p->layer].ffn == 0 && strstr(p->name, ".ln_2."));
     if (strstr(p->name, "c_proj.weight")) return all_dropped(t, p, TC_GROUP_FFN);
-    return (strstr(p->name, ".ln_1.") || strstr(p->name, ".in_proj_") || strstr(p->name, "out_proj.weight")) && all_dropped(t, p, TC_GROUP_HEADS);
+    return (strstr(p->name, ".ln_1.") || strstr(p->name, ".in_proj_") ||
+            strstr(p->name, "out_proj.weight")) &&
+           all_dropped(t, p, TC_GROUP_HEADS);
 }
 
 static double clip_loss(void *context) {
@@ -108,7 +119,8 @@ static double clip_loss(void *context) {
     for (int i = 0; i < 2; i++) {
         tc_error err;
         if (tc_runner_forward(t->run[i], &t->feed[i], &err) != TC_OK) fail_msg("%s", err.message);
-        tc_kern_get()->l2norm(PAIRS, t->config.embed_dim, tc_runner_output(t->run[i]), t->unit[i], t->inverse[i]);
+        tc_kern_get()->l2norm(PAIRS, t->config.embed_dim, tc_runner_output(t->run[i]), t->unit[i],
+                              t->inverse[i]);
     }
     t->loss.scale = exp(t->value[t->scale][0]);
     tc_loss(tc_kern_get(), &t->loss, t->dunit[0], t->dunit[1], &result);
@@ -120,7 +132,8 @@ static void clip_backward(clip *t) {
     clip_loss(t);
     t->grad[t->scale][0] = t->grad_log_scale;
     for (int i = 0; i < 2; i++) {
-        tc_kern_get()->l2norm_backward(PAIRS, t->config.embed_dim, t->unit[i], t->inverse[i], t->dunit[i], tc_runner_output_grad(t->run[i]));
+        tc_kern_get()->l2norm_backward(PAIRS, t->config.embed_dim, t->unit[i], t->inverse[i], t->dunit[i],
+                                       tc_runner_output_grad(t->run[i]));
         tc_runner_backward(t->run[i]);
     }
 }
@@ -209,7 +222,9 @@ static void open_graphs(clip *t, unsigned flags, unsigned how) {
         if (how & SMOOTH) make_smooth(t->graph[i]);
         if (how & FUSED) tc_graph_fuse(t->graph[i], true);
         if (t->graph[i]->failed) fail_msg("%s", t->graph[i]->message);
-        assert_int_equal(tc_runner_create(&t->run[i], t->graph[i], (const tc_real *const *)t->value, t->grad, NULL, false, &err), TC_OK);
+        assert_int_equal(tc_runner_create(&t->run[i], t->graph[i], (const tc_real *const *)t->value, t->grad,
+                                          NULL, false, &err),
+                         TC_OK);
         t->run[i]->mask = t->mask;
         t->run[i]->mask_grad = t->mask_grad;
     }
@@ -221,14 +236,17 @@ static void check_masks(clip *t) {
         /* A channel of the width that is dropped reaches nothing; what it would be worth is not asked. */
         int first = s->group == TC_GROUP_WIDTH ? DROPPED_WIDTH : 0;
         char name[64];
-        snprintf(name, sizeof name, "the mask of group %d in block %d of tower %d", (int)s->group, s->layer, s->tower);
-        check_gradient("masked clip", name, t->mask + s->offset + first, t->mask_grad + s->offset + first, s->size - first, clip_loss, t);
+        snprintf(name, sizeof name, "the mask of group %d in block %d of tower %d", (int)s->group, s->layer,
+                 s->tower);
+        check_gradient("masked clip", name, t->mask + s->offset + first, t->mask_grad + s->offset + first,
+                       s->size - first, clip_loss, t);
         for (int k = 0; k < first; k++) assert_true(t->mask_grad[s->offset + k] == 0);
     }
 }
 
 /* One pass forwards and backwards. */
-static void clip_run(clip *t, const tc_config *config, unsigned flags, double soft_weight, bool masked, unsigned how) {
+static void clip_run(clip *t, const tc_config *config, unsigned flags, double soft_weight, bool masked,
+                     unsigned how) {
     static const int32_t seq[] = {0, 3, 4, 11, 13}, ids[] = {11, 4, 12, 12, 11, 5, 4, 4, 0, 7, 12, 11, 12};
     tc_rng rng = tc_rng_make(3, config->vision.activation, flags);
     tc_error err;
@@ -245,14 +263,17 @@ static void clip_run(clip *t, const tc_config *config, unsigned flags, double so
 }
 
 /* `most`: numbers at the end of each parameter that are checked; 0: all */
-static void check_clip(const tc_config *config, unsigned flags, double soft_weight, bool masked, unsigned how, int most) {
+static void check_clip(const tc_config *config, unsigned flags, double soft_weight, bool masked, unsigned how,
+                       int most) {
     clip t;
     clip_run(&t, config, flags, soft_weight, masked, how);
     for (size_t i = 0; i < t.params.count; i++) {
         const tc_param *p = &t.params.items[i];
         int64_t n = most && p->numel > most ? most : p->numel, from = p->numel - n;
         if (is_key_bias(p)) check_key_bias(t.grad[i], p->numel);
-        else if (!is_idle(&t, p)) check_gradient(masked ? "masked clip" : "clip", p->name, t.value[i] + from, t.grad[i] + from, n, clip_loss, &t);
+        else if (!is_idle(&t, p))
+            check_gradient(masked ? "masked clip" : "clip", p->name, t.value[i] + from, t.grad[i] + from, n,
+                           clip_loss, &t);
         for (int64_t k = 0; k < p->numel && is_idle(&t, p) && !p->state; k++) assert_true(t.grad[i][k] == 0);
     }
     check_masks(&t);
@@ -316,13 +337,15 @@ static void masked_resnet_fused(void **state) {
     for (size_t i = 0; i < t[0].params.count; i++)
         for (int64_t k = 0; k < t[0].params.items[i].numel && !t[0].params.items[i].state; k++)
             assert_true(fabs(t[0].grad[i][k] - t[1].grad[i][k]) <= 1e-12);
-    for (int64_t k = 0; k < t[0].sites.total; k++) assert_true(fabs(t[0].mask_grad[k] - t[1].mask_grad[k]) <= 1e-12);
+    for (int64_t k = 0; k < t[0].sites.total; k++)
+        assert_true(fabs(t[0].mask_grad[k] - t[1].mask_grad[k]) <= 1e-12);
     for (int k = 0; k < 2; k++) clip_free(&t[k]);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_clip), cmocka_unit_test(pruned_clip), cmocka_unit_test(masked_clip),
-                                       cmocka_unit_test(masked_resnet), cmocka_unit_test(masked_resnet_fused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_clip), cmocka_unit_test(pruned_clip),
+                                       cmocka_unit_test(masked_clip), cmocka_unit_test(masked_resnet),
+                                       cmocka_unit_test(masked_resnet_fused)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
-/* test_fold_exact.c - masked and folded models in double, where rounding is no excuse: outputs within 1e-12 of each other, for every kind of empty
- * block, in both towers, in graphs that compute all rows and in those that compute the last one's only, in training and in inference.
+/* test_fold_exact.c - masked and folded models in double, where rounding is no excuse: outputs within 1e-12
+ * of each other, for every kind of empty block, in both towers, in graphs that compute all rows and in those
+ * that compute the last one's only, in training and in inference.
  *
- * Folding is linear in the weights: for any weights D, <gradient of the masked model, D> = <gradient of the folded model, fold(D)>. So one number
- * compares all gradients, moved constants and dropped members included. */
+ * Folding is linear in the weights: for any weights D, <gradient of the masked model, D> = <gradient of the
+ * folded model, fold(D)>. So one number compares all gradients, moved constants and dropped members included.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,14 +18,16 @@
 
 static void expect_near(double distance, const char *what, const char *name, bool text, unsigned flags) {
     if (!(distance <= TOLERANCE))
-        fail_msg("%s, %s, %s%s: relative difference %.3g", what, name, text ? "text" : "image", flags ? ", whole" : "", distance);
+        fail_msg("%s, %s, %s%s: relative difference %.3g", what, name, text ? "text" : "image",
+                 flags ? ", whole" : "", distance);
 }
 
-static void compare(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, const char *what,
-                    const char *name) {
+static void compare(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask,
+                    const tc_model *folded, const char *what, const char *name) {
     for (int k = 0; k < 8; k++) {
         unsigned flags = k & 1 ? TC_NET_WHOLE : 0;
-        expect_near(fold_distance(masked, sites, mask, folded, k & 2, flags, k & 4), what, name, k & 2, flags);
+        expect_near(fold_distance(masked, sites, mask, folded, k & 2, flags, k & 4), what, name, k & 2,
+                    flags);
     }
 }
 
@@ -38,7 +42,8 @@ static double inner_product(const tc_model *m, const fold_pass *p, const tc_mode
     double sum = 0;
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *x = &m->params.items[i];
-        for (int64_t k = 0; k < x->numel && !x->state; k++) sum += p->grad[i][k] * direction->flat[x->offset + k];
+        for (int64_t k = 0; k < x->numel && !x->state; k++)
+            sum += p->grad[i][k] * direction->flat[x->offset + k];
     }
     return sum;
 }
@@ -50,7 +55,8 @@ static void backward(fold_pass *p) {
     tc_runner_backward(p->r);
 }
 
-static void check_gradients(const tc_config *c, const fold_case *image, const fold_case *text, fold_gone channels, const char *what) {
+static void check_gradients(const tc_config *c, const fold_case *image, const fold_case *text,
+                            fold_gone channels, const char *what) {
     tc_model *m = fold_model(c, 1), *direction = fold_model(c, 2);
     tc_mask_sites sites = fold_sites(m);
     tc_real *mask = fold_mask(&sites, image, text, channels, 3);
@@ -62,7 +68,9 @@ static void check_gradients(const tc_config *c, const fold_case *image, const fo
         backward(&a);
         backward(&b);
         double x = inner_product(m, &a, direction), y = inner_product(folded, &b, folded_direction);
-        if (!(fabs(x) > 1e-3)) fail_msg("%s, %s: the inner product vanishes (%.3g): the case tests nothing", what, image->name, x);
+        if (!(fabs(x) > 1e-3))
+            fail_msg("%s, %s: the inner product vanishes (%.3g): the case tests nothing", what, image->name,
+                     x);
         if (!(fabs(x - y) <= 1e-10 * fabs(x))) fail_msg("%s, %s: %.15g and %.15g", what, image->name, x, y);
         fold_pass_free(&a);
         fold_pass_free(&b);
@@ -79,11 +87,14 @@ static void gradients(void **state) {
     (void)state;
     tc_config vit = fold_vit(false), left = fold_vit(true), resnet = fold_resnet();
     for (int i = 0; i < FOLD_CASES; i++) {
-        check_gradients(&vit, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE, "transformers");
-        check_gradients(&left, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE, "pruned transformers");
+        check_gradients(&vit, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE,
+                        "transformers");
+        check_gradients(&left, &fold_cases[i], &fold_cases[(i + 4) % FOLD_CASES], FOLD_NONE_GONE,
+                        "pruned transformers");
     }
     check_gradients(&resnet, &fold_cases[0], &fold_cases[0], FOLD_NONE_GONE, "ResNet");
-    check_gradients(&resnet, &fold_cases[0], &fold_cases[0], FOLD_BLOCKS_GONE, "ResNet without some channels");
+    check_gradients(&resnet, &fold_cases[0], &fold_cases[0], FOLD_BLOCKS_GONE,
+                    "ResNet without some channels");
 }
 
 int main(void) {

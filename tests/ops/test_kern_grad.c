@@ -1,8 +1,10 @@
-/* test_kern_grad.c - the double build: gradients of every backward kernel of `ref` against central differences of its forward kernel.
+/* test_kern_grad.c - the double build: gradients of every backward kernel of `ref` against central
+ * differences of its forward kernel.
  *
- * The function differentiated is the sum of the outputs times fixed random weights. With a step of 1e-5 times inputs of size 1 the truncation error
- * of a central difference is about 1e-10 and its rounding error 1e-11; a relative error of 1e-6 of the gradient's length leaves room for neither a
- * wrong term nor a wrong factor. */
+ * The function differentiated is the sum of the outputs times fixed random weights. With a step of 1e-5 times
+ * inputs of size 1 the truncation error of a central difference is about 1e-10 and its rounding error 1e-11;
+ * a relative error of 1e-6 of the gradient's length leaves room for neither a wrong term nor a wrong factor.
+ */
 #include "kern/kern.h"
 
 #include <math.h>
@@ -75,7 +77,8 @@ static void compare(problem *p, const char *name) {
             error += (slope - p->grad[i][j]) * (slope - p->grad[i][j]);
             size += slope * slope;
         }
-        if (!(sqrt(error) <= 1e-6 * sqrt(size))) fail_msg("%s: gradient of input %d has relative error %.3g", name, i, sqrt(error / size));
+        if (!(sqrt(error) <= 1e-6 * sqrt(size)))
+            fail_msg("%s: gradient of input %d has relative error %.3g", name, i, sqrt(error / size));
     }
     for (int i = 0; i < 4; i++) {
         free(p->in[i]);
@@ -97,7 +100,8 @@ static void test_layernorm(void **state) {
         problem *p = make(layernorm_value, 3, counts, rows * n);
         p->rows = rows, p->n = n;
         tc_kern_get()->layernorm(rows, n, p->in[0], n, p->in[1], p->in[2], 1e-5, p->out, n, p->room);
-        tc_kern_get()->layernorm_backward(rows, n, p->in[0], p->in[1], p->room, p->weight, p->grad[0], false, p->grad[1], p->grad[2]);
+        tc_kern_get()->layernorm_backward(rows, n, p->in[0], p->in[1], p->room, p->weight, p->grad[0], false,
+                                          p->grad[1], p->grad[2]);
         compare(p, "layernorm");
     }
 }
@@ -106,14 +110,17 @@ static void test_layernorm(void **state) {
 static void test_layernorm_adds(void **state) {
     (void)state;
     enum { ROWS = 5, N = 7 };
-    double *x = random_numbers(ROWS * N), *w = random_numbers(N), *dy = random_numbers(ROWS * N), y[ROWS * N], stats[2 * ROWS];
+    double *x = random_numbers(ROWS * N), *w = random_numbers(N), *dy = random_numbers(ROWS * N), y[ROWS * N],
+           stats[2 * ROWS];
     double dx[2][ROWS * N] = {{0}}, dw[2][N] = {{0}}, db[2][N] = {{0}};
     tc_kern_get()->layernorm(ROWS, N, x, N, w, w, 1e-5, y, N, stats);
     for (int i = 0; i < ROWS * N; i++) dx[1][i] = 3;
     for (int i = 0; i < N; i++) dw[1][i] = db[1][i] = 2;
-    for (int a = 0; a < 2; a++) tc_kern_get()->layernorm_backward(ROWS, N, x, w, stats, dy, dx[a], a == 1, dw[a], db[a]);
+    for (int a = 0; a < 2; a++)
+        tc_kern_get()->layernorm_backward(ROWS, N, x, w, stats, dy, dx[a], a == 1, dw[a], db[a]);
     for (int i = 0; i < ROWS * N; i++) assert_true(fabs(dx[1][i] - dx[0][i] - 3) < 1e-12);
-    for (int i = 0; i < N; i++) assert_true(fabs(dw[1][i] - dw[0][i] - 2) < 1e-12 && fabs(db[1][i] - db[0][i] - 2) < 1e-12);
+    for (int i = 0; i < N; i++)
+        assert_true(fabs(dw[1][i] - dw[0][i] - 2) < 1e-12 && fabs(db[1][i] - db[0][i] - 2) < 1e-12);
     free(x);
     free(w);
     free(dy);
@@ -186,7 +193,8 @@ static void test_attention(void **state) {
     static const int32_t seq[] = {0, 4, 4, 5, 12}, q_row[] = {2, 0, 0, 3};
     for (int kind = 0; kind < 4; kind++) {
         int heads = 2, dim = 5;
-        int64_t width = heads * dim, rows = kind & 1 ? 4 : 12, counts[] = {rows * width, 12 * width, 12 * width};
+        int64_t width = heads * dim, rows = kind & 1 ? 4 : 12,
+                counts[] = {rows * width, 12 * width, 12 * width};
         problem *p = make(attention_value, 3, counts, rows * width);
         p->attention = (tc_attention){.heads = heads,
                                       .dim = dim,
@@ -202,7 +210,8 @@ static void test_attention(void **state) {
                                       .k = p->in[1],
                                       .v = p->in[2]};
         tc_kern_get()->attention(&p->attention, p->out, width, p->room);
-        tc_kern_get()->attention_backward(&p->attention, p->out, width, p->room, p->weight, width, p->grad[0], p->grad[1], p->grad[2]);
+        tc_kern_get()->attention_backward(&p->attention, p->out, width, p->room, p->weight, width, p->grad[0],
+                                          p->grad[1], p->grad[2]);
         compare(p, "attention");
     }
 }
@@ -230,8 +239,10 @@ static void test_softmax_xent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layernorm), cmocka_unit_test(test_layernorm_adds), cmocka_unit_test(test_act),          cmocka_unit_test(test_bias_act),
-        cmocka_unit_test(test_l2norm),    cmocka_unit_test(test_attention),      cmocka_unit_test(test_softmax_xent),
+        cmocka_unit_test(test_layernorm),    cmocka_unit_test(test_layernorm_adds),
+        cmocka_unit_test(test_act),          cmocka_unit_test(test_bias_act),
+        cmocka_unit_test(test_l2norm),       cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_softmax_xent),
     };
     rng = tc_rng_make(7, 0, 0);
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,8 +1,10 @@
-/* test_ops_grad.c - the gradient of every operation against central differences, in double with the plain-C kernels.
+/* test_ops_grad.c - the gradient of every operation against central differences, in double with the plain-C
+ * kernels.
  *
- * A case is a small graph whose leaves are all parameters: a leaf is the product of an identity matrix with a parameter, so the gradient of that
- * parameter is the gradient of the operation's input. The loss is the inner product of the output with fixed random numbers.
- * Before a backward pass the gradients hold rubbish, because they must be written, not added to. */
+ * A case is a small graph whose leaves are all parameters: a leaf is the product of an identity matrix with a
+ * parameter, so the gradient of that parameter is the gradient of the operation's input. The loss is the
+ * inner product of the output with fixed random numbers. Before a backward pass the gradients hold rubbish,
+ * because they must be written, not added to. */
 #include "ops/grad_check.h"
 
 #include "graph/mask.h"
@@ -47,10 +49,12 @@ static int node(rig *t, tc_node n, int p0, int p1) {
     return tc_graph_add_node(t->g, n);
 }
 
-/* Sequences of these lengths (0 ends the list). per_seq: they lie in a space of that many rows each; 0: in a ragged one. */
+/* Sequences of these lengths (0 ends the list). per_seq: they lie in a space of that many rows each; 0: in a
+ * ragged one. */
 static void set_up(rig *t, const int *lengths, int per_seq) {
     *t = (rig){.rng = tc_rng_make(7, 0, 0)};
-    for (; lengths[t->feed.batch]; t->feed.batch++) t->seq[t->feed.batch + 1] = t->seq[t->feed.batch] + lengths[t->feed.batch];
+    for (; lengths[t->feed.batch]; t->feed.batch++)
+        t->seq[t->feed.batch + 1] = t->seq[t->feed.batch] + lengths[t->feed.batch];
     t->g = tc_graph_create(&t->params);
     assert_non_null(t->g);
     tc_graph_space(t->g, 1);
@@ -71,25 +75,32 @@ static void identity(rig *t) {
 /* A value [rows, width] that is a parameter. */
 static int leaf(rig *t, const char *name, int width) {
     if (!t->pixels) identity(t);
-    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {t->g->input}, .transposed = true}, param(t, name, 2, t->rows, width), -1);
+    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {t->g->input}, .transposed = true},
+                param(t, name, 2, t->rows, width), -1);
 }
 
 static int linear(rig *t, int x, const char *name, int width, bool bias) {
     char b[96];
     snprintf(b, sizeof b, "%s.bias", name);
     int w = param(t, name, 2, width, t->g->values[x].width);
-    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, w, bias ? param(t, b, 1, width, 0) : -1);
+    return node(t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, w,
+                bias ? param(t, b, 1, width, 0) : -1);
 }
 
-static int add(rig *t, int x, int y) { return node(t, (tc_node){.op = &tc_op_add, .nin = 2, .in = {x, y}}, -1, -1); }
+static int add(rig *t, int x, int y) {
+    return node(t, (tc_node){.op = &tc_op_add, .nin = 2, .in = {x, y}}, -1, -1);
+}
 
-static int select_rows(rig *t, int x, tc_pick pick) { return node(t, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = pick}, -1, -1); }
+static int select_rows(rig *t, int x, tc_pick pick) {
+    return node(t, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = pick}, -1, -1);
+}
 
 static int layernorm(rig *t, int x, const char *name) {
     char b[96];
     snprintf(b, sizeof b, "%s.bias", name);
     int64_t width = t->g->values[x].width;
-    return node(t, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, param(t, name, 1, width, 0), param(t, b, 1, width, 0));
+    return node(t, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {x}}, param(t, name, 1, width, 0),
+                param(t, b, 1, width, 0));
 }
 
 static void tear_down(rig *t) {
@@ -129,13 +140,16 @@ static void start(rig *t, int output) {
     t->g->output = output;
     if (t->g->failed) fail_msg("%s", t->g->message);
     t->weights = draw_many(t, (int64_t)(t->rows + 64) * t->g->values[output].width);
-    if (tc_runner_create(&t->r, t->g, (const tc_real *const *)t->value, t->grad, NULL, false, &err) != TC_OK) fail_msg("%s", err.message);
+    if (tc_runner_create(&t->r, t->g, (const tc_real *const *)t->value, t->grad, NULL, false, &err) != TC_OK)
+        fail_msg("%s", err.message);
 }
 
 static void check(rig *t, const char *what) {
     run_backward(t);
     for (size_t i = 0; i < t->params.count; i++)
-        if (!t->params.items[i].state) check_gradient(what, t->params.items[i].name, t->value[i], t->grad[i], t->params.items[i].numel, rig_loss, t);
+        if (!t->params.items[i].state)
+            check_gradient(what, t->params.items[i].name, t->value[i], t->grad[i], t->params.items[i].numel,
+                           rig_loss, t);
 }
 
 static void finish(rig *t, int output, const char *what) {
@@ -163,7 +177,11 @@ static void case_patchify(void) {
         int x = tc_graph_input(t.g, 0, 3 * size * size);
         t.pixels = draw_many(&t, batch * 3 * size * size);
         t.feed.pixels = t.pixels;
-        x = node(&t, (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = size, .patch_size = sizes[i][1]}, -1, -1);
+        x = node(
+            &t,
+            (tc_node){
+                .op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = size, .patch_size = sizes[i][1]},
+            -1, -1);
         /* Pixels get no gradient: the operation says so, and the first linear node computes none. */
         assert_false(t.g->values[x].needs_grad);
         assert_null(tc_op_patchify.backward);
@@ -175,7 +193,8 @@ static void case_tokens(void) {
     for (int per_seq = 1; per_seq <= 4; per_seq += 3) {
         rig t;
         set_up(&t, (const int[]){per_seq, per_seq, per_seq, 0}, per_seq);
-        int x = leaf(&t, "patches", 6), first = param(&t, "class", 1, 6, 0), positions = param(&t, "positions", 2, 1 + per_seq, 6);
+        int x = leaf(&t, "patches", 6), first = param(&t, "class", 1, 6, 0),
+            positions = param(&t, "positions", 2, 1 + per_seq, 6);
         finish(&t, node(&t, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, first, positions), "tokens");
     }
 }
@@ -202,7 +221,8 @@ static void case_layernorm(void) {
             rig t;
             set_up(&t, layouts[l].lengths, layouts[l].per_seq);
             int x = leaf(&t, "x", widths[w]);
-            if (w == 0) { /* two values alone would give +-1 whatever they are: make them so small that eps counts */
+            /* two values alone would give +-1 whatever they are: make them so small that eps counts */
+            if (w == 0) {
                 x = linear(&t, x, "small", 2, false);
                 for (int i = 0; i < 4; i++) t.value[1][i] *= 0.01;
             }
@@ -235,7 +255,8 @@ static void case_linear_transposed(void) {
         rig t;
         set_up(&t, ragged, 0);
         int x = leaf(&t, "x", 5), w = param(&t, "w", 2, 5, 3), b = bias ? param(&t, "b", 1, 3, 0) : -1;
-        finish(&t, node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, w, b), "transposed linear");
+        finish(&t, node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, w, b),
+               "transposed linear");
     }
 }
 
@@ -256,7 +277,8 @@ static void case_linear_transposed_adds(void) {
     rig t;
     set_up(&t, equal, 5);
     int x = leaf(&t, "x", 5);
-    int y = node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true}, param(&t, "w", 2, 5, 5), param(&t, "b", 1, 5, 0));
+    int y = node(&t, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}, .transposed = true},
+                 param(&t, "w", 2, 5, 5), param(&t, "b", 1, 5, 0));
     finish(&t, add(&t, x, y), "transposed linear that adds to its input's gradient");
 }
 
@@ -269,7 +291,15 @@ static void case_attention(void) {
                 int heads = heads_dim[s][0], dim = heads_dim[s][1];
                 set_up(&t, layouts[l].lengths, layouts[l].per_seq);
                 int qkv = leaf(&t, "qkv", 3 * heads * dim);
-                finish(&t, node(&t, (tc_node){.op = &tc_op_attention, .nin = 1, .in = {qkv}, .heads = heads, .dim = dim, .causal = causal}, -1, -1),
+                finish(&t,
+                       node(&t,
+                            (tc_node){.op = &tc_op_attention,
+                                      .nin = 1,
+                                      .in = {qkv},
+                                      .heads = heads,
+                                      .dim = dim,
+                                      .causal = causal},
+                            -1, -1),
                        causal ? "causal attention" : "attention");
             }
 }
@@ -279,12 +309,21 @@ static void case_attention_picked(void) {
         tc_pick pick;
         bool causal;
         int layout;
-    } kinds[] = {{TC_PICK_FIRST, false, 1}, {TC_PICK_FIRST, false, 2}, {TC_PICK_LAST, true, 2}, {TC_PICK_LAST, false, 2}};
+    } kinds[] = {{TC_PICK_FIRST, false, 1},
+                 {TC_PICK_FIRST, false, 2},
+                 {TC_PICK_LAST, true, 2},
+                 {TC_PICK_LAST, false, 2}};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         rig t;
         set_up(&t, layouts[kinds[k].layout].lengths, layouts[kinds[k].layout].per_seq);
         int q = select_rows(&t, leaf(&t, "q", 8), kinds[k].pick), kv = leaf(&t, "kv", 16);
-        tc_node n = {.op = &tc_op_attention, .nin = 2, .in = {q, kv}, .heads = 2, .dim = 4, .causal = kinds[k].causal, .pick = kinds[k].pick};
+        tc_node n = {.op = &tc_op_attention,
+                     .nin = 2,
+                     .in = {q, kv},
+                     .heads = 2,
+                     .dim = 4,
+                     .causal = kinds[k].causal,
+                     .pick = kinds[k].pick};
         finish(&t, node(&t, n, -1, -1), "attention of picked rows");
     }
 }
@@ -296,17 +335,22 @@ static void set_up_maps(rig *t, int batch, int side) {
     set_up(t, lengths, side * side);
 }
 
-static int conv(rig *t, int x, const char *name, int out, int kernel, int side, int stride, int pad, bool bias) {
+static int conv(rig *t, int x, const char *name, int out, int kernel, int side, int stride, int pad,
+                bool bias) {
     char b[96];
     snprintf(b, sizeof b, "%s.bias", name);
-    tc_axis axis[4] = {{TC_GROUP_NONE, -1, 1, 1}, {TC_GROUP_NONE, -1, 1, 1}, {TC_GROUP_NONE, -1, 1, 1}, {TC_GROUP_NONE, -1, 1, 1}};
+    tc_axis axis[4] = {{TC_GROUP_NONE, -1, 1, 1},
+                       {TC_GROUP_NONE, -1, 1, 1},
+                       {TC_GROUP_NONE, -1, 1, 1},
+                       {TC_GROUP_NONE, -1, 1, 1}};
     int64_t shape[4] = {out, t->g->values[x].width, kernel, kernel};
     int id = tc_params_add(&t->params, name, TC_TOWER_JOINT, -1, 4, shape, axis, 0, 1);
     assert_in_range(id, 0, MAX_PARAMS - 1);
     t->value[id] = draw_many(t, t->params.items[id].numel);
     t->grad[id] = draw_many(t, t->params.items[id].numel);
-    return node(t, (tc_node){.op = &tc_op_conv, .nin = 1, .in = {x}, .side = side, .stride = stride, .pad = pad}, id,
-                bias ? param(t, b, 1, out, 0) : -1);
+    return node(t,
+                (tc_node){.op = &tc_op_conv, .nin = 1, .in = {x}, .side = side, .stride = stride, .pad = pad},
+                id, bias ? param(t, b, 1, out, 0) : -1);
 }
 
 static void case_conv(void) {
@@ -317,7 +361,10 @@ static void case_conv(void) {
         for (int bias = 0; bias < 2; bias++) {
             rig t;
             set_up_maps(&t, 2, kinds[k].side);
-            finish(&t, conv(&t, leaf(&t, "x", 3), "w", 2, kinds[k].kernel, kinds[k].side, kinds[k].stride, kinds[k].pad, bias), "conv");
+            finish(&t,
+                   conv(&t, leaf(&t, "x", 3), "w", 2, kinds[k].kernel, kinds[k].side, kinds[k].stride,
+                        kinds[k].pad, bias),
+                   "conv");
         }
 }
 
@@ -341,7 +388,8 @@ static void case_batchnorm(void) {
             rig t;
             set_up(&t, layouts[l].lengths, layouts[l].per_seq);
             int y = batchnorm(&t, leaf(&t, "x", 3), "norm");
-            if (fused) y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {y}, .act = TC_ACT_RELU}, -1, -1);
+            if (fused)
+                y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {y}, .act = TC_ACT_RELU}, -1, -1);
             t.g->output = y;
             if (fused == 2) tc_graph_fuse(t.g, true);
             if (fused == 2) assert_int_equal(t.g->nodes[t.g->node_count - 1].op == &tc_op_batchnorm, true);
@@ -359,7 +407,8 @@ static void case_batchnorm_update(void) {
     double *flat = tc_new((size_t)t.params.total, sizeof *flat), before[2][2];
     assert_non_null(flat);
     for (int k = 0; k < 3; k++)
-        for (int i = 0; i < (k < 2 ? 2 : 1); i++) flat[t.params.items[first + k].offset + i] = k < 2 ? (before[k][i] = 1.5 + k + i) : 41;
+        for (int i = 0; i < (k < 2 ? 2 : 1); i++)
+            flat[t.params.items[first + k].offset + i] = k < 2 ? (before[k][i] = 1.5 + k + i) : 41;
     tc_runner_update_state(t.r, flat);
     for (int i = 0; i < 2; i++) {
         double mean = 0, var = 0;
@@ -367,7 +416,8 @@ static void case_batchnorm_update(void) {
         for (int r = 0; r < t.rows; r++) mean += x[2 * r + i] / t.rows;
         for (int r = 0; r < t.rows; r++) var += (x[2 * r + i] - mean) * (x[2 * r + i] - mean) / (t.rows - 1);
         assert_true(fabs(flat[t.params.items[first].offset + i] - (0.9 * before[0][i] + 0.1 * mean)) < 1e-12);
-        assert_true(fabs(flat[t.params.items[first + 1].offset + i] - (0.9 * before[1][i] + 0.1 * var)) < 1e-12);
+        assert_true(fabs(flat[t.params.items[first + 1].offset + i] - (0.9 * before[1][i] + 0.1 * var)) <
+                    1e-12);
     }
     assert_true(flat[t.params.items[first + 2].offset] == 42);
     free(flat);
@@ -380,11 +430,23 @@ static void case_avgpool(void) {
         for (int adds = 0; adds < 2; adds++) {
             rig t;
             set_up_maps(&t, 2, kinds[k][0]);
-            int x = leaf(&t, "x", 3),
-                p = node(&t, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = kinds[k][0], .stride = kinds[k][1]}, -1, -1);
+            int x = leaf(&t, "x", 3), p = node(&t,
+                                               (tc_node){.op = &tc_op_avgpool,
+                                                         .nin = 1,
+                                                         .in = {x},
+                                                         .side = kinds[k][0],
+                                                         .stride = kinds[k][1]},
+                                               -1, -1);
             /* A second reader behind it writes the gradient of x first. */
             if (adds)
-                p = add(&t, p, node(&t, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = kinds[k][0], .stride = kinds[k][1]}, -1, -1));
+                p = add(&t, p,
+                        node(&t,
+                             (tc_node){.op = &tc_op_avgpool,
+                                       .nin = 1,
+                                       .in = {x},
+                                       .side = kinds[k][0],
+                                       .stride = kinds[k][1]},
+                             -1, -1));
             finish(&t, p, "avgpool");
         }
 }
@@ -394,12 +456,18 @@ static void case_attention_pool(void) {
     for (int whole = 0; whole < 2; whole++) {
         rig t;
         set_up_maps(&t, 3, 2);
-        int x = node(&t, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {leaf(&t, "x", 6)}}, -1, param(&t, "positions", 2, 5, 6));
+        int x = node(&t, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {leaf(&t, "x", 6)}}, -1,
+                     param(&t, "positions", 2, 5, 6));
         int k = linear(&t, x, "k", 6, true), v = linear(&t, x, "v", 6, true);
         int q = linear(&t, whole ? x : select_rows(&t, x, TC_PICK_FIRST), "q", 6, true);
         /* No gradient reaches a bias of keys: the softmax does not see it. */
         t.params.items[tc_params_find(&t.params, "k.bias")].state = true;
-        tc_node n = {.op = &tc_op_attention, .nin = 3, .in = {q, k, v}, .heads = 2, .dim = 3, .pick = whole ? TC_PICK_ALL : TC_PICK_FIRST};
+        tc_node n = {.op = &tc_op_attention,
+                     .nin = 3,
+                     .in = {q, k, v},
+                     .heads = 2,
+                     .dim = 3,
+                     .pick = whole ? TC_PICK_ALL : TC_PICK_FIRST};
         finish(&t, linear(&t, node(&t, n, -1, -1), "c", 4, true), "attention pooling");
     }
 }
@@ -409,11 +477,24 @@ static void case_bottleneck(void) {
     rig t;
     set_up_maps(&t, 3, 4);
     int x = leaf(&t, "x", 3), y;
-    y = batchnorm(&t, linear(&t, node(&t, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = 4, .stride = 2}, -1, -1), "d", 4, false),
-                  "dn");
-    x = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {batchnorm(&t, linear(&t, x, "a", 2, false), "an")}, .act = TC_ACT_RELU}, -1, -1);
-    x = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {batchnorm(&t, conv(&t, x, "b", 2, 3, 4, 1, 1, false), "bn")}, .act = TC_ACT_RELU}, -1,
-             -1);
+    y = batchnorm(
+        &t,
+        linear(&t,
+               node(&t, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = 4, .stride = 2}, -1, -1),
+               "d", 4, false),
+        "dn");
+    x = node(&t,
+             (tc_node){.op = &tc_op_act,
+                       .nin = 1,
+                       .in = {batchnorm(&t, linear(&t, x, "a", 2, false), "an")},
+                       .act = TC_ACT_RELU},
+             -1, -1);
+    x = node(&t,
+             (tc_node){.op = &tc_op_act,
+                       .nin = 1,
+                       .in = {batchnorm(&t, conv(&t, x, "b", 2, 3, 4, 1, 1, false), "bn")},
+                       .act = TC_ACT_RELU},
+             -1, -1);
     x = node(&t, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = 4, .stride = 2}, -1, -1);
     x = add(&t, y, batchnorm(&t, linear(&t, x, "c", 4, false), "cn"));
     x = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_RELU}, -1, -1);
@@ -427,17 +508,24 @@ static void case_act(void) {
         for (int kind = TC_ACT_GELU; kind <= TC_ACT_RELU; kind++) {
             rig t;
             set_up(&t, layouts[l].lengths, layouts[l].per_seq);
-            finish(&t, node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {leaf(&t, "x", 7)}, .act = kind}, -1, -1), "act");
+            finish(&t,
+                   node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {leaf(&t, "x", 7)}, .act = kind}, -1,
+                        -1),
+                   "act");
         }
 }
 
-/* The gradient of an activation's input may lie over that of its result only if nobody else needs the latter. */
+/* The gradient of an activation's input may lie over that of its result only if nobody else needs the latter.
+ */
 static void case_act_beside_add(void) {
     for (int side = 0; side < 2; side++) {
         rig t;
         set_up(&t, equal, 5);
         int x = leaf(&t, "x", 4),
-            y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {linear(&t, x, "w", 4, true)}, .act = TC_ACT_GELU}, -1, -1);
+            y = node(&t,
+                     (tc_node){
+                         .op = &tc_op_act, .nin = 1, .in = {linear(&t, x, "w", 4, true)}, .act = TC_ACT_GELU},
+                     -1, -1);
         finish(&t, side ? add(&t, y, x) : add(&t, x, y), "act added to its own input");
     }
 }
@@ -445,7 +533,8 @@ static void case_act_beside_add(void) {
 static void case_act_twice_read(void) {
     rig t;
     set_up(&t, equal, 5);
-    int x = leaf(&t, "x", 4), y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_QUICK_GELU}, -1, -1);
+    int x = leaf(&t, "x", 4),
+        y = node(&t, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_QUICK_GELU}, -1, -1);
     int a = linear(&t, y, "a", 4, false), b = linear(&t, y, "b", 4, false);
     finish(&t, add(&t, a, b), "act read twice");
 }
@@ -455,12 +544,17 @@ static void case_add_unshared(void) {
     for (int kind = 0; kind < 4; kind++) {
         rig t;
         set_up(&t, ragged, 0);
-        int x = leaf(&t, "x", 4), y = kind ? linear(&t, x, "y", 4, true) : -1, w = kind == 2 ? linear(&t, x, "w", 4, true) : -1, z = -1;
-        if (kind == 0) z = add(&t, x, x);                                       /* twice the same */
-        if (kind == 1) z = add(&t, add(&t, x, y), linear(&t, x, "v", 4, true)); /* the residual is read again behind */
-        if (kind == 2) z = add(&t, add(&t, layernorm(&t, y, "n"), y), w);       /* a branch that was made before the residual is read */
-        if (kind == 3) z = add(&t, add(&t, x, y), add(&t, x, y));               /* sums of the same things */
-        finish(&t, kind == 0 || kind == 2 ? z : linear(&t, z, "last", 3, true), "add without shared gradients");
+        int x = leaf(&t, "x", 4), y = kind ? linear(&t, x, "y", 4, true) : -1,
+            w = kind == 2 ? linear(&t, x, "w", 4, true) : -1, z = -1;
+        if (kind == 0) z = add(&t, x, x); /* twice the same */
+        if (kind == 1)
+            z = add(&t, add(&t, x, y), linear(&t, x, "v", 4, true)); /* the residual is read again behind */
+        if (kind == 2)
+            z = add(&t, add(&t, layernorm(&t, y, "n"), y),
+                    w); /* a branch that was made before the residual is read */
+        if (kind == 3) z = add(&t, add(&t, x, y), add(&t, x, y)); /* sums of the same things */
+        finish(&t, kind == 0 || kind == 2 ? z : linear(&t, z, "last", 3, true),
+               "add without shared gradients");
     }
 }
 
@@ -503,8 +597,10 @@ static void case_select_adds(void) {
         rig t;
         set_up(&t, ragged, 0);
         int x = leaf(&t, "x", 8), y = layernorm(&t, x, "norm");
-        int q = linear(&t, select_rows(&t, y, (tc_pick)pick), "q", 8, true), kv = linear(&t, y, "kv", 16, true);
-        tc_node n = {.op = &tc_op_attention, .nin = 2, .in = {q, kv}, .heads = 2, .dim = 4, .pick = (tc_pick)pick};
+        int q = linear(&t, select_rows(&t, y, (tc_pick)pick), "q", 8, true),
+            kv = linear(&t, y, "kv", 16, true);
+        tc_node n = {
+            .op = &tc_op_attention, .nin = 2, .in = {q, kv}, .heads = 2, .dim = 4, .pick = (tc_pick)pick};
         int a = linear(&t, node(&t, n, -1, -1), "out", 8, true);
         finish(&t, add(&t, select_rows(&t, x, (tc_pick)pick), a), "select that adds to its input's gradient");
     }
@@ -513,10 +609,13 @@ static void case_select_adds(void) {
 /* ---- masks */
 
 static tc_mask_site mask_site(int size, int unit, int64_t offset) {
-    return (tc_mask_site){.tower = TC_TOWER_VISION, .group = TC_GROUP_HEADS, .size = size, .unit = unit, .offset = offset};
+    return (tc_mask_site){
+        .tower = TC_TOWER_VISION, .group = TC_GROUP_HEADS, .size = size, .unit = unit, .offset = offset};
 }
 
-static int scale(rig *t, int x, int site) { return node(t, (tc_node){.op = &tc_op_scale, .nin = 1, .in = {x}, .site = 1 + site}, -1, -1); }
+static int scale(rig *t, int x, int site) {
+    return node(t, (tc_node){.op = &tc_op_scale, .nin = 1, .in = {x}, .site = 1 + site}, -1, -1);
+}
 
 /* Checks the masks of the graph's sites too. Members that are 0 have a gradient as well. */
 static void finish_masked(rig *t, int output, const tc_mask_sites *sites, const char *what) {
@@ -545,8 +644,8 @@ static void case_scale(void) {
         }
 }
 
-/* What shares its memory with what: a residual whose branch is scaled, one that is scaled itself, a value that is scaled twice by one mask and read
- * beside it. */
+/* What shares its memory with what: a residual whose branch is scaled, one that is scaled itself, a value
+ * that is scaled twice by one mask and read beside it. */
 static void case_scale_beside_add(void) {
     for (int kind = 0; kind < 4; kind++) {
         rig t;
@@ -559,11 +658,13 @@ static void case_scale_beside_add(void) {
         if (kind == 1) z = add(&t, scale(&t, scale(&t, x, 0), 1), x);
         if (kind == 2) z = add(&t, add(&t, x, scale(&t, y, 0)), scale(&t, x, 1));
         if (kind == 3) z = add(&t, scale(&t, y, 0), add(&t, y, linear(&t, scale(&t, y, 1), "w", 4, true)));
-        finish_masked(&t, linear(&t, add(&t, z, scale(&t, z, 0)), "last", 3, true), &sites, "scale beside add");
+        finish_masked(&t, linear(&t, add(&t, z, scale(&t, z, 0)), "last", 3, true), &sites,
+                      "scale beside add");
     }
 }
 
-/* The columns of members that are 0 take no part. Their own gradients are 0: the case checks the other columns' mask. */
+/* The columns of members that are 0 take no part. Their own gradients are 0: the case checks the other
+ * columns' mask. */
 static void case_layernorm_kept(void) {
     for (int l = 0; l < LAYOUTS; l++)
         for (int adds = 0; adds < 2; adds++) {

@@ -1,7 +1,9 @@
-/* test_alloc.c - after the first call neither inference nor a training step of any kind of model allocates, unless a batch is larger than any before.
+/* test_alloc.c - after the first call neither inference nor a training step of any kind of model allocates,
+ * unless a batch is larger than any before.
  *
- * The program's own malloc and its kin count calls and pass them on to glibc's. Libraries (oneDNN packs into memory of its own) are not counted: only
- * calls whose return address lies in this program, into which libtinyclip is linked. */
+ * The program's own malloc and its kin count calls and pass them on to glibc's. Libraries (oneDNN packs into
+ * memory of its own) are not counted: only calls whose return address lies in this program, into which
+ * libtinyclip is linked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +38,8 @@ void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
 static void count(const void *caller) {
-    if ((uintptr_t)caller >= (uintptr_t)&__executable_start && (uintptr_t)caller < (uintptr_t)&etext) atomic_fetch_add(&allocations, 1);
+    if ((uintptr_t)caller >= (uintptr_t)&__executable_start && (uintptr_t)caller < (uintptr_t)&etext)
+        atomic_fetch_add(&allocations, 1);
 }
 
 void *malloc(size_t size) {
@@ -91,9 +94,10 @@ static tc_model *make_model(kind k, int layers) {
         c.vision.block[1].ffn = c.text.block[0].ffn = -1;
     }
     if (k == RESNET) {
-        json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}", "embed_dim", 16, "vision_cfg", "image_size",
-                                 32, "layers", 1, layers, 1, 1, "width", 4, "head_width", 16, "text_cfg", "context_length", CONTEXT, "vocab_size",
-                                 100, "width", 32, "heads", 2, "layers", layers);
+        json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}",
+                                 "embed_dim", 16, "vision_cfg", "image_size", 32, "layers", 1, layers, 1, 1,
+                                 "width", 4, "head_width", 16, "text_cfg", "context_length", CONTEXT,
+                                 "vocab_size", 100, "width", 32, "heads", 2, "layers", layers);
         assert_int_equal(tc_config_parse(&c, json, "test", NULL), TC_OK);
         json_decref(json);
     }
@@ -107,7 +111,9 @@ static void make_batch(float *pixels, int32_t *ids) {
     tc_rng rng = tc_rng_make(1, 1, 1);
     for (int i = 0; i < BATCH * 3 * 32 * 32; i++) pixels[i] = (float)tc_rng_normal(&rng);
     for (int t = 0; t < BATCH; t++)
-        for (int i = 0; i < CONTEXT; i++) ids[t * CONTEXT + i] = i == CONTEXT - 1 - 3 * (BATCH - 1 - t) ? 99 : 1 + (int32_t)tc_rng_below(&rng, 90);
+        for (int i = 0; i < CONTEXT; i++)
+            ids[t * CONTEXT + i] =
+                i == CONTEXT - 1 - 3 * (BATCH - 1 - t) ? 99 : 1 + (int32_t)tc_rng_below(&rng, 90);
 }
 
 static float pixels[BATCH * 3 * 32 * 32];
@@ -124,7 +130,8 @@ static void check_inference(kind k) {
         /* The largest batch first; then others. */
         for (int n = BATCH; n > 0; n--) {
             assert_int_equal(tc_session_encode_image(s, pixels, n, out, NULL), TC_OK);
-            assert_int_equal(tc_session_encode_text(s, ids + (BATCH - n) * CONTEXT, n, CONTEXT, out, NULL), TC_OK);
+            assert_int_equal(tc_session_encode_text(s, ids + (BATCH - n) * CONTEXT, n, CONTEXT, out, NULL),
+                             TC_OK);
             if (pass == 0 && n == BATCH) {
                 assert_true(atomic_load(&allocations) > before); /* the counter counts */
                 before = atomic_load(&allocations);
@@ -153,7 +160,9 @@ static void check_training(kind k, bool masked) {
                   .alpha = 0.5,
                   .weight = 1,
                   .logit_scale = 50};
-    tc_mask_hyper masks = {.lr = {.kind = TC_SCHEDULE_STEP, .base = 0.02, .start = 100}, .start = 1, .target = {.end = {0.9, 0.9}}};
+    tc_mask_hyper masks = {.lr = {.kind = TC_SCHEDULE_STEP, .base = 0.02, .start = 100},
+                           .start = 1,
+                           .target = {.end = {0.9, 0.9}}};
     tc_step_log log;
     if (masked) h.masks = &masks;
     make_batch(pixels, ids);
@@ -163,7 +172,8 @@ static void check_training(kind k, bool masked) {
     assert_true(atomic_load(&allocations) > before);
     before = atomic_load(&allocations);
     for (int n = BATCH; n > 0; n--) {
-        assert_int_equal(tc_trainer_step(t, pixels, ids + (BATCH - n) * CONTEXT, n, CONTEXT, &log, NULL), TC_OK);
+        assert_int_equal(tc_trainer_step(t, pixels, ids + (BATCH - n) * CONTEXT, n, CONTEXT, &log, NULL),
+                         TC_OK);
         assert_false(log.skipped);
     }
     assert_int_equal(atomic_load(&allocations) - before, 0);
@@ -182,7 +192,8 @@ static void training_with_masks(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(inference), cmocka_unit_test(training), cmocka_unit_test(training_with_masks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(inference), cmocka_unit_test(training),
+                                       cmocka_unit_test(training_with_masks)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
 #ifdef OTHER_MALLOC
     printf("1..1\nok 1 - allocations # SKIP a sanitizer's malloc is in use\n");

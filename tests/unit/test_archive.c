@@ -1,8 +1,9 @@
-/* test_archive.c - files of PyTorch that are read, and what only asking for their bytes finds. The rules of the container and of the
- * pickle are in test_zip.c and test_pickle.c.
+/* test_archive.c - files of PyTorch that are read, and what only asking for their bytes finds. The rules of
+ * the container and of the pickle are in test_zip.c and test_pickle.c.
  *
- * `test_archive --convert IN OUT.safetensors` writes the tensors that are read from IN, so that tests/parity/parity_archive.py can compare them with
- * what torch reads; `--write-cases DIR` also writes pickles, as seeds for fuzzing;
+ * `test_archive --convert IN OUT.safetensors` writes the tensors that are read from IN, so that
+ * tests/parity/parity_archive.py can compare them with what torch reads; `--write-cases DIR` also writes
+ * pickles, as seeds for fuzzing;
  * `--read FILE` opens a file, reads every tensor and tells the times, for bench/checkpoints.py. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +50,8 @@ static void test_file(void **state) {
     good_archive(&z);
     static const char *const names[] = {"a.pt", "a.pth", "pytorch_model.bin", "a.safetensors", "a"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (tc_store_open(&s, scratch_file(dir, names[i], z.b.data, z.b.size), &err) != TC_OK) fail_msg("%s", err.message);
+        if (tc_store_open(&s, scratch_file(dir, names[i], z.b.data, z.b.size), &err) != TC_OK)
+            fail_msg("%s", err.message);
         check_vector(s, "a", 4, 0);
         assert_true(tc_store_maps(s, tc_store_find(s, "a")));
         tc_store_let_go(s, tc_store_find(s, "a"));
@@ -80,7 +82,8 @@ static void test_shards(void **state) {
         scratch_file(dir, i ? "2.bin" : "1.bin", z.b.data, z.b.size);
         tc_buf_free(&z.b);
     }
-    const char *index = scratch_text(dir, "pytorch_model.bin.index.json", "{\"metadata\":{},\"weight_map\":{\"a\":\"1.bin\",\"b\":\"2.bin\"}}");
+    const char *index = scratch_text(dir, "pytorch_model.bin.index.json",
+                                     "{\"metadata\":{},\"weight_map\":{\"a\":\"1.bin\",\"b\":\"2.bin\"}}");
     if (tc_store_open(&s, dir, &err) != TC_OK) fail_msg("%s", err.message);
     assert_int_equal(tc_store_count(s), 2);
     check_vector(s, "b", 4, 0);
@@ -182,7 +185,8 @@ static void test_script(void **state) {
 /* Two tensors on one storage, one of them a transposed view, an expanded one, an empty one and a scalar. */
 static void test_views(void **state) {
     (void)state;
-    static const int64_t size[] = {2, 2}, back[] = {1, 2}, none[] = {0, 2}, three[] = {3, 2}, repeat[] = {0, 1};
+    static const int64_t size[] = {2, 2}, back[] = {1, 2}, none[] = {0, 2}, three[] = {3, 2},
+                         repeat[] = {0, 1};
     const pk_tensor_args views[] = {{"FloatStorage", "0", 4, 0, 2, 2, size, back},
                                     {"FloatStorage", "0", 4, 2, 2, 2, three, repeat},
                                     {"FloatStorage", "0", 4, 4, 2, 2, none, back},
@@ -216,8 +220,10 @@ static void test_views(void **state) {
 static const struct {
     const char *storage;
     tc_dtype dtype;
-} dtypes[] = {{"FloatStorage", TC_F32}, {"HalfStorage", TC_F16},  {"BFloat16Storage", TC_BF16}, {"DoubleStorage", TC_F64}, {"LongStorage", TC_I64},
-              {"IntStorage", TC_I32},   {"ShortStorage", TC_I16}, {"CharStorage", TC_I8},       {"ByteStorage", TC_U8},    {"BoolStorage", TC_BOOL}};
+} dtypes[] = {{"FloatStorage", TC_F32},  {"HalfStorage", TC_F16}, {"BFloat16Storage", TC_BF16},
+              {"DoubleStorage", TC_F64}, {"LongStorage", TC_I64}, {"IntStorage", TC_I32},
+              {"ShortStorage", TC_I16},  {"CharStorage", TC_I8},  {"ByteStorage", TC_U8},
+              {"BoolStorage", TC_BOOL}};
 
 static void test_dtypes(void **state) {
     (void)state;
@@ -368,7 +374,8 @@ static int read_file(const char *path) {
         bytes += t->bytes;
     }
     if (status == TC_OK)
-        printf("{\"tensors\":%zu,\"bytes\":%zu,\"open\":%.4f,\"read\":%.4f}\n", tc_store_count(s), bytes, opened - start, tc_now() - opened);
+        printf("{\"tensors\":%zu,\"bytes\":%zu,\"open\":%.4f,\"read\":%.4f}\n", tc_store_count(s), bytes,
+               opened - start, tc_now() - opened);
     else fprintf(stderr, "%s\n", err.message);
     tc_store_close(&s);
     return status != TC_OK;
@@ -379,9 +386,10 @@ int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--read") == 0) return read_file(argv[2]);
     if (argc == 3 && strcmp(argv[1], "--write-cases") == 0) cases_dir = argv[2];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),   cmocka_unit_test(test_file),      cmocka_unit_test(test_shards),  cmocka_unit_test(test_checkpoint),
-        cmocka_unit_test(test_script), cmocka_unit_test(test_views),     cmocka_unit_test(test_dtypes),  cmocka_unit_test(test_legacy),
-        cmocka_unit_test(test_crc),    cmocka_unit_test(test_shortened), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_good),       cmocka_unit_test(test_file),    cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_checkpoint), cmocka_unit_test(test_script),  cmocka_unit_test(test_views),
+        cmocka_unit_test(test_dtypes),     cmocka_unit_test(test_legacy),  cmocka_unit_test(test_crc),
+        cmocka_unit_test(test_shortened),  cmocka_unit_test(test_threads),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* test_auto.c - training runs with masks: the fold meets its budget; stopped, killed and resumed before, at and after the fold is never stopped, bit
- * for bit; what is logged, kept and refused. */
+/* test_auto.c - training runs with masks: the fold meets its budget; stopped, killed and resumed before, at
+ * and after the fold is never stopped, bit for bit; what is logged, kept and refused. */
 #include "data/data.h"
 #include "run_rig.h"
 
@@ -139,7 +139,8 @@ static void killed_between_fold_and_checkpoint(void **state) {
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    char *before = tc_path_join(out, "checkpoint-000000000004.safetensors"), *at = tc_path_join(out, "checkpoint-000000000005.safetensors");
+    char *before = tc_path_join(out, "checkpoint-000000000004.safetensors"),
+         *at = tc_path_join(out, "checkpoint-000000000005.safetensors");
     assert_true(tc_path_exists(before));
     assert_false(tc_path_exists(at));
     o.resume = true;
@@ -205,8 +206,11 @@ static void folded_models_meet_their_budget(void **state) {
             o.steps = 5;
             rig_train(&o, &small);
             const tc_model_info *now = tc_model_get_info(small);
-            double got = kind == 0 ? (double)now->params_prunable : kind == 1 ? (double)now->params_without_tokens : now->macs_image + now->macs_text;
-            if (fabs(got / goal - 1) > 0.01) fail_msg("kind %d, %g: %.4f of the goal", kind, parts[p], got / goal);
+            double got = kind == 0   ? (double)now->params_prunable
+                         : kind == 1 ? (double)now->params_without_tokens
+                                     : now->macs_image + now->macs_text;
+            if (fabs(got / goal - 1) > 0.01)
+                fail_msg("kind %d, %g: %.4f of the goal", kind, parts[p], got / goal);
             tc_model_close(&small);
             rig_remove(out);
         }
@@ -265,11 +269,12 @@ static void check_masked_line(const json_t *line, const tc_mask_options *m, doub
 
 static void open_labelled(const rig *r, tc_data **out) {
     char spec[4096], *dir = r->dir;
-    uint8_t images[16 + 6 * 4] = "\0\0\x08\x03\0\0\0\x06\0\0\0\x02\0\0\0\x02", labels[8 + 6] = "\0\0\x08\x01\0\0\0\x06";
+    uint8_t images[16 + 6 * 4] = "\0\0\x08\x03\0\0\0\x06\0\0\0\x02\0\0\0\x02",
+                            labels[8 + 6] = "\0\0\x08\x01\0\0\0\x06";
     for (int i = 0; i < 6 * 4; i++) images[16 + i] = (uint8_t)(i / 4 % 2 ? 200 : 20);
     for (int i = 0; i < 6; i++) labels[8 + i] = (uint8_t)(i % 2);
-    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images), scratch_file(dir, "l", labels, sizeof labels),
-             scratch_text(dir, "c", "a\nj\n"));
+    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images),
+             scratch_file(dir, "l", labels, sizeof labels), scratch_text(dir, "c", "a\nj\n"));
     tc_error err;
     rig_or_die(tc_data_open(out, spec, NULL, &err), &err, "labelled data");
 }
@@ -301,7 +306,8 @@ static void what_is_logged_and_kept(void **state) {
             assert_int_equal(steps, 6);
             assert_int_equal(number(json, "step"), 6);
             assert_int_equal(number(json, "params"), tc_model_get_info(small)->params);
-            assert_int_equal(number(json, "params_without_tokens"), tc_model_get_info(small)->params_without_tokens);
+            assert_int_equal(number(json, "params_without_tokens"),
+                             tc_model_get_info(small)->params_without_tokens);
             assert_true(fabs(number(json, "kept") - prunable(small) / prunable(r.start)) < 1e-8);
         } else if (json_object_get(json, "top1")) {
             evaluated++;
@@ -316,12 +322,14 @@ static void what_is_logged_and_kept(void **state) {
     assert_int_equal(evaluated, 5);
     assert_non_null(strstr(told.text.data, "masks: "));
     assert_non_null(strstr(told.text.data, "step 6: masks folded; "));
-    json_t *card = json_loads(tc_model_get_info(small)->card, 0, NULL), *kept = json_object_get(card, "masks");
+    json_t *card = json_loads(tc_model_get_info(small)->card, 0, NULL),
+           *kept = json_object_get(card, "masks");
     assert_int_equal(number(kept, "fold_step"), 6);
     assert_int_equal(number(kept, "prunable_after"), tc_model_get_info(small)->params_prunable);
     assert_int_equal(number(json_object_get(kept, "text"), "width"), tc_model_get_info(small)->text_width);
-    assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(kept, "vision"), "ffn"), 0)),
-                     tc_model_get_info(small)->vision_layer_ffn[0]);
+    assert_int_equal(
+        json_integer_value(json_array_get(json_object_get(json_object_get(kept, "vision"), "ffn"), 0)),
+        tc_model_get_info(small)->vision_layer_ffn[0]);
     json_decref(card);
     tc_buf_free(&log);
     tc_buf_free(&told.text);
@@ -337,12 +345,17 @@ static void what_is_logged_and_kept(void **state) {
 static tc_trainer *make_trainer(void) {
     tc_trainer *t;
     tc_error err;
-    tc_mask_hyper masks = {.lr = {.kind = TC_SCHEDULE_STEP, .base = 0.3, .start = 1e9},
-                           .start = 2,
-                           .target = {.end = {0.5, 0.5}},
-                           .folded = {.kind = TC_SCHEDULE_COSINE_START_NOWARMUP, .base = 0.25, .start = 5, .steps = 10}};
-    tc_hyper h = {
-        .schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-2, .steps = 100}, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight = 1, .masks = &masks};
+    tc_mask_hyper masks = {
+        .lr = {.kind = TC_SCHEDULE_STEP, .base = 0.3, .start = 1e9},
+        .start = 2,
+        .target = {.end = {0.5, 0.5}},
+        .folded = {.kind = TC_SCHEDULE_COSINE_START_NOWARMUP, .base = 0.25, .start = 5, .steps = 10}};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-2, .steps = 100},
+                  .beta1 = 0.9,
+                  .beta2 = 0.98,
+                  .eps = 1e-6,
+                  .weight = 1,
+                  .masks = &masks};
     tc_model *m = rig_model(1, 16, RIG_SIDE, 1);
     rig_or_die(tc_trainer_create(&t, &m, NULL, &h, &err), &err, "trainer");
     t->hyper.masks = NULL;
@@ -354,7 +367,9 @@ static void step(tc_trainer *t, double *lr) {
     int32_t ids[4 * RIG_CONTEXT] = {0};
     tc_rng rng = tc_rng_make((uint64_t)t->step, 0, 0);
     for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++) pixels[i] = (float)tc_rng_normal(&rng);
-    for (int i = 0; i < 4; i++) ids[i * RIG_CONTEXT] = 52, ids[i * RIG_CONTEXT + 1] = i + (int32_t)t->step, ids[i * RIG_CONTEXT + 2] = 53;
+    for (int i = 0; i < 4; i++)
+        ids[i * RIG_CONTEXT] = 52, ids[i * RIG_CONTEXT + 1] = i + (int32_t)t->step,
+                ids[i * RIG_CONTEXT + 2] = 53;
     tc_step_log log;
     tc_error err;
     rig_or_die(tc_trainer_step(t, pixels, ids, 4, RIG_CONTEXT, &log, &err), &err, "step");
@@ -364,21 +379,26 @@ static void step(tc_trainer *t, double *lr) {
 
 static bool same(const tc_trainer *a, const tc_trainer *b) {
     size_t bytes = (size_t)a->student->params.total * sizeof(tc_real);
-    if (a->folded != b->folded || !a->gates != !b->gates || a->student->params.total != b->student->params.total || a->step != b->step ||
+    if (a->folded != b->folded || !a->gates != !b->gates ||
+        a->student->params.total != b->student->params.total || a->step != b->step ||
         a->folded_after != b->folded_after)
         return false;
     if (a->gates) {
         size_t n = (size_t)a->gates->count * sizeof(double);
-        if (memcmp(a->gates->value, b->gates->value, n) || memcmp(a->gates->m, b->gates->m, n) || memcmp(a->gates->v, b->gates->v, n)) return false;
+        if (memcmp(a->gates->value, b->gates->value, n) || memcmp(a->gates->m, b->gates->m, n) ||
+            memcmp(a->gates->v, b->gates->v, n))
+            return false;
     }
-    return memcmp(a->student->flat, b->student->flat, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 && memcmp(a->v, b->v, bytes) == 0;
+    return memcmp(a->student->flat, b->student->flat, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 &&
+           memcmp(a->v, b->v, bytes) == 0;
 }
 
 static void fold_now(tc_trainer *t) {
     tc_error err;
     tc_model *small = NULL;
     tc_real *mask = tc_new((size_t)t->gates->sites.total, sizeof *mask);
-    rig_or_die(tc_gates_fit(t->gates, TC_BUDGET_KEEP, t->student, 0.5 * prunable(t->student), mask, &err), &err, "fit");
+    rig_or_die(tc_gates_fit(t->gates, TC_BUDGET_KEEP, t->student, 0.5 * prunable(t->student), mask, &err),
+               &err, "fit");
     rig_or_die(tc_model_fold(&small, t->student, &t->gates->sites, mask, &err), &err, "fold");
     rig_or_die(tc_trainer_become(t, &small, &err), &err, "become");
     free(mask);
@@ -399,7 +419,10 @@ static void checkpoints_hold_gates_and_folds(void **state) {
             assert_true(!t->gates && t->folded && t->step == before && t->folded_after == before);
             for (int64_t i = 0; i < t->student->params.total; i++) assert_true(t->m[i] == 0 && t->v[i] == 0);
             step(t, &lr);
-            assert_true(lr == tc_schedule_lr(&(tc_schedule){.kind = TC_SCHEDULE_COSINE_START_NOWARMUP, .base = 0.25, .start = 5, .steps = 10},
+            assert_true(lr == tc_schedule_lr(&(tc_schedule){.kind = TC_SCHEDULE_COSINE_START_NOWARMUP,
+                                                            .base = 0.25,
+                                                            .start = 5,
+                                                            .steps = 10},
                                              (double)before, 0));
         }
         rig_or_die(tc_checkpoint_save(t, dir, "{}", &err), &err, "save");
@@ -421,7 +444,8 @@ static void checkpoints_hold_gates_and_folds(void **state) {
             tc_trainer *fresh = make_trainer(), *other = make_trainer();
             tc_status status = tc_checkpoint_load(fresh, dir, "{}", NULL, &err);
             /* Before the fold there is no other; after it the masked one is taken. */
-            if (status != (folded ? TC_OK : TC_ESTATE)) fail_msg("changed at %zu: %d %s", at, status, err.message);
+            if (status != (folded ? TC_OK : TC_ESTATE))
+                fail_msg("changed at %zu: %d %s", at, status, err.message);
             if (folded) assert_true(fresh->gates && !fresh->folded);
             else assert_true(same(fresh, other));
             tc_trainer_free(&fresh);
@@ -466,7 +490,8 @@ static void options_that_make_no_sense(void **state) {
     REFUSED(m.keep = 1e-6, "masks: a goal of");
     REFUSED(m.keep = 1e-6, "with one head and one channel everywhere");
     REFUSED((m.keep = 0, m.params = 100), "with one head and one channel everywhere");
-    REFUSED((m.keep = 0, m.params = tc_model_get_info(r.start)->params_without_tokens + 1), "is more than the model's");
+    REFUSED((m.keep = 0, m.params = tc_model_get_info(r.start)->params_without_tokens + 1),
+            "is more than the model's");
     REFUSED((m.keep = 0, m.macs = 1), "with one head and one channel everywhere");
     REFUSED((m.keep = 0, m.macs = 1e12), "is more than the model's");
 #undef REFUSED

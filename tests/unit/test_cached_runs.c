@@ -1,8 +1,10 @@
-/* test_cached_runs.c - distillations with the teacher's features in a file give the same bits without it, with it empty, full, half full, damaged,
- * and killed at any of its writes; a stale file is refused before anything is computed.
+/* test_cached_runs.c - distillations with the teacher's features in a file give the same bits without it,
+ * with it empty, full, half full, damaged, and killed at any of its writes; a stale file is refused before
+ * anything is computed.
  *
- * pwrite goes through the test (see tests.mk), which lets a chosen call fail or kills the process there; nothing is really synced, since only a loss
- * of power would show the difference. One thread, so that forked children go on. */
+ * pwrite goes through the test (see tests.mk), which lets a chosen call fail or kills the process there;
+ * nothing is really synced, since only a loss of power would show the difference. One thread, so that forked
+ * children go on. */
 #include "run_rig.h"
 
 #include <errno.h>
@@ -25,7 +27,8 @@ ssize_t __real_pwrite(int fd, const void *data, size_t size, off_t offset);
 ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset);
 
 ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset) {
-    if (!fault.armed || fault.count++ != fault.at || fault.kind == FAULT_NONE) return __real_pwrite(fd, data, size, offset);
+    if (!fault.armed || fault.count++ != fault.at || fault.kind == FAULT_NONE)
+        return __real_pwrite(fd, data, size, offset);
     if (fault.kind == FAULT_KILL_HALF) (void)!__real_pwrite(fd, data, size / 2, offset);
     if (fault.kind != FAULT_FULL) raise(SIGKILL);
     errno = ENOSPC;
@@ -121,7 +124,8 @@ static void expect_counts(const rig_log *told, int found, int computed) {
     if (!strstr(told->text.data, line)) fail_msg("'%s' does not say: %s", told->text.data, line);
 }
 
-/* With any number of augmentations a run is the same without the cache, with an empty one, a full one, and one of which some rows are damaged. */
+/* With any number of augmentations a run is the same without the cache, with an empty one, a full one, and
+ * one of which some rows are damaged. */
 static void same_model_whatever_is_in_it(void **state) {
     (void)state;
     runs x;
@@ -154,7 +158,9 @@ static void same_model_whatever_is_in_it(void **state) {
         tc_buf_free(&told.text);
         tc_buf_free(&b);
         /* The number of augmentations matters, or these runs would show nothing. */
-        if (previous.data) assert_false(previous.size == x.want.size && memcmp(previous.data, x.want.data, previous.size) == 0);
+        if (previous.data)
+            assert_false(previous.size == x.want.size &&
+                         memcmp(previous.data, x.want.data, previous.size) == 0);
         tc_buf_free(&previous);
         previous = x.want;
         x.want = (tc_buf){0};
@@ -188,7 +194,8 @@ static void same_model_when_stopped(void **state) {
     runs_close(&x);
 }
 
-/* A child that is killed at one of its writes to the cache, before it or in its middle; then the run goes on, from a checkpoint if there is one. */
+/* A child that is killed at one of its writes to the cache, before it or in its middle; then the run goes on,
+ * from a checkpoint if there is one. */
 static void same_model_when_killed(void **state) {
     (void)state;
     runs x;
@@ -204,7 +211,8 @@ static void same_model_when_killed(void **state) {
     rig_remove(x.cache);
     for (int at = 0; at < writes; at++)
         for (fault_kind kind = FAULT_KILL; kind <= FAULT_KILL_HALF; kind++) {
-            if (at == 0 && kind == FAULT_KILL_HALF) continue; /* half a header is refused: see test_teacher_cache.c */
+            /* half a header is refused: see test_teacher_cache.c */
+            if (at == 0 && kind == FAULT_KILL_HALF) continue;
             fflush(stdout);
             pid_t child = fork();
             if (child == 0) {
@@ -217,7 +225,8 @@ static void same_model_when_killed(void **state) {
             x.o.resume = tc_checkpoint_exists(x.out);
             resumed += x.o.resume;
             rig_train(&x.o, NULL);
-            if (!rig_same(&x.want, x.out, MODEL) || !rig_same(&whole, x.cache, FILE_NAME)) fail_msg("killed at write %d (%d)", at, kind);
+            if (!rig_same(&x.want, x.out, MODEL) || !rig_same(&whole, x.cache, FILE_NAME))
+                fail_msg("killed at write %d (%d)", at, kind);
             x.o.resume = false;
             rig_remove(x.out);
             rig_remove(x.cache);
@@ -277,16 +286,18 @@ static void same_model_with_bad_samples(void **state) {
     runs_close(&x);
 }
 
-/* A ResNet's features depend in their last bits on the batch that they are computed in, here of two threads. */
+/* A ResNet's features depend in their last bits on the batch that they are computed in, here of two threads.
+ */
 static void same_model_from_a_resnet(void **state) {
     (void)state;
     runs x;
     rig_log told;
     runs_open(&x);
     tc_config c;
-    json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}", "embed_dim", 8, "vision_cfg", "image_size", 32,
-                             "layers", 1, 1, 1, 1, "width", 8, "head_width", 16, "text_cfg", "context_length", RIG_CONTEXT, "vocab_size", RIG_IDS,
-                             "width", 16, "heads", 2, "layers", 1);
+    json_t *json = json_pack("{s:i, s:{s:i, s:[i,i,i,i], s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i}}",
+                             "embed_dim", 8, "vision_cfg", "image_size", 32, "layers", 1, 1, 1, 1, "width", 8,
+                             "head_width", 16, "text_cfg", "context_length", RIG_CONTEXT, "vocab_size",
+                             RIG_IDS, "width", 16, "heads", 2, "layers", 1);
     rig_or_die(tc_config_parse(&c, json, "test", NULL), &(tc_error){0}, "configuration");
     json_decref(json);
     tc_model_close(&x.r.teacher);
@@ -329,14 +340,16 @@ static void same_model_across_a_fold(void **state) {
     x.o.teacher_cache = x.cache;
     for (int full = 0; full <= 1; full++) {
         rig_train(&x.o, NULL);
-        if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("the cache was %s: another model", full ? "full" : "empty");
+        if (!rig_same(&x.want, x.out, "model.safetensors"))
+            fail_msg("the cache was %s: another model", full ? "full" : "empty");
         rig_remove(x.out);
     }
     for (x.o.stop_after = 1; x.o.stop_after < 6; x.o.stop_after += 2) {
         rig_remove(x.cache);
         x.o.resume = false;
         while (rig_train(&x.o, NULL).steps < x.o.steps) x.o.resume = true;
-        if (!rig_same(&x.want, x.out, "model.safetensors")) fail_msg("stopped every %d steps: another model", (int)x.o.stop_after);
+        if (!rig_same(&x.want, x.out, "model.safetensors"))
+            fail_msg("stopped every %d steps: another model", (int)x.o.stop_after);
         rig_remove(x.out);
     }
     runs_close(&x);
@@ -380,7 +393,8 @@ static void nothing_random(void **state) {
     runs_close(&x);
 }
 
-/* Each setting that a feature depends on, changed alone; nothing is computed or logged. What it does not depend on may change. */
+/* Each setting that a feature depends on, changed alone; nothing is computed or logged. What it does not
+ * depend on may change. */
 static void stale_caches_are_refused(void **state) {
     (void)state;
     runs x;
@@ -388,7 +402,8 @@ static void stale_caches_are_refused(void **state) {
     same_run(&x, "empty");
     const tc_train_options good = x.o;
     tc_buf before = rig_bytes(x.cache, FILE_NAME);
-    tc_model *other_weights = rig_model(2, 24, RIG_SIDE, 3), *other_config = rig_model(1, 24, RIG_SIDE, 2), *short_texts = NULL;
+    tc_model *other_weights = rig_model(2, 24, RIG_SIDE, 3), *other_config = rig_model(1, 24, RIG_SIDE, 2),
+             *short_texts = NULL;
     tc_config c = rig_config(1, 16, RIG_SIDE);
     c.context_length--;
     assert_int_equal(tc_model_random(&short_texts, &c, 1, NULL), TC_OK);
@@ -399,7 +414,8 @@ static void stale_caches_are_refused(void **state) {
     *o = good;                \
     change;                   \
     rig_refused(o, TC_EARG, says)
-    REFUSED(o->teacher = other_weights, "teacher.cache: the teacher cache belongs to another teacher (its weights differ): ");
+    REFUSED(o->teacher = other_weights,
+            "teacher.cache: the teacher cache belongs to another teacher (its weights differ): ");
     REFUSED(o->teacher = other_config, "another teacher (its configuration differs)");
     REFUSED(o->init = short_texts, "another context length: 10 there, 9 here");
     REFUSED(o->tokenizer = other_kind, "another tokenizer");

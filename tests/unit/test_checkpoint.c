@@ -1,9 +1,10 @@
-/* test_checkpoint.c - no checkpoint is lost: writes, syncs and renames that fail or never return, truncated and changed files, two runs on one
- * folder, another configuration.
+/* test_checkpoint.c - no checkpoint is lost: writes, syncs and renames that fail or never return, truncated
+ * and changed files, two runs on one folder, another configuration.
  *
- * The program is linked with --wrap for the calls by which files are written (see tests.mk): each call of a run that is armed has a number, and the
- * one that is chosen fails, or kills the process. Files are not really synced, since only a loss of power would show the difference. Everything
- * runs on one thread, so that forked children can go on. */
+ * The program is linked with --wrap for the calls by which files are written (see tests.mk): each call of a
+ * run that is armed has a number, and the one that is chosen fails, or kills the process. Files are not
+ * really synced, since only a loss of power would show the difference. Everything runs on one thread, so that
+ * forked children can go on. */
 #include "run_rig.h"
 
 #include <dirent.h>
@@ -15,8 +16,18 @@
 
 /* ---- calls that fail */
 
-typedef enum fault_kind { FAULT_NONE, FAULT_EIO, FAULT_ENOSPC, FAULT_SHORT, FAULT_FULL, FAULT_KILL, FAULT_KILL_HALF, FAULT_KINDS } fault_kind;
-static const char *const fault_names[] = {"none", "EIO", "ENOSPC", "short write", "full from here on", "kill -9 before", "kill -9 in the middle"};
+typedef enum fault_kind {
+    FAULT_NONE,
+    FAULT_EIO,
+    FAULT_ENOSPC,
+    FAULT_SHORT,
+    FAULT_FULL,
+    FAULT_KILL,
+    FAULT_KILL_HALF,
+    FAULT_KINDS
+} fault_kind;
+static const char *const fault_names[] = {
+    "none", "EIO", "ENOSPC", "short write", "full from here on", "kill -9 before", "kill -9 in the middle"};
 
 static struct {
     bool armed;
@@ -56,7 +67,8 @@ static int disarm(void) {
 /* Whether this call is to fail; errno is set. */
 static bool fails(void) {
     int number = fault.count++;
-    if (fault.kind == FAULT_NONE || number < fault.at || (number > fault.at && fault.kind != FAULT_FULL)) return false;
+    if (fault.kind == FAULT_NONE || number < fault.at || (number > fault.at && fault.kind != FAULT_FULL))
+        return false;
     if (fault.kind == FAULT_KILL) raise(SIGKILL);
     errno = fault.kind == FAULT_EIO ? EIO : ENOSPC;
     return true;
@@ -197,7 +209,8 @@ static void every_call_may_fail(void **state) {
             arm(kind, at);
             tc_status status = tc_train(&o, NULL, NULL, &err);
             disarm();
-            if (status != TC_EIO || !tc_starts_with(err.message, out) || !strstr(err.message, strerror(kind == FAULT_EIO ? EIO : ENOSPC)))
+            if (status != TC_EIO || !tc_starts_with(err.message, out) ||
+                !strstr(err.message, strerror(kind == FAULT_EIO ? EIO : ENOSPC)))
                 fail_msg("%s: %d '%s'", what, status, err.message);
             expect_no_temporaries(out);
             if (fault.last[0] && !tc_path_exists(fault.last)) fail_msg("%s: %s is lost", what, fault.last);
@@ -321,7 +334,11 @@ typedef struct damage {
 static tc_trainer *make_trainer(uint64_t seed) {
     tc_trainer *t;
     tc_error err;
-    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-2, .steps = 100}, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight = 1};
+    tc_hyper h = {.schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-2, .steps = 100},
+                  .beta1 = 0.9,
+                  .beta2 = 0.98,
+                  .eps = 1e-6,
+                  .weight = 1};
     tc_model *m = rig_model(1, 8, RIG_SIDE, seed);
     rig_or_die(tc_trainer_create(&t, &m, NULL, &h, &err), &err, "trainer");
     return t;
@@ -340,8 +357,9 @@ static void fill(tc_trainer *t, uint64_t seed) {
 
 static bool same_state(const tc_trainer *a, const tc_trainer *b) {
     size_t bytes = (size_t)a->student->params.total * sizeof(tc_real);
-    return memcmp(a->student->flat, b->student->flat, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 && memcmp(a->v, b->v, bytes) == 0 &&
-           a->step == b->step && a->skipped == b->skipped && a->skipped_in_a_row == b->skipped_in_a_row && a->bad_samples == b->bad_samples;
+    return memcmp(a->student->flat, b->student->flat, bytes) == 0 && memcmp(a->m, b->m, bytes) == 0 &&
+           memcmp(a->v, b->v, bytes) == 0 && a->step == b->step && a->skipped == b->skipped &&
+           a->skipped_in_a_row == b->skipped_in_a_row && a->bad_samples == b->bad_samples;
 }
 
 static const char settings_text[] = "{\"lr\":0.01,\"model\":{\"layers\":1,\"vision\":{\"width\":8}}}";
@@ -379,11 +397,15 @@ static void expect_fallback(damage *d, const char *what, size_t at) {
     tc_trainer *want = d->fresh;
     fill(want, 6);
     fill(d->t, 99);
-    if (tc_checkpoint_load(d->t, d->r.dir, d->settings, &log, &err) != TC_OK) fail_msg("%s at %zu: %s", what, at, err.message);
+    if (tc_checkpoint_load(d->t, d->r.dir, d->settings, &log, &err) != TC_OK)
+        fail_msg("%s at %zu: %s", what, at, err.message);
     if (!same_state(d->t, want)) fail_msg("%s at %zu: not the state of the one before", what, at);
-    if (told.warnings != 1 || !tc_starts_with(told.text.data, d->newest) || !strstr(told.text.data, "trying the one before"))
+    if (told.warnings != 1 || !tc_starts_with(told.text.data, d->newest) ||
+        !strstr(told.text.data, "trying the one before"))
         fail_msg("%s at %zu: told '%s'", what, at, told.text.data);
-    assert_true(d->t->student->info.logit_scale == (float)d->t->student->flat[d->t->student->params.items[d->t->student->params.count - 1].offset]);
+    assert_true(
+        d->t->student->info.logit_scale ==
+        (float)d->t->student->flat[d->t->student->params.items[d->t->student->params.count - 1].offset]);
     tc_buf_free(&told.text);
 }
 
@@ -477,10 +499,13 @@ static void other_settings_are_named(void **state) {
     (void)state;
     static const char *const cases[][2] = {
         {"{\"lr\":0.02,\"model\":{\"layers\":1,\"vision\":{\"width\":8}}}", "lr was 0.01 and is now 0.02"},
-        {"{\"lr\":0.01,\"model\":{\"layers\":1,\"vision\":{\"width\":16}}}", "model.vision.width was 8 and is now 16"},
-        {"{\"lr\":0.01,\"model\":{\"layers\":2,\"vision\":{\"width\":16}}}", "model.layers was 1 and is now 2"},
+        {"{\"lr\":0.01,\"model\":{\"layers\":1,\"vision\":{\"width\":16}}}",
+         "model.vision.width was 8 and is now 16"},
+        {"{\"lr\":0.01,\"model\":{\"layers\":2,\"vision\":{\"width\":16}}}",
+         "model.layers was 1 and is now 2"},
         {"{\"lr\":0.01}", "model was {\"layers\":1,\"vision\":{\"width\":8}} and is now absent"},
-        {"{\"lr\":0.01,\"seed\":1,\"model\":{\"layers\":1,\"vision\":{\"width\":8}}}", "seed was absent and is now 1"},
+        {"{\"lr\":0.01,\"seed\":1,\"model\":{\"layers\":1,\"vision\":{\"width\":8}}}",
+         "seed was absent and is now 1"},
     };
     damage d;
     damage_open(&d);
@@ -508,12 +533,14 @@ static void other_settings_are_named(void **state) {
     damage_close(&d);
 }
 
-/* Two are kept. A damaged one that was passed over goes with the next save, and does not push out the good ones; other files stay. */
+/* Two are kept. A damaged one that was passed over goes with the next save, and does not push out the good
+ * ones; other files stay. */
 static void old_ones_are_removed(void **state) {
     (void)state;
     damage d;
     damage_open(&d);
-    const char *names[] = {"checkpoint-best.safetensors", "checkpoint-12.safetensors.bak", "checkpoint-.safetensors"};
+    const char *names[] = {"checkpoint-best.safetensors", "checkpoint-12.safetensors.bak",
+                           "checkpoint-.safetensors"};
     for (int i = 0; i < 3; i++) scratch_text(d.r.dir, names[i], "mine");
     overwrite(d.newest, d.bytes.data, d.bytes.size / 2);
     expect_fallback(&d, "truncated", d.bytes.size / 2);
@@ -650,10 +677,12 @@ static void folders_with_other_runs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_call_may_fail),        cmocka_unit_test(killed_at_every_call),   cmocka_unit_test(killed_at_random),
-        cmocka_unit_test(log_that_cannot_be_written), cmocka_unit_test(whole_checkpoints_load), cmocka_unit_test(truncated_anywhere),
-        cmocka_unit_test(changed_anywhere),           cmocka_unit_test(none_valid_is_an_error), cmocka_unit_test(other_settings_are_named),
-        cmocka_unit_test(old_ones_are_removed),       cmocka_unit_test(one_run_a_folder),       cmocka_unit_test(another_teacher),
+        cmocka_unit_test(every_call_may_fail),      cmocka_unit_test(killed_at_every_call),
+        cmocka_unit_test(killed_at_random),         cmocka_unit_test(log_that_cannot_be_written),
+        cmocka_unit_test(whole_checkpoints_load),   cmocka_unit_test(truncated_anywhere),
+        cmocka_unit_test(changed_anywhere),         cmocka_unit_test(none_valid_is_an_error),
+        cmocka_unit_test(other_settings_are_named), cmocka_unit_test(old_ones_are_removed),
+        cmocka_unit_test(one_run_a_folder),         cmocka_unit_test(another_teacher),
         cmocka_unit_test(folders_with_other_runs)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     tc_set_threads(1);

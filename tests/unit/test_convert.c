@@ -1,7 +1,8 @@
-/* test_convert.c - models on their way out: rounding to 16 bits, what each form keeps and refuses, and that ONNX files are well-formed.
+/* test_convert.c - models on their way out: rounding to 16 bits, what each form keeps and refuses, and that
+ * ONNX files are well-formed.
  *
- * `test_convert --pruned DIR` and `--pruned-resnet DIR` write a pruned model as ONNX with inputs and our results instead, for
- * tests/parity/parity_convert.py. */
+ * `test_convert --pruned DIR` and `--pruned-resnet DIR` write a pruned model as ONNX with inputs and our
+ * results instead, for tests/parity/parity_convert.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,15 +11,15 @@
 #include <cmocka.h>
 
 #include "graph/onnx.h"
-#include "net/save.h"
+#include "format/save.h"
 #include "scratch.h"
 
 #include <math.h>
 
 /* ---- models */
 
-/* kind 0: even, GELU, the largest id ends a text; 1: two activations, an end-of-text id, patches that leave pixels over; 2: pruned;
- * 3: a ResNet; 4: a pruned one. */
+/* kind 0: even, GELU, the largest id ends a text; 1: two activations, an end-of-text id, patches that leave
+ * pixels over; 2: pruned; 3: a ResNet; 4: a pruned one. */
 enum { KINDS = 5 };
 static tc_config config(int kind) {
     tc_config c = {.embed_dim = 12,
@@ -67,14 +68,16 @@ static tc_model *make_model(const tc_config *c) {
     tc_error err;
     if (tc_model_random(&m, c, 3, &err) != TC_OK) fail_msg("%s", err.message);
     tc_rng rng = tc_rng_make(3, 1, 1);
-    for (int64_t i = 0; i < m->params.total; i++) m->flat[i] = 1.5f * m->flat[i] + 0.1f * (float)tc_rng_normal(&rng);
-    for (size_t i = 0; i < m->params.count; i++)
-        if (tc_param_is_counter(&m->params.items[i])) m->flat[m->params.items[i].offset] = 70000 + (float)i; /* a whole number, larger than f16 */
+    for (int64_t i = 0; i < m->params.total; i++)
+        m->flat[i] = 1.5f * m->flat[i] + 0.1f * (float)tc_rng_normal(&rng);
+    for (size_t i = 0; i < m->params.count; i++) /* a whole number, larger than f16 */
+        if (tc_param_is_counter(&m->params.items[i])) m->flat[m->params.items[i].offset] = 70000 + (float)i;
     assert_int_equal(tc_model_finish(m, NULL), TC_OK);
     return m;
 }
 
-static tc_status save(const tc_model *m, const char *path, tc_format format, tc_precision precision, tc_error *err) {
+static tc_status save(const tc_model *m, const char *path, tc_format format, tc_precision precision,
+                      tc_error *err) {
     tc_save_options o = tc_save_options_default();
     o.format = format;
     o.precision = precision;
@@ -97,7 +100,8 @@ static uint16_t narrow(tc_dtype dtype, float x, bool *fits) {
     return out;
 }
 
-/* Every number of 16 bits comes back as it was; what lies between two becomes the nearer one, what lies in the middle the even one. */
+/* Every number of 16 bits comes back as it was; what lies between two becomes the nearer one, what lies in
+ * the middle the even one. */
 static void every_16_bit_number(void **state) {
     (void)state;
     for (int kind = 0; kind < 2; kind++) {
@@ -121,7 +125,8 @@ static void every_16_bit_number(void **state) {
             assert_int_equal(narrow(dtype, nextafterf(middle, next), &fits), b + 1);
         }
         /* Half a unit above the largest number is where infinity begins. */
-        float largest = widen(dtype, (uint16_t)(infinity - 1)), below = widen(dtype, (uint16_t)(infinity - 2));
+        float largest = widen(dtype, (uint16_t)(infinity - 1)),
+              below = widen(dtype, (uint16_t)(infinity - 2));
         float edge = (float)(largest + ((double)largest - below) / 2);
         assert_int_equal(narrow(dtype, nextafterf(edge, 0), &fits), infinity - 1);
         assert_true(fits);
@@ -154,7 +159,8 @@ static void expect_narrowed(const tc_model *m, const tc_model *again, tc_dtype d
         assert_int_equal(tc_model_read(again, i, w, NULL), TC_OK);
         for (int64_t k = 0; k < p->numel; k++) {
             bool fits;
-            if (dtype != TC_F32 && !tc_param_is_counter(p)) v[k] = (tc_real)widen(dtype, narrow(dtype, (float)v[k], &fits));
+            if (dtype != TC_F32 && !tc_param_is_counter(p))
+                v[k] = (tc_real)widen(dtype, narrow(dtype, (float)v[k], &fits));
             assert_true(v[k] == w[k]);
         }
         free(v);
@@ -176,7 +182,8 @@ static void round_trips(void **state) {
         for (int p = 0; p < 3; p++)
             for (int kind = 0; kind < KINDS; kind++) {
                 bool hf = forms[i].format == TC_FORMAT_HF, openclip = forms[i].format == TC_FORMAT_OPENCLIP;
-                if (kind == 2 || (kind == 1 && openclip) || (kind >= 3 && hf) || (kind == 4 && openclip)) continue;
+                if (kind == 2 || (kind == 1 && openclip) || (kind >= 3 && hf) || (kind == 4 && openclip))
+                    continue;
                 tc_config c = config(kind);
                 char *dir = scratch_dir(), *path = tc_path_join(dir, forms[i].name);
                 tc_model *m = make_model(&c), *again = NULL;
@@ -186,7 +193,8 @@ static void round_trips(void **state) {
                 pre.std[2] = 0.75f;
                 tc_model_set_preprocess(m, &pre);
                 assert_int_equal(tc_model_set_card(m, "{\"steps\": 7}", NULL), TC_OK);
-                if (save(m, path, forms[i].format, (tc_precision)p, &err) != TC_OK) fail_msg("%s", err.message);
+                if (save(m, path, forms[i].format, (tc_precision)p, &err) != TC_OK)
+                    fail_msg("%s", err.message);
                 if (tc_model_open(&again, path, NULL, &err) != TC_OK) fail_msg("%s", err.message);
                 assert_string_equal(tc_model_get_info(again)->source, forms[i].source);
                 expect_narrowed(m, again, dtypes[p]);
@@ -208,14 +216,18 @@ static void openclip_preprocessing(void **state) {
     (void)state;
     static const struct {
         const char *cfg, *message;
-    } cases[] = {{"{\"mean\": [0.5, 0.25, 0], \"std\": null, \"interpolation\": \"bicubic\", \"resize_mode\": \"shortest\"}", NULL},
+    } cases[] = {{"{\"mean\": [0.5, 0.25, 0], \"std\": null, \"interpolation\": \"bicubic\", "
+                  "\"resize_mode\": \"shortest\"}",
+                  NULL},
                  {"{\"mean\": [0.5, 0.25]}", "c.json: preprocess_cfg.mean must be three numbers"},
                  {"{\"mean\": 0.5}", "c.json: preprocess_cfg.mean must be three numbers"},
                  {"{\"mean\": [1, 2, 1e300]}", "c.json: preprocess_cfg.mean must be three numbers"},
                  {"{\"std\": [1, \"1\", 1]}", "c.json: preprocess_cfg.std must be three numbers"},
                  {"{\"std\": [1, 0, 1]}", "c.json: preprocess_cfg.std must be above 0"},
-                 {"{\"interpolation\": \"nearest\"}", "c.json: preprocess_cfg.interpolation \"nearest\" is not supported, only bicubic"},
-                 {"{\"resize_mode\": \"squash\"}", "c.json: preprocess_cfg.resize_mode \"squash\" is not supported, only shortest"}};
+                 {"{\"interpolation\": \"nearest\"}",
+                  "c.json: preprocess_cfg.interpolation \"nearest\" is not supported, only bicubic"},
+                 {"{\"resize_mode\": \"squash\"}",
+                  "c.json: preprocess_cfg.resize_mode \"squash\" is not supported, only shortest"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tc_preprocess p = tc_preprocess_default(32), before = p;
         tc_error err = {0};
@@ -229,7 +241,8 @@ static void openclip_preprocessing(void **state) {
         json_decref(config);
     }
     static const float numbers[] = {0.48145466f, 0.5f, 1 / 3.0f, 1e-30f, 16777217.0f, -0.1f};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) assert_true((float)tc_decimal(numbers[i]) == numbers[i]);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        assert_true((float)tc_decimal(numbers[i]) == numbers[i]);
     assert_true(tc_decimal(0.4578275f) == 0.4578275 && tc_decimal((float)(1 / 255.0)) == 1 / 255.0);
 }
 
@@ -254,7 +267,8 @@ static void folders_name_their_type(void **state) {
 
 /* ---- refusals */
 
-static void expect_refused(const tc_model *m, const char *path, tc_format format, tc_precision precision, tc_status status, const char *message) {
+static void expect_refused(const tc_model *m, const char *path, tc_format format, tc_precision precision,
+                           tc_status status, const char *message) {
     tc_error err = {0};
     assert_int_equal(save(m, path, format, precision, &err), status);
     if (!strstr(err.message, message)) fail_msg("\"%s\" does not hold \"%s\"", err.message, message);
@@ -268,34 +282,41 @@ static void what_a_form_cannot_say(void **state) {
     tc_model *m = make_model(&c);
     expect_refused(
         m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
-        "out: a Hugging Face folder cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in "
+        "out: a Hugging Face folder cannot hold a pruned model, whose layers differ; write this program's "
+        "single file: a name that ends in "
         ".safetensors, or ONNX (vision block 0 has 3 heads and 31 FFN channels, block 1 0 and 48)");
-    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "an OpenCLIP folder cannot hold a pruned model");
+    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "an OpenCLIP folder cannot hold a pruned model");
     tc_model_close(&m);
     c = config(3);
     m = make_model(&c);
     expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
-                   "out: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder");
+                   "out: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write "
+                   "an OpenCLIP folder");
     tc_model_close(&m);
     c = config(4);
     m = make_model(&c);
     expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED,
-                   "out: an OpenCLIP folder cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in "
+                   "out: an OpenCLIP folder cannot hold a pruned model, whose layers differ; write this "
+                   "program's single file: a name that ends in "
                    ".safetensors, or ONNX (the stem has 2 and 1 inner channels)");
     tc_model_close(&m);
     c = config(0);
     c.text.width = 19;
     m = make_model(&c);
-    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED, "the text tower's 4 heads of 5 are not its width of 19");
+    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "the text tower's 4 heads of 5 are not its width of 19");
     tc_model_close(&m);
     c = config(0);
     for (int l = 0; l < 3; l++) c.text.block[l].heads = 0;
     m = make_model(&c);
-    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED, "text block 0 has 0 heads and 40 FFN channels");
+    expect_refused(m, path, TC_FORMAT_HF, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "text block 0 has 0 heads and 40 FFN channels");
     tc_model_close(&m);
     c = config(1);
     m = make_model(&c);
-    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "OpenCLIP has one activation for both towers");
+    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "OpenCLIP has one activation for both towers");
     m->config.vision.activation = TC_GELU;
     expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED,
                    "OpenCLIP ends a text at its largest id, this model at id 31 of 40");
@@ -305,7 +326,8 @@ static void what_a_form_cannot_say(void **state) {
     tc_preprocess pre = tc_model_preprocess(m);
     pre.resize = 20;
     tc_model_set_preprocess(m, &pre);
-    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED, "resizes images to 20 and crops them to 18 pixels");
+    expect_refused(m, path, TC_FORMAT_OPENCLIP, TC_PRECISION_F32, TC_EUNSUPPORTED,
+                   "resizes images to 20 and crops them to 18 pixels");
     pre.resize = 18;
     pre.rescale = 1;
     tc_model_set_preprocess(m, &pre);
@@ -326,9 +348,11 @@ static void too_large_for_f16(void **state) {
     int i = tc_params_find(&m->params, "transformer.resblocks.1.attn.in_proj_weight");
     assert_true(i >= 0);
     m->flat[m->params.items[i].offset + 5] = 70000;
-    expect_refused(m, path, TC_FORMAT_FILE, TC_PRECISION_F16, TC_EARG,
-                   "tensor 'transformer.resblocks.1.attn.in_proj_weight' holds 70000, which is too large for f16");
-    expect_refused(m, onnx, TC_FORMAT_ONNX, TC_PRECISION_F16, TC_EARG, "holds 70000, which is too large for f16");
+    expect_refused(
+        m, path, TC_FORMAT_FILE, TC_PRECISION_F16, TC_EARG,
+        "tensor 'transformer.resblocks.1.attn.in_proj_weight' holds 70000, which is too large for f16");
+    expect_refused(m, onnx, TC_FORMAT_ONNX, TC_PRECISION_F16, TC_EARG,
+                   "holds 70000, which is too large for f16");
     assert_int_equal(tc_model_open(&again, path, NULL, NULL), TC_OK);
     tc_model_close(&again);
     char *text = tc_path_join(onnx, "text_model.onnx");
@@ -389,7 +413,9 @@ typedef struct names {
 
 static bool known(const names *n, bytes name) {
     for (size_t i = 0; i < n->count; i++)
-        if (n->at[i].end - n->at[i].p == name.end - name.p && memcmp(n->at[i].p, name.p, (size_t)(name.end - name.p)) == 0) return true;
+        if (n->at[i].end - n->at[i].p == name.end - name.p &&
+            memcmp(n->at[i].p, name.p, (size_t)(name.end - name.p)) == 0)
+            return true;
     return false;
 }
 
@@ -432,7 +458,8 @@ static void check_node(bytes node, names *values, names *nodes) {
     uint64_t value;
     bytes inner, all = node;
     while (next_field(&all, &field, &value, &inner)) {
-        if (field == 1 && !known(values, inner)) fail_msg("'%.*s' is used before it is made", (int)(inner.end - inner.p), inner.p);
+        if (field == 1 && !known(values, inner))
+            fail_msg("'%.*s' is used before it is made", (int)(inner.end - inner.p), inner.p);
         if (field == 5) assert_non_null(get(inner, 1).p);
     }
     for (all = node; next_field(&all, &field, &value, &inner);)
@@ -455,7 +482,8 @@ static void check_uses(bytes graph, const names *values) {
             if (field == 1 && !known(used, name)) used->at[used->count++] = name;
     }
     for (size_t i = 0; i < values->count; i++)
-        if (!known(used, values->at[i])) fail_msg("'%.*s' is never used", (int)(values->at[i].end - values->at[i].p), values->at[i].p);
+        if (!known(used, values->at[i]))
+            fail_msg("'%.*s' is never used", (int)(values->at[i].end - values->at[i].p), values->at[i].p);
     free(used);
 }
 
@@ -521,8 +549,8 @@ static size_t count_nodes(const char *dir, const char *name, const char *op) {
     return count;
 }
 
-/* Maps stay as convolutions want them: none of the products on pixels is a MatMul, and the only transposes are one behind the last map and those of
- * the keys and values of the pool. */
+/* Maps stay as convolutions want them: none of the products on pixels is a MatMul, and the only transposes
+ * are one behind the last map and those of the keys and values of the pool. */
 static void onnx_of_a_resnet(void **state) {
     (void)state;
     char *dir = scratch_dir();
@@ -562,7 +590,8 @@ static void onnx_files(void **state) {
 static void every_operation_has_a_form(void **state) {
     (void)state;
     for (int i = 0; tc_ops[i]; i++)
-        if (tc_onnx_knows(tc_ops[i]) == tc_ops[i]->unsaved) fail_msg("%s has no ONNX form, or one that is not used", tc_ops[i]->name);
+        if (tc_onnx_knows(tc_ops[i]) == tc_ops[i]->unsaved)
+            fail_msg("%s has no ONNX form, or one that is not used", tc_ops[i]->name);
     static const tc_op other = {.name = "other"};
     assert_false(tc_onnx_knows(&other));
 }
@@ -585,7 +614,8 @@ static void what_onnx_cannot_hold(void **state) {
         tc_onnx *o = tc_onnx_create("large", &params, TC_F32);
         tc_onnx_output(o, "y", TC_ONNX_FLOAT, 2, (const char *[]){"n", "m"}, tc_onnx_param(o, 0));
         assert_int_equal(tc_onnx_write(o, path, &weights, &err), small ? TC_EIO : TC_EUNSUPPORTED);
-        const char *message = small ? "weights were read" : "m.onnx: 2.00 GiB, and an ONNX file is at most 2 GiB";
+        const char *message =
+            small ? "weights were read" : "m.onnx: 2.00 GiB, and an ONNX file is at most 2 GiB";
         assert_non_null(strstr(err.message, message));
         assert_false(tc_path_exists(path));
         tc_onnx_free(&o);
@@ -628,7 +658,8 @@ static void a_place_that_cannot_be_written(void **state) {
 
 /* ---- for parity_convert.py */
 
-static void write_array(const char *dir, const char *name, tc_dtype dtype, int ndim, const int64_t *shape, const void *data) {
+static void write_array(const char *dir, const char *name, tc_dtype dtype, int ndim, const int64_t *shape,
+                        const void *data) {
     char *path = tc_path_join(dir, name);
     tc_error err;
     if (tc_npy_write(path, dtype, ndim, shape, data, &err) != TC_OK) {
@@ -654,7 +685,8 @@ static int write_pruned(const char *dir, int kind) {
     for (int i = 0; i < N * 3 * 64 * 64; i++) pixels[i] = (float)tc_rng_normal(&rng);
     for (int i = 0; i < N * 9; i++) wide[i] = ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)c.vocab_size);
     tc_status status = tc_model_random(&m, &c, 3, &err);
-    for (int64_t i = 0; status == TC_OK && i < m->params.total; i++) m->flat[i] = 1.5f * m->flat[i] + 0.1f * (float)tc_rng_normal(&rng);
+    for (int64_t i = 0; status == TC_OK && i < m->params.total; i++)
+        m->flat[i] = 1.5f * m->flat[i] + 0.1f * (float)tc_rng_normal(&rng);
     if (status == TC_OK) status = tc_model_finish(m, &err);
     if (status == TC_OK) status = save(m, dir, TC_FORMAT_ONNX, TC_PRECISION_F32, &err);
     if (status == TC_OK) status = tc_session_create(&s, m, &err);

@@ -1,4 +1,5 @@
-/* test_csv.c - records of RFC 4180 and what is wrong with the others; columns, skipped rows and paths of CSV data. */
+/* test_csv.c - records of RFC 4180 and what is wrong with the others; columns, skipped rows and paths of CSV
+ * data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 #include "data/csv.h"
 #include "scratch.h"
 
-/* All records of a text as "a|b|c" lines joined by '/', a '!' before a badly quoted one; on an error its message. The caller frees it. */
+/* All records of a text as "a|b|c" lines joined by '/', a '!' before a badly quoted one; on an error its
+ * message. The caller frees it. */
 static char *records(const char *text, size_t size, tc_status *status) {
     char *copy = malloc(size + 1), *fields[TC_CSV_FIELDS];
     tc_buf out = {0};
@@ -75,7 +77,8 @@ static void test_records(void **state) {
 static void expect_error(const char *text, size_t size, const char *message) {
     tc_status status;
     char *got = records(text, size, &status);
-    if (status != TC_EFORMAT || !tc_starts_with(got, "x.csv: line ") || !strstr(got, message)) fail_msg("instead of '%s': %s", message, got);
+    if (status != TC_EFORMAT || !tc_starts_with(got, "x.csv: line ") || !strstr(got, message))
+        fail_msg("instead of '%s': %s", message, got);
     free(got);
 }
 
@@ -127,7 +130,8 @@ static void expect_rows(const char *text, const char *expected, const char *skip
 
 static void test_rows(void **state) {
     (void)state;
-    expect_rows("filepath,caption\na.png,one\n\"b,c.png\",\"two, three\"\n", "a.png=one/b,c.png=two, three", "");
+    expect_rows("filepath,caption\na.png,one\n\"b,c.png\",\"two, three\"\n", "a.png=one/b,c.png=two, three",
+                "");
     expect_rows("\xef\xbb\xbf"
                 "Caption,Image\r\none,a.png\r\n",
                 "a.png=one", "");
@@ -136,7 +140,8 @@ static void test_rows(void **state) {
     expect_rows("title,caption,path\nt,c,a.png\n", "a.png=c", "");
     expect_rows("image,caption\na.png,one\nb.png\nc.png,two,three\nd.png,four\n", "a.png=one/d.png=four",
                 "2 rows with another number of fields than the header");
-    expect_rows("image,caption\n,one\nb.png, \nc.png,three\nhttp://x/y.png,four\n\"d.png\"x,five\n", "c.png=three",
+    expect_rows("image,caption\n,one\nb.png, \nc.png,three\nhttp://x/y.png,four\n\"d.png\"x,five\n",
+                "c.png=three",
                 "1 row with text behind a closing quote\n1 row without an image\n1 row without a caption\n"
                 "1 row whose image is an address on the network");
 }
@@ -158,8 +163,9 @@ static void test_refused(void **state) {
     expect_refused("", NULL, "no header");
     expect_refused("image,caption\n", NULL, "no samples");
     expect_refused("image,caption\na.png\n", NULL, "no samples; skipped: 1 row with another");
-    expect_refused("picture,caption\na.png,one\n", NULL,
-                   "no image column of a usual name (give it with an option); the header has 'picture', 'caption'");
+    expect_refused(
+        "picture,caption\na.png,one\n", NULL,
+        "no image column of a usual name (give it with an option); the header has 'picture', 'caption'");
     expect_refused("image,words\na.png,one\n", NULL, "no caption column");
     expect_refused("image,caption\na.png,one\n", &o, "no caption column 'titel'");
     expect_refused("image,caption\na.png,\"one\n", NULL, "line 2: a quote");
@@ -188,7 +194,8 @@ static void test_images_lie_beside_the_file(void **state) {
     float pixels[48];
     tc_error err;
     tc_buf text = {0};
-    tc_buf_printf(&text, "image,caption\na.bmp,relative\n%s/a.bmp,absolute\nmissing.bmp,three\n%s,a folder\n", dir, dir);
+    tc_buf_printf(&text, "image,caption\na.bmp,relative\n%s/a.bmp,absolute\nmissing.bmp,three\n%s,a folder\n",
+                  dir, dir);
     scratch_bmp(dir, "a.bmp", 4, 200);
     tc_data *d = open_text(dir, text.data, NULL, &err);
     assert_non_null(d);
@@ -208,8 +215,9 @@ static void test_images_lie_beside_the_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_records), cmocka_unit_test(test_broken_records), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_chosen_columns), cmocka_unit_test(test_images_lie_beside_the_file),
+        cmocka_unit_test(test_records),        cmocka_unit_test(test_broken_records),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_chosen_columns), cmocka_unit_test(test_images_lie_beside_the_file),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_data.c - folders of pairs, IDX files, splits, templates, the named data sets and the check before training. */
+/* test_data.c - folders of pairs, IDX files, splits, templates, the named data sets and the check before
+ * training. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -211,9 +212,11 @@ static void fill_images(uint8_t *b) {
 static void fill_labels(uint8_t *b) { memcpy(b, "\0\0\x08\x01\0\0\0\x05\0\x01\x02\x01\0", LABELS_SIZE); }
 
 /* "idx:..." of files in dir; static. */
-static const char *idx_spec(const char *dir, const void *images, size_t images_size, const void *labels, size_t labels_size, const char *classes) {
+static const char *idx_spec(const char *dir, const void *images, size_t images_size, const void *labels,
+                            size_t labels_size, const char *classes) {
     static char spec[3 * 4096];
-    const char *i = scratch_file(dir, "images", images, images_size), *l = scratch_file(dir, "labels", labels, labels_size);
+    const char *i = scratch_file(dir, "images", images, images_size),
+               *l = scratch_file(dir, "labels", labels, labels_size);
     snprintf(spec, sizeof spec, "idx:%s,%s,%s", i, l, scratch_text(dir, "classes", classes));
     return spec;
 }
@@ -224,7 +227,8 @@ static void test_idx(void **state) {
     uint8_t images[IMAGES_SIZE], labels[LABELS_SIZE];
     fill_images(images);
     fill_labels(labels);
-    const char *spec = idx_spec(dir, images, sizeof images, labels, sizeof labels, "cat\r\n a dog \r\nbird\r\n\r\n");
+    const char *spec =
+        idx_spec(dir, images, sizeof images, labels, sizeof labels, "cat\r\n a dog \r\nbird\r\n\r\n");
     tc_data *d = open_ok(spec, NULL);
     assert_int_equal(tc_data_count(d), N);
     assert_int_equal(tc_data_classes(d), 3);
@@ -270,29 +274,38 @@ static void test_idx_refused(void **state) {
     fill_labels(labels);
     const char *three = "a\nb\nc\n";
     for (size_t n = 0; n < IMAGES_SIZE; n++)
-        expect_refused(idx_spec(dir, images, n, labels, LABELS_SIZE, three), NULL, n < 16 ? "images" : "cut short");
-    for (size_t n = 0; n < LABELS_SIZE; n++) expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, n, three), NULL, "labels: ");
-    expect_refused(idx_spec(dir, images, IMAGES_SIZE + 1, labels, LABELS_SIZE, three), NULL, "more data than");
-    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE + 1, three), NULL, "more data than");
-    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, "a\nb\n"), NULL, "label 2 of sample 2, but there are 2 class names");
-    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, "a\n\nb\nc\n"), NULL, "line 2 is empty");
+        expect_refused(idx_spec(dir, images, n, labels, LABELS_SIZE, three), NULL,
+                       n < 16 ? "images" : "cut short");
+    for (size_t n = 0; n < LABELS_SIZE; n++)
+        expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, n, three), NULL, "labels: ");
+    expect_refused(idx_spec(dir, images, IMAGES_SIZE + 1, labels, LABELS_SIZE, three), NULL,
+                   "more data than");
+    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE + 1, three), NULL,
+                   "more data than");
+    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, "a\nb\n"), NULL,
+                   "label 2 of sample 2, but there are 2 class names");
+    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, "a\n\nb\nc\n"), NULL,
+                   "line 2 is empty");
     expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, ""), NULL, "no lines");
     static const struct {
         int at;
         uint8_t value;
         const char *message;
     } changes[] = {
-        {0, 1, "not an IDX file"}, {2, 0x0d, "IDX type 0x0d"}, {3, 2, "with 2 axes"},  {7, 0, "length 0"},      {15, 0, "length 0"},
-        {7, 6, "cut short"},       {5, 0xff, "cut short"},     {8, 0xff, "more than"}, {12, 0xff, "more than"}, {4, 0xff, "more than"},
+        {0, 1, "not an IDX file"}, {2, 0x0d, "IDX type 0x0d"}, {3, 2, "with 2 axes"},  {7, 0, "length 0"},
+        {15, 0, "length 0"},       {7, 6, "cut short"},        {5, 0xff, "cut short"}, {8, 0xff, "more than"},
+        {12, 0xff, "more than"},   {4, 0xff, "more than"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         fill_images(images);
         images[changes[i].at] = changes[i].value;
-        expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, three), NULL, changes[i].message);
+        expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE, three), NULL,
+                       changes[i].message);
     }
     fill_images(images);
     labels[7] = 4;
-    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE - 1, three), NULL, "4 labels for the 5 pictures");
+    expect_refused(idx_spec(dir, images, IMAGES_SIZE, labels, LABELS_SIZE - 1, three), NULL,
+                   "4 labels for the 5 pictures");
     expect_refused("idx:a,b", NULL, "expected idx:IMAGES,LABELS,CLASSES");
     expect_refused("idx:a,b,c,d", NULL, "expected idx:IMAGES,LABELS,CLASSES");
     expect_refused("idx:a,b,/nowhere/c", NULL, "/nowhere/c: cannot open");
@@ -321,7 +334,8 @@ static void test_idx_gzip(void **state) {
     tc_data *d = open_ok(idx_spec(dir, packed, size, labels, sizeof labels, "a\nb\nc"), NULL);
     assert_int_equal(tc_data_count(d), N);
     tc_data_close(&d);
-    for (size_t n = 1; n < size; n++) expect_refused(idx_spec(dir, packed, n, labels, sizeof labels, "a\nb\nc"), NULL, "images: ");
+    for (size_t n = 1; n < size; n++)
+        expect_refused(idx_spec(dir, packed, n, labels, sizeof labels, "a\nb\nc"), NULL, "images: ");
     packed[size - 5] ^= 1; /* the checksum */
     expect_refused(idx_spec(dir, packed, size, labels, sizeof labels, "a\nb\nc"), NULL, "images: ");
     free(packed);
@@ -332,7 +346,8 @@ static void test_idx_split(void **state) {
     (void)state;
     enum { MANY = 300 };
     char *dir = scratch_dir(), name[40];
-    uint8_t images[16 + MANY] = "\0\0\x08\x03\0\0\x01\x2c\0\0\0\x01\0\0\0\x01", labels[8 + MANY] = "\0\0\x08\x01\0\0\x01\x2c";
+    uint8_t images[16 + MANY] = "\0\0\x08\x03\0\0\x01\x2c\0\0\0\x01\0\0\0\x01",
+                        labels[8 + MANY] = "\0\0\x08\x01\0\0\x01\x2c";
     for (int i = 0; i < MANY; i++) labels[8 + i] = (uint8_t)(i % 7);
     const char *spec = idx_spec(dir, images, sizeof images, labels, sizeof labels, "a\nb\nc\nd\ne\nf\ng\n");
     tc_data_options o = tc_data_options_default();
@@ -409,8 +424,9 @@ static void test_check(void **state) {
     tc_preprocess p = tc_preprocess_default(4);
     tc_buf report = {0};
     assert_int_equal(tc_data_check(d, &p, 10, &report, NULL), TC_OK);
-    assert_true(tc_starts_with(report.data, "3 pairs of image and caption\nskipped: 1 caption without an image\n"
-                                            "example: a.bmp: first\nexample: b.bmp cannot be used: "));
+    assert_true(tc_starts_with(report.data,
+                               "3 pairs of image and caption\nskipped: 1 caption without an image\n"
+                               "example: a.bmp: first\nexample: b.bmp cannot be used: "));
     assert_true(tc_ends_with(report.data, "\nexample: c.bmp: third\n"));
     tc_buf_free(&report);
     tc_data_close(&d);
@@ -447,7 +463,8 @@ static void test_hash_of_files(void **state) {
     (void)state;
     uint64_t seen[16];
     int n = 0;
-    char *dir = scratch_dir(), *inner = sub_dir(dir, "pairs"), *moved = tc_path_join(dir, "moved"), *table = tc_path_join(dir, "t.csv");
+    char *dir = scratch_dir(), *inner = sub_dir(dir, "pairs"), *moved = tc_path_join(dir, "moved"),
+         *table = tc_path_join(dir, "t.csv");
     for (int i = 0; i < 40; i++) {
         char name[32];
         snprintf(name, sizeof name, "%02d.bmp", i);
@@ -505,7 +522,8 @@ static void test_hash_of_files(void **state) {
     scratch_remove(dir);
 }
 
-/* Of pictures in memory each byte, label, class and template counts, and not where the files lie or when they were written. */
+/* Of pictures in memory each byte, label, class and template counts, and not where the files lie or when they
+ * were written. */
 static void test_hash_of_pictures(void **state) {
     (void)state;
     char *dir = scratch_dir(), *other = sub_dir(dir, "other");
@@ -517,14 +535,17 @@ static void test_hash_of_pictures(void **state) {
     fill_labels(labels);
     uint64_t first = hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL);
     expect_new(seen, &n, first);
-    assert_true(hash_of(idx_spec(other, images, sizeof images, labels, sizeof labels, classes), NULL) == first);
+    assert_true(hash_of(idx_spec(other, images, sizeof images, labels, sizeof labels, classes), NULL) ==
+                first);
     images[IMAGES_SIZE - 1] ^= 1;
     expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL));
     images[IMAGES_SIZE - 1] ^= 1;
     labels[LABELS_SIZE - 1] = 2;
     expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), NULL));
     labels[LABELS_SIZE - 1] = 0;
-    expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, "cat\ndog\nfish\n"), NULL));
+    expect_new(
+        seen, &n,
+        hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, "cat\ndog\nfish\n"), NULL));
     tc_data_options o = tc_data_options_default();
     o.templates = scratch_text(dir, "templates", "a {}\n");
     expect_new(seen, &n, hash_of(idx_spec(dir, images, sizeof images, labels, sizeof labels, classes), &o));

@@ -1,4 +1,5 @@
-/* test_diff.c - in what two models differ: nothing between layouts of one model, otherwise exactly what was changed, with figures known by hand. */
+/* test_diff.c - in what two models differ: nothing between layouts of one model, otherwise exactly what was
+ * changed, with figures known by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,17 +7,21 @@
 
 #include <cmocka.h>
 
-#include "net/model.h"
+#include "model/model.h"
 #include "scratch.h"
 
 #include <math.h>
 
-static const char *const SMALL = "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, \"head_width\": 4, "
-                                 "\"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, \"heads\": 2, "
+static const char *const SMALL = "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, "
+                                 "\"width\": 12, \"head_width\": 4, "
+                                 "\"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": "
+                                 "30, \"width\": 8, \"heads\": 2, "
                                  "\"layers\": 2}}";
 /* Another activation and one block less of another width in the text tower. */
-static const char *const OTHER = "{\"embed_dim\": 6, \"quick_gelu\": true, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, "
-                                 "\"head_width\": 4, \"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, "
+static const char *const OTHER = "{\"embed_dim\": 6, \"quick_gelu\": true, \"vision_cfg\": {\"image_size\": "
+                                 "16, \"layers\": 2, \"width\": 12, "
+                                 "\"head_width\": 4, \"patch_size\": 8}, \"text_cfg\": {\"context_length\": "
+                                 "9, \"vocab_size\": 30, \"width\": 8, "
                                  "\"heads\": 2, \"layers\": 1, \"mlp_ratio\": 2}}";
 
 static tc_model *make(const char *text, uint64_t seed) {
@@ -55,7 +60,9 @@ static const tc_diff_tensor *tensor(const tc_diff *d, const char *name) {
     return NULL;
 }
 
-static tc_real *values(tc_model *m, const char *name) { return m->flat + m->params.items[tc_params_find(&m->params, name)].offset; }
+static tc_real *values(tc_model *m, const char *name) {
+    return m->flat + m->params.items[tc_params_find(&m->params, name)].offset;
+}
 
 /* ---- layouts */
 
@@ -65,8 +72,9 @@ static void layouts(void **state) {
         const char *name;
         tc_format format;
         const char *tokenizer; /* such a file says nothing of its tokenizer */
-    } cases[] = {
-        {"folder", TC_FORMAT_HF, "none"}, {"own.safetensors", TC_FORMAT_FILE, "none"}, {"clip.safetensors", TC_FORMAT_OPENCLIP, "hf | openclip"}};
+    } cases[] = {{"folder", TC_FORMAT_HF, "none"},
+                 {"own.safetensors", TC_FORMAT_FILE, "none"},
+                 {"clip.safetensors", TC_FORMAT_OPENCLIP, "hf | openclip"}};
     char *dir = scratch_dir();
     tc_model *m = make(SMALL, 3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -81,7 +89,8 @@ static void layouts(void **state) {
         assert_string_equal(setting(d, "preprocess order"), cases[i].tokenizer);
         assert_int_equal(d->setting_count, strcmp(cases[i].tokenizer, "none") == 0 ? 0 : 2);
         for (size_t k = 0; k < d->tensor_count; k++)
-            assert_true(d->tensors[k].max_abs == 0 && d->tensors[k].relative_l2 == 0 && d->tensors[k].cosine == 1);
+            assert_true(d->tensors[k].max_abs == 0 && d->tensors[k].relative_l2 == 0 &&
+                        d->tensors[k].cosine == 1);
         tc_diff_free(&d);
         assert_null(d);
         tc_model_close(&again);
@@ -146,7 +155,9 @@ static void not_finite(void **state) {
     assert_int_equal(d->different, 2);
     assert_string_equal(d->tensors[0].name, "ln_final.bias");
     assert_string_equal(d->tensors[1].name, "visual.ln_post.bias");
-    for (int i = 0; i < 2; i++) assert_true(isnan(d->tensors[i].max_abs) && isnan(d->tensors[i].relative_l2) && isnan(d->tensors[i].cosine));
+    for (int i = 0; i < 2; i++)
+        assert_true(isnan(d->tensors[i].max_abs) && isnan(d->tensors[i].relative_l2) &&
+                    isnan(d->tensors[i].cosine));
     tc_diff_free(&d);
     tc_model_close(&a);
     tc_model_close(&b);
@@ -210,8 +221,9 @@ static void shortened(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(layouts), cmocka_unit_test(figures), cmocka_unit_test(not_finite),
-                                       cmocka_unit_test(other_network), cmocka_unit_test(shortened)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(layouts), cmocka_unit_test(figures),
+                                       cmocka_unit_test(not_finite), cmocka_unit_test(other_network),
+                                       cmocka_unit_test(shortened)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_eval.c - zero-shot classification and retrieval against the same figures computed here one sample at a time. */
+/* test_eval.c - zero-shot classification and retrieval against the same figures computed here one sample at a
+ * time. */
 #include "eval/eval.h"
 #include "eval/metrics.h"
 #include "scratch.h"
@@ -10,10 +11,13 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 8, CLASSES = 7, PICTURES = 150, DIM = 16, CONTEXT = 8 }; /* more pictures than two batches hold */
+/* more pictures than two batches hold */
+enum { SIDE = 8, CLASSES = 7, PICTURES = 150, DIM = 16, CONTEXT = 8 };
 
-static const char config[] = "{\"embed_dim\":16,\"vision_cfg\":{\"image_size\":8,\"layers\":1,\"width\":16,\"patch_size\":4,\"head_width\":8},"
-                             "\"text_cfg\":{\"context_length\":8,\"vocab_size\":49408,\"width\":8,\"heads\":1,\"layers\":1}}";
+static const char config[] =
+    "{\"embed_dim\":16,\"vision_cfg\":{\"image_size\":8,\"layers\":1,\"width\":16,\"patch_size\":4,\"head_"
+    "width\":8},"
+    "\"text_cfg\":{\"context_length\":8,\"vocab_size\":49408,\"width\":8,\"heads\":1,\"layers\":1}}";
 
 typedef struct fixture {
     char *dir;
@@ -27,7 +31,8 @@ typedef struct fixture {
 /* Random gray pictures as IDX files, labels i mod 7. */
 static void make_labelled(fixture *f) {
     static uint8_t images[16 + PICTURES * 16], labels[8 + PICTURES];
-    const uint8_t image_head[16] = {0, 0, 8, 3, 0, 0, 0, PICTURES, 0, 0, 0, 4, 0, 0, 0, 4}, label_head[8] = {0, 0, 8, 1, 0, 0, 0, PICTURES};
+    const uint8_t image_head[16] = {0, 0, 8, 3, 0, 0, 0, PICTURES, 0, 0, 0, 4, 0, 0, 0, 4},
+                  label_head[8] = {0, 0, 8, 1, 0, 0, 0, PICTURES};
     tc_rng r = tc_rng_make(7, 0, 0);
     memcpy(images, image_head, sizeof image_head);
     memcpy(labels, label_head, sizeof label_head);
@@ -130,7 +135,8 @@ static void test_template(void **state) {
 
 static void test_selection(void **state) {
     (void)state;
-    const int64_t cases[][2] = {{10, 0}, {10, 10}, {10, 20}, {10, 3}, {1000003, 999999}, {7, 1}, {INT64_C(1) << 40, 12345}};
+    const int64_t cases[][2] = {
+        {10, 0}, {10, 10}, {10, 20}, {10, 3}, {1000003, 999999}, {7, 1}, {INT64_C(1) << 40, 12345}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t total = cases[i][0], limit = cases[i][1], before = -1;
         tc_selection s = tc_select(total, limit);
@@ -178,12 +184,16 @@ static void test_weights(void **state) {
         float *weights = tc_new((size_t)classes * DIM, sizeof *weights), want[DIM];
         int64_t cut;
         tc_error err;
-        assert_int_equal(tc_zeroshot_weights(f->session, f->model, f->tokenizer, names, classes, forms, n, weights, &cut, &err), TC_OK);
+        assert_int_equal(tc_zeroshot_weights(f->session, f->model, f->tokenizer, names, classes, forms, n,
+                                             weights, &cut, &err),
+                         TC_OK);
         assert_int_equal(cut, 0);
         for (int c = 0; c<classes; c += classes> 10 ? 33 : 1) {
             plain_weights(f, names[c], forms, n, want);
-            /* Sums of up to 600 unit rows in another order of f32 operations: a few units in the last place of 1. */
-            for (int i = 0; i < DIM; i++) assert_true(fabs((double)weights[c * DIM + i] - (double)want[i]) < 64 * 1.2e-7);
+            /* Sums of up to 600 unit rows in another order of f32 operations: a few units in the last place
+             * of 1. */
+            for (int i = 0; i < DIM; i++)
+                assert_true(fabs((double)weights[c * DIM + i] - (double)want[i]) < 64 * 1.2e-7);
         }
         free(weights);
     }
@@ -191,10 +201,12 @@ static void test_weights(void **state) {
 
 static void check_zeroshot(fixture *f, int64_t limit) {
     float weights[CLASSES * DIM], image[DIM], logits[CLASSES];
-    const char *templates[] = {tc_data_template(f->labelled, 0), tc_data_template(f->labelled, 1), tc_data_template(f->labelled, 2)};
+    const char *templates[] = {tc_data_template(f->labelled, 0), tc_data_template(f->labelled, 1),
+                               tc_data_template(f->labelled, 2)};
     int64_t first = 0, five = 0, counts[CLASSES] = {0}, correct[CLASSES] = {0};
     tc_selection s = tc_select(PICTURES, limit);
-    for (int c = 0; c < CLASSES; c++) plain_weights(f, tc_data_class_name(f->labelled, c), templates, 3, weights + c * DIM);
+    for (int c = 0; c < CLASSES; c++)
+        plain_weights(f, tc_data_class_name(f->labelled, c), templates, 3, weights + c * DIM);
     for (int64_t i = 0; i < s.count; i++) {
         int64_t sample = tc_selected(&s, i);
         int label = tc_data_label(f->labelled, sample);
@@ -205,7 +217,9 @@ static void check_zeroshot(fixture *f, int64_t limit) {
     }
     tc_zeroshot_result r;
     tc_error err;
-    assert_int_equal(tc_eval_zeroshot(f->model, f->labelled, f->tokenizer, &f->preprocess, limit, NULL, NULL, &r, &err), TC_OK);
+    assert_int_equal(
+        tc_eval_zeroshot(f->model, f->labelled, f->tokenizer, &f->preprocess, limit, NULL, NULL, &r, &err),
+        TC_OK);
     assert_int_equal(r.images, s.count);
     assert_int_equal(r.skipped, 0);
     assert_int_equal(r.classes, CLASSES);
@@ -226,9 +240,11 @@ static void test_zeroshot_refuses(void **state) {
     fixture *f = *state;
     tc_zeroshot_result r;
     tc_error err;
-    assert_int_equal(tc_eval_zeroshot(f->model, f->pairs, f->tokenizer, &f->preprocess, 0, NULL, NULL, &r, &err), TC_EARG);
+    assert_int_equal(
+        tc_eval_zeroshot(f->model, f->pairs, f->tokenizer, &f->preprocess, 0, NULL, NULL, &r, &err), TC_EARG);
     tc_preprocess other = tc_preprocess_default(2 * SIDE);
-    assert_int_equal(tc_eval_zeroshot(f->model, f->labelled, f->tokenizer, &other, 0, NULL, NULL, &r, &err), TC_EARG);
+    assert_int_equal(tc_eval_zeroshot(f->model, f->labelled, f->tokenizer, &other, 0, NULL, NULL, &r, &err),
+                     TC_EARG);
     assert_non_null(strstr(err.message, "image_size is 8"));
 }
 
@@ -255,7 +271,9 @@ static void test_retrieval(void **state) {
     assert_int_equal(n, 8);
     tc_retrieval_result want, r;
     assert_int_equal(tc_retrieval_ranks(image, text, n, DIM, 1, NULL, NULL, &want, &err), TC_OK);
-    assert_int_equal(tc_eval_retrieval(f->model, f->pairs, f->tokenizer, &f->preprocess, 0, count_warning, &warnings, &r, &err), TC_OK);
+    assert_int_equal(tc_eval_retrieval(f->model, f->pairs, f->tokenizer, &f->preprocess, 0, count_warning,
+                                       &warnings, &r, &err),
+                     TC_OK);
     assert_int_equal(r.pairs, 8);
     assert_int_equal(r.skipped, 1);
     assert_int_equal(warnings, 1);
@@ -264,8 +282,10 @@ static void test_retrieval(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_template), cmocka_unit_test(test_selection),        cmocka_unit_test(test_weights),
-                                       cmocka_unit_test(test_zeroshot), cmocka_unit_test(test_zeroshot_refuses), cmocka_unit_test(test_retrieval)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_template),         cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_weights),          cmocka_unit_test(test_zeroshot),
+        cmocka_unit_test(test_zeroshot_refuses), cmocka_unit_test(test_retrieval)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, setup, teardown);
 }

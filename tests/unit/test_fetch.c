@@ -1,4 +1,5 @@
-/* test_fetch.c - downloads from a server that does all that servers and networks do: what arrives is the whole file or an error that says why. */
+/* test_fetch.c - downloads from a server that does all that servers and networks do: what arrives is the
+ * whole file or an error that says why. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +53,12 @@ static rig start(const char *const *steps) {
     r.part = tc_path_join(r.dir, "file.part");
     r.from = tc_path_join(r.dir, "file.part.from");
     r.log = tc_path_join(r.dir, "log");
-    r.o = (tc_fetch_options){.retries = 2, .wait = 0.01, .connect_timeout = 5, .stall_timeout = 1, .size_limit = 2 * (int64_t)SIZE, .name = "file"};
+    r.o = (tc_fetch_options){.retries = 2,
+                             .wait = 0.01,
+                             .connect_timeout = 5,
+                             .stall_timeout = 1,
+                             .size_limit = 2 * (int64_t)SIZE,
+                             .name = "file"};
     serve(&r, steps);
     return r;
 }
@@ -115,25 +121,35 @@ static const struct {
                                              "GET /file.pt range=bytes=1000- if-range=\"v1\"\n"
                                              "GET /file.pt range=bytes=2001000- if-range=\"v1\"\n"},
     /* A server without ranges begins anew. */
-    {STEPS("cut=1000,norange", "norange"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"},
+    {STEPS("cut=1000,norange", "norange"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"},
     /* The file has changed in between: the old part must not stay. */
-    {STEPS("cut=1000,flip,etag=old", "ok"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"old\"\n"},
+    {STEPS("cut=1000,flip,etag=old", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"old\"\n"},
     /* Without a strong ETag the size has to tell. */
-    {STEPS("cut=1000,weak", "weak"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=-\n"},
-    {STEPS("cut=1000,noetag", "noetag,total=7", "noetag"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=-\n"
-                                                           "GET /file.pt range=- if-range=-\n"},
+    {STEPS("cut=1000,weak", "weak"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=-\n"},
+    {STEPS("cut=1000,noetag", "noetag,total=7", "noetag"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=-\n"
+     "GET /file.pt range=- if-range=-\n"},
     /* Another part than the one asked for. */
-    {STEPS("cut=1000", "shift", "ok"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"
-                                       "GET /file.pt range=- if-range=-\n"},
-    {STEPS("cut=1000", "status=416", "ok"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"
-                                            "GET /file.pt range=- if-range=-\n"},
-    {STEPS("status=500", "status=503", "ok"), "GET /file.pt range=- if-range=-\nGET /file.pt range=- if-range=-\nGET /file.pt range=- if-range=-\n"},
-    {STEPS("stall=50", "ok"), "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=50- if-range=\"v1\"\n"},
+    {STEPS("cut=1000", "shift", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"
+     "GET /file.pt range=- if-range=-\n"},
+    {STEPS("cut=1000", "status=416", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1000- if-range=\"v1\"\n"
+     "GET /file.pt range=- if-range=-\n"},
+    {STEPS("status=500", "status=503", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=- if-range=-\nGET /file.pt range=- if-range=-\n"},
+    {STEPS("stall=50", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=50- if-range=\"v1\"\n"},
     {STEPS("nolength"), "GET /file.pt range=- if-range=-\n"},
-    {STEPS("to=/elsewhere.pt", "ok"), "GET /file.pt range=- if-range=-\nGET /elsewhere.pt range=- if-range=-\n"},
+    {STEPS("to=/elsewhere.pt", "ok"),
+     "GET /file.pt range=- if-range=-\nGET /elsewhere.pt range=- if-range=-\n"},
     /* Attempts that bring a megabyte do not count as vain ones. */
     {STEPS("cut=1048576", "cut=1000", "cut=1048576", "cut=1000", "cut=1000", "ok"),
-     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1048576- if-range=\"v1\"\nGET /file.pt range=bytes=1049576- if-range=\"v1\"\n"
+     "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=1048576- if-range=\"v1\"\nGET /file.pt "
+     "range=bytes=1049576- if-range=\"v1\"\n"
      "GET /file.pt range=bytes=2098152- if-range=\"v1\"\nGET /file.pt range=bytes=2099152- if-range=\"v1\"\n"
      "GET /file.pt range=bytes=2100152- if-range=\"v1\"\n"}};
 
@@ -158,10 +174,12 @@ static const struct {
 } badly[] = {
     {STEPS("status=404"), TC_EIO, "/file.pt: the server answers 404 (there is no such file)", 1, -1},
     {STEPS("status=403"), TC_EIO, "/file.pt: the server answers 403", 1, -1},
-    {STEPS("status=500"), TC_EIO, "given up after 3 attempts, with 0 bytes here: the server answers 500", 3, -1},
+    {STEPS("status=500"), TC_EIO, "given up after 3 attempts, with 0 bytes here: the server answers 500", 3,
+     -1},
     {STEPS("cut=1000"), TC_EIO, "given up after 3 attempts, with 3000 bytes here", 3, 3000},
     {STEPS("cut=0"), TC_EIO, "given up after 3 attempts, with 0 bytes here", 3, -1},
-    {STEPS("long"), TC_EIO, "given up after 4 attempts, with 0 bytes here: the server has no such range", 4, -1},
+    {STEPS("long"), TC_EIO, "given up after 4 attempts, with 0 bytes here: the server has no such range", 4,
+     -1},
     {STEPS("loop"), TC_EIO, "redirects", 11, -1},
     {STEPS("to=file:///etc/passwd"), TC_EIO, "/file.pt: ", 1, -1},
     {STEPS("to=ftp://127.0.0.1/x"), TC_EIO, "/file.pt: ", 1, -1},
@@ -268,7 +286,9 @@ static void killed(void **state) {
     assert_int_equal(stat(r.part, &st), 0);
     assert_in_range(st.st_size, 100000, SIZE - 1);
     char expected[160];
-    snprintf(expected, sizeof expected, "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=%lld- if-range=\"v1\"\n", (long long)st.st_size);
+    snprintf(expected, sizeof expected,
+             "GET /file.pt range=- if-range=-\nGET /file.pt range=bytes=%lld- if-range=\"v1\"\n",
+             (long long)st.st_size);
     expect_whole(&r);
     expect_requests(&r, expected);
     end(&r);
@@ -315,7 +335,8 @@ static void complete_already(void **state) {
     rig r = start(STEPS("status=500"));
     char text[256];
     scratch_file(r.dir, "file.part", data, SIZE);
-    snprintf(text, sizeof text, "{\"url\": \"%s\", \"validator\": \"\\\"v1\\\"\", \"size\": %d}", r.url, SIZE);
+    snprintf(text, sizeof text, "{\"url\": \"%s\", \"validator\": \"\\\"v1\\\"\", \"size\": %d}", r.url,
+             SIZE);
     scratch_text(r.dir, "file.part.from", text);
     expect_whole(&r);
     expect_requests(&r, "");
@@ -332,7 +353,8 @@ static void progress(void **state) {
     char last[128] = "";
     r.o.log = (tc_log){progress_line, last};
     expect_whole(&r);
-    assert_true(tc_starts_with(last, "file: ") && strstr(last, " of 3.1 MB, ") && tc_ends_with(last, " MB/s"));
+    assert_true(tc_starts_with(last, "file: ") && strstr(last, " of 3.1 MB, ") &&
+                tc_ends_with(last, " MB/s"));
     end(&r);
 }
 
@@ -353,10 +375,11 @@ static void checksum(void **state) {
 int main(void) {
     tc_rng rng = tc_rng_make(11, 0, 0);
     for (size_t i = 0; i < SIZE; i++) data[i] = (uint8_t)tc_rng_next(&rng);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ends_well),  cmocka_unit_test(ends_badly),       cmocka_unit_test(too_large),
-                                       cmocka_unit_test(no_server),  cmocka_unit_test(cannot_write),     cmocka_unit_test(killed),
-                                       cmocka_unit_test(left_overs), cmocka_unit_test(complete_already), cmocka_unit_test(after_a_failure),
-                                       cmocka_unit_test(progress),   cmocka_unit_test(checksum)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_well),  cmocka_unit_test(ends_badly),       cmocka_unit_test(too_large),
+        cmocka_unit_test(no_server),  cmocka_unit_test(cannot_write),     cmocka_unit_test(killed),
+        cmocka_unit_test(left_overs), cmocka_unit_test(complete_already), cmocka_unit_test(after_a_failure),
+        cmocka_unit_test(progress),   cmocka_unit_test(checksum)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

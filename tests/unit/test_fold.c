@@ -1,6 +1,6 @@
-/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's, through the graph and through sessions;
- * what they keep of the model that was masked; what cannot be folded; and that they are models like any other: counted, saved, opened, exported,
- * trained. */
+/* test_fold.c - folded models in float: their outputs within 1e-5 of the largest of the masked model's,
+ * through the graph and through sessions; what they keep of the model that was masked; what cannot be folded;
+ * and that they are models like any other: counted, saved, opened, exported, trained. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@
 /* ---- outputs */
 
 /* The folded model by a session against the masked one by its graph. */
-static double session_distance(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, bool text) {
+static double session_distance(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask,
+                               const tc_model *folded, bool text) {
     fold_pass p;
     tc_session *s = NULL;
     float got[FOLD_TEXTS * FOLD_EMBED];
@@ -25,7 +26,8 @@ static double session_distance(const tc_model *masked, const tc_mask_sites *site
     double most = 0, size = 0;
     fold_forward(&p, masked, sites, mask, text, 0, false);
     assert_int_equal(tc_session_create(&s, folded, NULL), TC_OK);
-    for (int i = 0; i < FOLD_TEXTS && text; i++) memcpy(ids + i * FOLD_CONTEXT, p.ids + p.seq[i], (size_t)(p.seq[i + 1] - p.seq[i]) * sizeof *ids);
+    for (int i = 0; i < FOLD_TEXTS && text; i++)
+        memcpy(ids + i * FOLD_CONTEXT, p.ids + p.seq[i], (size_t)(p.seq[i + 1] - p.seq[i]) * sizeof *ids);
     if (text) assert_int_equal(tc_session_encode_text(s, ids, FOLD_TEXTS, FOLD_CONTEXT, got, NULL), TC_OK);
     else assert_int_equal(tc_session_encode_image(s, p.pixels, FOLD_IMAGES, got, NULL), TC_OK);
     const tc_real *want = tc_runner_output(p.r);
@@ -39,12 +41,14 @@ static double session_distance(const tc_model *masked, const tc_mask_sites *site
     return size > 0 ? most / size : INFINITY;
 }
 
-static void compare(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, const tc_model *folded, const char *what,
-                    const char *name) {
+static void compare(const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask,
+                    const tc_model *folded, const char *what, const char *name) {
     for (int tower = 0; tower < 2; tower++) {
-        double graph = fold_distance(masked, sites, mask, folded, tower, 0, false), session = session_distance(masked, sites, mask, folded, tower);
+        double graph = fold_distance(masked, sites, mask, folded, tower, 0, false),
+               session = session_distance(masked, sites, mask, folded, tower);
         if (!(graph <= TOLERANCE && session <= TOLERANCE))
-            fail_msg("%s, %s, %s: relative differences %.3g and %.3g", what, name, tower ? "text" : "image", graph, session);
+            fail_msg("%s, %s, %s: relative differences %.3g and %.3g", what, name, tower ? "text" : "image",
+                     graph, session);
     }
 }
 
@@ -64,7 +68,8 @@ static void ones_change_nothing(void **state) {
         tc_real *mask = tc_new((size_t)sites.total, sizeof *mask);
         for (int64_t i = 0; i < sites.total; i++) mask[i] = 1;
         tc_model *folded = fold_folded(m, &sites, mask);
-        if (tc_config_difference(&m->config, &folded->config, difference, sizeof difference)) fail_msg("%s", difference);
+        if (tc_config_difference(&m->config, &folded->config, difference, sizeof difference))
+            fail_msg("%s", difference);
         assert_memory_equal(m->flat, folded->flat, (size_t)m->params.total * sizeof *m->flat);
         free(mask);
         tc_mask_sites_free(&sites);
@@ -123,8 +128,10 @@ static void configuration_alone(void **state) {
             for (size_t s = 0; s < sites.count; s++)
                 for (int k = 0; k < sites.items[s].size; k++) kept[s] += mask[sites.items[s].offset + k] != 0;
             assert_int_equal(tc_config_fold(&c, &m->config, &sites, kept, NULL), TC_OK);
-            if (tc_config_difference(&c, &folded->config, difference, sizeof difference)) fail_msg("%s", difference);
-            for (size_t p = 0; p < folded->params.count; p++) assert_true(tc_params_find(&m->params, folded->params.items[p].name) >= 0);
+            if (tc_config_difference(&c, &folded->config, difference, sizeof difference))
+                fail_msg("%s", difference);
+            for (size_t p = 0; p < folded->params.count; p++)
+                assert_true(tc_params_find(&m->params, folded->params.items[p].name) >= 0);
             free(kept);
             free(mask);
             tc_mask_sites_free(&sites);
@@ -142,7 +149,8 @@ static void refusals(void **state) {
     tc_model *m = fold_model(&c, 3), *other = fold_model(&narrow, 3), *folded = NULL;
     tc_mask_sites sites = fold_sites(m);
     tc_real *mask = fold_mask(&sites, &fold_cases[0], &fold_cases[0], FOLD_NONE_GONE, 1);
-    int *kept = tc_new(sites.count, sizeof *kept), text = tc_mask_sites_find(&sites, TC_TOWER_TEXT, TC_GROUP_WIDTH, -1);
+    int *kept = tc_new(sites.count, sizeof *kept),
+        text = tc_mask_sites_find(&sites, TC_TOWER_TEXT, TC_GROUP_WIDTH, -1);
     tc_error err;
     assert_int_equal(tc_model_fold(&folded, other, &sites, mask, &err), TC_EARG);
     assert_string_equal(err.message, "fold: the mask is that of another model");
@@ -177,21 +185,23 @@ static void run(const tc_model *m, float *out) {
 enum { OUTPUTS = (FOLD_IMAGES + FOLD_TEXTS) * FOLD_EMBED };
 
 /* Saved and opened again; folded from the mapped file; refused by OpenCLIP; written as ONNX. */
-static void check_files(const tc_model *m, const tc_model *folded, const tc_mask_sites *sites, const tc_real *mask) {
+static void check_files(const tc_model *m, const tc_model *folded, const tc_mask_sites *sites,
+                        const tc_real *mask) {
     char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"), *onnx = tc_path_join(dir, "onnx");
     tc_model *again = NULL, *copy = NULL;
     tc_error err;
     float want[OUTPUTS], got[OUTPUTS];
     run(folded, want);
-    if (tc_model_save(folded, path, TC_FORMAT_AUTO, &err) != TC_OK || tc_model_open(&again, path, NULL, &err) != TC_OK ||
-        tc_model_copy(&copy, again, &err) != TC_OK)
+    if (tc_model_save(folded, path, TC_FORMAT_AUTO, &err) != TC_OK ||
+        tc_model_open(&again, path, NULL, &err) != TC_OK || tc_model_copy(&copy, again, &err) != TC_OK)
         fail_msg("%s", err.message);
     run(copy, got);
     assert_memory_equal(want, got, sizeof want);
     assert_int_equal(tc_model_get_info(again)->params, tc_model_get_info(folded)->params);
     tc_model_close(&copy);
     tc_model_close(&again);
-    if (tc_model_save(m, path, TC_FORMAT_AUTO, &err) != TC_OK || tc_model_open(&again, path, NULL, &err) != TC_OK ||
+    if (tc_model_save(m, path, TC_FORMAT_AUTO, &err) != TC_OK ||
+        tc_model_open(&again, path, NULL, &err) != TC_OK ||
         tc_model_fold(&copy, again, sites, mask, &err) != TC_OK)
         fail_msg("%s", err.message);
     assert_memory_equal(copy->flat, folded->flat, (size_t)folded->params.total * sizeof *folded->flat);
@@ -227,7 +237,8 @@ static void check_training(tc_model *m /* taken */) {
     for (int i = 0; i < PAIRS * FOLD_CONTEXT; i++) ids[i] = (int32_t)tc_rng_below(&rng, FOLD_IDS);
     if (tc_trainer_create(&t, &m, NULL, &h, &err) != TC_OK) fail_msg("%s", err.message);
     for (int step = 0; step < 25; step++) {
-        if (tc_trainer_step(t, pixels, ids, PAIRS, FOLD_CONTEXT, &log, &err) != TC_OK) fail_msg("%s", err.message);
+        if (tc_trainer_step(t, pixels, ids, PAIRS, FOLD_CONTEXT, &log, &err) != TC_OK)
+            fail_msg("%s", err.message);
         assert_false(log.skipped);
         if (step == 0) first = log.loss.loss;
     }
@@ -244,10 +255,12 @@ static void folded_is_a_model(void **state) {
         for (int i = 0; i < 3; i++) {
             tc_model *m = fold_model(&kinds[kind], 3);
             tc_mask_sites sites = fold_sites(m);
-            tc_real *mask = fold_mask(&sites, &fold_cases[cases[i]], &fold_cases[cases[i]], i ? FOLD_BLOCKS_GONE : FOLD_NONE_GONE, 1);
+            tc_real *mask = fold_mask(&sites, &fold_cases[cases[i]], &fold_cases[cases[i]],
+                                      i ? FOLD_BLOCKS_GONE : FOLD_NONE_GONE, 1);
             tc_model *folded = fold_folded(m, &sites, mask);
             const tc_model_info *whole = tc_model_get_info(m), *info = tc_model_get_info(folded);
-            assert_true(info->pruned && info->params < whole->params && info->macs_image < whole->macs_image && info->macs_text < whole->macs_text);
+            assert_true(info->pruned && info->params < whole->params &&
+                        info->macs_image < whole->macs_image && info->macs_text < whole->macs_text);
             check_files(m, folded, &sites, mask);
             check_training(folded);
             free(mask);

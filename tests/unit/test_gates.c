@@ -1,5 +1,6 @@
-/* test_gates.c - masks that are learnt: gates and their Lagrangian against central differences, budgets against what folded models really have, masks
- * that are fitted to a budget. The numbers of the definitions are in the l0 goldens. */
+/* test_gates.c - masks that are learnt: gates and their Lagrangian against central differences, budgets
+ * against what folded models really have, masks that are fitted to a budget. The numbers of the definitions
+ * are in the l0 goldens. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,12 @@
 /* ---- models: only counted, never run */
 
 static tc_config vit_config(int width, int layers, int text_width, int text_layers) {
-    tc_config c = {.embed_dim = 64, .image_size = 64, .patch_size = 16, .context_length = 16, .vocab_size = 300, .eos_id = -1};
+    tc_config c = {.embed_dim = 64,
+                   .image_size = 64,
+                   .patch_size = 16,
+                   .context_length = 16,
+                   .vocab_size = 300,
+                   .eos_id = -1};
     c.vision = (tc_tower_config){.width = width, .layers = layers, .head_dim = 16};
     c.text = (tc_tower_config){.width = text_width, .layers = text_layers, .head_dim = 16};
     for (int l = 0; l < layers; l++) {
@@ -119,9 +125,11 @@ static void samples_follow_the_score(void **state) {
     tc_rng rng = tc_rng_make(1, 2, 3);
     for (double loga = -3; loga <= 3; loga += 1.5) {
         int open = 0;
-        for (int i = 0; i < N; i++) open += tc_gate_sample(loga, 1e-9 + (1 - 2e-9) * tc_rng_uniform(&rng), NULL) > 0;
+        for (int i = 0; i < N; i++)
+            open += tc_gate_sample(loga, 1e-9 + (1 - 2e-9) * tc_rng_uniform(&rng), NULL) > 0;
         double p = tc_gate_score(loga, NULL), spread_of = sqrt(p * (1 - p) / N);
-        if (fabs((double)open / N - p) > 5 * spread_of) fail_msg("at %g: %g of the samples, expected %g", loga, (double)open / N, p);
+        if (fabs((double)open / N - p) > 5 * spread_of)
+            fail_msg("at %g: %g of the samples, expected %g", loga, (double)open / N, p);
     }
 }
 
@@ -157,13 +165,14 @@ static void prunable_parameters(void **state) {
     tc_error err;
     or_fail(tc_config_open(&c, "ViT-B-32", &err), &err);
     rig r = make(&c);
-    int64_t image = 4 * 768 * 768 + 4 * 768 + 2 * 768 * 3072 + 768 + 3072, text = 4 * 512 * 512 + 4 * 512 + 2 * 512 * 2048 + 512 + 2048;
+    int64_t image = 4 * 768 * 768 + 4 * 768 + 2 * 768 * 3072 + 768 + 3072,
+            text = 4 * 512 * 512 + 4 * 512 + 2 * 512 * 2048 + 512 + 2048;
     assert_int_equal(r.m->info.params_prunable, 12 * (image + text));
     release(&r);
 }
 
-/* With a whole number of members in every site a budget is exact, but for what leaves with the last member of a site, and for the FFN's biases in
- * the goldens' rule. */
+/* With a whole number of members in every site a budget is exact, but for what leaves with the last member of
+ * a site, and for the FFN's biases in the goldens' rule. */
 static void budgets_are_what_folded_models_have(void **state) {
     (void)state;
     for (int i = 0; i < CONFIGS; i++)
@@ -179,14 +188,16 @@ static void budgets_are_what_folded_models_have(void **state) {
                 tc_rng rng = tc_rng_make(seed, 0, 0);
                 or_fail(tc_budget_make(&b, kind, r.m, sites, &err), &err);
                 for (size_t s = 0; s < sites->count; s++) {
-                    kept[s] = seed == 1 ? sites->items[s].size : 1 + (int)tc_rng_below(&rng, (uint64_t)sites->items[s].size);
+                    kept[s] = seed == 1 ? sites->items[s].size
+                                        : 1 + (int)tc_rng_below(&rng, (uint64_t)sites->items[s].size);
                     r.g->sum[s] = kept[s];
                 }
                 tc_budget_expect(&b, r.g->sum, n);
                 or_fail(tc_budget_measure(kind, r.m, sites, kept, &got, &err), &err);
                 for (size_t s = 0; s < sites->count && kind == TC_BUDGET_KEEP; s++) {
                     int width = tc_mask_sites_find(sites, sites->items[s].tower, TC_GROUP_WIDTH, -1);
-                    /* The channels' own and the last one; of heads that do not fill the width the last one is whole, the rule's is by heads. */
+                    /* The channels' own and the last one; of heads that do not fill the width the last one is
+                     * whole, the rule's is by heads. */
                     if (sites->items[s].group == TC_GROUP_FFN) biases += kept[s] + kept[width];
                     if (sites->items[s].group == TC_GROUP_HEADS) {
                         double unit = sites->items[s].unit, full = sites->items[width].size;
@@ -194,7 +205,8 @@ static void budgets_are_what_folded_models_have(void **state) {
                     }
                 }
                 if (fabs(n[0] + n[1] + biases - got) > 1e-9 * got)
-                    fail_msg("configuration %d, kind %d, seed %d: %.9g expected, %.9g there", i, kind, (int)seed, n[0] + n[1] + biases, got);
+                    fail_msg("configuration %d, kind %d, seed %d: %.9g expected, %.9g there", i, kind,
+                             (int)seed, n[0] + n[1] + biases, got);
                 double whole = b.whole[0] + b.whole[1];
                 if (seed == 1) assert_true(fabs(whole - got) <= 1e-9 * got);
                 free(kept);
@@ -219,7 +231,8 @@ static void lagrangian_has_its_gradient(void **state) {
             rig r = make(&c);
             tc_budget b;
             tc_error err;
-            tc_sparsity_target t = {.start = {0.1, 0.2}, .end = {0.9, 0.95}, .warmup = 6, .per_tower = per_tower};
+            tc_sparsity_target t = {
+                .start = {0.1, 0.2}, .end = {0.9, 0.95}, .warmup = 6, .per_tower = per_tower};
             or_fail(tc_budget_make(&b, (tc_budget_kind)(i % 3), r.m, &r.g->sites, &err), &err);
             spread(r.g, 1, 1.5, 3);
             for (int k = 0; k < TC_GATES_LAMBDA; k++) r.g->value[r.g->sites.total + k] = 3 + k;
@@ -236,7 +249,8 @@ static void lagrangian_has_its_gradient(void **state) {
                 off += (d - grad[k]) * (d - grad[k]);
                 size += d * d;
             }
-            if (!(sqrt(off / size) < 1e-6)) fail_msg("configuration %d: relative error %.3g", i, sqrt(off / size));
+            if (!(sqrt(off / size) < 1e-6))
+                fail_msg("configuration %d: relative error %.3g", i, sqrt(off / size));
             t.end[0] = t.end[1] = t.start[0] = t.start[1] = 0.01;
             assert_true(lagrangian_of(&r, &b, &t) == 0);
             for (int64_t k = 0; k < r.g->count; k++) assert_true(r.g->grad[k] == 0);
@@ -261,11 +275,13 @@ static void gates_come_to_their_target(void **state) {
         memset(r.g->grad, 0, (size_t)r.g->count * sizeof(double));
         tc_gates_lagrangian(r.g, &b, &t, step, &s);
         tc_gates_update(r.g, 1, 0.02, step + 1);
-        for (int64_t i = 0; i < r.g->sites.total; i++) assert_true(fabs(r.g->value[i]) <= log(100) * (1 + 1e-15));
+        for (int64_t i = 0; i < r.g->sites.total; i++)
+            assert_true(fabs(r.g->value[i]) <= log(100) * (1 + 1e-15));
         if (step == 1500) reached = s.expected[0];
     }
     assert_true(s.target[0] == 0.5);
-    if (s.expected[0] < 0.5 || fabs(s.expected[0] - reached) > 1e-9) fail_msg("sparsity %g, then %g", reached, s.expected[0]);
+    if (s.expected[0] < 0.5 || fabs(s.expected[0] - reached) > 1e-9)
+        fail_msg("sparsity %g, then %g", reached, s.expected[0]);
     assert_true(r.g->value[r.g->sites.total] > 10);
     tc_budget_free(&b);
     release(&r);
@@ -305,13 +321,14 @@ static void fitted_masks_meet_their_budget(void **state) {
             for (int p = 0; p < 3; p++)
                 for (int k = 0; k < 12; k++) {
                     double goal = parts[p] * whole(&r, kind);
-                    if (tc_budget_check(kind, r.m, &r.g->sites, goal, &err) != TC_OK) continue; /* a ResNet's stages stay as they are */
+                    /* a ResNet's stages stay as they are */
+                    if (tc_budget_check(kind, r.m, &r.g->sites, goal, &err) != TC_OK) continue;
                     spread(r.g, centers[k % 4], widths[k / 4], (uint64_t)k + 1);
                     or_fail(tc_gates_fit(r.g, kind, r.m, goal, mask, &err), &err);
                     double got = folded(&r, kind, mask);
                     if (fabs(got / goal - 1) > 0.01)
-                        fail_msg("configuration %d, kind %d, %g, gates at %g +- %g: %.4f of the goal", i, kind, parts[p], centers[k % 4],
-                                 widths[k / 4], got / goal);
+                        fail_msg("configuration %d, kind %d, %g, gates at %g +- %g: %.4f of the goal", i,
+                                 kind, parts[p], centers[k % 4], widths[k / 4], got / goal);
                 }
         free(mask);
         release(&r);
@@ -325,13 +342,15 @@ static void fitting_changes_little(void **state) {
     rig r = make(&c);
     tc_error err;
     const tc_mask_sites *sites = &r.g->sites;
-    tc_real *plain = tc_new((size_t)sites->total, sizeof *plain), *mask = tc_new((size_t)sites->total, sizeof *mask);
+    tc_real *plain = tc_new((size_t)sites->total, sizeof *plain),
+            *mask = tc_new((size_t)sites->total, sizeof *mask);
     int *kept = tc_new(sites->count, sizeof *kept);
     spread(r.g, 1, 2, 9);
     tc_gates_kept(r.g, 0, kept);
     or_fail(tc_gates_mask(r.g, kept, plain, &err), &err);
     for (int less = 0; less < 2; less++) {
-        double goal = folded(&r, TC_BUDGET_KEEP, plain) * (less ? 0.98 : 1.02), strongest = -INFINITY, weakest = INFINITY;
+        double goal = folded(&r, TC_BUDGET_KEEP, plain) * (less ? 0.98 : 1.02), strongest = -INFINITY,
+               weakest = INFINITY;
         or_fail(tc_gates_fit(r.g, TC_BUDGET_KEEP, r.m, goal, mask, &err), &err);
         int changed = 0;
         for (size_t i = 0; i < sites->count; i++)
@@ -339,8 +358,10 @@ static void fitting_changes_little(void **state) {
                 int64_t at = sites->items[i].offset + k;
                 double loga = r.g->value[at];
                 if (mask[at] == plain[at]) {
-                    if (sites->items[i].group == TC_GROUP_FFN && less && mask[at] != 0) weakest = fmin(weakest, loga);
-                    if (sites->items[i].group == TC_GROUP_FFN && !less && mask[at] == 0) strongest = fmax(strongest, loga);
+                    if (sites->items[i].group == TC_GROUP_FFN && less && mask[at] != 0)
+                        weakest = fmin(weakest, loga);
+                    if (sites->items[i].group == TC_GROUP_FFN && !less && mask[at] == 0)
+                        strongest = fmax(strongest, loga);
                     continue;
                 }
                 changed++;
@@ -366,7 +387,8 @@ static void goals_that_cannot_be_met(void **state) {
             rig r = make(&c);
             tc_error err;
             assert_int_equal(tc_budget_check(kind, r.m, &r.g->sites, whole(&r, kind), &err), TC_OK);
-            assert_int_equal(tc_budget_check(kind, r.m, &r.g->sites, whole(&r, kind) * 1.0001, &err), TC_EARG);
+            assert_int_equal(tc_budget_check(kind, r.m, &r.g->sites, whole(&r, kind) * 1.0001, &err),
+                             TC_EARG);
             assert_non_null(strstr(err.message, "is more than the model's"));
             assert_int_equal(tc_budget_check(kind, r.m, &r.g->sites, whole(&r, kind) * 1e-6, &err), TC_EARG);
             assert_non_null(strstr(err.message, "one head and one channel everywhere"));

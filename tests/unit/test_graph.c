@@ -1,8 +1,10 @@
-/* test_graph.c - what must not change a result: where the plan puts things, fusion, rows that nobody reads, padding, the rest of the batch, threads.
+/* test_graph.c - what must not change a result: where the plan puts things, fusion, rows that nobody reads,
+ * padding, the rest of the batch, threads.
  *
- * Bit-equality is asked for where the same kernels run on the same rows. Where a matrix product has another number of rows or another epilogue, sums
- * may be taken in another order: then the difference must be at most CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums
- * of at most a hundred terms in each of some ten layers, most of whose errors cancel. */
+ * Bit-equality is asked for where the same kernels run on the same rows. Where a matrix product has another
+ * number of rows or another epilogue, sums may be taken in another order: then the difference must be at most
+ * CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums of at most a hundred terms
+ * in each of some ten layers, most of whose errors cancel. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +13,7 @@
 #include <cmocka.h>
 
 #include "graph/mask.h"
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -61,7 +63,9 @@ static tc_config config(int kind) {
     if (kind == 0) c.vision.block[1].heads = 0, c.text.block[1].heads = 0;
     if (kind == 2) c.vision.block[3].heads = 1, c.text.block[2].heads = 0;
     /* An FFN of which only the bias is left, and none at all, likewise. */
-    if (kind == 2) c.vision.block[1].ffn = 0, c.vision.block[2].ffn = -1, c.text.block[1].ffn = 0, c.text.block[2].ffn = -1, c.text.block[4].ffn = 0;
+    if (kind == 2)
+        c.vision.block[1].ffn = 0, c.vision.block[2].ffn = -1, c.text.block[1].ffn = 0,
+        c.text.block[2].ffn = -1, c.text.block[4].ffn = 0;
     return c;
 }
 
@@ -81,10 +85,12 @@ static tc_feed feed_of(net *n, bool text, int batch, uint64_t seed) {
     for (int64_t i = 0; i < batch * size; i++) n->pixels[i] = (float)tc_rng_normal(&rng);
     for (int s = 0; s < batch; s++) {
         int length = 1 + (int)tc_rng_below(&rng, (uint64_t)c->context_length);
-        for (int i = 0; i < length; i++) n->ids[n->seq[s] + i] = (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size);
+        for (int i = 0; i < length; i++)
+            n->ids[n->seq[s] + i] = (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size);
         n->seq[s + 1] = n->seq[s] + length;
     }
-    return text ? (tc_feed){.batch = batch, .ids = n->ids, .seq = n->seq} : (tc_feed){.batch = batch, .pixels = n->pixels};
+    return text ? (tc_feed){.batch = batch, .ids = n->ids, .seq = n->seq}
+                : (tc_feed){.batch = batch, .pixels = n->pixels};
 }
 
 static void net_open(net *n, int kind) {
@@ -104,7 +110,8 @@ static void net_open(net *n, int kind) {
         n->value[i] = n->model->flat + p->offset;
         n->grad[i] = n->flat_grad + p->offset;
         /* No parameter at exactly 0 or 1, so that leaving one out shows. */
-        for (int64_t k = 0; k < p->numel; k++) n->model->flat[p->offset + k] += 0.05f * (float)tc_rng_normal(&rng);
+        for (int64_t k = 0; k < p->numel; k++)
+            n->model->flat[p->offset + k] += 0.05f * (float)tc_rng_normal(&rng);
     }
 }
 
@@ -119,15 +126,18 @@ static void net_close(net *n) {
 static tc_graph *graph_of(const net *n, bool text, unsigned flags) {
     tc_graph *g = NULL;
     tc_error err;
-    tc_status (*build)(tc_graph **, const tc_config *, const tc_params *, unsigned, tc_error *) = text ? tc_net_text_graph : tc_net_image_graph;
+    tc_status (*build)(tc_graph **, const tc_config *, const tc_params *, unsigned, tc_error *) =
+        text ? tc_net_text_graph : tc_net_image_graph;
     if (build(&g, &n->model->config, &n->model->params, flags, &err) != TC_OK) fail_msg("%s", err.message);
     return g;
 }
 
-static tc_runner *runner_of(const net *n, const tc_graph *g, bool train, const tc_prepared *prepared, bool keep_all) {
+static tc_runner *runner_of(const net *n, const tc_graph *g, bool train, const tc_prepared *prepared,
+                            bool keep_all) {
     tc_runner *r = NULL;
     tc_error err;
-    if (tc_runner_create(&r, g, n->value, train ? n->grad : NULL, prepared, keep_all, &err) != TC_OK) fail_msg("%s", err.message);
+    if (tc_runner_create(&r, g, n->value, train ? n->grad : NULL, prepared, keep_all, &err) != TC_OK)
+        fail_msg("%s", err.message);
     return r;
 }
 
@@ -146,7 +156,8 @@ static float *forward(tc_runner *r, const tc_feed *feed) {
     return copy_of(tc_runner_output(r), (int64_t)feed->batch * r->graph->values[r->graph->output].width);
 }
 
-/* Gradients of sum(output * weights), for fixed pseudo-random weights; the gradient of parameters that the tower has not is left alone. */
+/* Gradients of sum(output * weights), for fixed pseudo-random weights; the gradient of parameters that the
+ * tower has not is left alone. */
 static float *backward(net *n, tc_runner *r) {
     float *dy = tc_runner_output_grad(r);
     int64_t count = (int64_t)r->batch * r->graph->values[r->graph->output].width;
@@ -160,7 +171,8 @@ static float *backward(net *n, tc_runner *r) {
 static void expect_bits(const char *what, const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0 || isnan(a[i]))
-            fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
+            fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n,
+                     (double)a[i], (double)b[i]);
 }
 
 static void expect_close(const char *what, const float *a, const float *b, int64_t n) {
@@ -170,7 +182,8 @@ static void expect_close(const char *what, const float *a, const float *b, int64
         double d = fabs((double)a[i] - (double)b[i]);
         if (!(d <= worst)) worst = isnan(d) ? INFINITY : d;
     }
-    if (!(most > 0) || !(worst <= CLOSE * most)) fail_msg("%s: largest difference %.3g of %.3g", what, worst, most);
+    if (!(most > 0) || !(worst <= CLOSE * most))
+        fail_msg("%s: largest difference %.3g of %.3g", what, worst, most);
 }
 
 /* Parameter by parameter, each measured by its own size. */
@@ -179,11 +192,14 @@ static void expect_close_grads(const char *what, const net *n, int tower, const 
         const tc_param *p = &n->model->params.items[i];
         char label[200];
         snprintf(label, sizeof label, "%s: gradient of %s", what, p->name);
-        const tc_tower_config *t = tower == TC_TOWER_VISION ? &n->model->config.vision : &n->model->config.text;
+        const tc_tower_config *t =
+            tower == TC_TOWER_VISION ? &n->model->config.vision : &n->model->config.text;
         /* Nothing depends on the norm before an FFN without channels. */
-        bool idle = p->layer >= 0 && t->block[p->layer].ffn == 0 && (p->numel == 0 || strstr(p->name, ".ln_2."));
+        bool idle =
+            p->layer >= 0 && t->block[p->layer].ffn == 0 && (p->numel == 0 || strstr(p->name, ".ln_2."));
         if (p->tower == tower && !idle) expect_close(label, a + p->offset, b + p->offset, p->numel);
-        for (int64_t k = 0; p->tower == tower && idle && k < p->numel; k++) assert_true(a[p->offset + k] == 0 && b[p->offset + k] == 0);
+        for (int64_t k = 0; p->tower == tower && idle && k < p->numel; k++)
+            assert_true(a[p->offset + k] == 0 && b[p->offset + k] == 0);
     }
 }
 
@@ -208,7 +224,8 @@ static void compare_plans(net *n, bool text) {
             tc_feed feed = feed_of(n, text, batches[i], i);
             free(forward(planned, &feed)); /* a first time, so that there is memory to be spoilt */
             free(forward(kept, &feed));
-            float *y = forward(planned, &feed), *dy = backward(n, planned), *z = forward(kept, &feed), *dz = backward(n, kept);
+            float *y = forward(planned, &feed), *dy = backward(n, planned), *z = forward(kept, &feed),
+                  *dz = backward(n, kept);
             expect_bits("output", y, z, batches[i] * n->model->config.embed_dim);
             expect_bits("gradients", dy, dz, n->model->params.total);
             assert_true(planned->arena_bytes < kept->arena_bytes || n->model->config.vision.layers == 1);
@@ -234,12 +251,14 @@ static void compare_fused(net *n, bool text) {
         tc_graph_fuse(fused, false);
         assert_true(fused->node_count < before);
         if (tc_prepare(&packed, fused, n->value, NULL, &err) != TC_OK) fail_msg("%s", err.message);
-        tc_runner *a = runner_of(n, plain, false, NULL, false), *b = runner_of(n, fused, false, &packed, false),
+        tc_runner *a = runner_of(n, plain, false, NULL, false),
+                  *b = runner_of(n, fused, false, &packed, false),
                   *c = runner_of(n, fused, false, &packed, true);
         for (int batch = 1; batch <= MAX_BATCH; batch += 4) {
             tc_feed feed = feed_of(n, text, batch, 9);
             int64_t count = batch * n->model->config.embed_dim;
-            float *x = forward(a, &feed), *first = forward(b, &feed), *y = forward(b, &feed), *kept = forward(c, &feed);
+            float *x = forward(a, &feed), *first = forward(b, &feed), *y = forward(b, &feed),
+                  *kept = forward(c, &feed);
             expect_close("fused", y, x, count);
             expect_bits("fused, again", y, first, count);
             expect_bits("fused, every value kept", y, kept, count);
@@ -259,7 +278,8 @@ static void fusion(void **state) {
     each(compare_fused);
 }
 
-/* A residual that is read again later, or that is the graph's input, must not be overwritten; two readers of a product forbid joining it. */
+/* A residual that is read again later, or that is the graph's input, must not be overwritten; two readers of
+ * a product forbid joining it. */
 static void no_fusion(void **state) {
     (void)state;
     for (int kind = 0; kind < 3; kind++) {
@@ -272,11 +292,18 @@ static void no_fusion(void **state) {
             tc_graph *g = tc_graph_create(&n.model->params);
             const char *block = "visual.transformer.resblocks.0.";
             int space = tc_graph_space(g, 1), in = tc_graph_input(g, space, 15);
-            int r = kind == 1 ? in : tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {in}}, block, "ln_1.weight", "ln_1.bias");
-            int a = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {r}}, block, "attn.out_proj.weight", "attn.out_proj.bias");
+            int r = kind == 1 ? in
+                              : tc_net_layer(g, (tc_node){.op = &tc_op_layernorm, .nin = 1, .in = {in}},
+                                             block, "ln_1.weight", "ln_1.bias");
+            int a = tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {r}}, block,
+                                 "attn.out_proj.weight", "attn.out_proj.bias");
             g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {r, a}}, "", NULL, NULL);
-            if (kind == 0) g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, r}}, "", NULL, NULL);
-            if (kind == 2) g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, a}}, "", NULL, NULL);
+            if (kind == 0)
+                g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, r}}, "",
+                                         NULL, NULL);
+            if (kind == 2)
+                g->output = tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {g->output, a}}, "",
+                                         NULL, NULL);
             size_t nodes = g->node_count;
             tc_prepared packed = {0};
             if (fused) tc_graph_fuse(g, false);
@@ -325,7 +352,8 @@ static tc_graph *masked_graph(const net *n, const masks *m, bool text, unsigned 
     return g;
 }
 
-static tc_runner *masked_runner(const net *n, masks *m, const tc_graph *g, bool train, const tc_prepared *prepared, bool keep_all) {
+static tc_runner *masked_runner(const net *n, masks *m, const tc_graph *g, bool train,
+                                const tc_prepared *prepared, bool keep_all) {
     tc_runner *r = runner_of(n, g, train, prepared, keep_all);
     r->mask = m->mask;
     r->mask_grad = m->grad;
@@ -335,7 +363,9 @@ static tc_runner *masked_runner(const net *n, masks *m, const tc_graph *g, bool 
 /* Equal numbers; 0 has two signs. */
 static void expect_equal(const char *what, const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
-        if (!(a[i] == b[i])) fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n, (double)a[i], (double)b[i]);
+        if (!(a[i] == b[i]))
+            fail_msg("%s: element %lld of %lld: %.9g and %.9g", what, (long long)i, (long long)n,
+                     (double)a[i], (double)b[i]);
 }
 
 /* The gradients of the masks of one tower; those of the other are left alone. */
@@ -344,7 +374,8 @@ static float *mask_grads(net *n, masks *m, tc_runner *r, bool text, float **weig
     *weights = backward(n, r);
     for (size_t i = 0; i < m->sites.count; i++)
         for (int k = 0; k < m->sites.items[i].size; k++)
-            assert_true((m->sites.items[i].tower == TC_TOWER_TEXT) == text || m->grad[m->sites.items[i].offset + k] == 77);
+            assert_true((m->sites.items[i].tower == TC_TOWER_TEXT) == text ||
+                        m->grad[m->sites.items[i].offset + k] == 77);
     return copy_of(m->grad, m->sites.total);
 }
 
@@ -354,7 +385,8 @@ static void compare_masked_plans(net *n, bool text) {
         masks_open(&m, n, false);
         tc_graph *g = masked_graph(n, &m, text, fused ? 0 : TC_NET_WHOLE);
         if (fused) tc_graph_fuse(g, true);
-        tc_runner *planned = masked_runner(n, &m, g, true, NULL, false), *kept = masked_runner(n, &m, g, true, NULL, true);
+        tc_runner *planned = masked_runner(n, &m, g, true, NULL, false),
+                  *kept = masked_runner(n, &m, g, true, NULL, true);
         for (int batch = 5; batch > 0; batch -= 2) {
             tc_feed feed = feed_of(n, text, batch, (uint64_t)batch);
             free(forward(planned, &feed)); /* a first time, so that there is memory to be spoilt */
@@ -385,7 +417,8 @@ static void compare_ones(net *n, bool text) {
     tc_graph *plain = graph_of(n, text, 0), *masked = masked_graph(n, &m, text, 0);
     tc_graph_fuse(plain, true);
     tc_graph_fuse(masked, true);
-    tc_runner *a = runner_of(n, plain, true, NULL, false), *b = masked_runner(n, &m, masked, true, NULL, false);
+    tc_runner *a = runner_of(n, plain, true, NULL, false),
+              *b = masked_runner(n, &m, masked, true, NULL, false);
     tc_feed feed = feed_of(n, text, 5, 4);
     free(forward(a, &feed));
     free(forward(b, &feed));
@@ -414,7 +447,8 @@ static void compare_masked_fused(net *n, bool text) {
     tc_error err;
     tc_graph_fuse(fused, false);
     if (tc_prepare(&packed, fused, n->value, NULL, &err) != TC_OK) fail_msg("%s", err.message);
-    tc_runner *a = masked_runner(n, &m, plain, false, NULL, false), *b = masked_runner(n, &m, fused, false, &packed, false);
+    tc_runner *a = masked_runner(n, &m, plain, false, NULL, false),
+              *b = masked_runner(n, &m, fused, false, &packed, false);
     tc_feed feed = feed_of(n, text, 5, 9);
     free(forward(b, &feed));
     float *x = forward(a, &feed), *y = forward(b, &feed);
@@ -497,7 +531,8 @@ static void compare_batches(net *n, bool text) {
     float *all = forward(together, &feed);
     for (int s = 0; s < MAX_BATCH; s++) {
         const int32_t seq[2] = {0, n->seq[s + 1] - n->seq[s]};
-        tc_feed single = text ? (tc_feed){.batch = 1, .ids = n->ids + n->seq[s], .seq = seq} : (tc_feed){.batch = 1, .pixels = n->pixels + s * size};
+        tc_feed single = text ? (tc_feed){.batch = 1, .ids = n->ids + n->seq[s], .seq = seq}
+                              : (tc_feed){.batch = 1, .pixels = n->pixels + s * size};
         float *one = forward(alone, &single);
         expect_close("alone", one, all + s * e, e);
         free(one);
@@ -528,7 +563,8 @@ static void cut_captions(void **state) {
     for (int length = 1; length < c->context_length; length += 5) {
         feed_of(&n, true, 1, (uint64_t)length);
         const int32_t short_seq[2] = {0, length}, long_seq[2] = {0, c->context_length};
-        for (int i = 0; i < c->context_length; i++) n.ids[i] = i < length ? (int32_t)((i * 37 + 11) % c->vocab_size) : 0;
+        for (int i = 0; i < c->context_length; i++)
+            n.ids[i] = i < length ? (int32_t)((i * 37 + 11) % c->vocab_size) : 0;
         free(forward(cut, &(tc_feed){.batch = 1, .ids = n.ids, .seq = short_seq}));
         free(forward(padded, &(tc_feed){.batch = 1, .ids = n.ids, .seq = long_seq}));
         expect_close("cut caption", cut->value[v], padded->value[v], (int64_t)length * c->text.width);
@@ -569,12 +605,14 @@ static void fill_texts(const tc_config *c, int32_t *ids, int context, int32_t pa
     for (int t = 0; t < TEXTS; t++) {
         int length = 1 + (int)tc_rng_below(&rng, (uint64_t)(context < 12 ? context : 12));
         for (int i = 0; i < context; i++) ids[t * context + i] = padding;
-        for (int i = 0; i + 1 < length; i++) ids[t * context + i] = 1 + (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size - 2);
+        for (int i = 0; i + 1 < length; i++)
+            ids[t * context + i] = 1 + (int32_t)tc_rng_below(&rng, (uint64_t)c->vocab_size - 2);
         ids[t * context + length - 1] = c->vocab_size - 1;
     }
 }
 
-/* Two threads make their sessions of one model at the same time and run them; a third result comes from this thread alone. */
+/* Two threads make their sessions of one model at the same time and run them; a third result comes from this
+ * thread alone. */
 static void two_threads(void **state) {
     (void)state;
     net n;
@@ -599,7 +637,8 @@ static void two_threads(void **state) {
     net_close(&n);
 }
 
-/* The padding and its length do not matter; nor does the way in which texts are cut into calls, but for rounding. */
+/* The padding and its length do not matter; nor does the way in which texts are cut into calls, but for
+ * rounding. */
 static void padding(void **state) {
     (void)state;
     net n;
@@ -610,7 +649,8 @@ static void padding(void **state) {
     assert_int_equal(tc_session_create(&s, n.model, NULL), TC_OK);
     fill_texts(&n.model->config, ids, 33, 0);
     assert_int_equal(tc_session_encode_text(s, ids, TEXTS, 33, text[0], NULL), TC_OK);
-    for (int t = 0; t < TEXTS; t++) assert_int_equal(tc_session_encode_text(s, ids + t * 33, 1, 33, text[3] + t * 16, NULL), TC_OK);
+    for (int t = 0; t < TEXTS; t++)
+        assert_int_equal(tc_session_encode_text(s, ids + t * 33, 1, 33, text[3] + t * 16, NULL), TC_OK);
     fill_texts(&n.model->config, ids, 33, n.model->config.vocab_size - 1); /* padded with the end itself */
     assert_int_equal(tc_session_encode_text(s, ids, TEXTS, 33, text[1], NULL), TC_OK);
     fill_texts(&n.model->config, ids, 12, 0);
@@ -631,7 +671,8 @@ static void large_batches(void **state) {
     tc_rng rng = tc_rng_make(9, 9, 9);
     const tc_config *c = &n.model->config;
     int size = 3 * c->image_size * c->image_size, e = c->embed_dim;
-    float *pixels = tc_new((size_t)(MANY * size), sizeof *pixels), *all = tc_new((size_t)(MANY * e), sizeof *all), one[16];
+    float *pixels = tc_new((size_t)(MANY * size), sizeof *pixels),
+          *all = tc_new((size_t)(MANY * e), sizeof *all), one[16];
     tc_session *s = NULL;
     assert_true(pixels && all && tc_session_create(&s, n.model, NULL) == TC_OK);
     for (int i = 0; i < MANY * size; i++) pixels[i] = (float)tc_rng_normal(&rng);
@@ -683,19 +724,36 @@ static void shapes_that_do_not_fit(void **state) {
         tc_node node;
         int width;
         const char *message;
-    } bad[] = {{{.op = &tc_op_linear, .nin = 1, .param = {w, -1}}, 5, "w does not fit an input of width 5"},
-               {{.op = &tc_op_linear, .nin = 1, .param = {w, -1}, .row0 = 2, .rows = 3}, 6, "w does not fit an input of width 6"},
-               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 2, .dim = 2}, 6, "attention: 2 heads of 2 do not fit the input"},
-               {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_FIRST},
-                6,
-                "attention: 1 heads of 2 do not fit the input"},
-               {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 5}, 48, "patchify: image of 4 in patches of 5"},
-               {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 2}, 47, "patchify: image of 4 in patches of 2"},
-               {{.op = &tc_op_select, .nin = 1, .param = {-1, -1}, .pick = TC_PICK_FIRST}, 6, "select: there is no space of one row a sequence"},
-               {{.op = &tc_op_attention, .nin = 2, .in = {0, 0}, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_LAST},
-                4,
-                "attention: 1 heads of 2 do not fit the input"},
-               {{.op = &tc_op_layernorm, .nin = 1, .param = {w, w}}, 6, "w does not fit an input of width 6"}};
+    } bad[] = {
+        {{.op = &tc_op_linear, .nin = 1, .param = {w, -1}}, 5, "w does not fit an input of width 5"},
+        {{.op = &tc_op_linear, .nin = 1, .param = {w, -1}, .row0 = 2, .rows = 3},
+         6,
+         "w does not fit an input of width 6"},
+        {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 2, .dim = 2},
+         6,
+         "attention: 2 heads of 2 do not fit the input"},
+        {{.op = &tc_op_attention, .nin = 1, .param = {-1, -1}, .heads = 1, .dim = 2, .pick = TC_PICK_FIRST},
+         6,
+         "attention: 1 heads of 2 do not fit the input"},
+        {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 5},
+         48,
+         "patchify: image of 4 in patches of 5"},
+        {{.op = &tc_op_patchify, .nin = 1, .param = {-1, -1}, .image_size = 4, .patch_size = 2},
+         47,
+         "patchify: image of 4 in patches of 2"},
+        {{.op = &tc_op_select, .nin = 1, .param = {-1, -1}, .pick = TC_PICK_FIRST},
+         6,
+         "select: there is no space of one row a sequence"},
+        {{.op = &tc_op_attention,
+          .nin = 2,
+          .in = {0, 0},
+          .param = {-1, -1},
+          .heads = 1,
+          .dim = 2,
+          .pick = TC_PICK_LAST},
+         4,
+         "attention: 1 heads of 2 do not fit the input"},
+        {{.op = &tc_op_layernorm, .nin = 1, .param = {w, w}}, 6, "w does not fit an input of width 6"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tc_graph *g = tc_graph_create(&params);
         tc_node n = bad[i].node;
@@ -709,12 +767,21 @@ static void shapes_that_do_not_fit(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_plan),        cmocka_unit_test(fusion),        cmocka_unit_test(no_fusion),
-        cmocka_unit_test(masked_memory_plan), cmocka_unit_test(masks_of_one),  cmocka_unit_test(masked_fusion),
-        cmocka_unit_test(wrong_masks),        cmocka_unit_test(last_row_only), cmocka_unit_test(batch_composition),
-        cmocka_unit_test(cut_captions),       cmocka_unit_test(two_threads),   cmocka_unit_test(padding),
-        cmocka_unit_test(large_batches),      cmocka_unit_test(wrong_input),   cmocka_unit_test(shapes_that_do_not_fit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_plan),
+                                       cmocka_unit_test(fusion),
+                                       cmocka_unit_test(no_fusion),
+                                       cmocka_unit_test(masked_memory_plan),
+                                       cmocka_unit_test(masks_of_one),
+                                       cmocka_unit_test(masked_fusion),
+                                       cmocka_unit_test(wrong_masks),
+                                       cmocka_unit_test(last_row_only),
+                                       cmocka_unit_test(batch_composition),
+                                       cmocka_unit_test(cut_captions),
+                                       cmocka_unit_test(two_threads),
+                                       cmocka_unit_test(padding),
+                                       cmocka_unit_test(large_batches),
+                                       cmocka_unit_test(wrong_input),
+                                       cmocka_unit_test(shapes_that_do_not_fit)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

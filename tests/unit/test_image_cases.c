@@ -1,4 +1,5 @@
-/* test_image_cases.c - hostile, damaged and unusual image files: each ends in the right pixels or in one error that names the file. */
+/* test_image_cases.c - hostile, damaged and unusual image files: each ends in the right pixels or in one
+ * error that names the file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,8 @@ static tc_status decode(tc_image *im, const void *bytes, size_t size, tc_error *
     return status;
 }
 
-static void refused(const char *what, const void *bytes, size_t size, tc_status expected, const char *message) {
+static void refused(const char *what, const void *bytes, size_t size, tc_status expected,
+                    const char *message) {
     tc_image im;
     tc_error err;
     tc_status status = decode(&im, bytes, size, &err);
@@ -63,14 +65,21 @@ static uint8_t *gradient(int width, int height, int channels) {
     assert_non_null(p);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
-            for (int c = 0; c < channels; c++) *q++ = (uint8_t)(40 + 100 * (c == 1 ? height - 1 - y : x) / (c == 1 ? height : width) + 20 * c);
+            for (int c = 0; c < channels; c++)
+                *q++ =
+                    (uint8_t)(40 + 100 * (c == 1 ? height - 1 - y : x) / (c == 1 ? height : width) + 20 * c);
     return p;
 }
 
 static tc_buf gray_jpeg(int width, int height, bool progressive) {
     tc_buf b = {0};
     uint8_t *pixels = gradient(width, height, 1);
-    jpeg_kind k = {.width = width, .height = height, .from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE, .components = 1, .progressive = progressive};
+    jpeg_kind k = {.width = width,
+                   .height = height,
+                   .from = JCS_GRAYSCALE,
+                   .to = JCS_GRAYSCALE,
+                   .components = 1,
+                   .progressive = progressive};
     jpeg_file(&b, &k, pixels);
     free(pixels);
     return b;
@@ -79,7 +88,8 @@ static tc_buf gray_jpeg(int width, int height, bool progressive) {
 static tc_buf rgb_jpeg(int h, int v, int width, int height) {
     tc_buf b = {0};
     uint8_t *pixels = gradient(width, height, 3);
-    jpeg_kind k = {.width = width, .height = height, .from = JCS_RGB, .to = JCS_YCbCr, .components = 3, .h = h, .v = v};
+    jpeg_kind k = {
+        .width = width, .height = height, .from = JCS_RGB, .to = JCS_YCbCr, .components = 3, .h = h, .v = v};
     jpeg_file(&b, &k, pixels);
     free(pixels);
     return b;
@@ -118,7 +128,8 @@ static void test_huge_headers(void **state) {
     png_start(&b, 0x7fffffff, 0x7fffffff, 16, 6, 0);
     png_finish(&b, "", 0);
     refused_buf("PNG (2^31-1)^2", &b, TC_ENOMEM, "more than the limit");
-    gif_file(&b, &(gif_kind){65535, 65535, 0, 0, 1, 1, -1, false}, (const uint8_t *)"\0\0\0\1\2\3\4\5\6\7\7\7", (const uint8_t *)"\1");
+    gif_file(&b, &(gif_kind){65535, 65535, 0, 0, 1, 1, -1, false},
+             (const uint8_t *)"\0\0\0\1\2\3\4\5\6\7\7\7", (const uint8_t *)"\1");
     refused_buf("GIF 65535x65535", &b, TC_ENOMEM, "more than the limit");
     bmp_file(&b, 0x7fffffff, 0x7fffffff, 24, 0, 0, "", 0, "", 0);
     refused_buf("BMP (2^31-1)^2", &b, TC_ENOMEM, "more than the limit");
@@ -136,7 +147,8 @@ static void test_empty_sides(void **state) {
     png_start(&b, 5, 0, 8, 2, 0);
     png_finish(&b, "", 0);
     refused_buf("PNG of height 0", &b, TC_EFORMAT, "5x0 pixels");
-    gif_file(&b, &(gif_kind){4, 4, 0, 0, 0, 3, -1, false}, (const uint8_t *)"\0\0\0\1\2\3\4\5\6\7\7\7", (const uint8_t *)"");
+    gif_file(&b, &(gif_kind){4, 4, 0, 0, 0, 3, -1, false}, (const uint8_t *)"\0\0\0\1\2\3\4\5\6\7\7\7",
+             (const uint8_t *)"");
     refused_buf("GIF frame of width 0", &b, TC_EFORMAT, "0x3 pixels");
     bmp_file(&b, 0, 3, 24, 0, 0, "", 0, "", 0);
     refused_buf("BMP of width 0", &b, TC_EFORMAT, "0x3 pixels");
@@ -199,11 +211,16 @@ static void test_no_image(void **state) {
     refused("nothing", "", 0, TC_EFORMAT, "empty");
     static const char html[] = "<!DOCTYPE html><html><body>404</body></html>";
     refused("HTML named .jpg", html, sizeof html - 1, TC_EFORMAT, "begins with '<!DOCTYPE html><'");
-    for (size_t n = 1; n <= 12; n++) refused("JPEG start", "\xff\xd8\xff\xe0\0\x10JFIF\0\1", n, TC_EFORMAT, n < 3 ? "begins" : "too early");
-    for (size_t n = 1; n <= 8; n++) refused("PNG start", "\x89PNG\r\n\x1a\n", n, TC_EFORMAT, n < 8 ? "begins" : "IEND");
+    for (size_t n = 1; n <= 12; n++)
+        refused("JPEG start", "\xff\xd8\xff\xe0\0\x10JFIF\0\1", n, TC_EFORMAT,
+                n < 3 ? "begins" : "too early");
+    for (size_t n = 1; n <= 8; n++)
+        refused("PNG start", "\x89PNG\r\n\x1a\n", n, TC_EFORMAT, n < 8 ? "begins" : "IEND");
     for (size_t n = 6; n <= 10; n++) refused("GIF start", "GIF89a\1\0\1\0", n, TC_EFORMAT, "GIF data");
-    for (size_t n = 2; n <= 16; n++) refused("BMP start", "BM\0\0\0\0\0\0\0\0\0\0\0\0\x28\0", n, TC_EFORMAT, "too early");
-    for (size_t n = 12; n <= 16; n++) refused("WebP start", "RIFF\4\0\0\0WEBPVP8 ", n, TC_EFORMAT, "WebP data");
+    for (size_t n = 2; n <= 16; n++)
+        refused("BMP start", "BM\0\0\0\0\0\0\0\0\0\0\0\0\x28\0", n, TC_EFORMAT, "too early");
+    for (size_t n = 12; n <= 16; n++)
+        refused("WebP start", "RIFF\4\0\0\0WEBPVP8 ", n, TC_EFORMAT, "WebP data");
 }
 
 typedef struct file {
@@ -241,7 +258,8 @@ static size_t image_bytes(const tc_image *im) {
     return (size_t)im->width * (size_t)im->height * bytes[im->mode];
 }
 
-/* A shortened file is refused, unless all that its picture needs is still there: then the pixels are the same. */
+/* A shortened file is refused, unless all that its picture needs is still there: then the pixels are the
+ * same. */
 static void check_truncated(const file *f) {
     int refusals = 0;
     for (size_t percent = 0; percent < 100; percent++) {
@@ -273,8 +291,10 @@ static void check_flipped(const file *f) {
         tc_image im;
         tc_error err;
         memcpy(copy, f->data, f->size);
-        size_t range = round % 2 ? f->size : f->size < 200 ? f->size : 200; /* every other time in the headers */
-        for (int flips = 0; flips < 1 + round % 5; flips++) copy[tc_rng_below(&r, range)] ^= (char)(1 << tc_rng_below(&r, 8));
+        /* every other time in the headers */
+        size_t range = round % 2 ? f->size : f->size < 200 ? f->size : 200;
+        for (int flips = 0; flips < 1 + round % 5; flips++)
+            copy[tc_rng_below(&r, range)] ^= (char)(1 << tc_rng_below(&r, 8));
         if (decode(&im, copy, f->size, &err) != TC_OK) continue;
         uint8_t crop[16 * 16 * 3];
         tc_preprocess p = tc_preprocess_default(16);
@@ -339,7 +359,8 @@ static void test_jpeg_harmless(void **state) {
 static tc_buf many_scans(int scans) {
     tc_buf b = {0};
     uint8_t *pixels = gradient(8, 8, 3);
-    jpeg_kind k = {.width = 8, .height = 8, .from = JCS_RGB, .to = JCS_YCbCr, .components = 3, .separate_scans = true};
+    jpeg_kind k = {
+        .width = 8, .height = 8, .from = JCS_RGB, .to = JCS_YCbCr, .components = 3, .separate_scans = true};
     jpeg_file(&b, &k, pixels);
     free(pixels);
     size_t at = jpeg_find(&b, 0xda, 2), end = b.size - 2;
@@ -376,8 +397,8 @@ static void near(const char *what, const tc_image *im, const uint8_t *expected, 
     if (worst > tolerance) fail_msg("%s: %d levels off", what, worst);
 }
 
-/* Sampling that divides evenly is decoded at any ratio; the gradients are soft enough for 6 levels at quality 95, which the subsampled chroma
- * and the rounding of two colour conversions take. */
+/* Sampling that divides evenly is decoded at any ratio; the gradients are soft enough for 6 levels at quality
+ * 95, which the subsampled chroma and the rounding of two colour conversions take. */
 static void test_jpeg_sampling(void **state) {
     (void)state;
     for (int h = 1; h <= 4; h++)
@@ -409,12 +430,19 @@ static void test_jpeg_cmyk(void **state) {
         const char *what;
         J_COLOR_SPACE to;
         bool no_adobe;
-    } kinds[] = {{"CMYK with Adobe's marker", JCS_CMYK, false}, {"CMYK without", JCS_CMYK, true}, {"YCCK", JCS_YCCK, false}};
+    } kinds[] = {{"CMYK with Adobe's marker", JCS_CMYK, false},
+                 {"CMYK without", JCS_CMYK, true},
+                 {"YCCK", JCS_YCCK, false}};
     uint8_t *pixels = gradient(32, 24, 4), inverted[32 * 24 * 4];
     for (size_t i = 0; i < sizeof inverted; i++) inverted[i] = (uint8_t)(255 - pixels[i]);
     for (int i = 0; i < 3; i++) {
         tc_buf b = {0};
-        jpeg_kind k = {.width = 32, .height = 24, .from = JCS_CMYK, .to = kinds[i].to, .components = 4, .no_adobe = kinds[i].no_adobe};
+        jpeg_kind k = {.width = 32,
+                       .height = 24,
+                       .from = JCS_CMYK,
+                       .to = kinds[i].to,
+                       .components = 4,
+                       .no_adobe = kinds[i].no_adobe};
         jpeg_file(&b, &k, pixels);
         tc_image im = accepted_buf(kinds[i].what, &b);
         assert_int_equal(im.mode, TC_MODE_CMYK);
@@ -430,7 +458,12 @@ static void test_jpeg_unsupported(void **state) {
     set_bytes(&b, jpeg_find(&b, 0xc0, 0) + 4, (const uint8_t[]){12}, 1);
     refused_buf("12 bits", &b, TC_EUNSUPPORTED, "precision");
     uint8_t *pixels = gradient(16, 16, 1);
-    jpeg_kind k = {.width = 16, .height = 16, .from = JCS_GRAYSCALE, .to = JCS_GRAYSCALE, .components = 1, .arithmetic = true};
+    jpeg_kind k = {.width = 16,
+                   .height = 16,
+                   .from = JCS_GRAYSCALE,
+                   .to = JCS_GRAYSCALE,
+                   .components = 1,
+                   .arithmetic = true};
     jpeg_file(&b, &k, pixels);
     refused_buf("arithmetic coding", &b, TC_EUNSUPPORTED, "arithmetic coding is not supported");
     free(pixels);
@@ -495,7 +528,12 @@ static void test_orientation_formats(void **state) {
     uint8_t *pixels = gradient(16, 12, 3);
     for (int orientation = 1; orientation <= 8; orientation++) {
         tc_buf b = {0}, plain = {0}, chunks = {0}, exif = {0};
-        jpeg_kind k = {.width = 16, .height = 12, .from = JCS_RGB, .to = JCS_YCbCr, .components = 3, .exif = orientation};
+        jpeg_kind k = {.width = 16,
+                       .height = 12,
+                       .from = JCS_RGB,
+                       .to = JCS_YCbCr,
+                       .components = 3,
+                       .exif = orientation};
         jpeg_file(&b, &k, pixels);
         tc_image im = accepted_buf("JPEG with EXIF", &b);
         assert_int_equal(im.orientation, orientation);
@@ -522,9 +560,12 @@ static void test_orientation_damaged(void **state) {
     for (int kind = 0; kind < 32; kind++) {
         tc_buf b = {0}, extra = {0}, exif = {0};
         put_exif(&exif, false, kind == 30 ? 0 : kind == 31 ? 9 : 6);
-        if (kind < 20) exif.size = (size_t)kind;                                             /* cut before the value */
-        if (kind >= 20 && kind < 24) memset(exif.data + 4, 0xff, (size_t)(kind - 19));       /* the directory's offset */
-        if (kind >= 24 && kind < 28) exif.data[12] = (char)(kind - 23 == 3 ? 7 : kind - 17); /* types without an integer */
+        /* cut before the value */
+        if (kind < 20) exif.size = (size_t)kind;
+        /* the directory's offset */
+        if (kind >= 20 && kind < 24) memset(exif.data + 4, 0xff, (size_t)(kind - 19));
+        /* types without an integer */
+        if (kind >= 24 && kind < 28) exif.data[12] = (char)(kind - 23 == 3 ? 7 : kind - 17);
         if (kind == 28) exif.data[0] = 'X';
         if (kind == 29) exif.data[10] = 0x13; /* another tag */
         png_chunk(&extra, "eXIf", exif.data, exif.size);

@@ -1,4 +1,5 @@
-/* test_image_formats.c - every kind of PNG, WebP, GIF and BMP, right and wrong, made here by hand and compared pixel by pixel. */
+/* test_image_formats.c - every kind of PNG, WebP, GIF and BMP, right and wrong, made here by hand and
+ * compared pixel by pixel. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,9 +48,11 @@ static void random_bytes(uint8_t *p, size_t n, uint64_t seed) {
 /* ---- PNG */
 
 /* What sample c of pixel (x, y) must become, from the packed rows of the file. */
-static unsigned png_expected(const uint8_t *rows, size_t width, int depth, int type, size_t channels, size_t x, size_t y, size_t c) {
+static unsigned png_expected(const uint8_t *rows, size_t width, int depth, int type, size_t channels,
+                             size_t x, size_t y, size_t c) {
     size_t bits = channels * (size_t)depth, stride = (width * bits + 7) / 8;
-    unsigned v = (unsigned)(packed_pixel(rows, stride, bits, x, y) >> ((channels - 1 - c) * (size_t)depth)) & ((1u << depth) - 1);
+    unsigned v = (unsigned)(packed_pixel(rows, stride, bits, x, y) >> ((channels - 1 - c) * (size_t)depth)) &
+                 ((1u << depth) - 1);
     if (type == 0 && depth < 8) return v * 255 / ((1u << depth) - 1);
     if (depth == 16 && type != 0) return v >> 8;
     return v;
@@ -83,9 +86,11 @@ static void check_png(int depth, int type, int interlace) {
             if (mode == TC_MODE_I16) got = ((const uint16_t *)(const void *)im.pixels)[i];
             else if (gray_alpha16) got = im.pixels[4 * i + (c ? 3 : 1)];
             else got = im.pixels[channels[type] * i + c];
-            if (got != want) fail_msg("%s: sample %zu of pixel %zu is %u, expected %u", what, c, i, got, want);
+            if (got != want)
+                fail_msg("%s: sample %zu of pixel %zu is %u, expected %u", what, c, i, got, want);
         }
-    for (size_t i = 0; type == 3 && i < (1u << depth); i++) assert_memory_equal(im.palette[i], palette + 3 * i, 3);
+    for (size_t i = 0; type == 3 && i < (1u << depth); i++)
+        assert_memory_equal(im.palette[i], palette + 3 * i, 3);
     tc_image_free(&im);
     tc_buf_free(&extra);
 }
@@ -119,8 +124,8 @@ static void test_png_small_palette(void **state) {
 }
 
 /* tRNS: plain conversion ignores it, the other puts white behind it. */
-static void check_transparency(const char *what, int depth, int type, const char *pixels, size_t width, const char *trns, size_t trns_size,
-                               const char *plain, const char *white) {
+static void check_transparency(const char *what, int depth, int type, const char *pixels, size_t width,
+                               const char *trns, size_t trns_size, const char *plain, const char *white) {
     uint8_t rgb[4 * 3];
     tc_buf b = {0}, extra = {0};
     if (type == 3) png_chunk(&extra, "PLTE", "\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20", 9);
@@ -139,13 +144,19 @@ static void check_transparency(const char *what, int depth, int type, const char
 static void test_png_transparency(void **state) {
     (void)state;
     /* (10*128 + 255*127 + 127) / 255 = 132 for alpha 128 over white */
-    check_transparency("palette", 8, 3, "\0\1\2", 3, "\x80\x00", 2, "\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20", "\x84\x85\x85\xff\xff\xff\x1e\x1f\x20");
+    check_transparency("palette", 8, 3, "\0\1\2", 3, "\x80\x00", 2, "\x0a\x0b\x0c\x14\x15\x16\x1e\x1f\x20",
+                       "\x84\x85\x85\xff\xff\xff\x1e\x1f\x20");
     check_transparency("gray", 8, 0, "\5\6", 2, "\0\5", 2, "\5\5\5\6\6\6", "\xff\xff\xff\6\6\6");
-    check_transparency("gray of 1 bit", 1, 0, "\x80", 2, "\0\1", 2, "\xff\xff\xff\0\0\0", "\xff\xff\xff\0\0\0");
-    check_transparency("gray of 1 bit, black", 1, 0, "\x80", 2, "\0\0", 2, "\xff\xff\xff\0\0\0", "\xff\xff\xff\xff\xff\xff");
-    check_transparency("gray of 4 bits: the key is not scaled", 4, 0, "\x10", 2, "\0\1", 2, "\x11\x11\x11\0\0\0", "\x11\x11\x11\0\0\0");
-    check_transparency("RGB", 8, 2, "\1\2\3\1\2\4", 2, "\0\1\0\2\0\3", 6, "\1\2\3\1\2\4", "\xff\xff\xff\1\2\4");
-    check_transparency("gray of 16 bits, clipped", 16, 0, "\0\7\1\0", 2, "\0\7", 2, "\7\7\7\xff\xff\xff", "\xff\xff\xff\xff\xff\xff");
+    check_transparency("gray of 1 bit", 1, 0, "\x80", 2, "\0\1", 2, "\xff\xff\xff\0\0\0",
+                       "\xff\xff\xff\0\0\0");
+    check_transparency("gray of 1 bit, black", 1, 0, "\x80", 2, "\0\0", 2, "\xff\xff\xff\0\0\0",
+                       "\xff\xff\xff\xff\xff\xff");
+    check_transparency("gray of 4 bits: the key is not scaled", 4, 0, "\x10", 2, "\0\1", 2,
+                       "\x11\x11\x11\0\0\0", "\x11\x11\x11\0\0\0");
+    check_transparency("RGB", 8, 2, "\1\2\3\1\2\4", 2, "\0\1\0\2\0\3", 6, "\1\2\3\1\2\4",
+                       "\xff\xff\xff\1\2\4");
+    check_transparency("gray of 16 bits, clipped", 16, 0, "\0\7\1\0", 2, "\0\7", 2, "\7\7\7\xff\xff\xff",
+                       "\xff\xff\xff\xff\xff\xff");
 }
 
 static void test_png_damage(void **state) {
@@ -233,7 +244,8 @@ static void test_webp_plain(void **state) {
         size_t n = 20 * 14 * (size_t)channels;
         tc_buf b = {0};
         random_bytes(pixels, n, 5);
-        for (size_t i = 3; channels == 4 && i < n; i += 4) pixels[i] |= 1; /* where alpha is 0 the encoder may change the colour */
+        /* where alpha is 0 the encoder may change the colour */
+        for (size_t i = 3; channels == 4 && i < n; i += 4) pixels[i] |= 1;
         webp_file(&b, pixels, 20, 14, channels, true);
         tc_image im = accepted("lossless", &b);
         assert_int_equal(im.mode, channels == 4 ? TC_MODE_RGBA : TC_MODE_RGB);
@@ -292,12 +304,16 @@ static void test_webp_lies(void **state) {
     random_bytes(pixels, sizeof pixels, 8);
     for (int lossless = 0; lossless < 2; lossless++)
         for (int kind = 0; kind < 5; kind++) {
-            static const char *const what[] = {"RIFF size too large", "RIFF size 2^32-2", "RIFF size too small", "chunk size too large",
-                                               "RIFF size 0"};
+            static const char *const what[] = {"RIFF size too large", "RIFF size 2^32-2",
+                                               "RIFF size too small", "chunk size too large", "RIFF size 0"};
             tc_buf b = {0};
             webp_file(&b, pixels, 16, 16, 3, lossless);
             uint32_t size = (uint32_t)b.size - 8;
-            uint32_t lie = kind == 0 ? size + 2 : kind == 1 ? UINT32_MAX - 1 : kind == 2 ? size / 2 : kind == 3 ? size * 2 : 0;
+            uint32_t lie = kind == 0   ? size + 2
+                           : kind == 1 ? UINT32_MAX - 1
+                           : kind == 2 ? size / 2
+                           : kind == 3 ? size * 2
+                                       : 0;
             for (int i = 0; i < 4; i++) b.data[(kind == 3 ? 16 : 4) + i] = (char)(lie >> (8 * i));
             refused(what[kind], &b, TC_EFORMAT, "WebP data");
         }
@@ -327,7 +343,8 @@ static void test_gif_kinds(void **state) {
         for (int pass = 0; pass < 4 && interlaced; pass++)
             for (int y = first[pass]; y < 17; y += step[pass]) memcpy(stored + 9 * row++, pixels + 9 * y, 9);
         tc_buf b = {0};
-        gif_file(&b, &k, ramp ? (const uint8_t *)"\0\0\0\1\1\1\2\2\2\3\3\3" : gif_colors, interlaced ? stored : pixels);
+        gif_file(&b, &k, ramp ? (const uint8_t *)"\0\0\0\1\1\1\2\2\2\3\3\3" : gif_colors,
+                 interlaced ? stored : pixels);
         tc_image im = accepted("GIF", &b);
         assert_int_equal(im.mode, ramp ? TC_MODE_L : TC_MODE_P);
         assert_true(im.width == 14 && im.height == 20 && im.has_transparency == transparent);
@@ -336,7 +353,9 @@ static void test_gif_kinds(void **state) {
             int x = i % 14 - 3, y = i / 14 - 2;
             int index = x >= 0 && x < 9 && y >= 0 && y < 17 ? pixels[y * 9 + x] : transparent ? 2 : 0;
             assert_int_equal(im.pixels[i], index);
-            assert_int_equal(rgb[3 * i], transparent && index == 2 ? 255 : ramp ? index : gif_colors[3 * index]);
+            assert_int_equal(rgb[3 * i], transparent && index == 2 ? 255
+                                         : ramp                    ? index
+                                                                   : gif_colors[3 * index]);
         }
         tc_image_free(&im);
     }
@@ -386,7 +405,8 @@ static void test_bmp_palette(void **state) {
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         tc_buf b = {0};
-        bmp_file(&b, 3, 2, kinds[i].bits, 0, kinds[i].colors, kinds[i].palette, 4 * (size_t)kinds[i].colors, kinds[i].rows, 8);
+        bmp_file(&b, 3, 2, kinds[i].bits, 0, kinds[i].colors, kinds[i].palette, 4 * (size_t)kinds[i].colors,
+                 kinds[i].rows, 8);
         tc_image im = accepted("BMP with a palette", &b);
         assert_int_equal(im.mode, kinds[i].mode);
         assert_memory_equal(im.pixels, kinds[i].pixels, 6);
@@ -414,7 +434,8 @@ static void test_bmp_colors(void **state) {
             char rows[8] = {0};
             tc_buf b = {0};
             memcpy(rows + (top_down ? 0 : 4), kinds[i].pixel, (size_t)kinds[i].bits / 8);
-            bmp_file(&b, 1, top_down ? -2 : 2, kinds[i].bits, kinds[i].compression, 0, kinds[i].masks, kinds[i].compression ? 12 : 0, rows, 8);
+            bmp_file(&b, 1, top_down ? -2 : 2, kinds[i].bits, kinds[i].compression, 0, kinds[i].masks,
+                     kinds[i].compression ? 12 : 0, rows, 8);
             tc_image im = accepted("BMP with colours", &b);
             assert_int_equal(im.mode, TC_MODE_RGB);
             assert_true(im.width == 1 && im.height == 2);
@@ -453,10 +474,12 @@ static void test_bmp_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_png_kinds),      cmocka_unit_test(test_png_small_palette), cmocka_unit_test(test_png_transparency),
-        cmocka_unit_test(test_png_damage),     cmocka_unit_test(test_png_text_bomb),     cmocka_unit_test(test_webp_plain),
-        cmocka_unit_test(test_webp_animation), cmocka_unit_test(test_webp_lies),         cmocka_unit_test(test_gif_kinds),
-        cmocka_unit_test(test_gif_odd),        cmocka_unit_test(test_bmp_palette),       cmocka_unit_test(test_bmp_colors),
+        cmocka_unit_test(test_png_kinds),        cmocka_unit_test(test_png_small_palette),
+        cmocka_unit_test(test_png_transparency), cmocka_unit_test(test_png_damage),
+        cmocka_unit_test(test_png_text_bomb),    cmocka_unit_test(test_webp_plain),
+        cmocka_unit_test(test_webp_animation),   cmocka_unit_test(test_webp_lies),
+        cmocka_unit_test(test_gif_kinds),        cmocka_unit_test(test_gif_odd),
+        cmocka_unit_test(test_bmp_palette),      cmocka_unit_test(test_bmp_colors),
         cmocka_unit_test(test_bmp_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

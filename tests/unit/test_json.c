@@ -23,7 +23,8 @@ static void expect(const char *text, size_t size, const char *message) {
     }
     if (status != TC_EFORMAT) fail_msg("%s: accepted", text);
     assert_null(json);
-    if (!tc_starts_with(err.message, "x.json: ") || !strstr(err.message, message)) fail_msg("%s: %s", text, err.message);
+    if (!tc_starts_with(err.message, "x.json: ") || !strstr(err.message, message))
+        fail_msg("%s: %s", text, err.message);
 }
 
 static void test_cases(void **state) {
@@ -59,7 +60,8 @@ static void test_cases(void **state) {
         {"\xef\xbb\xbf{}", "JSON"},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect(cases[i].text, strlen(cases[i].text), cases[i].message);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect(cases[i].text, strlen(cases[i].text), cases[i].message);
     expect("[\"a\0b\"]", 7, "JSON");
     expect("[]\0", 3, "JSON");
 }
@@ -102,7 +104,8 @@ static void test_files(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_depth), cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_depth),
+                                       cmocka_unit_test(test_files)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

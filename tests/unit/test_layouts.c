@@ -1,5 +1,6 @@
-/* test_layouts.c - one model under the names of every layout opens as the same model, with and without a configuration; what contradicts itself, the
- * configuration or the layout is refused with a message that names it. */
+/* test_layouts.c - one model under the names of every layout opens as the same model, with and without a
+ * configuration; what contradicts itself, the configuration or the layout is refused with a message that
+ * names it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,28 +8,30 @@
 
 #include <cmocka.h>
 
-#include "net/layout.h"
-#include "net/model.h"
+#include "format/layout.h"
+#include "model/model.h"
 #include "scratch.h"
 
 #include <math.h>
 
 /* Towers whose heads have CLIP's size, so that shapes alone tell everything. */
-static const char *const USUAL =
-    "{\"embed_dim\": 20, \"vision_cfg\": {\"image_size\": 24, \"layers\": 2, \"width\": 128, \"patch_size\": 8, \"mlp_ratio\": 1.5},"
-    " \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 31, \"width\": 64, \"heads\": 1, \"layers\": 3, \"mlp_ratio\": 2}}";
+static const char *const USUAL = "{\"embed_dim\": 20, \"vision_cfg\": {\"image_size\": 24, \"layers\": 2, "
+                                 "\"width\": 128, \"patch_size\": 8, \"mlp_ratio\": 1.5},"
+                                 " \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 31, \"width\": 64, "
+                                 "\"heads\": 1, \"layers\": 3, \"mlp_ratio\": 2}}";
 /* And towers that only their configuration explains. */
-static const char *const ODD =
-    "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, \"head_width\": 4, \"patch_size\": 8, "
-    "\"mlp_ratio\": 3.1}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, \"heads\": 2, \"layers\": 2}}";
+static const char *const ODD = "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, "
+                               "\"width\": 12, \"head_width\": 4, \"patch_size\": 8, "
+                               "\"mlp_ratio\": 3.1}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": "
+                               "30, \"width\": 8, \"heads\": 2, \"layers\": 2}}";
 
 static tc_model *make_model(const char *config) {
     tc_config c = {0};
     tc_error err;
     json_t *json = NULL;
     tc_model *m = NULL;
-    if (tc_json_parse(&json, config, strlen(config), "test", &err) != TC_OK || tc_config_parse(&c, json, "test", &err) != TC_OK ||
-        tc_model_random(&m, &c, 7, &err) != TC_OK)
+    if (tc_json_parse(&json, config, strlen(config), "test", &err) != TC_OK ||
+        tc_config_parse(&c, json, "test", &err) != TC_OK || tc_model_random(&m, &c, 7, &err) != TC_OK)
         fail_msg("%s", err.message);
     json_decref(json);
     tc_rng rng = tc_rng_make(7, 1, 1);
@@ -42,7 +45,8 @@ static void expect_same(const tc_model *a, const tc_model *b, const char *label)
     tc_config c = b->config;
     c.vision.activation = a->config.vision.activation;
     c.text.activation = a->config.text.activation;
-    if (tc_config_difference(&a->config, &c, difference, sizeof difference)) fail_msg("%s: %s", label, difference);
+    if (tc_config_difference(&a->config, &c, difference, sizeof difference))
+        fail_msg("%s: %s", label, difference);
     for (size_t i = 0; i < a->params.count; i++) {
         const tc_param *p = &a->params.items[i];
         float *v = tc_new((size_t)p->numel, sizeof *v), *w = tc_new((size_t)p->numel, sizeof *w);
@@ -61,7 +65,8 @@ static void expect_same(const tc_model *a, const tc_model *b, const char *label)
 typedef struct change {
     const char *name; /* canonical; NULL: none */
     enum { DROP, TURN, REPEAT, ADD } what;
-    const char *as; /* REPEAT, ADD: the name of the tensor that is added, with the contents (REPEAT: one number changed) */
+    /* REPEAT, ADD: the name of the tensor that is added, with the contents (REPEAT: one number changed) */
+    const char *as;
 } change;
 
 /* A layout: what stands before a tensor of the image tower, of the text tower, and before logit_scale. */
@@ -76,27 +81,35 @@ static const naming namings[] = {
     {"OpenCLIP", "openclip", "", "", "", NULL, NULL, false},
     {"trained on several devices", "openclip", "module.", "module.", "module.", NULL, NULL, false},
     {"TinyCLIP", "tinyclip", "_image_encoder.", "_text_encoder.", "_logit_scale.", NULL, NULL, false},
-    {"TinyCLIP on several devices", "tinyclip", "_image_encoder.module.", "_text_encoder.module.", "_logit_scale.module.", NULL, NULL, false},
-    {"TinyCLIP, wrapped as a whole", "tinyclip", "module._image_encoder.", "module._text_encoder.", "module._logit_scale.", NULL, NULL, false},
-    {"pruned", "tinyclip, automatically pruned", "_image_encoder.module.", "_text_encoder.module.", "_logit_scale.module.",
-     "image_encoder_without_ddp.", "text_encoder_without_ddp.", false},
-    {"pruned, the other", "tinyclip, automatically pruned", "module.image_encoder_without_ddp.", "module.text_encoder_without_ddp.",
+    {"TinyCLIP on several devices", "tinyclip", "_image_encoder.module.", "_text_encoder.module.",
+     "_logit_scale.module.", NULL, NULL, false},
+    {"TinyCLIP, wrapped as a whole", "tinyclip", "module._image_encoder.", "module._text_encoder.",
      "module._logit_scale.", NULL, NULL, false},
+    {"pruned", "tinyclip, automatically pruned", "_image_encoder.module.", "_text_encoder.module.",
+     "_logit_scale.module.", "image_encoder_without_ddp.", "text_encoder_without_ddp.", false},
+    {"pruned, the other", "tinyclip, automatically pruned", "module.image_encoder_without_ddp.",
+     "module.text_encoder_without_ddp.", "module._logit_scale.", NULL, NULL, false},
     {"OpenAI", "openai", "", "", "", NULL, NULL, true},
 };
 enum { NAMINGS = sizeof namings / sizeof *namings };
 
-static void put(tc_st_writer *w, const char *prefix, const char *name, const tc_param *p, const int64_t *shape, const float *values) {
+static void put(tc_st_writer *w, const char *prefix, const char *name, const tc_param *p,
+                const int64_t *shape, const float *values) {
     char full[256];
     snprintf(full, sizeof full, "%s%s", prefix, name);
     assert_int_equal(tc_st_writer_add(w, full, TC_F32, p->ndim, shape, values, NULL), TC_OK);
 }
 
-static void put_param(tc_st_writer *w, const tc_model *m, const tc_param *p, const naming *n, const change *c, float *scratch) {
+static void put_param(tc_st_writer *w, const tc_model *m, const tc_param *p, const naming *n, const change *c,
+                      float *scratch) {
     const float *values = m->flat + p->offset;
     bool hit = c && c->name && strcmp(c->name, p->name) == 0;
-    const char *prefix = p->tower == TC_TOWER_VISION ? n->image : p->tower == TC_TOWER_TEXT ? n->text : n->scale;
-    const char *too = p->tower == TC_TOWER_VISION ? n->image_too : p->tower == TC_TOWER_TEXT ? n->text_too : NULL;
+    const char *prefix = p->tower == TC_TOWER_VISION ? n->image
+                         : p->tower == TC_TOWER_TEXT ? n->text
+                                                     : n->scale;
+    const char *too = p->tower == TC_TOWER_VISION ? n->image_too
+                      : p->tower == TC_TOWER_TEXT ? n->text_too
+                                                  : NULL;
     int64_t shape[TC_PARAM_RANK];
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[hit && c->what == TURN ? p->ndim - 1 - k : k];
     if (!(hit && c->what == DROP)) put(w, prefix, p->name, p, shape, values);
@@ -122,7 +135,8 @@ static void write_naming(const tc_model *m, const naming *n, const change *c, co
     if (tc_st_writer_commit(&w, path, NULL, NULL) != TC_OK) fail_msg("%s cannot be written", path);
 }
 
-static tc_model *open_with(const char *path, const char *config, const char *activation, int image_size, tc_error *err) {
+static tc_model *open_with(const char *path, const char *config, const char *activation, int image_size,
+                           tc_error *err) {
     tc_model *m = NULL;
     tc_open_options o = tc_open_options_default();
     o.config = config;
@@ -152,7 +166,8 @@ static void every_layout(void **state) {
             assert_int_equal(tc_model_get_info(with)->vision_activation, TC_GELU);
             tc_model *alone = open_with(path, NULL, NULL, 0, &err);
             if (odd) {
-                if (alone || err.status != TC_EARG || !strstr(err.message, "there is no configuration beside it; name one with --model-config"))
+                if (alone || err.status != TC_EARG ||
+                    !strstr(err.message, "there is no configuration beside it; name one with --model-config"))
                     fail_msg("%s: %s", namings[i].label, err.message);
             } else {
                 if (!alone) fail_msg("%s: %s", namings[i].label, err.message);
@@ -160,8 +175,10 @@ static void every_layout(void **state) {
                 const tc_model_info *info = tc_model_get_info(alone);
                 assert_int_equal(info->activation_assumed, !namings[i].scalars);
                 assert_int_equal(info->text_activation, namings[i].scalars ? TC_QUICK_GELU : TC_GELU);
-                assert_string_equal(info->activation_source, namings[i].scalars ? "layout: OpenAI archives use QuickGELU"
-                                                                                : "assumed: nothing says which, and GELU is OpenCLIP's default");
+                assert_string_equal(info->activation_source,
+                                    namings[i].scalars
+                                        ? "layout: OpenAI archives use QuickGELU"
+                                        : "assumed: nothing says which, and GELU is OpenCLIP's default");
             }
             tc_model_close(&with);
             tc_model_close(&alone);
@@ -175,7 +192,8 @@ static void every_layout(void **state) {
 /* Hugging Face's names in a lone file: three tensors for one fused one, projections the other way round. */
 static void huggingface_names(void **state) {
     (void)state;
-    char *dir = scratch_dir(), *folder = tc_path_join(dir, "f"), *file = tc_path_join(dir, "f/model.safetensors"), *lone = tc_path_join(dir, "m.bin");
+    char *dir = scratch_dir(), *folder = tc_path_join(dir, "f"),
+         *file = tc_path_join(dir, "f/model.safetensors"), *lone = tc_path_join(dir, "m.bin");
     tc_model *m = make_model(USUAL), *again;
     tc_error err;
     assert_int_equal(tc_model_save(m, folder, TC_FORMAT_HF, NULL), TC_OK);
@@ -201,7 +219,9 @@ static void names_lead_back(void **state) {
         char theirs[160], full[200];
         bool transposed;
         tc_canonical c;
-        for (int part = 0; part < 3 && tc_names_hf(m->params.items[i].name, part, theirs, sizeof theirs, &transposed); part++) {
+        for (int part = 0;
+             part < 3 && tc_names_hf(m->params.items[i].name, part, theirs, sizeof theirs, &transposed);
+             part++) {
             assert_true(tc_names_canonical(theirs, &c));
             assert_string_equal(c.name, m->params.items[i].name);
             assert_int_equal(c.part, part);
@@ -212,7 +232,8 @@ static void names_lead_back(void **state) {
         }
     }
     tc_model_close(&m);
-    static const char *const strange[] = {"_image_encoder.token_embedding.weight", "_text_encoder.visual.proj", "_logit_scale.visual.proj",
+    static const char *const strange[] = {"_image_encoder.token_embedding.weight",
+                                          "_text_encoder.visual.proj", "_logit_scale.visual.proj",
                                           "_text_encoder.logit_scale", "_image_encoder.module.ln_final.bias"};
     tc_canonical c;
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
@@ -237,8 +258,14 @@ static const struct {
      {"ln_final.bias", ADD, "_image_encoder.ln_final.bias"},
      "tensor '_image_encoder.ln_final.bias' is not part of any model that is known",
      "tensor '_image_encoder.ln_final.bias' is not part of any model that is known"},
-    {3, {"visual.ln_post.weight", DROP, NULL}, "tensor 'visual.ln_post.weight' is missing", "tensor 'visual.ln_post.weight' is missing"},
-    {0, {"visual.ln_pre.weight", DROP, NULL}, "tensor 'visual.ln_pre.weight' is missing", "tensor 'visual.ln_pre.weight' is missing"},
+    {3,
+     {"visual.ln_post.weight", DROP, NULL},
+     "tensor 'visual.ln_post.weight' is missing",
+     "tensor 'visual.ln_post.weight' is missing"},
+    {0,
+     {"visual.ln_pre.weight", DROP, NULL},
+     "tensor 'visual.ln_pre.weight' is missing",
+     "tensor 'visual.ln_pre.weight' is missing"},
     {0,
      {"transformer.resblocks.1.attn.in_proj_bias", DROP, NULL},
      "tensor 'transformer.resblocks.1.attn.in_proj_bias' is missing",
@@ -274,8 +301,10 @@ static const struct {
      "tensors 'ln_final.weight' and 'module.ln_final.weight' are both ln_final.weight, and differ"},
     {6,
      {"visual.proj", REPEAT, "_image_encoder.visual.proj"},
-     "tensors '_image_encoder.visual.proj' and 'module.image_encoder_without_ddp.visual.proj' are both visual.proj, and differ",
-     "tensors '_image_encoder.visual.proj' and 'module.image_encoder_without_ddp.visual.proj' are both visual.proj, and differ"},
+     "tensors '_image_encoder.visual.proj' and 'module.image_encoder_without_ddp.visual.proj' are both "
+     "visual.proj, and differ",
+     "tensors '_image_encoder.visual.proj' and 'module.image_encoder_without_ddp.visual.proj' are both "
+     "visual.proj, and differ"},
     {0,
      {"text_projection", ADD, "text_projection.weight"},
      "tensors 'text_projection' and 'text_projection.weight' are both text_projection, and differ",
@@ -283,16 +312,26 @@ static const struct {
     {0, {"ln_final.weight", ADD, "attn_mask"}, NULL, NULL},
     {3, {"ln_final.weight", ADD, "_text_encoder.module.attn_mask"}, NULL, NULL},
     {0, {"ln_final.weight", ADD, "visual.bn1.num_batches_tracked"}, NULL, NULL},
-    {7, {"context_length", ADD, ""}, "context_length is 10, but the tensors are those of 9", "context_length is 10, but the tensors are those of 9"},
-    {7, {"vocab_size", ADD, ""}, "vocab_size is 32, but the tensors are those of 31", "vocab_size is 32, but the tensors are those of 31"},
-    {7, {"input_resolution", ADD, ""}, "input_resolution is 25, but the tensors are those of 24", NULL}, /* 3 patches of 8, one pixel over */
+    {7,
+     {"context_length", ADD, ""},
+     "context_length is 10, but the tensors are those of 9",
+     "context_length is 10, but the tensors are those of 9"},
+    {7,
+     {"vocab_size", ADD, ""},
+     "vocab_size is 32, but the tensors are those of 31",
+     "vocab_size is 32, but the tensors are those of 31"},
+    {7,
+     {"input_resolution", ADD, ""},
+     "input_resolution is 25, but the tensors are those of 24",
+     NULL}, /* 3 patches of 8, one pixel over */
     {0,
      {"ln_final.weight", ADD, "context_length"},
      "tensor 'context_length' must be a whole number",
      "tensor 'context_length' must be a whole number"},
 };
 
-static void expect_message(const char *path, const char *config, const char *activation, const char *label, const char *message) {
+static void expect_message(const char *path, const char *config, const char *activation, const char *label,
+                           const char *message) {
     tc_error err;
     tc_model *m = open_with(path, config, activation, 0, &err);
     if (!message && !m) fail_msg("%s: %s", label, err.message);
@@ -324,15 +363,23 @@ static void contradictory_configurations(void **state) {
     (void)state;
     static const struct {
         const char *from, *to, *message; /* in USUAL, `from` becomes `to` */
-    } cases[] = {{"\"layers\": 2", "\"layers\": 4", "the image tower has 2 layers in its tensors, 4 in the configuration"},
-                 {"\"layers\": 3", "\"layers\": 2", "the text tower has 3 layers in its tensors, 2 in the configuration"},
-                 {"\"width\": 128", "\"width\": 192", "tensor 'visual.class_embedding' is [128], expected [192]"},
-                 {"\"mlp_ratio\": 2", "\"mlp_ratio\": 4", "tensor 'transformer.resblocks.0.mlp.c_fc.weight' is [128,64], expected [256,64]"},
-                 {"\"image_size\": 24", "\"image_size\": 32", "tensor 'visual.positional_embedding' is [10,128], expected [17,128]"},
-                 {"\"patch_size\": 8", "\"patch_size\": 6", "tensor 'visual.positional_embedding' is [10,128], expected [17,128]"},
-                 {"\"vocab_size\": 31", "\"vocab_size\": 49408", "tensor 'token_embedding.weight' is [31,64], expected [49408,64]"},
-                 {"\"context_length\": 9", "\"context_length\": 77", "tensor 'positional_embedding' is [9,64], expected [77,64]"},
-                 {"\"embed_dim\": 20", "\"embed_dim\": 512", "tensor 'visual.proj' is [128,20], expected [128,512]"}};
+    } cases[] = {
+        {"\"layers\": 2", "\"layers\": 4",
+         "the image tower has 2 layers in its tensors, 4 in the configuration"},
+        {"\"layers\": 3", "\"layers\": 2",
+         "the text tower has 3 layers in its tensors, 2 in the configuration"},
+        {"\"width\": 128", "\"width\": 192", "tensor 'visual.class_embedding' is [128], expected [192]"},
+        {"\"mlp_ratio\": 2", "\"mlp_ratio\": 4",
+         "tensor 'transformer.resblocks.0.mlp.c_fc.weight' is [128,64], expected [256,64]"},
+        {"\"image_size\": 24", "\"image_size\": 32",
+         "tensor 'visual.positional_embedding' is [10,128], expected [17,128]"},
+        {"\"patch_size\": 8", "\"patch_size\": 6",
+         "tensor 'visual.positional_embedding' is [10,128], expected [17,128]"},
+        {"\"vocab_size\": 31", "\"vocab_size\": 49408",
+         "tensor 'token_embedding.weight' is [31,64], expected [49408,64]"},
+        {"\"context_length\": 9", "\"context_length\": 77",
+         "tensor 'positional_embedding' is [9,64], expected [77,64]"},
+        {"\"embed_dim\": 20", "\"embed_dim\": 512", "tensor 'visual.proj' is [128,20], expected [128,512]"}};
     char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors");
     tc_model *m = make_model(USUAL);
     write_naming(m, &namings[0], NULL, path);
@@ -341,7 +388,8 @@ static void contradictory_configurations(void **state) {
         const char *at = strstr(USUAL, cases[i].from);
         assert_non_null(at);
         tc_buf_printf(&b, "%.*s%s%s", (int)(at - USUAL), USUAL, cases[i].to, at + strlen(cases[i].from));
-        expect_message(path, scratch_text(dir, "elsewhere.json", b.data), NULL, cases[i].to, cases[i].message);
+        expect_message(path, scratch_text(dir, "elsewhere.json", b.data), NULL, cases[i].to,
+                       cases[i].message);
         tc_buf_free(&b);
     }
     tc_model_close(&m);
@@ -353,7 +401,8 @@ static void contradictory_configurations(void **state) {
 
 static void activations(void **state) {
     (void)state;
-    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"), *own = tc_path_join(dir, "own.safetensors");
+    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"),
+         *own = tc_path_join(dir, "own.safetensors");
     tc_model *m = make_model(USUAL), *again;
     tc_error err;
     const char *config = scratch_text(dir, "elsewhere.json", USUAL);
@@ -434,7 +483,8 @@ static void image_sizes(void **state) {
             float *values = tc_new((size_t)again->params.items[id].numel, sizeof *values);
             assert_int_equal(tc_model_read(again, (size_t)id, values, NULL), TC_OK);
             assert_memory_equal(values, m->flat + m->params.items[id].offset, 128 * sizeof *values);
-            if (grid == 3) assert_memory_equal(values, m->flat + m->params.items[id].offset, 10 * 128 * sizeof *values);
+            if (grid == 3)
+                assert_memory_equal(values, m->flat + m->params.items[id].offset, 10 * 128 * sizeof *values);
             free(values);
             run_one(again, a);
             /* It is saved as what it is now. */
@@ -459,7 +509,8 @@ static void image_sizes(void **state) {
     scratch_remove(dir);
 }
 
-/* What bicubic resizing must do whatever its formula: a constant stays, mirrored stays mirrored; and two numbers worked out by hand. */
+/* What bicubic resizing must do whatever its formula: a constant stays, mirrored stays mirrored; and two
+ * numbers worked out by hand. */
 static void resized_positions(void **state) {
     (void)state;
     enum { FROM = 5, WIDTH = 2 };
@@ -471,9 +522,11 @@ static void resized_positions(void **state) {
     }
     for (int y = 0; y < FROM; y++)
         for (int x = 0; x < FROM; x++)
-            memcpy(mirrored + (1 + y * FROM + x) * WIDTH, grid + (1 + y * FROM + FROM - 1 - x) * WIDTH, WIDTH * sizeof *grid);
+            memcpy(mirrored + (1 + y * FROM + x) * WIDTH, grid + (1 + y * FROM + FROM - 1 - x) * WIDTH,
+                   WIDTH * sizeof *grid);
     for (int to = 1; to < 14; to++) {
-        float *a = tc_new((size_t)(1 + to * to) * WIDTH, sizeof *a), *b = tc_new((size_t)(1 + to * to) * WIDTH, sizeof *b);
+        float *a = tc_new((size_t)(1 + to * to) * WIDTH, sizeof *a),
+              *b = tc_new((size_t)(1 + to * to) * WIDTH, sizeof *b);
         assert_int_equal(tc_positions_resize(grid, FROM, to, WIDTH, a, NULL), TC_OK);
         assert_int_equal(tc_positions_resize(mirrored, FROM, to, WIDTH, b, NULL), TC_OK);
         for (int y = 0; y < to; y++)
@@ -486,8 +539,9 @@ static void resized_positions(void **state) {
         free(a);
         free(b);
     }
-    /* 2 -> 4, first entry: its centre is 0.25, both old ones are within 2 of it, at distances 0.25 and 1.25 from their centres 0.5 and 1.5:
-     * keys(0.25) = 0.8671875, keys(1.25) = -0.0703125, divided by their sum 0.796875. */
+    /* 2 -> 4, first entry: its centre is 0.25, both old ones are within 2 of it, at distances 0.25 and 1.25
+     * from their centres 0.5 and 1.5: keys(0.25) = 0.8671875, keys(1.25) = -0.0703125, divided by their sum
+     * 0.796875. */
     float two[5] = {0, 0, 1, 0, 1}, four[17];
     assert_int_equal(tc_positions_resize(two, 2, 4, 1, four, NULL), TC_OK);
     assert_true(fabs(four[1] - -0.0703125 / 0.796875) < 1e-7);
@@ -501,10 +555,11 @@ static void openclip_folder(void **state) {
     char *dir = scratch_dir(), *path = tc_path_join(dir, "open_clip_model.safetensors"), text[1024];
     tc_model *m = make_model(ODD), *again;
     tc_error err;
-    snprintf(text, sizeof text,
-             "{\"model_cfg\": %s, \"preprocess_cfg\": {\"mean\": [0.5, 0.25, 0.5], \"std\": [0.5, 0.5, 0.125], "
-             "\"interpolation\": \"bicubic\", \"resize_mode\": \"shortest\"}}",
-             ODD);
+    snprintf(
+        text, sizeof text,
+        "{\"model_cfg\": %s, \"preprocess_cfg\": {\"mean\": [0.5, 0.25, 0.5], \"std\": [0.5, 0.5, 0.125], "
+        "\"interpolation\": \"bicubic\", \"resize_mode\": \"shortest\"}}",
+        ODD);
     write_naming(m, &namings[0], NULL, path);
     scratch_text(dir, "open_clip_config.json", text);
     for (int file = 0; file < 2; file++) {
@@ -512,13 +567,16 @@ static void openclip_folder(void **state) {
         if (!again) fail_msg("%s", err.message);
         expect_same(m, again, "folder");
         tc_preprocess p = tc_model_preprocess(again);
-        assert_true(p.mean[1] == 0.25f && p.std[2] == 0.125f && p.order == TC_IMAGE_OPENCLIP && p.resize == 16);
+        assert_true(p.mean[1] == 0.25f && p.std[2] == 0.125f && p.order == TC_IMAGE_OPENCLIP &&
+                    p.resize == 16);
         tc_model_close(&again);
     }
-    snprintf(text, sizeof text, "{\"model_cfg\": %s, \"preprocess_cfg\": {\"resize_mode\": \"squash\"}}", ODD);
+    snprintf(text, sizeof text, "{\"model_cfg\": %s, \"preprocess_cfg\": {\"resize_mode\": \"squash\"}}",
+             ODD);
     scratch_text(dir, "open_clip_config.json", text);
     assert_null(open_with(dir, NULL, NULL, 0, &err));
-    assert_non_null(strstr(err.message, "preprocess_cfg.resize_mode \"squash\" is not supported, only shortest"));
+    assert_non_null(
+        strstr(err.message, "preprocess_cfg.resize_mode \"squash\" is not supported, only shortest"));
     tc_model_close(&m);
     free(path);
     scratch_remove(dir);
@@ -526,7 +584,9 @@ static void openclip_folder(void **state) {
 
 /* ---- real sizes: shapes alone, no file */
 
-static int by_name(const void *a, const void *b) { return strcmp(((const tc_named *)a)->is.name, ((const tc_named *)b)->is.name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const tc_named *)a)->is.name, ((const tc_named *)b)->is.name);
+}
 
 static void expect_recognised(const tc_config *c, const char *label) {
     tc_params params;
@@ -535,7 +595,10 @@ static void expect_recognised(const tc_config *c, const char *label) {
     char difference[256];
     assert_int_equal(tc_net_params(&params, c, NULL), TC_OK);
     tc_tensor *tensors = tc_new(params.count, sizeof *tensors);
-    tc_layout l = {.path = label, .items = tc_new(params.count, sizeof *l.items), .count = params.count, .written_by = TC_NAMED_OPENCLIP};
+    tc_layout l = {.path = label,
+                   .items = tc_new(params.count, sizeof *l.items),
+                   .count = params.count,
+                   .written_by = TC_NAMED_OPENCLIP};
     assert_true(tensors && l.items);
     for (size_t i = 0; i < params.count; i++) {
         const tc_param *p = &params.items[i];
@@ -556,7 +619,8 @@ static void expect_recognised(const tc_config *c, const char *label) {
 
 static void real_models(void **state) {
     (void)state;
-    /* OpenCLIP's largest, whose image heads are not of 64 channels: width, layers, head_width, FFN; text width, layers; embed_dim. */
+    /* OpenCLIP's largest, whose image heads are not of 64 channels: width, layers, head_width, FFN; text
+     * width, layers; embed_dim. */
     static const struct {
         const char *name;
         int width, layers, head_dim, ffn, text_width, text_layers, embed_dim;
@@ -574,7 +638,8 @@ static void real_models(void **state) {
         c.embed_dim = large[i].embed_dim;
         c.image_size = 224;
         c.patch_size = 14;
-        c.vision.width = large[i].width, c.vision.layers = large[i].layers, c.vision.head_dim = large[i].head_dim;
+        c.vision.width = large[i].width, c.vision.layers = large[i].layers,
+        c.vision.head_dim = large[i].head_dim;
         c.text.width = large[i].text_width, c.text.layers = large[i].text_layers, c.text.head_dim = 64;
         for (int l = 0; l < c.vision.layers; l++) {
             c.vision.block[l].heads = c.vision.width / c.vision.head_dim;
@@ -593,10 +658,13 @@ static void real_models(void **state) {
 /* A ResNet is recognised by its tensors; a configuration of another one, or of a ViT, is refused. */
 static void resnet(void **state) {
     (void)state;
-    static const char text[] = "{\"embed_dim\": 24, \"vision_cfg\": {\"image_size\": 96, \"layers\": [%s], \"width\": 8}, \"text_cfg\": "
-                               "{\"context_length\": 9, \"vocab_size\": 50, \"width\": 64, \"heads\": 1, \"layers\": 2}}";
-    char *dir = scratch_dir(), *config = tc_path_join(dir, "c.cfg"), *other = tc_path_join(dir, "d.cfg"), *path = tc_path_join(dir, "m.safetensors"),
-         *beside = tc_path_join(dir, "m.json"), json[400], difference[160];
+    static const char text[] =
+        "{\"embed_dim\": 24, \"vision_cfg\": {\"image_size\": 96, \"layers\": [%s], \"width\": 8}, "
+        "\"text_cfg\": "
+        "{\"context_length\": 9, \"vocab_size\": 50, \"width\": 64, \"heads\": 1, \"layers\": 2}}";
+    char *dir = scratch_dir(), *config = tc_path_join(dir, "c.cfg"), *other = tc_path_join(dir, "d.cfg"),
+         *path = tc_path_join(dir, "m.safetensors"), *beside = tc_path_join(dir, "m.json"), json[400],
+         difference[160];
     tc_model *m = NULL, *again = NULL;
     tc_error err;
     snprintf(json, sizeof json, text, "2, 1, 3, 1");

@@ -1,5 +1,5 @@
-/* test_loader.c - training batches: the order is a function of (seed, epoch) alone, resuming gives the same batches, bad samples are skipped and
- * counted. */
+/* test_loader.c - training batches: the order is a function of (seed, epoch) alone, resuming gives the same
+ * batches, bad samples are skipped and counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,14 +22,15 @@ typedef struct fixture {
 /* 37 pictures in 3 classes with 4 templates. */
 static void fixture_open(fixture *f) {
     char spec[4096];
-    uint8_t images[16 + N * SIDE * SIDE] = "\0\0\x08\x03\0\0\0\x25\0\0\0\x06\0\0\0\x06", labels[8 + N] = "\0\0\x08\x01\0\0\0\x25";
+    uint8_t images[16 + N * SIDE * SIDE] = "\0\0\x08\x03\0\0\0\x25\0\0\0\x06\0\0\0\x06",
+                                   labels[8 + N] = "\0\0\x08\x01\0\0\0\x25";
     tc_rng r = tc_rng_make(1, 2, 3);
     tc_data_options o = tc_data_options_default();
     f->dir = scratch_dir();
     for (int i = 0; i < N * SIDE * SIDE; i++) images[16 + i] = (uint8_t)tc_rng_below(&r, 256);
     for (int i = 0; i < N; i++) labels[8 + i] = (uint8_t)tc_rng_below(&r, 3);
-    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(f->dir, "i", images, sizeof images), scratch_file(f->dir, "l", labels, sizeof labels),
-             scratch_text(f->dir, "c", "cat\ndog\nbird\n"));
+    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(f->dir, "i", images, sizeof images),
+             scratch_file(f->dir, "l", labels, sizeof labels), scratch_text(f->dir, "c", "cat\ndog\nbird\n"));
     o.templates = scratch_text(f->dir, "t", "a {}\nthe {}\none {} there\n{}!\n");
     assert_int_equal(tc_data_open(&f->data, spec, &o, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_create(&f->tokenizer, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
@@ -142,7 +143,8 @@ static void test_epochs(void **state) {
     fixture_close(&f);
 }
 
-/* Without augmentation a batch holds what tc_data_image gives and one of the class's captions; over some epochs each template is met. */
+/* Without augmentation a batch holds what tc_data_image gives and one of the class's captions; over some
+ * epochs each template is met. */
 static void test_contents(void **state) {
     (void)state;
     fixture f;
@@ -163,8 +165,10 @@ static void test_contents(void **state) {
             assert_int_equal(tc_data_image(f.data, b->index[i], &f.o.preprocess, pixels, NULL), TC_OK);
             assert_memory_equal(pixels, b->pixel_values + (size_t)i * PIXELS, sizeof pixels);
             for (int t = 0; t < 4; t++) {
-                assert_int_equal(tc_data_caption(f.data, b->index[i], t, caption, sizeof caption, NULL), TC_OK);
-                assert_int_equal(tc_tokenizer_encode(f.tokenizer, caption, CONTEXT, ids, NULL, NULL, NULL), TC_OK);
+                assert_int_equal(tc_data_caption(f.data, b->index[i], t, caption, sizeof caption, NULL),
+                                 TC_OK);
+                assert_int_equal(tc_tokenizer_encode(f.tokenizer, caption, CONTEXT, ids, NULL, NULL, NULL),
+                                 TC_OK);
                 bool same = memcmp(ids, b->ids + (size_t)i * CONTEXT, sizeof ids) == 0;
                 found += same;
                 met[t] += same;
@@ -180,7 +184,8 @@ static void test_contents(void **state) {
     fixture_close(&f);
 }
 
-/* With two augmentations each sample has one in even epochs and another one in odd ones; the first two epochs are those without a limit. */
+/* With two augmentations each sample has one in even epochs and another one in odd ones; the first two epochs
+ * are those without a limit. */
 static void test_augmentations(void **state) {
     (void)state;
     enum { EPOCHS = 6, SIZE = PIXELS * (int)sizeof(float) + CONTEXT * (int)sizeof(int32_t) };

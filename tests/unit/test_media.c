@@ -1,4 +1,5 @@
-/* test_media.c - the resize against its definition, the geometry of the crop, conversions, normalisation and augmentation. */
+/* test_media.c - the resize against its definition, the geometry of the crop, conversions, normalisation and
+ * augmentation. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +17,8 @@
 static void random_bytes(uint8_t *p, size_t n, uint64_t seed) {
     tc_rng r = tc_rng_make(seed, n, 1);
     bool extreme = seed % 2; /* black and white: the kernel overshoots */
-    for (size_t i = 0; i < n; i++) p[i] = extreme ? (uint8_t)(tc_rng_next(&r) % 2 * 255) : (uint8_t)tc_rng_next(&r);
+    for (size_t i = 0; i < n; i++)
+        p[i] = extreme ? (uint8_t)(tc_rng_next(&r) % 2 * 255) : (uint8_t)tc_rng_next(&r);
 }
 
 /* ---- the definition of the bicubic resize, one output at a time */
@@ -28,7 +30,8 @@ static double kernel(double x) {
 
 /* Output i of an axis n_in -> n_out over samples v[0], v[step], ... */
 static uint8_t one_output(const uint8_t *v, size_t step, int n_in, int64_t n_out, int64_t i) {
-    double scale = (double)n_in / (double)n_out, f = scale > 1 ? scale : 1, center = ((double)i + 0.5) * scale, sum = 0;
+    double scale = (double)n_in / (double)n_out, f = scale > 1 ? scale : 1,
+           center = ((double)i + 0.5) * scale, sum = 0;
     int lo = (int)fmax(trunc(center - 2 * f + 0.5), 0), hi = (int)fmin(trunc(center + 2 * f + 0.5), n_in);
     int64_t total = 1 << 21;
     for (int j = lo; j < hi; j++) sum += kernel((j - center + 0.5) / f);
@@ -46,7 +49,8 @@ static uint8_t *define_horizontal(const uint8_t *in, int w, int h, int c, int ow
     for (int y = 0; y < h; y++)
         for (int x = 0; x < ow; x++)
             for (int k = 0; k < c; k++)
-                out[(y * ow + x) * c + k] = ow == w ? in[(y * w + x) * c + k] : one_output(in + y * w * c + k, (size_t)c, w, ow, x);
+                out[(y * ow + x) * c + k] =
+                    ow == w ? in[(y * w + x) * c + k] : one_output(in + y * w * c + k, (size_t)c, w, ow, x);
     return out;
 }
 
@@ -54,7 +58,8 @@ static uint8_t *define_vertical(const uint8_t *in, int w, int h, int c, int oh) 
     uint8_t *out = malloc((size_t)(w * oh * c));
     assert_non_null(out);
     for (int y = 0; y < oh; y++)
-        for (int x = 0; x < w * c; x++) out[y * w * c + x] = oh == h ? in[y * w * c + x] : one_output(in + x, (size_t)(w * c), h, oh, y);
+        for (int x = 0; x < w * c; x++)
+            out[y * w * c + x] = oh == h ? in[y * w * c + x] : one_output(in + x, (size_t)(w * c), h, oh, y);
     return out;
 }
 
@@ -72,14 +77,16 @@ static void test_resize_definition(void **state) {
     int vertical_first = 0;
     for (int round = 0; round < 160; round++) {
         int c = 1 + round % 4, w = 1 + (int)tc_rng_below(&r, 70), h = 1 + (int)tc_rng_below(&r, 70);
-        int ow = round % 7 == 0 ? w : 1 + (int)tc_rng_below(&r, 50), oh = round % 11 == 0 ? h : 1 + (int)tc_rng_below(&r, 50);
+        int ow = round % 7 == 0 ? w : 1 + (int)tc_rng_below(&r, 50),
+            oh = round % 11 == 0 ? h : 1 + (int)tc_rng_below(&r, 50);
         size_t bytes = (size_t)(w * h * c), out_bytes = (size_t)(ow * oh * c);
         uint8_t *in = malloc(bytes), *out = malloc(out_bytes);
         random_bytes(in, bytes, (uint64_t)round);
         uint8_t *expected = define_resize(in, w, h, c, ow, oh);
         tc_error err;
         assert_int_equal(tc_resize_bicubic(in, w, h, c, ow, oh, out, &err), TC_OK);
-        if (memcmp(out, expected, out_bytes) != 0) fail_msg("%dx%dx%d to %dx%d differs from the definition", w, h, c, ow, oh);
+        if (memcmp(out, expected, out_bytes) != 0)
+            fail_msg("%dx%dx%d to %dx%d differs from the definition", w, h, c, ow, oh);
         vertical_first += h > oh && h - oh > 2 * (w - ow);
         free(in);
         free(out);
@@ -101,7 +108,8 @@ static void test_resize_part(void **state) {
         p.width = 1 + (int)tc_rng_below(&r, (uint64_t)(ow - p.x));
         p.height = 1 + (int)tc_rng_below(&r, (uint64_t)(oh - p.y));
         size_t bytes = (size_t)(w * h * c), row = (size_t)(p.width * c), stride = row + 5;
-        uint8_t *in = malloc(bytes), *whole = malloc((size_t)(ow * oh * c)), *out = malloc(stride * (size_t)p.height);
+        uint8_t *in = malloc(bytes), *whole = malloc((size_t)(ow * oh * c)),
+                *out = malloc(stride * (size_t)p.height);
         memset(out, 0xa5, stride * (size_t)p.height);
         random_bytes(in, bytes, (uint64_t)round);
         tc_view view = {in, (size_t)(w * c), w, h};
@@ -109,7 +117,8 @@ static void test_resize_part(void **state) {
         assert_int_equal(tc_resize_bicubic(in, w, h, c, ow, oh, whole, &err), TC_OK);
         assert_int_equal(tc_resize_part(&view, c, &p, out, stride, &err), TC_OK);
         for (int y = 0; y < p.height; y++) {
-            assert_memory_equal(out + (size_t)y * stride, whole + ((size_t)(p.y + y) * (size_t)ow + (size_t)p.x) * (size_t)c, row);
+            assert_memory_equal(out + (size_t)y * stride,
+                                whole + ((size_t)(p.y + y) * (size_t)ow + (size_t)p.x) * (size_t)c, row);
             assert_memory_equal(out + (size_t)y * stride + row, "\xa5\xa5\xa5\xa5\xa5", 5);
         }
         free(in);
@@ -219,12 +228,14 @@ static void test_nearest(void **state) {
 /* Under no alpha the colour of a pixel counts for nothing, neither in LA nor in RGBA. */
 static void test_alpha(void **state) {
     (void)state;
-    uint8_t rgba[4 * 4] = {200, 100, 50, 255, 200, 100, 50, 255, 1, 2, 3, 0, 7, 8, 9, 0}, la[4 * 2] = {200, 255, 200, 255, 1, 0, 7, 0}, out[2 * 4];
+    uint8_t rgba[4 * 4] = {200, 100, 50, 255, 200, 100, 50, 255, 1, 2, 3, 0, 7, 8, 9, 0},
+                     la[4 * 2] = {200, 255, 200, 255, 1, 0, 7, 0}, out[2 * 4];
     tc_image im = {.mode = TC_MODE_RGBA, .width = 4, .height = 1, .pixels = rgba, .orientation = 1};
     tc_error err;
     assert_int_equal(tc_image_resize(&im, 2, 1, out, &err), TC_OK);
     assert_true(out[3] > 220 && out[3] < 255 && out[7] < 40);
-    for (int c = 0; c < 3; c++) assert_true(abs(out[c] - rgba[c]) <= 1); /* one division by alpha, truncated */
+    /* one division by alpha, truncated */
+    for (int c = 0; c < 3; c++) assert_true(abs(out[c] - rgba[c]) <= 1);
     im.mode = TC_MODE_LA;
     im.pixels = la;
     assert_int_equal(tc_image_resize(&im, 2, 1, out, &err), TC_OK);
@@ -240,7 +251,8 @@ static void test_gray16(void **state) {
     tc_error err;
     assert_int_equal(tc_image_resize(&im, 2, 1, (uint8_t *)out, &err), TC_OK);
     assert_int_equal(out[0] + out[1], 60000);
-    assert_int_equal(out[0], 4959); /* 60000 (k(3/4) + k(5/4)) / (2 k(1/4) + k(3/4) + k(5/4)) = 60000 * 10 / 121 */
+    /* 60000 (k(3/4) + k(5/4)) / (2 k(1/4) + k(3/4) + k(5/4)) = 60000 * 10 / 121 */
+    assert_int_equal(out[0], 4959);
     assert_int_equal(tc_image_resize(&im, 8, 1, (uint8_t *)out, &err), TC_OK);
     assert_int_equal(out[0], 0); /* the undershoot is clipped */
     assert_true(out[5] > 60000 && out[7] == 60000);
@@ -318,7 +330,8 @@ static void test_files(void **state) {
     char *dir = scratch_dir();
     tc_buf b = {0};
     png_file(&b, px, 2, 2, 8, 0, 0, NULL);
-    const char *good = scratch_file(dir, "good.jpg", b.data, b.size), *bad = scratch_file(dir, "bad.png", "text", 4);
+    const char *good = scratch_file(dir, "good.jpg", b.data, b.size),
+               *bad = scratch_file(dir, "bad.png", "text", 4);
     assert_int_equal(tc_preprocess_file(&p, good, NULL, out, &err), TC_OK);
     for (int i = 0; i < 12; i++) assert_int_equal(out[i], px[i / 3]);
     assert_int_equal(tc_preprocess_file(&p, bad, NULL, out, &err), TC_EFORMAT);
@@ -365,7 +378,8 @@ static void test_augment_boxes(void **state) {
         /* away from the borders a ramp stays a ramp: from output 4 to 19 it rises by 2 * 15/24 of the side */
         int across = row[3 * 19] - row[3 * 4], down = column[3 * SIDE * 19 + 1] - column[3 * SIDE * 4 + 1];
         flips += across < 0;
-        double width = abs(across) * 24 / 30.0, height = down * 24 / 30.0, area = width * height / (PICTURE * PICTURE), aspect = width / height;
+        double width = abs(across) * 24 / 30.0, height = down * 24 / 30.0,
+               area = width * height / (PICTURE * PICTURE), aspect = width / height;
         smallest = fmin(smallest, area);
         largest = fmax(largest, area);
         flattest = fmin(flattest, aspect);
@@ -392,7 +406,8 @@ static void test_augment_plain(void **state) {
         augment_once(&im, seed, 1, true, out);
         bool flipped = memcmp(out, plain, sizeof out) != 0;
         flips += flipped;
-        for (int i = 0; flipped && i < SIDE * SIDE; i++) assert_memory_equal(out + 3 * i, plain + 3 * (i / SIDE * SIDE + SIDE - 1 - i % SIDE), 3);
+        for (int i = 0; flipped && i < SIDE * SIDE; i++)
+            assert_memory_equal(out + 3 * i, plain + 3 * (i / SIDE * SIDE + SIDE - 1 - i % SIDE), 3);
     }
     assert_true(flips > 0 && flips < 20);
 }

@@ -1,4 +1,5 @@
-/* test_metrics.c - ranks with ties against the definition, best classes, what is refused. The goldens have the rest. */
+/* test_metrics.c - ranks with ties against the definition, best classes, what is refused. The goldens have
+ * the rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,24 +19,28 @@ static double dot(const float *a, const float *b, int dim) {
     return sum;
 }
 
-/* Sizes around the tile of 512; texts repeat, so that many columns tie exactly wherever they lie in a tile. */
+/* Sizes around the tile of 512; texts repeat, so that many columns tie exactly wherever they lie in a tile.
+ */
 static void test_ties_anywhere(void **state) {
     enum { DIM = 19, DIFFERENT = 50 };
     (void)state;
     for (int n = 511; n <= 1030; n += 173) {
-        float *image = malloc((size_t)n * DIM * sizeof *image), *text = malloc((size_t)n * DIM * sizeof *text);
+        float *image = malloc((size_t)n * DIM * sizeof *image),
+              *text = malloc((size_t)n * DIM * sizeof *text);
         int64_t *row = malloc((size_t)n * sizeof *row), *column = malloc((size_t)n * sizeof *column);
         tc_rng r = tc_rng_make(7, (uint64_t)n, 0);
         tc_retrieval_result result;
         for (int i = 0; i < n * DIM; i++) image[i] = (float)tc_rng_normal(&r);
         for (int i = 0; i < DIFFERENT * DIM; i++) text[i] = (float)tc_rng_normal(&r);
-        for (int i = DIFFERENT; i < n; i++) memcpy(text + (size_t)i * DIM, text + (size_t)(i % DIFFERENT) * DIM, DIM * sizeof *text);
+        for (int i = DIFFERENT; i < n; i++)
+            memcpy(text + (size_t)i * DIM, text + (size_t)(i % DIFFERENT) * DIM, DIM * sizeof *text);
         assert_int_equal(tc_retrieval_ranks(image, text, n, DIM, 30, row, column, &result, NULL), TC_OK);
         for (int i = 0; i < n; i++) {
             double own = dot(image + (size_t)i * DIM, text + (size_t)i * DIM, DIM);
             int64_t in_row = 0, in_column = 0;
             for (int j = 0; j < n; j++) {
-                double a = dot(image + (size_t)i * DIM, text + (size_t)j * DIM, DIM), b = dot(image + (size_t)j * DIM, text + (size_t)i * DIM, DIM);
+                double a = dot(image + (size_t)i * DIM, text + (size_t)j * DIM, DIM),
+                       b = dot(image + (size_t)j * DIM, text + (size_t)i * DIM, DIM);
                 in_row += a > own || (a == own && j < i);
                 in_column += b > own || (b == own && j < i);
             }
@@ -99,8 +104,8 @@ static void test_classifier(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ties_anywhere), cmocka_unit_test(test_refused), cmocka_unit_test(test_top_k),
-                                       cmocka_unit_test(test_classifier)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ties_anywhere), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_top_k), cmocka_unit_test(test_classifier)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

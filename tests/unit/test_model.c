@@ -1,4 +1,5 @@
-/* test_model.c - models on disk: what is written opens again with the same results, and what does not fit is refused with a message that names it. */
+/* test_model.c - models on disk: what is written opens again with the same results, and what does not fit is
+ * refused with a message that names it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,22 +7,25 @@
 
 #include <cmocka.h>
 
-#include "net/model.h"
+#include "model/model.h"
 #include "scratch.h"
 
 #include <math.h>
 
 /* ---- a small model and its results */
 
-static const char *const SMALL = "{\"embed_dim\": 6, \"quick_gelu\": true, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, "
-                                 "\"head_width\": 4, \"patch_size\": 8, \"mlp_ratio\": 3.1},"
-                                 " \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, \"heads\": 2, \"layers\": 2}}";
+static const char *const SMALL =
+    "{\"embed_dim\": 6, \"quick_gelu\": true, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": "
+    "12, "
+    "\"head_width\": 4, \"patch_size\": 8, \"mlp_ratio\": 3.1},"
+    " \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 8, \"heads\": 2, \"layers\": 2}}";
 
 static tc_config parse(const char *text) {
     tc_config c = {0};
     tc_error err;
     json_t *json = NULL;
-    if (tc_json_parse(&json, text, strlen(text), "test", &err) != TC_OK || tc_config_parse(&c, json, "test", &err) != TC_OK)
+    if (tc_json_parse(&json, text, strlen(text), "test", &err) != TC_OK ||
+        tc_config_parse(&c, json, "test", &err) != TC_OK)
         fail_msg("%s", err.message);
     json_decref(json);
     return c;
@@ -63,7 +67,8 @@ static void run(const tc_model *m, results *r) {
     assert_true(pixels && ids && e <= MAX_EMBED);
     memset(r, 0, sizeof *r);
     for (int i = 0; i < IMAGES * size; i++) pixels[i] = (float)tc_rng_normal(&rng);
-    for (int i = 0; i < TEXTS * context; i++) ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)info->vocab_size);
+    for (int i = 0; i < TEXTS * context; i++)
+        ids[i] = (int32_t)tc_rng_below(&rng, (uint64_t)info->vocab_size);
     assert_int_equal(tc_session_create(&s, m, NULL), TC_OK);
     assert_int_equal(tc_session_encode_image(s, pixels, IMAGES, r->image, NULL), TC_OK);
     assert_int_equal(tc_session_encode_text(s, ids, TEXTS, context, r->text, NULL), TC_OK);
@@ -120,10 +125,13 @@ static void save_and_open(const char *config, tc_format format, const char *name
 }
 
 static const char *const WITH_EOS =
-    "{\"projection_dim\": 5, \"vision_config\": {\"image_size\": 12, \"patch_size\": 6, \"hidden_size\": 8, \"num_attention_heads\": 2, "
+    "{\"projection_dim\": 5, \"vision_config\": {\"image_size\": 12, \"patch_size\": 6, \"hidden_size\": 8, "
+    "\"num_attention_heads\": 2, "
     "\"num_hidden_layers\": 1,"
-    " \"intermediate_size\": 20, \"hidden_act\": \"gelu\"}, \"text_config\": {\"max_position_embeddings\": 7, \"vocab_size\": 25, \"hidden_size\": 6,"
-    " \"num_attention_heads\": 3, \"num_hidden_layers\": 2, \"intermediate_size\": 10, \"hidden_act\": \"quick_gelu\", \"eos_token_id\": 20}}";
+    " \"intermediate_size\": 20, \"hidden_act\": \"gelu\"}, \"text_config\": {\"max_position_embeddings\": "
+    "7, \"vocab_size\": 25, \"hidden_size\": 6,"
+    " \"num_attention_heads\": 3, \"num_hidden_layers\": 2, \"intermediate_size\": 10, \"hidden_act\": "
+    "\"quick_gelu\", \"eos_token_id\": 20}}";
 
 static void huggingface_folder(void **state) {
     (void)state;
@@ -142,15 +150,16 @@ static void single_file(void **state) {
 static void openclip_file(void **state) {
     (void)state;
     save_and_open(SMALL, TC_FORMAT_OPENCLIP, "m.safetensors");
-    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"), *other = tc_path_join(dir, "elsewhere.json"),
-         *config = tc_path_join(dir, "m.json");
+    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"),
+         *other = tc_path_join(dir, "elsewhere.json"), *config = tc_path_join(dir, "m.json");
     tc_model *m = make_model(SMALL, 8), *again = NULL;
     tc_error err;
     assert_int_equal(tc_model_save(m, path, TC_FORMAT_OPENCLIP, &err), TC_OK);
     assert_int_equal(rename(config, other), 0);
     assert_int_equal(tc_model_open(&again, path, NULL, &err), TC_EARG);
     assert_null(again);
-    assert_non_null(strstr(err.message, "m.safetensors: there is no configuration beside it; name one with --model-config"));
+    assert_non_null(strstr(
+        err.message, "m.safetensors: there is no configuration beside it; name one with --model-config"));
     again = must_open(path, other);
     expect_same(m, again);
     assert_string_equal(tc_model_get_info(again)->source, "openclip");
@@ -170,8 +179,8 @@ static void openclip_file(void **state) {
 /* Weights with Hugging Face's names in a lone file, and a configuration named by the caller. */
 static void huggingface_file(void **state) {
     (void)state;
-    char *dir = scratch_dir(), *folder = tc_path_join(dir, "f"), *file = tc_path_join(dir, "f/model.safetensors"),
-         *lone = tc_path_join(dir, "lone.safetensors");
+    char *dir = scratch_dir(), *folder = tc_path_join(dir, "f"),
+         *file = tc_path_join(dir, "f/model.safetensors"), *lone = tc_path_join(dir, "lone.safetensors");
     char *config = tc_path_join(dir, "f/config.json");
     tc_model *m = make_model(WITH_EOS, 8), *again = NULL;
     assert_int_equal(tc_model_save(m, folder, TC_FORMAT_HF, NULL), TC_OK);
@@ -203,7 +212,9 @@ static void settings_survive(void **state) {
         assert_memory_equal(&p, &q, sizeof p);
         assert_int_equal(tc_model_tokenizer_kind(again), TC_TOKENIZER_HF);
         json_t *card = NULL;
-        assert_int_equal(tc_json_parse(&card, tc_model_get_info(again)->card, strlen(tc_model_get_info(again)->card), "card", NULL), TC_OK);
+        assert_int_equal(tc_json_parse(&card, tc_model_get_info(again)->card,
+                                       strlen(tc_model_get_info(again)->card), "card", NULL),
+                         TC_OK);
         assert_string_equal(json_string_value(json_object_get(card, "data")), "caf\xc3\xa9");
         assert_int_equal(json_integer_value(json_object_get(card, "steps")), 12);
         json_decref(card);
@@ -219,9 +230,10 @@ static void settings_survive(void **state) {
 /* A model with the real vocabulary writes its tokenizer's files and reads its vocabulary from them. */
 static void tokenizer_files(void **state) {
     (void)state;
-    static const char *const config =
-        "{\"embed_dim\": 2, \"vision_cfg\": {\"image_size\": 8, \"layers\": 1, \"width\": 4, \"head_width\": 4, \"patch_size\": 8},"
-        " \"text_cfg\": {\"context_length\": 77, \"vocab_size\": 49408, \"width\": 2, \"heads\": 1, \"layers\": 1}}";
+    static const char *const config = "{\"embed_dim\": 2, \"vision_cfg\": {\"image_size\": 8, \"layers\": 1, "
+                                      "\"width\": 4, \"head_width\": 4, \"patch_size\": 8},"
+                                      " \"text_cfg\": {\"context_length\": 77, \"vocab_size\": 49408, "
+                                      "\"width\": 2, \"heads\": 1, \"layers\": 1}}";
     char *dir = scratch_dir(), *path = tc_path_join(dir, "m"), *vocab = tc_path_join(dir, "m/vocab.json"),
          *merges = tc_path_join(dir, "m/merges.txt");
     tc_model *m = make_model(config, 2), *again;
@@ -233,7 +245,8 @@ static void tokenizer_files(void **state) {
     assert_int_equal(tc_model_tokenizer(m, &own, NULL), TC_OK);
     assert_int_equal(tc_model_tokenizer(again, &read, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_size(read), 49408);
-    static const char *const texts[] = {"", "a photo of a cat", "  Two  people's bicycles, 1999 -- caf\xc3\xa9 \xf0\x9f\x98\x80"};
+    static const char *const texts[] = {"", "a photo of a cat",
+                                        "  Two  people's bicycles, 1999 -- caf\xc3\xa9 \xf0\x9f\x98\x80"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_int_equal(tc_tokenizer_encode(own, texts[i], 77, a, NULL, NULL, NULL), TC_OK);
         assert_int_equal(tc_tokenizer_encode(read, texts[i], 77, b, NULL, NULL, NULL), TC_OK);
@@ -277,8 +290,11 @@ static void rewrite(const char *path, const char *to, const edit *e) {
         const int64_t *shape = hit && e->ndim ? e->shape : t->shape;
         snprintf(names[i], sizeof *names, "%s%s", e->prefixed ? "module." : "", t->name);
         if (!(hit && e->drop))
-            assert_int_equal(tc_st_writer_add(w, names[i], dtype, ndim, shape, hit && (e->ndim || dtype != t->dtype) ? zeros : t->data, NULL), TC_OK);
-        if (hit && e->also) assert_int_equal(tc_st_writer_add(w, e->also, t->dtype, t->ndim, t->shape, t->data, NULL), TC_OK);
+            assert_int_equal(tc_st_writer_add(w, names[i], dtype, ndim, shape,
+                                              hit && (e->ndim || dtype != t->dtype) ? zeros : t->data, NULL),
+                             TC_OK);
+        if (hit && e->also)
+            assert_int_equal(tc_st_writer_add(w, e->also, t->dtype, t->ndim, t->shape, t->data, NULL), TC_OK);
     }
     assert_int_equal(tc_st_writer_commit(&w, to, NULL, NULL), TC_OK);
     tc_store_close(&s);
@@ -289,25 +305,37 @@ static const struct {
     const char *message; /* the end of it; NULL: it opens */
 } hf_edits[] = {
     {{.name = "logit_scale", .dtype = TC_F32}, NULL},
-    {{.name = "text_model.final_layer_norm.bias", .drop = true, .dtype = TC_F32}, "tensor 'text_model.final_layer_norm.bias' is missing"},
+    {{.name = "text_model.final_layer_norm.bias", .drop = true, .dtype = TC_F32},
+     "tensor 'text_model.final_layer_norm.bias' is missing"},
     {{.name = "vision_model.encoder.layers.1.self_attn.k_proj.bias", .drop = true, .dtype = TC_F32},
      "tensor 'vision_model.encoder.layers.1.self_attn.k_proj.bias' is missing"},
     {{.name = "logit_scale", .drop = true, .dtype = TC_F32}, "tensor 'logit_scale' is missing"},
-    {{.name = "logit_scale", .also = "logit_bias", .dtype = TC_F32}, "tensor 'logit_bias' is not part of the configured model"},
-    {{.name = "vision_model.encoder.layers.1.mlp.fc1.bias", .also = "vision_model.encoder.layers.2.mlp.fc1.bias", .dtype = TC_F32},
+    {{.name = "logit_scale", .also = "logit_bias", .dtype = TC_F32},
+     "tensor 'logit_bias' is not part of the configured model"},
+    {{.name = "vision_model.encoder.layers.1.mlp.fc1.bias",
+      .also = "vision_model.encoder.layers.2.mlp.fc1.bias",
+      .dtype = TC_F32},
      "tensor 'vision_model.encoder.layers.2.mlp.fc1.bias' is not part of the configured model"},
     {{.name = "visual_projection.weight", .ndim = 2, .shape = {12, 6}, .dtype = TC_F32},
      "tensor 'visual_projection.weight' is [12,6], expected [6,12]"},
     {{.name = "text_model.embeddings.token_embedding.weight", .ndim = 2, .shape = {31, 8}, .dtype = TC_F32},
      "tensor 'text_model.embeddings.token_embedding.weight' is [31,8], expected [30,8]"},
-    {{.name = "text_model.encoder.layers.0.self_attn.v_proj.weight", .ndim = 2, .shape = {24, 8}, .dtype = TC_F32},
+    {{.name = "text_model.encoder.layers.0.self_attn.v_proj.weight",
+      .ndim = 2,
+      .shape = {24, 8},
+      .dtype = TC_F32},
      "tensor 'text_model.encoder.layers.0.self_attn.v_proj.weight' is [24,8], expected [8,8]"},
-    {{.name = "vision_model.embeddings.patch_embedding.weight", .ndim = 2, .shape = {12, 192}, .dtype = TC_F32},
+    {{.name = "vision_model.embeddings.patch_embedding.weight",
+      .ndim = 2,
+      .shape = {12, 192},
+      .dtype = TC_F32},
      "tensor 'vision_model.embeddings.patch_embedding.weight' is [12,192], expected [12,3,8,8]"},
     {{.name = "vision_model.embeddings.class_embedding", .ndim = 2, .shape = {1, 12}, .dtype = TC_F32},
      "tensor 'vision_model.embeddings.class_embedding' is [1,12], expected [12]"},
-    {{.name = "logit_scale", .ndim = 1, .shape = {1}, .dtype = TC_F32}, NULL}, /* a scalar may be written so */
-    {{.name = "logit_scale", .ndim = 1, .shape = {2}, .dtype = TC_F32}, "tensor 'logit_scale' is [2], expected []"},
+    {{.name = "logit_scale", .ndim = 1, .shape = {1}, .dtype = TC_F32},
+     NULL}, /* a scalar may be written so */
+    {{.name = "logit_scale", .ndim = 1, .shape = {2}, .dtype = TC_F32},
+     "tensor 'logit_scale' is [2], expected []"},
     {{.name = "text_model.final_layer_norm.weight", .dtype = TC_I64},
      "tensor 'text_model.final_layer_norm.weight' has dtype I64, expected a floating-point one"},
     {{.name = "text_model.final_layer_norm.weight", .dtype = TC_F8_E4M3},
@@ -316,8 +344,10 @@ static const struct {
     {{.name = "text_model.final_layer_norm.weight", .dtype = TC_BF16}, NULL},
     {{.name = "text_model.final_layer_norm.weight", .dtype = TC_F64}, NULL},
     {{.name = "text_projection.weight", .dtype = TC_F16}, NULL},
-    {{.name = "logit_scale", .also = "vision_model.embeddings.position_ids", .dtype = TC_F32}, NULL}, /* old transformers wrote these */
-    {{.name = "", .prefixed = true, .dtype = TC_F32}, NULL}, /* "module.", which PyTorch adds in training on several devices */
+    {{.name = "logit_scale", .also = "vision_model.embeddings.position_ids", .dtype = TC_F32},
+     NULL}, /* old transformers wrote these */
+    {{.name = "", .prefixed = true, .dtype = TC_F32},
+     NULL}, /* "module.", which PyTorch adds in training on several devices */
 };
 
 static void expect_opening(const char *path, const char *config, const char *label, const char *message) {
@@ -327,7 +357,8 @@ static void expect_opening(const char *path, const char *config, const char *lab
     o.config = config;
     tc_status status = tc_model_open(&m, path, &o, &err);
     if (!message && status != TC_OK) fail_msg("%s: %s", label, err.message);
-    if (message && (status != TC_EFORMAT || m || !tc_ends_with(err.message, message) || !tc_starts_with(err.message, path)))
+    if (message && (status != TC_EFORMAT || m || !tc_ends_with(err.message, message) ||
+                    !tc_starts_with(err.message, path)))
         fail_msg("%s: status %d, \"%s\" instead of \"...%s\"", label, status, err.message, message);
     if (m) {
         results r;
@@ -364,13 +395,15 @@ static void strict_openclip(void **state) {
         {{.name = "logit_scale", .dtype = TC_F32}, NULL},
         {{.name = "visual.transformer.resblocks.1.attn.in_proj_weight", .drop = true, .dtype = TC_F32},
          "tensor 'visual.transformer.resblocks.1.attn.in_proj_weight' is missing"},
-        {{.name = "visual.proj", .ndim = 2, .shape = {6, 12}, .dtype = TC_F32}, "tensor 'visual.proj' is [6,12], expected [12,6]"},
+        {{.name = "visual.proj", .ndim = 2, .shape = {6, 12}, .dtype = TC_F32},
+         "tensor 'visual.proj' is [6,12], expected [12,6]"},
         {{.name = "transformer.resblocks.0.attn.in_proj_bias", .ndim = 1, .shape = {8}, .dtype = TC_F32},
          "tensor 'transformer.resblocks.0.attn.in_proj_bias' is [8], expected [24]"},
-        {{.name = "ln_final.bias", .also = "ln_final.scale", .dtype = TC_F32}, "tensor 'ln_final.scale' is not part of the configured model"},
+        {{.name = "ln_final.bias", .also = "ln_final.scale", .dtype = TC_F32},
+         "tensor 'ln_final.scale' is not part of the configured model"},
         {{.name = "logit_scale", .also = "attn_mask", .dtype = TC_F32}, NULL}};
-    char *dir = scratch_dir(), *good = tc_path_join(dir, "good.safetensors"), *bad = tc_path_join(dir, "bad.safetensors"),
-         *config = tc_path_join(dir, "good.json");
+    char *dir = scratch_dir(), *good = tc_path_join(dir, "good.safetensors"),
+         *bad = tc_path_join(dir, "bad.safetensors"), *config = tc_path_join(dir, "good.json");
     tc_model *m = make_model(SMALL, 5);
     assert_int_equal(tc_model_save(m, good, TC_FORMAT_OPENCLIP, NULL), TC_OK);
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
@@ -387,7 +420,8 @@ static void strict_openclip(void **state) {
 /* Values in half precision are widened exactly. */
 static void half_precision(void **state) {
     (void)state;
-    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"), *config = tc_path_join(dir, "m.json");
+    char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors"),
+         *config = tc_path_join(dir, "m.json");
     static const uint16_t half[6] = {0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000, 0x3555};
     static const float wide[6] = {1, -2, 0x1p-24f, 65504, -0.0f, 0x1.554p-2f};
     tc_model *m = make_model(SMALL, 5), *again;
@@ -401,7 +435,9 @@ static void half_precision(void **state) {
     for (size_t i = 0; i < tc_store_count(s); i++) {
         const tc_tensor *t = tc_store_at(s, i);
         bool hit = strcmp(t->name, "visual.proj") == 0;
-        assert_int_equal(tc_st_writer_add(w, t->name, hit ? TC_F16 : t->dtype, t->ndim, t->shape, hit ? (const void *)values : t->data, NULL), TC_OK);
+        assert_int_equal(tc_st_writer_add(w, t->name, hit ? TC_F16 : t->dtype, t->ndim, t->shape,
+                                          hit ? (const void *)values : t->data, NULL),
+                         TC_OK);
     }
     assert_int_equal(tc_st_writer_commit(&w, path, NULL, NULL), TC_OK);
     tc_store_close(&s);
@@ -429,7 +465,8 @@ static void sharded(void **state) {
     (void)state;
     char *dir = scratch_dir(), *weights = tc_path_join(dir, "model.safetensors");
     tc_model *m = make_model(SMALL, 6), *again;
-    static const char *const names[2] = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"};
+    static const char *const names[2] = {"model-00001-of-00002.safetensors",
+                                         "model-00002-of-00002.safetensors"};
     json_t *index = json_pack("{s:{s:i}, s:{}}", "metadata", "total_size", 1, "weight_map");
     tc_store *s = NULL;
     assert_int_equal(tc_model_save(m, dir, TC_FORMAT_HF, NULL), TC_OK);
@@ -502,14 +539,21 @@ static void preprocessor_files(void **state) {
     } cases[] = {
         {"{}", NULL, 16},
         {"{\"size\": 20, \"crop_size\": 16}", NULL, 20},
-        {"{\"size\": {\"shortest_edge\": 18}, \"crop_size\": {\"height\": 16, \"width\": 16}, \"resample\": 3}", NULL, 18},
+        {"{\"size\": {\"shortest_edge\": 18}, \"crop_size\": {\"height\": 16, \"width\": 16}, \"resample\": "
+         "3}",
+         NULL, 18},
         {"{\"image_processor\": {\"size\": {\"shortest_edge\": 19}}}", NULL, 19},
         {"{\"do_resize\": false}", NULL, 0},
-        {"{\"size\": {\"height\": 16, \"width\": 16}}", "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
-        {"{\"size\": {\"shortest_edge\": 0}}", "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
-        {"{\"size\": {\"shortest_edge\": 20000}}", "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
-        {"{\"size\": \"large\"}", "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
-        {"{\"crop_size\": {\"height\": 16, \"width\": 17}}", "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
+        {"{\"size\": {\"height\": 16, \"width\": 16}}",
+         "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
+        {"{\"size\": {\"shortest_edge\": 0}}",
+         "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
+        {"{\"size\": {\"shortest_edge\": 20000}}",
+         "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
+        {"{\"size\": \"large\"}",
+         "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
+        {"{\"crop_size\": {\"height\": 16, \"width\": 17}}",
+         "size and crop_size must be a shortest edge and a square of 1 to 16384 pixels", 0},
         {"{\"crop_size\": 32}", "crop_size is 32, but the model's image_size is 16", 0},
         {"{\"do_center_crop\": false}", "do_center_crop false is not supported", 0},
         {"{\"resample\": 2}", "resample 2 is not supported, only 3 (bicubic)", 0},
@@ -529,8 +573,8 @@ static void preprocessor_files(void **state) {
         tc_status status = tc_model_open(&m, dir, NULL, &err);
         if (!cases[i].message && status != TC_OK) fail_msg("%s: %s", cases[i].text, err.message);
         if (!cases[i].message) assert_int_equal(tc_model_preprocess(m).resize, cases[i].resize);
-        if (cases[i].message &&
-            (status == TC_OK || !tc_ends_with(err.message, cases[i].message) || !strstr(err.message, "preprocessor_config.json: ")))
+        if (cases[i].message && (status == TC_OK || !tc_ends_with(err.message, cases[i].message) ||
+                                 !strstr(err.message, "preprocessor_config.json: ")))
             fail_msg("%s: status %d, %s", cases[i].text, status, err.message);
         tc_model_close(&m);
     }
@@ -544,14 +588,22 @@ static void inheritance_errors(void **state) {
     static const struct {
         const char *from, *to, *message; /* in SMALL, `from` becomes `to` */
     } cases[] = {
-        {"\"layers\": 2, \"width\": 12", "\"layers\": 3, \"width\": 12", "inherit: the student has 3 vision layers, its teacher only 2"},
-        {"\"heads\": 2, \"layers\": 2", "\"heads\": 2, \"layers\": 3", "inherit: the student has 3 text layers, its teacher only 2"},
-        {"\"head_width\": 4", "\"head_width\": 6", "inherit: vision head width is 6 in the student and 4 in the teacher; they must be equal"},
-        {"\"heads\": 2", "\"heads\": 1", "inherit: text head width is 8 in the student and 4 in the teacher; they must be equal"},
-        {"\"patch_size\": 8", "\"patch_size\": 4", "inherit: patch_size is 4 in the student and 8 in the teacher; they must be equal"},
-        {"\"image_size\": 16", "\"image_size\": 8", "inherit: image_size is 8 in the student and 16 in the teacher; they must be equal"},
-        {"\"width\": 12", "\"width\": 16", "inherit: visual.class_embedding is [16] in the student, larger than the teacher's [12]"},
-        {"\"vocab_size\": 30", "\"vocab_size\": 31", "inherit: token_embedding.weight is [31,8] in the student, larger than the teacher's [30,8]"}};
+        {"\"layers\": 2, \"width\": 12", "\"layers\": 3, \"width\": 12",
+         "inherit: the student has 3 vision layers, its teacher only 2"},
+        {"\"heads\": 2, \"layers\": 2", "\"heads\": 2, \"layers\": 3",
+         "inherit: the student has 3 text layers, its teacher only 2"},
+        {"\"head_width\": 4", "\"head_width\": 6",
+         "inherit: vision head width is 6 in the student and 4 in the teacher; they must be equal"},
+        {"\"heads\": 2", "\"heads\": 1",
+         "inherit: text head width is 8 in the student and 4 in the teacher; they must be equal"},
+        {"\"patch_size\": 8", "\"patch_size\": 4",
+         "inherit: patch_size is 4 in the student and 8 in the teacher; they must be equal"},
+        {"\"image_size\": 16", "\"image_size\": 8",
+         "inherit: image_size is 8 in the student and 16 in the teacher; they must be equal"},
+        {"\"width\": 12", "\"width\": 16",
+         "inherit: visual.class_embedding is [16] in the student, larger than the teacher's [12]"},
+        {"\"vocab_size\": 30", "\"vocab_size\": 31",
+         "inherit: token_embedding.weight is [31,8] in the student, larger than the teacher's [30,8]"}};
     char *dir = scratch_dir();
     tc_model *teacher = make_model(SMALL, 1), *student = NULL;
     tc_error err;
@@ -575,11 +627,12 @@ static void inheritance_keeps_settings(void **state) {
     (void)state;
     char *dir = scratch_dir();
     tc_model *teacher = make_model(WITH_EOS, 1), *student = NULL;
-    const char *path =
-        scratch_text(dir, "student.json",
-                     "{\"embed_dim\": 5, \"vision_cfg\": {\"image_size\": 12, \"patch_size\": 6, \"width\": 4, \"head_width\": 4, \"layers\": 1, "
-                     "\"mlp_ratio\": 2},"
-                     " \"text_cfg\": {\"context_length\": 7, \"vocab_size\": 25, \"width\": 4, \"heads\": 2, \"layers\": 1, \"mlp_ratio\": 2}}");
+    const char *path = scratch_text(dir, "student.json",
+                                    "{\"embed_dim\": 5, \"vision_cfg\": {\"image_size\": 12, \"patch_size\": "
+                                    "6, \"width\": 4, \"head_width\": 4, \"layers\": 1, "
+                                    "\"mlp_ratio\": 2},"
+                                    " \"text_cfg\": {\"context_length\": 7, \"vocab_size\": 25, \"width\": "
+                                    "4, \"heads\": 2, \"layers\": 1, \"mlp_ratio\": 2}}");
     tc_preprocess p = tc_model_preprocess(teacher);
     p.mean[0] = 0.5f;
     tc_model_set_preprocess(teacher, &p);
@@ -612,8 +665,10 @@ static long resident_file_bytes(void) {
 
 /* Once the weights are packed, the pages that they were read from are not held beside them. */
 static void packed_weights_leave_the_file(void **state) {
-    static const char wide[] = "{\"embed_dim\": 8, \"vision_cfg\": {\"image_size\": 16, \"layers\": 3, \"width\": 256, \"head_width\": 64, "
-                               "\"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, \"width\": 256, \"heads\": 4, "
+    static const char wide[] = "{\"embed_dim\": 8, \"vision_cfg\": {\"image_size\": 16, \"layers\": 3, "
+                               "\"width\": 256, \"head_width\": 64, "
+                               "\"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": "
+                               "30, \"width\": 256, \"heads\": 4, "
                                "\"layers\": 3}}";
     static const char *const names[] = {"folder", "single.safetensors"};
     char *dir = scratch_dir();

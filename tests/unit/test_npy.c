@@ -1,4 +1,5 @@
-/* test_npy.c - NumPy files: headers that numpy writes, headers that break a rule, and bytes written equal to numpy's. */
+/* test_npy.c - NumPy files: headers that numpy writes, headers that break a rule, and bytes written equal to
+ * numpy's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,14 +22,16 @@ static void make_npy(tc_buf *b, int version, const char *dictionary, size_t data
 }
 
 /* message NULL: accepted. */
-static void expect_bytes(const void *bytes, size_t size, const char *what, const char *message, tc_tensor *t) {
+static void expect_bytes(const void *bytes, size_t size, const char *what, const char *message,
+                         tc_tensor *t) {
     tc_error err = {0};
     char *copy = malloc(size ? size : 1);
     if (size) memcpy(copy, bytes, size);
     tc_status status = tc_npy_parse(t, copy, size, "x.npy", &err);
     free(copy);
     if (!message && status != TC_OK) fail_msg("%s: %s", what, err.message);
-    if (message && (status == TC_OK || !strstr(err.message, message) || !tc_starts_with(err.message, "x.npy: ")))
+    if (message &&
+        (status == TC_OK || !strstr(err.message, message) || !tc_starts_with(err.message, "x.npy: ")))
         fail_msg("%s: %s", what, status == TC_OK ? "accepted" : err.message);
 }
 
@@ -138,7 +141,8 @@ static void test_write_and_read(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accepted), cmocka_unit_test(test_refused), cmocka_unit_test(test_cut_anywhere),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_accepted), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_cut_anywhere),
                                        cmocka_unit_test(test_write_and_read)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_pickle.c - every rule of the pickle machine, and of what a tensor in it may be, each with a pickle that breaks it and nothing else.
+/* test_pickle.c - every rule of the pickle machine, and of what a tensor in it may be, each with a pickle
+ * that breaks it and nothing else.
  *
  * `test_pickle --write-cases DIR` also writes the pickles, as seeds for fuzzing. */
 #include <setjmp.h>
@@ -92,7 +93,8 @@ static const struct {
     CASE("value-none", "}U\1aNs.", "'a' is None, expected a tensor"),
     CASE("value-list", "}U\1a]s.", "'a' is a list, expected a tensor"),
     CASE("value-set", "}U\1a\x8fs.", "'a' is a set, expected a tensor"),
-    CASE("value-object", "}U\1acbuiltins\neval\nU\0011\x85Rs.", "'a' is the object builtins.eval, expected a tensor"),
+    CASE("value-object", "}U\1acbuiltins\neval\nU\0011\x85Rs.",
+         "'a' is the object builtins.eval, expected a tensor"),
     CASE("value-in-state-dict", "}U\nstate_dict}U\1aK\1ss.", "'a' is a whole number, expected a tensor"),
     CASE("state-dict-object", "}U\nstate_dictcm\nNet\n)\x81s.", "holds the object m.Net, expected a dict"),
     CASE("control-in-global", "}U\1acm\na\tb\x1b\n)\x81s.", "'a' is the object m.a?b?, expected a tensor"),
@@ -101,11 +103,16 @@ static const struct {
     CASE("key-not-utf8", "}U\1\xffNs.", "a name is not UTF-8"),
     CASE("key-nul", "}U\3a\0bNs.", "a name is not UTF-8, or holds a NUL"),
     CASE("self-holding-dict", "}q\0U\1ah\0s.", "nested more than 64 deep, or holding itself"),
-    CASE("rebuild-nothing", "}U\1actorch._utils\n_rebuild_tensor_v2\n)Rs.", "'a': it is not made from a storage"),
-    CASE("rebuild-one", "}U\1actorch._utils\n_rebuild_tensor_v2\n(K\1K\1))tRs.", "'a': it is not made from a storage"),
-    CASE("parameter-of-nothing", "}U\1actorch._utils\n_rebuild_parameter\n)Rs.", "'a' is the object torch._utils._rebuild_parameter"),
-    CASE("storage-number", "}U\1actorch._utils\n_rebuild_tensor_v2\n(K\1QK\0))tRs.", "a persistent id is not that of a storage"),
-    CASE("storage-other", "}U\1actorch._utils\n_rebuild_tensor_v2\n((U\6moduleNNNNtQK\0))tRs.", "a persistent id is not that of a storage"),
+    CASE("rebuild-nothing", "}U\1actorch._utils\n_rebuild_tensor_v2\n)Rs.",
+         "'a': it is not made from a storage"),
+    CASE("rebuild-one", "}U\1actorch._utils\n_rebuild_tensor_v2\n(K\1K\1))tRs.",
+         "'a': it is not made from a storage"),
+    CASE("parameter-of-nothing", "}U\1actorch._utils\n_rebuild_parameter\n)Rs.",
+         "'a' is the object torch._utils._rebuild_parameter"),
+    CASE("storage-number", "}U\1actorch._utils\n_rebuild_tensor_v2\n(K\1QK\0))tRs.",
+         "a persistent id is not that of a storage"),
+    CASE("storage-other", "}U\1actorch._utils\n_rebuild_tensor_v2\n((U\6moduleNNNNtQK\0))tRs.",
+         "a persistent id is not that of a storage"),
 };
 
 static void test_cases(void **state) {
@@ -136,7 +143,9 @@ static void test_opcodes(void **state) {
         char name[40], message[80] = "of any pickle";
         snprintf(name, sizeof name, "opcode-%02x", op);
         for (size_t k = 0; k < sizeof named / sizeof *named; k++)
-            if ((uint8_t)named[k].op == op) snprintf(message, sizeof message, "offset 3: %s: not an opcode of a state dict", named[k].name);
+            if ((uint8_t)named[k].op == op)
+                snprintf(message, sizeof message, "offset 3: %s: not an opcode of a state dict",
+                         named[k].name);
         tc_buf b = {0};
         zip_make z;
         pk_start(&b);
@@ -180,35 +189,77 @@ static const struct {
 #define SIZE(...) \
     (const int64_t[]) { __VA_ARGS__ }
     {"size-fits", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(2, 2), SIZE(2, 1)}, NULL},
-    {"size-negative", {"FloatStorage", "0", 4, 0, 1, 1, SIZE(-1), SIZE(1)}, "tensor 'a': its size is not a tuple of whole numbers >= 0"},
-    {"stride-negative", {"FloatStorage", "0", 4, 3, 1, 1, SIZE(4), SIZE(-1)}, "tensor 'a': its stride is not a tuple"},
+    {"size-negative",
+     {"FloatStorage", "0", 4, 0, 1, 1, SIZE(-1), SIZE(1)},
+     "tensor 'a': its size is not a tuple of whole numbers >= 0"},
+    {"stride-negative",
+     {"FloatStorage", "0", 4, 3, 1, 1, SIZE(4), SIZE(-1)},
+     "tensor 'a': its stride is not a tuple"},
     {"stride-zero", {"FloatStorage", "0", 4, 3, 2, 2, SIZE(4, 3), SIZE(0, 0)}, NULL},
     {"stride-overlap", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(3, 2), SIZE(1, 1)}, NULL},
-    {"axes-8", {"FloatStorage", "0", 4, 0, 8, 8, SIZE(1, 1, 1, 1, 1, 1, 1, 4), SIZE(1, 1, 1, 1, 1, 1, 1, 1)}, NULL},
-    {"axes-9", {"FloatStorage", "0", 4, 0, 9, 9, SIZE(1, 1, 1, 1, 1, 1, 1, 1, 1), SIZE(1, 1, 1, 1, 1, 1, 1, 1, 1)}, "tensor 'a' has 9 axes"},
-    {"lengths-differ", {"FloatStorage", "0", 4, 0, 2, 1, SIZE(2, 2), SIZE(1)}, "tensor 'a': its size and stride differ in length"},
-    {"offset-negative", {"FloatStorage", "0", 4, -1, 1, 1, SIZE(2), SIZE(1)}, "tensor 'a': its offset is not"},
-    {"offset-past", {"FloatStorage", "0", 4, 4, 1, 1, SIZE(1), SIZE(1)}, "it reaches beyond storage 0 of 4 elements"},
-    {"offset-far", {"FloatStorage", "0", 4, INT64_MAX, 1, 1, SIZE(2), SIZE(1)}, "it reaches beyond storage 0"},
+    {"axes-8",
+     {"FloatStorage", "0", 4, 0, 8, 8, SIZE(1, 1, 1, 1, 1, 1, 1, 4), SIZE(1, 1, 1, 1, 1, 1, 1, 1)},
+     NULL},
+    {"axes-9",
+     {"FloatStorage", "0", 4, 0, 9, 9, SIZE(1, 1, 1, 1, 1, 1, 1, 1, 1), SIZE(1, 1, 1, 1, 1, 1, 1, 1, 1)},
+     "tensor 'a' has 9 axes"},
+    {"lengths-differ",
+     {"FloatStorage", "0", 4, 0, 2, 1, SIZE(2, 2), SIZE(1)},
+     "tensor 'a': its size and stride differ in length"},
+    {"offset-negative",
+     {"FloatStorage", "0", 4, -1, 1, 1, SIZE(2), SIZE(1)},
+     "tensor 'a': its offset is not"},
+    {"offset-past",
+     {"FloatStorage", "0", 4, 4, 1, 1, SIZE(1), SIZE(1)},
+     "it reaches beyond storage 0 of 4 elements"},
+    {"offset-far",
+     {"FloatStorage", "0", 4, INT64_MAX, 1, 1, SIZE(2), SIZE(1)},
+     "it reaches beyond storage 0"},
     {"offset-scalar", {"FloatStorage", "0", 4, 4, 0, 0, NULL, NULL}, "it reaches beyond storage 0"},
     {"offset-empty", {"FloatStorage", "0", 4, 5, 1, 1, SIZE(0), SIZE(1)}, "it reaches beyond storage 0"},
     {"empty-at-end", {"FloatStorage", "0", 4, 4, 2, 2, SIZE(INT64_MAX, 0), SIZE(1, 1)}, NULL},
     {"extent-one", {"FloatStorage", "0", 4, 0, 1, 1, SIZE(5), SIZE(1)}, "it reaches beyond storage 0"},
-    {"extent-stride", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(2, 2), SIZE(3, 1)}, "it reaches beyond storage 0"},
-    {"extent-overflow", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(3, 1), SIZE(INT64_MAX, 1)}, "it reaches beyond storage 0"},
-    {"extent-wraps", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(3, 3), SIZE(INT64_MAX, INT64_MAX)}, "it reaches beyond storage 0"},
-    {"numel-wraps", {"FloatStorage", "0", 4, 0, 1, 1, SIZE(0x4000000000000001), SIZE(0)}, "its size is too large for any file"},
-    {"product-wraps", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(INT64_MAX, 4), SIZE(0, 0)}, "its size is too large for any file"},
-    {"expanded-far", {"FloatStorage", "0", 4, 0, 2, 2, SIZE(1 << 20, 1 << 20), SIZE(0, 0)}, "takes far more memory than the file has bytes"},
-    {"storage-wraps", {"FloatStorage", "0", 0x4000000000000001, 0, 1, 1, SIZE(1), SIZE(1)}, "the size of storage 0 makes no sense"},
-    {"storage-negative", {"FloatStorage", "0", -4, 0, 1, 1, SIZE(1), SIZE(1)}, "the size of storage 0 makes no sense"},
-    {"storage-size", {"FloatStorage", "0", 5, 0, 1, 1, SIZE(1), SIZE(1)}, "'m/data/0' has 16 bytes, its 5 elements of F32 take 20"},
-    {"storage-type", {"FloatStorage2", "0", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "storage 0 is of the unknown type the global torch.FloatStorage2"},
-    {"storage-missing", {"FloatStorage", "1", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "storage 1 is missing (there is no data/1)"},
-    {"key-dots", {"FloatStorage", "../x", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "the key of a storage is a string that is no decimal number"},
+    {"extent-stride",
+     {"FloatStorage", "0", 4, 0, 2, 2, SIZE(2, 2), SIZE(3, 1)},
+     "it reaches beyond storage 0"},
+    {"extent-overflow",
+     {"FloatStorage", "0", 4, 0, 2, 2, SIZE(3, 1), SIZE(INT64_MAX, 1)},
+     "it reaches beyond storage 0"},
+    {"extent-wraps",
+     {"FloatStorage", "0", 4, 0, 2, 2, SIZE(3, 3), SIZE(INT64_MAX, INT64_MAX)},
+     "it reaches beyond storage 0"},
+    {"numel-wraps",
+     {"FloatStorage", "0", 4, 0, 1, 1, SIZE(0x4000000000000001), SIZE(0)},
+     "its size is too large for any file"},
+    {"product-wraps",
+     {"FloatStorage", "0", 4, 0, 2, 2, SIZE(INT64_MAX, 4), SIZE(0, 0)},
+     "its size is too large for any file"},
+    {"expanded-far",
+     {"FloatStorage", "0", 4, 0, 2, 2, SIZE(1 << 20, 1 << 20), SIZE(0, 0)},
+     "takes far more memory than the file has bytes"},
+    {"storage-wraps",
+     {"FloatStorage", "0", 0x4000000000000001, 0, 1, 1, SIZE(1), SIZE(1)},
+     "the size of storage 0 makes no sense"},
+    {"storage-negative",
+     {"FloatStorage", "0", -4, 0, 1, 1, SIZE(1), SIZE(1)},
+     "the size of storage 0 makes no sense"},
+    {"storage-size",
+     {"FloatStorage", "0", 5, 0, 1, 1, SIZE(1), SIZE(1)},
+     "'m/data/0' has 16 bytes, its 5 elements of F32 take 20"},
+    {"storage-type",
+     {"FloatStorage2", "0", 4, 0, 1, 1, SIZE(1), SIZE(1)},
+     "storage 0 is of the unknown type the global torch.FloatStorage2"},
+    {"storage-missing",
+     {"FloatStorage", "1", 4, 0, 1, 1, SIZE(1), SIZE(1)},
+     "storage 1 is missing (there is no data/1)"},
+    {"key-dots",
+     {"FloatStorage", "../x", 4, 0, 1, 1, SIZE(1), SIZE(1)},
+     "the key of a storage is a string that is no decimal number"},
     {"key-slash", {"FloatStorage", "/etc/passwd", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "no decimal number"},
     {"key-empty", {"FloatStorage", "", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "no decimal number"},
-    {"key-long", {"FloatStorage", "000000000000000000000000", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "no decimal number"},
+    {"key-long",
+     {"FloatStorage", "000000000000000000000000", 4, 0, 1, 1, SIZE(1), SIZE(1)},
+     "no decimal number"},
     {"key-sign", {"FloatStorage", "-0", 4, 0, 1, 1, SIZE(1), SIZE(1)}, "no decimal number"},
 #undef SIZE
 };
@@ -409,9 +460,15 @@ static void test_names(void **state) {
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--write-cases") == 0) cases_dir = argv[2];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),       cmocka_unit_test(test_opcodes),  cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_many_copies), cmocka_unit_test(test_shared),   cmocka_unit_test(test_storage_view),
-        cmocka_unit_test(test_marks),       cmocka_unit_test(test_doubling), cmocka_unit_test(test_self_holding_list),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_opcodes),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_many_copies),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_storage_view),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_doubling),
+        cmocka_unit_test(test_self_holding_list),
         cmocka_unit_test(test_names),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

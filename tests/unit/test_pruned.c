@@ -1,5 +1,6 @@
-/* test_pruned.c - pruned models: towers whose blocks differ, of which some lack heads or an FFN, with widths that are no multiple of the heads' size.
- * They are run, saved, opened, counted, trained, resumed and inherited from like any other. */
+/* test_pruned.c - pruned models: towers whose blocks differ, of which some lack heads or an FFN, with widths
+ * that are no multiple of the heads' size. They are run, saved, opened, counted, trained, resumed and
+ * inherited from like any other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "net/layout.h"
+#include "format/layout.h"
 #include "train_rig.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ typedef struct left {
     int heads, ffn;
 } left;
 enum { LAYERS = 5, WIDTH = 21, TEXT_WIDTH = 13, EMBED = 8 };
-static const left image[LAYERS] = {{3, 20}, {0, 7}, {2, 0}, {1, -1}, {4, 25}}, text[LAYERS] = {{2, 9}, {1, 0}, {0, 30}, {0, -1}, {1, 0}};
+static const left image[LAYERS] = {{3, 20}, {0, 7}, {2, 0}, {1, -1}, {4, 25}},
+                  text[LAYERS] = {{2, 9}, {1, 0}, {0, 30}, {0, -1}, {1, 0}};
 
 static tc_config pruned_config(void) {
     tc_config c = rig_config(LAYERS, 32, RIG_SIDE);
@@ -77,7 +79,8 @@ static void run(const tc_model *m, results *r) {
 static void expect_same(const tc_model *a, const tc_model *b) {
     char difference[256];
     results x, y;
-    if (tc_config_difference(&a->config, &b->config, difference, sizeof difference)) fail_msg("%s", difference);
+    if (tc_config_difference(&a->config, &b->config, difference, sizeof difference))
+        fail_msg("%s", difference);
     run(a, &x);
     run(b, &y);
     assert_memory_equal(&x, &y, sizeof x);
@@ -133,7 +136,8 @@ static void write_tensors(const tc_model *m, const char *more, const char *path)
     assert_int_equal(tc_st_writer_create(&w, NULL), TC_OK);
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
-        assert_int_equal(tc_st_writer_add(w, p->name, TC_F32, p->ndim, p->shape, m->flat + p->offset, NULL), TC_OK);
+        assert_int_equal(tc_st_writer_add(w, p->name, TC_F32, p->ndim, p->shape, m->flat + p->offset, NULL),
+                         TC_OK);
     }
     if (more) assert_int_equal(tc_st_writer_add(w, more, TC_F32, 1, &width, ones, NULL), TC_OK);
     assert_int_equal(tc_st_writer_commit(&w, path, NULL, NULL), TC_OK);
@@ -162,11 +166,13 @@ static void tensors_decide(void **state) {
     /* But one that belongs nowhere does. */
     write_tensors(m, "transformer.resblocks.2.ln_3.weight", path);
     assert_int_equal(tc_model_open(&again, path, &(tc_open_options){.config = config}, &err), TC_EFORMAT);
-    assert_non_null(strstr(err.message, "tensor 'transformer.resblocks.2.ln_3.weight' is not part of the configured model"));
+    assert_non_null(strstr(
+        err.message, "tensor 'transformer.resblocks.2.ln_3.weight' is not part of the configured model"));
     /* Without a configuration the size of the heads is not known. */
     write_tensors(m, NULL, path);
     assert_int_equal(tc_model_open(&again, path, NULL, &err), TC_EARG);
-    assert_non_null(strstr(err.message, "the image tower (width 21, 5 layers) is pruned or has heads of an unusual size"));
+    assert_non_null(strstr(err.message,
+                           "the image tower (width 21, 5 layers) is pruned or has heads of an unusual size"));
     tc_model_close(&m);
     free(text_before);
     json_decref(json);
@@ -181,9 +187,15 @@ static void contradictions(void **state) {
         int width, heads, ffn, head_dim; /* of the configuration; blocks of the model as above */
         const char *message;
     } cases[] = {{20, 2, 64, 10, "the image tower has a width of 21 in its tensors, 20 in the configuration"},
-                 {24, 3, 64, 8, "block 4 of the image tower has 4 heads and 25 FFN channels in its tensors, 3 and 64 in the configuration"},
-                 {32, 4, 24, 8, "block 4 of the image tower has 4 heads and 25 FFN channels in its tensors, 4 and 24 in the configuration"},
-                 {30, 6, 64, 5, "block 0 of the image tower has 72 query, key and value channels in its tensors, which are no heads of 5 each"}};
+                 {24, 3, 64, 8,
+                  "block 4 of the image tower has 4 heads and 25 FFN channels in its tensors, 3 and 64 in "
+                  "the configuration"},
+                 {32, 4, 24, 8,
+                  "block 4 of the image tower has 4 heads and 25 FFN channels in its tensors, 4 and 24 in "
+                  "the configuration"},
+                 {30, 6, 64, 5,
+                  "block 0 of the image tower has 72 query, key and value channels in its tensors, which are "
+                  "no heads of 5 each"}};
     char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors");
     tc_config c = pruned_config();
     c.text.block[3].ffn = 2;
@@ -194,11 +206,16 @@ static void contradictions(void **state) {
         tc_config before = rig_config(LAYERS, 32, RIG_SIDE);
         before.vision.width = cases[i].width;
         before.vision.head_dim = cases[i].head_dim;
-        for (int l = 0; l < LAYERS; l++) before.vision.block[l].heads = cases[i].heads, before.vision.block[l].ffn = cases[i].ffn;
+        for (int l = 0; l < LAYERS; l++)
+            before.vision.block[l].heads = cases[i].heads, before.vision.block[l].ffn = cases[i].ffn;
         json_t *json = tc_config_openclip_json(&before);
         char *dumped = json_dumps(json, 0);
-        assert_int_equal(tc_model_open(&again, path, &(tc_open_options){.config = scratch_text(dir, "before.json", dumped)}, &err), TC_EFORMAT);
-        if (!strstr(err.message, cases[i].message)) fail_msg("\"%s\" instead of \"%s\"", err.message, cases[i].message);
+        assert_int_equal(tc_model_open(&again, path,
+                                       &(tc_open_options){.config = scratch_text(dir, "before.json", dumped)},
+                                       &err),
+                         TC_EFORMAT);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("\"%s\" instead of \"%s\"", err.message, cases[i].message);
         free(dumped);
         json_decref(json);
     }
@@ -208,7 +225,10 @@ static void contradictions(void **state) {
     tc_config before = rig_config(LAYERS, 32, RIG_SIDE);
     json_t *json = tc_config_openclip_json(&before);
     char *dumped = json_dumps(json, 0);
-    assert_int_equal(tc_model_open(&again, path, &(tc_open_options){.config = scratch_text(dir, "before.json", dumped)}, &err), TC_EFORMAT);
+    assert_int_equal(tc_model_open(&again, path,
+                                   &(tc_open_options){.config = scratch_text(dir, "before.json", dumped)},
+                                   &err),
+                     TC_EFORMAT);
     free(dumped);
     json_decref(json);
     tc_model_close(&m);
@@ -228,21 +248,31 @@ static void configurations(void **state) {
         {"\"heads\": [3, 1], \"width\": 9", "\"heads\": [0, 4], \"head_width\": 3, \"mlp\": [5, 6]", NULL},
         {"\"heads\": [1]", "\"heads\": 2", "vision_cfg.heads has 1 entries for 2 layers"},
         {"\"mlp\": [1, 2, 3]", "\"heads\": 2", "vision_cfg.mlp has 3 entries for 2 layers"},
-        {"\"heads\": [1, -1]", "\"heads\": 2", "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
-        {"\"heads\": [1, 1.5]", "\"heads\": 2", "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
-        {"\"heads\": [null, 1]", "\"heads\": 2", "vision_cfg.heads[0] must be a whole number of heads from 0 to 262144"},
-        {"\"heads\": [1, 262145]", "\"heads\": 2", "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
-        {"\"mlp\": [-1, 4]", "\"heads\": 2", "vision_cfg.mlp[0] must be null or a whole number from 0 to 1048576"},
-        {"\"mlp\": [4, 1048577]", "\"heads\": 2", "vision_cfg.mlp[1] must be null or a whole number from 0 to 1048576"},
-        {"\"mlp\": [4, \"5\"]", "\"heads\": 2", "vision_cfg.mlp[1] must be null or a whole number from 0 to 1048576"},
-        {"\"mlp\": [4, 4]", "\"heads\": [1, 1]", "text_cfg.head_width must be a whole number from 1 to 65536"},
-        {"\"mlp\": [4, 4]", "\"heads\": 2, \"eos_token_id\": -3", "text_cfg.eos_token_id must be a whole number from 0 to 16777216"},
+        {"\"heads\": [1, -1]", "\"heads\": 2",
+         "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
+        {"\"heads\": [1, 1.5]", "\"heads\": 2",
+         "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
+        {"\"heads\": [null, 1]", "\"heads\": 2",
+         "vision_cfg.heads[0] must be a whole number of heads from 0 to 262144"},
+        {"\"heads\": [1, 262145]", "\"heads\": 2",
+         "vision_cfg.heads[1] must be a whole number of heads from 0 to 262144"},
+        {"\"mlp\": [-1, 4]", "\"heads\": 2",
+         "vision_cfg.mlp[0] must be null or a whole number from 0 to 1048576"},
+        {"\"mlp\": [4, 1048577]", "\"heads\": 2",
+         "vision_cfg.mlp[1] must be null or a whole number from 0 to 1048576"},
+        {"\"mlp\": [4, \"5\"]", "\"heads\": 2",
+         "vision_cfg.mlp[1] must be null or a whole number from 0 to 1048576"},
+        {"\"mlp\": [4, 4]", "\"heads\": [1, 1]",
+         "text_cfg.head_width must be a whole number from 1 to 65536"},
+        {"\"mlp\": [4, 4]", "\"heads\": 2, \"eos_token_id\": -3",
+         "text_cfg.eos_token_id must be a whole number from 0 to 16777216"},
     };
     char *dir = scratch_dir(), json[512];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool wide = strstr(cases[i].vision, "width\":") != NULL;
         snprintf(json, sizeof json,
-                 "{\"embed_dim\": 4, \"vision_cfg\": {\"image_size\": 8, \"patch_size\": 4, \"layers\": 2, \"head_width\": 4, %s%s}, \"text_cfg\": "
+                 "{\"embed_dim\": 4, \"vision_cfg\": {\"image_size\": 8, \"patch_size\": 4, \"layers\": 2, "
+                 "\"head_width\": 4, %s%s}, \"text_cfg\": "
                  "{\"width\": 8, \"layers\": 2, %s}}",
                  wide ? "" : "\"width\": 8, ", cases[i].vision, cases[i].text);
         const char *path = scratch_text(dir, "c.json", json);
@@ -321,17 +351,20 @@ static void inheritance(void **state) {
     run(student, &r);
     int to = tc_params_find(&student->params, "visual.transformer.resblocks.0.attn.in_proj_bias");
     int from = tc_params_find(&teacher->params, "visual.transformer.resblocks.0.attn.in_proj_bias");
-    const float *s = student->flat + student->params.items[to].offset, *t = teacher->flat + teacher->params.items[from].offset;
+    const float *s = student->flat + student->params.items[to].offset,
+                *t = teacher->flat + teacher->params.items[from].offset;
     for (int part = 0; part < 3; part++) assert_memory_equal(s + part * 16, t + part * 24, 16 * sizeof *s);
     tc_model_close(&student);
     /* What the teacher has not it cannot give. */
     c.vision.block[1].heads = 1;
     assert_int_equal(tc_model_inherit_config(&student, teacher, &c, &err), TC_EARG);
-    assert_string_equal(err.message, "inherit: the teacher has nothing for visual.transformer.resblocks.1.ln_1.weight");
+    assert_string_equal(err.message,
+                        "inherit: the teacher has nothing for visual.transformer.resblocks.1.ln_1.weight");
     c.vision.block[1].heads = 0;
     c.vision.block[3].ffn = 0;
     assert_int_equal(tc_model_inherit_config(&student, teacher, &c, &err), TC_EARG);
-    assert_string_equal(err.message, "inherit: the teacher has nothing for visual.transformer.resblocks.3.ln_2.weight");
+    assert_string_equal(err.message,
+                        "inherit: the teacher has nothing for visual.transformer.resblocks.3.ln_2.weight");
     tc_model_close(&teacher);
 }
 
@@ -376,7 +409,8 @@ static void resumed_is_never_stopped(void **state) {
     rig_open(&r);
     tc_model_close(&r.start);
     r.start = pruned_model(1);
-    char *whole = rig_path(&r, "whole"), *parts = rig_path(&r, "parts"), *saved = tc_path_join(whole, "model.safetensors");
+    char *whole = rig_path(&r, "whole"), *parts = rig_path(&r, "parts"),
+         *saved = tc_path_join(whole, "model.safetensors");
     tc_train_options o = rig_options(&r, whole);
     tc_train_result result;
     tc_error err;

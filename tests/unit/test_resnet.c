@@ -1,5 +1,5 @@
-/* test_resnet.c - models with a ModifiedResNet: the published sizes, configurations that are refused, files, and training that goes on bit
- * for bit. */
+/* test_resnet.c - models with a ModifiedResNet: the published sizes, configurations that are refused, files,
+ * and training that goes on bit for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@
 enum { BATCH = 10, SIDE = 32, CONTEXT = 8 };
 
 static const char small[] =
-    "{\"embed_dim\":9,\"vision_cfg\":{\"image_size\":32,\"layers\":[1,2,1,1],\"width\":4,\"head_width\":16,\"patch_size\":null},"
+    "{\"embed_dim\":9,\"vision_cfg\":{\"image_size\":32,\"layers\":[1,2,1,1],\"width\":4,\"head_width\":16,"
+    "\"patch_size\":null},"
     "\"text_cfg\":{\"context_length\":8,\"vocab_size\":20,\"width\":8,\"heads\":2,\"layers\":1}}";
 
 static tc_status parse(const char *text, tc_config *c, tc_error *err) {
@@ -43,7 +44,9 @@ static void published_sizes(void **state) {
         const char *name;
         int image, text;
         double macs;
-    } models[] = {{"TinyCLIP-ResNet-30M-Text-29M", 30, 29, 6.9}, {"TinyCLIP-ResNet-19M-Text-19M", 19, 19, 4.4}, {"RN50", 38, 38, 9.1}};
+    } models[] = {{"TinyCLIP-ResNet-30M-Text-29M", 30, 29, 6.9},
+                  {"TinyCLIP-ResNet-19M-Text-19M", 19, 19, 4.4},
+                  {"RN50", 38, 38, 9.1}};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         tc_config c;
         tc_params p;
@@ -52,12 +55,14 @@ static void published_sizes(void **state) {
         assert_int_equal(tc_config_open(&c, models[i].name, NULL), TC_OK);
         assert_int_equal(tc_net_params(&p, &c, NULL), TC_OK);
         for (size_t k = 0; k < p.count; k++)
-            if (!p.items[k].state && strcmp(p.items[k].name, "token_embedding.weight") != 0) count[p.items[k].tower] += (double)p.items[k].numel;
+            if (!p.items[k].state && strcmp(p.items[k].name, "token_embedding.weight") != 0)
+                count[p.items[k].tower] += (double)p.items[k].numel;
         assert_int_equal(llround(count[TC_TOWER_VISION] / 1e6), models[i].image);
         assert_int_equal(llround(count[TC_TOWER_TEXT] / 1e6), models[i].text);
         assert_int_equal(tc_net_image_graph(&image, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
         assert_int_equal(tc_net_text_graph(&text, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
-        assert_true(fabs((tc_graph_macs(image, 0) + tc_graph_macs(text, 77)) / 1e9 / models[i].macs - 1) < 0.03);
+        assert_true(fabs((tc_graph_macs(image, 0) + tc_graph_macs(text, 77)) / 1e9 / models[i].macs - 1) <
+                    0.03);
         tc_graph_free(&image);
         tc_graph_free(&text);
         tc_params_free(&p);
@@ -66,16 +71,17 @@ static void published_sizes(void **state) {
 
 static void refused_configurations(void **state) {
     (void)state;
-    static const char form[] =
-        "{\"embed_dim\":9,\"vision_cfg\":{%s},\"text_cfg\":{\"context_length\":8,\"vocab_size\":20,\"width\":8,\"heads\":2,\"layers\":1}}";
+    static const char form[] = "{\"embed_dim\":9,\"vision_cfg\":{%s},\"text_cfg\":{\"context_length\":8,"
+                               "\"vocab_size\":20,\"width\":8,\"heads\":2,\"layers\":1}}";
     static const struct {
         const char *vision, *says;
-    } bad[] = {{"\"image_size\":32,\"layers\":[1,1,1],\"width\":4,\"head_width\":16", "4 entries"},
-               {"\"image_size\":32,\"layers\":[1,0,1,1],\"width\":4,\"head_width\":16", "from 1"},
-               {"\"image_size\":32,\"layers\":[1,100,100,1],\"width\":4,\"head_width\":16", "at most 128"},
-               {"\"image_size\":40,\"layers\":[1,1,1,1],\"width\":4,\"head_width\":16", "multiple of 32"},
-               {"\"image_size\":32,\"layers\":[1,1,1,1],\"width\":5,\"head_width\":16", "must be even"},
-               {"\"image_size\":32,\"layers\":[1,1,1,1],\"width\":4,\"head_width\":48", "multiple of head_width"}};
+    } bad[] = {
+        {"\"image_size\":32,\"layers\":[1,1,1],\"width\":4,\"head_width\":16", "4 entries"},
+        {"\"image_size\":32,\"layers\":[1,0,1,1],\"width\":4,\"head_width\":16", "from 1"},
+        {"\"image_size\":32,\"layers\":[1,100,100,1],\"width\":4,\"head_width\":16", "at most 128"},
+        {"\"image_size\":40,\"layers\":[1,1,1,1],\"width\":4,\"head_width\":16", "multiple of 32"},
+        {"\"image_size\":32,\"layers\":[1,1,1,1],\"width\":5,\"head_width\":16", "must be even"},
+        {"\"image_size\":32,\"layers\":[1,1,1,1],\"width\":4,\"head_width\":48", "multiple of head_width"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[512];
         tc_config c;
@@ -89,7 +95,8 @@ static void refused_configurations(void **state) {
 static void make_batch(float *pixels, int32_t *ids, uint64_t seed) {
     tc_rng rng = tc_rng_make(seed, 1, 1);
     for (int i = 0; i < BATCH * 3 * SIDE * SIDE; i++) pixels[i] = (float)tc_rng_normal(&rng);
-    for (int i = 0; i < BATCH * CONTEXT; i++) ids[i] = i % CONTEXT == CONTEXT - 1 - i / CONTEXT % 3 ? 19 : 1 + (int32_t)tc_rng_below(&rng, 17);
+    for (int i = 0; i < BATCH * CONTEXT; i++)
+        ids[i] = i % CONTEXT == CONTEXT - 1 - i / CONTEXT % 3 ? 19 : 1 + (int32_t)tc_rng_below(&rng, 17);
 }
 
 static float pixels[BATCH * 3 * SIDE * SIDE];
@@ -120,7 +127,8 @@ static void train(tc_trainer *t, int from, int to) {
 }
 
 static double counter(const tc_model *m) {
-    return (double)m->flat[m->params.items[tc_params_find(&m->params, "visual.bn1.num_batches_tracked")].offset];
+    return (double)
+        m->flat[m->params.items[tc_params_find(&m->params, "visual.bn1.num_batches_tracked")].offset];
 }
 
 /* Five steps are two, a checkpoint, and three: running statistics, counters and moments too. */
@@ -135,7 +143,8 @@ static void resumes_bit_for_bit(void **state) {
     assert_int_equal(tc_checkpoint_load(second, dir, "{}", &log, NULL), TC_OK);
     train(second, 2, 5);
     assert_true(counter(whole->student) == 5);
-    assert_memory_equal(whole->student->flat, second->student->flat, (size_t)whole->student->params.total * sizeof(tc_real));
+    assert_memory_equal(whole->student->flat, second->student->flat,
+                        (size_t)whole->student->params.total * sizeof(tc_real));
     assert_memory_equal(whole->v, second->v, (size_t)whole->student->params.total * sizeof(tc_real));
     tc_trainer_free(&whole);
     tc_trainer_free(&first);
@@ -168,7 +177,8 @@ static void embed(const tc_model *m, int n, float *out) {
     tc_session_close(&s);
 }
 
-/* Threads take images of their own and run what is left over together: but for the order of sums the same embeddings as on one thread. */
+/* Threads take images of their own and run what is left over together: but for the order of sums the same
+ * embeddings as on one thread. */
 static void threads_share_images(void **state) {
     (void)state;
     enum { EACH = 9 };
@@ -189,7 +199,8 @@ static void threads_share_images(void **state) {
     tc_trainer_free(&t);
 }
 
-/* Trained, saved and opened again, in both forms that can hold it; a Hugging Face folder is refused and not begun. */
+/* Trained, saved and opened again, in both forms that can hold it; a Hugging Face folder is refused and not
+ * begun. */
 static void files(void **state) {
     (void)state;
     char *dir = scratch_dir(), *folder = tc_path_join(dir, "folder");
@@ -202,14 +213,18 @@ static void files(void **state) {
         char *path = tc_path_join(dir, i ? "openclip.safetensors" : "own.safetensors");
         tc_model *m = NULL;
         tc_real count = 0;
-        assert_int_equal(tc_model_save(t->student, path, i ? TC_FORMAT_OPENCLIP : TC_FORMAT_AUTO, &err), TC_OK);
+        assert_int_equal(tc_model_save(t->student, path, i ? TC_FORMAT_OPENCLIP : TC_FORMAT_AUTO, &err),
+                         TC_OK);
         assert_int_equal(tc_model_open(&m, path, NULL, &err), TC_OK);
         embed(m, BATCH, got);
         assert_memory_equal(got, want, sizeof want);
         /* One image alone gives the same bits. */
         embed(m, 1, got);
         assert_memory_equal(got, want, 9 * sizeof *want);
-        assert_int_equal(tc_model_read(m, (size_t)tc_params_find(&m->params, "visual.bn1.num_batches_tracked"), &count, &err), TC_OK);
+        assert_int_equal(tc_model_read(m,
+                                       (size_t)tc_params_find(&m->params, "visual.bn1.num_batches_tracked"),
+                                       &count, &err),
+                         TC_OK);
         assert_true(count == 3);
         tc_model_close(&m);
         free(path);
@@ -232,10 +247,11 @@ static void inherit_needs_one_family(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(published_sizes),         cmocka_unit_test(refused_configurations),
-                                       cmocka_unit_test(resumes_bit_for_bit),     cmocka_unit_test(skipped_step_changes_nothing),
-                                       cmocka_unit_test(threads_share_images),    cmocka_unit_test(files),
-                                       cmocka_unit_test(inherit_needs_one_family)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(published_sizes),         cmocka_unit_test(refused_configurations),
+        cmocka_unit_test(resumes_bit_for_bit),     cmocka_unit_test(skipped_step_changes_nothing),
+        cmocka_unit_test(threads_share_images),    cmocka_unit_test(files),
+        cmocka_unit_test(inherit_needs_one_family)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

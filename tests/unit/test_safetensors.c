@@ -1,6 +1,8 @@
-/* test_safetensors.c - every rule of the safetensors reader, each with a file that breaks it and nothing else; the shards; the writer.
+/* test_safetensors.c - every rule of the safetensors reader, each with a file that breaks it and nothing
+ * else; the shards; the writer.
  *
- * `test_safetensors --write-cases DIR` writes the files instead, so that tests/parity/parity_safetensors.py can show them to the Rust crate. */
+ * `test_safetensors --write-cases DIR` writes the files instead, so that tests/parity/parity_safetensors.py
+ * can show them to the Rust crate. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,19 +36,27 @@ static const struct {
     {"no-tensors", ACCEPT, "{}", 0, "0"},
     {"space-padding", ACCEPT, "{" A("[0,4]") "}     ", 4, "1"},
     {"leading-space", ACCEPT, " \n{" A("[0,4]") "}", 4, "1"},
-    {"empty-between", ACCEPT, "{\"e\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}," A("[0,4]") "," B("[4,8]") "}", 8, "3"},
+    {"empty-between", ACCEPT,
+     "{\"e\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[4,4]}," A("[0,4]") "," B("[4,8]") "}", 8,
+     "3"},
     {"metadata", ACCEPT, "{\"__metadata__\":{\"format\":\"pt\",\"minus\":\"-0\"}," A("[0,4]") "}", 4, "1"},
     {"metadata-null", ACCEPT, "{\"__metadata__\":null," A("[0,4]") "}", 4, "1"},
-    {"unknown-field", ACCEPT, "{\"a\":{\"x\":[1.5],\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "1"},
-    {"unicode-name", ACCEPT, "{\"\\ud83d\\ude00\\u00e9\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "1"},
+    {"unknown-field", ACCEPT, "{\"a\":{\"x\":[1.5],\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+     4, "1"},
+    {"unicode-name", ACCEPT,
+     "{\"\\ud83d\\ude00\\u00e9\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "1"},
     {"header-empty", REFUSE, "", 0, "JSON"},
-    {"05-not-utf8", REFUSE, "{\"a\xff\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
-    {"05-overlong-utf8", REFUSE, "{\"a\xc0\xaf\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
+    {"05-not-utf8", REFUSE, "{\"a\xff\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "JSON"},
+    {"05-overlong-utf8", REFUSE, "{\"a\xc0\xaf\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+     4, "JSON"},
     {"06-open-brace", REFUSE, "{", 0, "JSON"},
     {"07-trailing-bytes", REFUSE, "{" A("[0,4]") "}", 5, "1 bytes behind"},
     {"07-trailing-json", REFUSE, "{" A("[0,4]") "}{}", 4, "JSON"},
     {"08-two-short", REFUSE, "{" A("[0,4]") "}", 2, "cut short"},
-    {"09-one-range", REFUSE, "{" A("[0,4]") "," B("[0,4]") ",\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "overlaps"},
+    {"09-one-range", REFUSE,
+     "{" A("[0,4]") "," B("[0,4]") ",\"c\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "overlaps"},
     {"10-range-long", REFUSE, ONE("[1]", "[0,8]"), 8, "takes 4 bytes"},
     {"10-range-short", REFUSE, ONE("[2]", "[0,4]"), 4, "takes 8 bytes"},
     {"11-overflow", REFUSE, ONE("[2,18446744073709551614]", "[0,4]"), 4, "JSON"},
@@ -54,8 +64,10 @@ static const struct {
     {"12-overflow-itemsize", REFUSE, ONE("[2,9223372036854775807]", "[0,4]"), 4, "too large"},
     {"12-overflow-to-4", REFUSE, ONE("[4611686018427387905]", "[0,4]"), 4, "too large"},
     {"14-duplicate-name", STRICTER, "{" A("[0,4]") "," A("[0,4]") "}", 4, "duplicate"},
-    {"14-duplicate-escaped", STRICTER, "{" A("[0,4]") ",\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "duplicate"},
-    {"14-duplicate-field", REFUSE, "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "duplicate"},
+    {"14-duplicate-escaped", STRICTER,
+     "{" A("[0,4]") ",\"\\u0061\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "duplicate"},
+    {"14-duplicate-field", REFUSE,
+     "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "duplicate"},
     {"14-duplicate-metadata", REFUSE, "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate"},
     {"14-duplicate-metadata-key", STRICTER, "{\"__metadata__\":{\"a\":\"b\",\"a\":\"b\"}}", 0, "duplicate"},
     {"15-first-start", REFUSE, "{" A("[4,8]") "}", 8, "expected 0"},
@@ -71,12 +83,17 @@ static const struct {
     {"18-leading-zero", REFUSE, ONE("[01]", "[0,4]"), 4, "JSON"},
     {"19-nine-axes", STRICTER, ONE("[1,1,1,1,1,1,1,1,1]", "[0,4]"), 4, "9 axes"},
     {"20-dtype", REFUSE, "{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "'F31'"},
-    {"20-dtype-lower", REFUSE, "{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "'f32'"},
-    {"20-dtype-of-others", STRICTER, "{\"a\":{\"dtype\":\"F4\",\"shape\":[8],\"data_offsets\":[0,4]}}", 4, "'F4'"},
+    {"20-dtype-lower", REFUSE, "{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "'f32'"},
+    {"20-dtype-of-others", STRICTER, "{\"a\":{\"dtype\":\"F4\",\"shape\":[8],\"data_offsets\":[0,4]}}", 4,
+     "'F4'"},
     {"20-dtype-number", REFUSE, "{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "no dtype"},
-    {"22-lone-surrogate", REFUSE, "{\"a\\ud800\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
-    {"22-low-surrogate", REFUSE, "{\"a\\udc00\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
-    {"22-nul", STRICTER, "{\"a\\u0000\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
+    {"22-lone-surrogate", REFUSE, "{\"a\\ud800\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+     4, "JSON"},
+    {"22-low-surrogate", REFUSE, "{\"a\\udc00\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "JSON"},
+    {"22-nul", STRICTER, "{\"a\\u0000\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+     "JSON"},
     {"22-control", REFUSE, "{\"a\x01\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "JSON"},
     {"metadata-number", REFUSE, "{\"__metadata__\":{\"a\":1}," A("[0,4]") "}", 4, "not a string"},
     {"metadata-list", REFUSE, "{\"__metadata__\":[]," A("[0,4]") "}", 4, "not an object"},
@@ -112,7 +129,8 @@ static void expect_refused(const char *name, const tc_buf *b, const char *messag
     tc_error err = {0};
     if (tc_store_open(&s, path, &err) == TC_OK) fail_msg("%s was accepted", name);
     assert_null(s);
-    if (!tc_starts_with(err.message, path) || !strstr(err.message, message)) fail_msg("%s: message is: %s", name, err.message);
+    if (!tc_starts_with(err.message, path) || !strstr(err.message, message))
+        fail_msg("%s: message is: %s", name, err.message);
     assert_int_not_equal(err.status, TC_OK);
     assert_null(strchr(err.message, '\n'));
     /* An own allocation, so that a sanitizer sees a read past the end. */
@@ -127,7 +145,8 @@ static void expect_accepted(const char *name, const tc_buf *b, size_t count) {
     char *dir = scratch_dir();
     tc_store *s;
     tc_error err = {0};
-    if (tc_store_open(&s, scratch_file(dir, name, b->data, b->size), &err) != TC_OK) fail_msg("%s", err.message);
+    if (tc_store_open(&s, scratch_file(dir, name, b->data, b->size), &err) != TC_OK)
+        fail_msg("%s", err.message);
     assert_int_equal(tc_store_count(s), count);
     assert_int_equal(tc_store_check(s, &err), TC_OK);
     tc_store_close(&s);
@@ -154,7 +173,8 @@ static void build_short(int number, tc_buf *b) {
     if (number >= 3) tc_buf_add(b, "{}", 2);
     if (number == 6) b->size = 7;
 }
-static const char *const short_messages[] = {"", "too short", "past the end", "limit", "past the end", "limit", "too short"};
+static const char *const short_messages[] = {"",      "too short", "past the end", "limit", "past the end",
+                                             "limit", "too short"};
 
 static void test_cut_before_the_header(void **state) {
     (void)state;
@@ -169,7 +189,9 @@ static void test_cut_before_the_header(void **state) {
 static void build_overlapping(tc_buf *b) {
     tc_buf h = {0};
     tc_buf_puts(&h, "{");
-    for (int i = 0; i < 100000; i++) tc_buf_printf(&h, "%s\"t%d\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}", i ? "," : "", i);
+    for (int i = 0; i < 100000; i++)
+        tc_buf_printf(&h, "%s\"t%d\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}", i ? "," : "",
+                      i);
     tc_buf_puts(&h, "}");
     make_file(b, h.data, h.size, 4);
     tc_buf_free(&h);
@@ -229,7 +251,9 @@ static void test_deep_json(void **state) {
 static void test_values(void **state) {
     (void)state;
     tc_buf b = {0};
-    const char *header = "{\"__metadata__\":{\"k\":\"v\"},\"z\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[4,8]}," A("[0,4]") "}";
+    const char *header =
+        "{\"__metadata__\":{\"k\":\"v\"},\"z\":{\"dtype\":\"I16\",\"shape\":[2],\"data_offsets\":[4,8]}," A(
+            "[0,4]") "}";
     put_size(&b, strlen(header));
     tc_buf_puts(&b, header);
     tc_buf_add(&b, "\x00\x00\x20\xc0\xff\xff\x02\x01", 8);
@@ -282,7 +306,11 @@ static void test_conversions(void **state) {
     tc_real x;
     int64_t v;
     assert_false(tc_tensor_read(&t, 0, 1, &x));
-    t = (tc_tensor){.name = "t", .dtype = TC_U64, .ndim = 0, .data = (const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff", .bytes = 8};
+    t = (tc_tensor){.name = "t",
+                    .dtype = TC_U64,
+                    .ndim = 0,
+                    .data = (const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff",
+                    .bytes = 8};
     assert_false(tc_tensor_read_i64(&t, 0, 1, &v));
 }
 
@@ -292,14 +320,16 @@ static void test_every_half(void **state) {
     static uint8_t bytes[2 * 65536];
     static tc_real values[65536];
     for (int h = 0; h < 65536; h++) bytes[2 * h] = (uint8_t)h, bytes[2 * h + 1] = (uint8_t)(h >> 8);
-    tc_tensor t = {.name = "t", .dtype = TC_F16, .ndim = 1, .shape = {65536}, .data = bytes, .bytes = sizeof bytes};
+    tc_tensor t = {
+        .name = "t", .dtype = TC_F16, .ndim = 1, .shape = {65536}, .data = bytes, .bytes = sizeof bytes};
     assert_true(tc_tensor_read(&t, 0, 65536, values));
     for (int h = 0; h < 65536; h++) {
         int exponent = h >> 10 & 31, fraction = h & 1023;
         double x = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
         if (exponent == 31) x = fraction ? NAN : INFINITY;
         if (h & 0x8000) x = -x;
-        if (isnan(x) ? !isnan(values[h]) : (double)values[h] != x || !signbit(values[h]) != !signbit(x)) fail_msg("%04x: %g", h, (double)values[h]);
+        if (isnan(x) ? !isnan(values[h]) : (double)values[h] != x || !signbit(values[h]) != !signbit(x))
+            fail_msg("%04x: %g", h, (double)values[h]);
     }
 }
 
@@ -363,7 +393,8 @@ static void test_opening_touches_no_data(void **state) {
 static void write_shard(const char *dir, const char *name, const char *tensor) {
     char header[200];
     tc_buf b = {0};
-    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", tensor);
+    snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+             tensor);
     make_file(&b, header, strlen(header), 1);
     scratch_file(dir, name, b.data, b.size);
     tc_buf_free(&b);
@@ -395,7 +426,9 @@ static void expect_index(const char *index, const char *message) {
 /* Case 24. */
 static void test_shards(void **state) {
     (void)state;
-    expect_index("{\"metadata\":{\"total_size\":2},\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}", NULL);
+    expect_index(
+        "{\"metadata\":{\"total_size\":2},\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}",
+        NULL);
     expect_index("{\"weight_map\":{\"a\":\"../1.safetensors\"}}", "same folder");
     expect_index("{\"weight_map\":{\"a\":\"/1.safetensors\"}}", "same folder");
     expect_index("{\"weight_map\":{\"a\":\"x/1.safetensors\"}}", "same folder");
@@ -404,9 +437,11 @@ static void test_shards(void **state) {
     expect_index("{\"weight_map\":{\"a\":1}}", "same folder");
     expect_index("{\"weight_map\":{\"a\":\"missing.safetensors\"}}", "missing.safetensors: cannot open");
     expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"a\":\"again.safetensors\"}}", "duplicate");
-    expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"again.safetensors\"}}", "the index says 1.safetensors");
+    expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"again.safetensors\"}}",
+                 "the index says 1.safetensors");
     expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2.safetensors\"}}", "not in the index");
-    expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"1.safetensors\"}}", "'c' is not in its shard");
+    expect_index("{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"1.safetensors\"}}",
+                 "'c' is not in its shard");
     expect_index("{\"weight_map\":{}}", "no weight_map");
     expect_index("{\"weight_map\":[\"1.safetensors\"]}", "no weight_map");
     expect_index("[]", "no weight_map");
@@ -445,10 +480,11 @@ static void test_writer_bytes(void **state) {
     uint64_t checksum;
     assert_int_equal(tc_st_writer_commit(&w, path, &checksum, &err), TC_OK);
     assert_null(w);
-    const char *header = "{\"__metadata__\":{\"format\":\"pt\"},\"s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
-                         "\"z\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[4,16]},"
-                         "\"a\\\"i\":{\"dtype\":\"I32\",\"shape\":[3],\"data_offsets\":[16,28]},"
-                         "\"u\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[28,31]}}";
+    const char *header =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"s\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
+        "\"z\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[4,16]},"
+        "\"a\\\"i\":{\"dtype\":\"I32\",\"shape\":[3],\"data_offsets\":[16,28]},"
+        "\"u\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[28,31]}}";
     tc_buf b = {0};
     put_size(&b, (strlen(header) + 7) / 8 * 8);
     tc_buf_puts(&b, header);

@@ -1,5 +1,5 @@
-/* test_teacher_cache.c - the file of the teacher's features: what comes back, what belongs to it and what is refused, damage, two users at once, no
- * room. Whole runs with it are in test_cached_runs.c. */
+/* test_teacher_cache.c - the file of the teacher's features: what comes back, what belongs to it and what is
+ * refused, damage, two users at once, no room. Whole runs with it are in test_cached_runs.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,14 @@
 #include <sys/stat.h>
 
 #define FILE_NAME "teacher.cache"
-enum { HEADER = 4096, SAMPLES = 7, AUGMENTATIONS = 3, ROWS = SAMPLES * AUGMENTATIONS, DIM = 5, ROW = 2 * DIM * 4 + 8 };
+enum {
+    HEADER = 4096,
+    SAMPLES = 7,
+    AUGMENTATIONS = 3,
+    ROWS = SAMPLES * AUGMENTATIONS,
+    DIM = 5,
+    ROW = 2 * DIM * 4 + 8
+};
 
 static tc_teacher_key some_key(void) {
     return (tc_teacher_key){.config = 1,
@@ -55,7 +62,9 @@ static void overwrite(const char *path, const void *data, size_t size) {
 }
 
 /* What the teacher is taken to give for a row: `version` tells apart what was computed when. */
-static float value(int64_t row, int k, int version) { return (float)row + (float)k / 64 + (float)version * 1000; }
+static float value(int64_t row, int k, int version) {
+    return (float)row + (float)k / 64 + (float)version * 1000;
+}
 
 static void make_values(const int64_t *rows, int n, int version, float *image, float *text) {
     for (int i = 0; i < n; i++)
@@ -75,7 +84,8 @@ static int read_rows(tc_teacher_cache *c, const int64_t *rows, int n, float *ima
 static bool is_there(tc_teacher_cache *c, int64_t row, int version) {
     float image[DIM], text[DIM];
     if (read_rows(c, &row, 1, image, text)) return false;
-    for (int k = 0; k < DIM; k++) assert_true(image[k] == value(row, k, version) && text[k] == -value(row, k, version));
+    for (int k = 0; k < DIM; k++)
+        assert_true(image[k] == value(row, k, version) && text[k] == -value(row, k, version));
     return true;
 }
 
@@ -116,7 +126,9 @@ static void rows_come_back(void **state) {
     image[3 * DIM] = 77;
     assert_int_equal(tc_teacher_cache_fill(c, second, 5, image, text, NULL), TC_OK);
     static const int versions[5] = {2, 1, 2, 2, 1};
-    for (int i = 0; i < 5; i++) assert_true(image[i * DIM] == value(second[i], 0, versions[i]) && text[i * DIM] == -value(second[i], 0, versions[i]));
+    for (int i = 0; i < 5; i++)
+        assert_true(image[i * DIM] == value(second[i], 0, versions[i]) &&
+                    text[i * DIM] == -value(second[i], 0, versions[i]));
     tc_teacher_cache_counts n = tc_teacher_cache_count(c);
     assert_int_equal(n.found, 3);
     assert_int_equal(n.computed, 5);
@@ -168,7 +180,8 @@ static void another_key_is_refused(void **state) {
     key = good;               \
     change;                   \
     expect_refused(dir, &key, TC_EARG, says)
-    REFUSED(key.config++, "another teacher (its configuration differs): 0000000000000001 there, 0000000000000002 here; name another folder");
+    REFUSED(key.config++, "another teacher (its configuration differs): 0000000000000001 there, "
+                          "0000000000000002 here; name another folder");
     REFUSED(key.weights++, "another teacher (its weights differ)");
     REFUSED(key.samples++, "another number of samples: 7 there, 8 here");
     REFUSED(key.templates++, "another list of prompt templates");
@@ -201,7 +214,10 @@ static void damaged_headers_are_refused(void **state) {
         for (int bit = 0; bit < 8; bit += at < 160 ? 1 : 7) {
             b.data[at] = (char)(b.data[at] ^ 1 << bit);
             overwrite(path, b.data, b.size);
-            expect_refused(dir, &key, TC_EFORMAT, at < 8 ? "not a teacher cache" : at < 16 ? "of version" : "is damaged");
+            expect_refused(dir, &key, TC_EFORMAT,
+                           at < 8    ? "not a teacher cache"
+                           : at < 16 ? "of version"
+                                     : "is damaged");
             b.data[at] = (char)(b.data[at] ^ 1 << bit);
         }
     tc_rng rng = tc_rng_make(1, 2, 3);
@@ -216,7 +232,8 @@ static void damaged_headers_are_refused(void **state) {
     scratch_remove(dir);
 }
 
-/* Empty, or cut behind its header, it is one in which nothing is; the second is what a kill while it is made leaves. */
+/* Empty, or cut behind its header, it is one in which nothing is; the second is what a kill while it is made
+ * leaves. */
 static void cut_files_are_refused(void **state) {
     (void)state;
     char *dir = scratch_dir(), *path = tc_path_join(dir, FILE_NAME);
@@ -225,7 +242,8 @@ static void cut_files_are_refused(void **state) {
     for (size_t size = 1; size < b.size; size += size < HEADER - 64 ? 61 : 1) {
         if (size == HEADER) continue;
         overwrite(path, b.data, size);
-        expect_refused(dir, &key, TC_EFORMAT, size < HEADER ? "cut short within its header" : "bytes, expected 5104");
+        expect_refused(dir, &key, TC_EFORMAT,
+                       size < HEADER ? "cut short within its header" : "bytes, expected 5104");
     }
     overwrite(path, b.data, b.size);
     assert_int_equal(truncate(path, (off_t)b.size + 1), 0);
@@ -315,7 +333,8 @@ static void one_run_at_a_time(void **state) {
     char *dir = scratch_dir(), *path = tc_path_join(dir, FILE_NAME);
     tc_teacher_key key = some_key();
     tc_teacher_cache *c = open_ok(dir, &key);
-    expect_refused(dir, &key, TC_ESTATE, "another run is using this teacher cache; wait for it or name another folder");
+    expect_refused(dir, &key, TC_ESTATE,
+                   "another run is using this teacher cache; wait for it or name another folder");
     key.seed++;
     expect_refused(dir, &key, TC_ESTATE, "another run is using this teacher cache");
     key.seed--;
@@ -340,19 +359,21 @@ static void one_run_at_a_time(void **state) {
 /* ---- the key */
 
 static tc_data *labelled(const char *dir, const char *templates) {
-    static const uint8_t images[] = "\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\x05\x06", labels[] = "\0\0\x08\x01\0\0\0\x02\0\x01";
+    static const uint8_t images[] = "\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\x05\x06",
+                         labels[] = "\0\0\x08\x01\0\0\0\x02\0\x01";
     char spec[4096];
     tc_data *d;
     tc_error err;
     tc_data_options o = tc_data_options_default();
-    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images - 1), scratch_file(dir, "l", labels, sizeof labels - 1),
-             scratch_text(dir, "c", "cat\ndog\n"));
+    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images - 1),
+             scratch_file(dir, "l", labels, sizeof labels - 1), scratch_text(dir, "c", "cat\ndog\n"));
     o.templates = scratch_text(dir, "t", templates);
     if (tc_data_open(&d, spec, &o, &err) != TC_OK) fail_msg("%s", err.message);
     return d;
 }
 
-/* Which templates there are counts; more than one of them is chance enough for seed and augmentations to count. */
+/* Which templates there are counts; more than one of them is chance enough for seed and augmentations to
+ * count. */
 static void key_of_labelled_data(void **state) {
     (void)state;
     static const char *const lists[] = {"a {}\n", "the {}\n", "a {}\nthe {}\n", "the {}\na {}\n"};
@@ -377,7 +398,8 @@ static void key_of_labelled_data(void **state) {
         assert_int_equal(keys[i].weights, 9);
         assert_int_equal(keys[i].seed, i < 2 ? 0 : 6);
         assert_int_equal(keys[i].augmentations, i < 2 ? 1 : 3);
-        for (int k = 0; k < i; k++) assert_true(keys[k].templates != keys[i].templates && keys[k].tokenizer == keys[i].tokenizer);
+        for (int k = 0; k < i; k++)
+            assert_true(keys[k].templates != keys[i].templates && keys[k].tokenizer == keys[i].tokenizer);
         for (int k = 0; k < 2; k++) {
             use.flip = k == 0;
             use.crop_scale_min = k == 1 ? 0.5 : 1;

@@ -1,6 +1,8 @@
-/* test_tokenizer.c - the tokenizer beyond its golden texts: cutting, invalid bytes, hostile lengths, vocabularies from folders.
+/* test_tokenizer.c - the tokenizer beyond its golden texts: cutting, invalid bytes, hostile lengths,
+ * vocabularies from folders.
  *
- * The expected ids and cleaned texts are those of open_clip 3.3 and transformers 5; tests/golden has 410 more. */
+ * The expected ids and cleaned texts are those of open_clip 3.3 and transformers 5; tests/golden has 410
+ * more. */
 #include "base/base.h"
 #include "text/repair.h"
 #include "text/tokenizer.h"
@@ -26,7 +28,8 @@ static int setup(void **state) {
     fixture *f = tc_new(1, sizeof *f);
     f->dir = scratch_dir();
     *state = f;
-    return tc_tokenizer_create(&f->openclip, TC_TOKENIZER_OPENCLIP, NULL) || tc_tokenizer_create(&f->hf, TC_TOKENIZER_HF, NULL);
+    return tc_tokenizer_create(&f->openclip, TC_TOKENIZER_OPENCLIP, NULL) ||
+           tc_tokenizer_create(&f->hf, TC_TOKENIZER_HF, NULL);
 }
 
 static void remove_file(const char *dir, const char *name) {
@@ -36,7 +39,8 @@ static void remove_file(const char *dir, const char *name) {
 }
 
 static int teardown(void **state) {
-    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"};
+    static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json",
+                                        "special_tokens_map.json", "tokenizer.json"};
     fixture *f = *state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) remove_file(f->dir, names[i]);
     int failed = rmdir(f->dir);
@@ -89,7 +93,8 @@ static void cut_to_context(void **state) {
     for (int context = 1; context <= 13; context++) {
         int32_t ids[13];
         int length, truncated;
-        assert_int_equal(tc_tokenizer_encode(f->openclip, text, context, ids, &length, &truncated, NULL), TC_OK);
+        assert_int_equal(tc_tokenizer_encode(f->openclip, text, context, ids, &length, &truncated, NULL),
+                         TC_OK);
         assert_int_equal(length, context < 12 ? context : 12);
         assert_int_equal(truncated, context < 12 ? 12 - context : 0);
         for (int i = 0; i < length - 1; i++) assert_int_equal(ids[i], all[i]);
@@ -122,8 +127,10 @@ static void invalid_bytes_become_replacement_characters(void **state) {
 static void texts_may_hold_nul(void **state) {
     fixture *f = *state;
     int32_t ids[CONTEXT], expected[CONTEXT];
-    assert_int_equal(tc_tokenizer_encode(f->openclip, "nullbyte", CONTEXT, expected, NULL, NULL, NULL), TC_OK);
-    assert_int_equal(tc_tokenizer_encode_n(f->openclip, "null\0byte", 9, CONTEXT, ids, NULL, NULL, NULL), TC_OK);
+    assert_int_equal(tc_tokenizer_encode(f->openclip, "nullbyte", CONTEXT, expected, NULL, NULL, NULL),
+                     TC_OK);
+    assert_int_equal(tc_tokenizer_encode_n(f->openclip, "null\0byte", 9, CONTEXT, ids, NULL, NULL, NULL),
+                     TC_OK);
     assert_memory_equal(ids, expected, sizeof ids);
     assert_int_equal(tc_tokenizer_encode_n(f->hf, "null\0byte", 9, CONTEXT, ids, NULL, NULL, NULL), TC_OK);
     assert_int_equal(ids[2], 444); /* the byte itself, end of its piece */
@@ -157,7 +164,8 @@ static void repairs(void **state) {
         {"ΟΔΟΣ ΣΑΣ. Σ", "οδος σας. σ"},
         {"İstanbul", "i̇stanbul"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_clean(f->openclip, cases[i][0], cases[i][1]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_clean(f->openclip, cases[i][0], cases[i][1]);
 }
 
 static void hf_cleans_little(void **state) {
@@ -171,7 +179,8 @@ static void composition_orders_long_runs(void **state) {
     (void)state;
     tc_points in = {0}, out = {0};
     tc_points_add(&in, 'a');
-    for (int i = 0; i < MEGABYTE; i++) tc_points_add(&in, i % 2 ? 0x323 : 0x301); /* class 230, class 220, ... */
+    /* class 230, class 220, ... */
+    for (int i = 0; i < MEGABYTE; i++) tc_points_add(&in, i % 2 ? 0x323 : 0x301);
     tc_points_nfc(in.at, in.n, TC_TOKENIZER_OPENCLIP, &out);
     assert_false(out.failed);
     assert_int_equal(out.n, MEGABYTE);
@@ -204,7 +213,8 @@ static void long_words_are_encoded_whole(void **state) {
         assert_int_equal(tc_tokenizer_ids(f->hf, word, strlen(word), &ids, &n, NULL), TC_OK);
         /* Each byte is one symbol: the ids' texts without </w> hold as many as the word has bytes. */
         for (size_t i = 1; i + 1 < n; i++) {
-            for (const char *s = texts[ids[i]]; *s && strcmp(s, "</w>") != 0; s++) symbols += (*s & 0xC0) != 0x80;
+            for (const char *s = texts[ids[i]]; *s && strcmp(s, "</w>") != 0; s++)
+                symbols += (*s & 0xC0) != 0x80;
         }
         assert_int_equal(symbols, strlen(word));
         free(ids);
@@ -234,7 +244,9 @@ static void endless_repairs_are_cut_off(void **state) {
 
 /* ---- vocabularies */
 
-#define GOOD_VOCAB "{\"a\":0,\"b\":1,\"c\":2,\"a</w>\":3,\"b</w>\":4,\"c</w>\":5,\"ab\":6,\"abc</w>\":7,\"<|startoftext|>\":8,\"<|endoftext|>\":9}"
+#define GOOD_VOCAB                                                                  \
+    "{\"a\":0,\"b\":1,\"c\":2,\"a</w>\":3,\"b</w>\":4,\"c</w>\":5,\"ab\":6,\"abc</" \
+    "w>\":7,\"<|startoftext|>\":8,\"<|endoftext|>\":9}"
 #define GOOD_MERGES "#version: 0.2\na b\nab c</w>\n"
 
 static void small_vocabulary(void **state) {
@@ -247,7 +259,8 @@ static void small_vocabulary(void **state) {
     assert_ids(t, "ABC", 3, (const int32_t[]){8, 7, 9}, 9);
     assert_ids(t, "abca", 5, (const int32_t[]){8, 6, 2, 3, 9}, 9);
     assert_ids(t, "ab", 4, (const int32_t[]){8, 0, 4, 9}, 9); /* "a" and "b</w>" do not merge */
-    assert_ids(t, "az", 4, (const int32_t[]){8, 0, 9, 9}, 9); /* unknown: the end id, as transformers has it */
+    assert_ids(t, "az", 4, (const int32_t[]){8, 0, 9, 9},
+               9); /* unknown: the end id, as transformers has it */
     tc_tokenizer_close(&t);
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_OPENCLIP, NULL), TC_OK);
     assert_ids(t, "<start_of_text>abc", 4, (const int32_t[]){8, 8, 7, 9}, 0);
@@ -260,8 +273,10 @@ static void single_file_vocabulary(void **state) {
     tc_tokenizer *t;
     remove_file(f->dir, "vocab.json");
     scratch_text(f->dir, "tokenizer.json",
-                 "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|endoftext|>\"}],"
-                 "\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
+                 "{\"added_tokens\":[{\"id\":4,\"content\":\"<|startoftext|>\"},{\"id\":5,\"content\":\"<|"
+                 "endoftext|>\"}],"
+                 "\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":1,\"b</w>\":2,\"ab</"
+                 "w>\":3},\"merges\":[[\"a\",\"b</w>\"]]}}");
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
     assert_ids(t, "ab", 3, (const int32_t[]){4, 3, 5}, 5);
     tc_tokenizer_close(&t);
@@ -338,7 +353,8 @@ static void bad_single_files_are_refused(void **state) {
 
 static void written_folder_opens_again(void **state) {
     fixture *f = *state;
-    static const char *const texts[] = {"a photo of a cat", "Ünïcödé 日本語 😀 it's 12", "x\"\\y", "aaaa bbbb zzzz"};
+    static const char *const texts[] = {"a photo of a cat", "Ünïcödé 日本語 😀 it's 12", "x\"\\y",
+                                        "aaaa bbbb zzzz"};
     tc_tokenizer *t;
     assert_int_equal(tc_tokenizer_write_hf(f->openclip, f->dir, 77, NULL), TC_OK);
     assert_int_equal(tc_tokenizer_open(&t, f->dir, TC_TOKENIZER_HF, NULL), TC_OK);
@@ -365,10 +381,13 @@ static void written_folder_opens_again(void **state) {
 
 static void threads_share_a_tokenizer(void **state) {
     fixture *f = *state;
-    static const char *const texts[] = {"a photo of a cat", "cafÃ© &amp; crÃ¨me", "日本語 and ελληνικά", "it's 12 o'clock"};
+    static const char *const texts[] = {"a photo of a cat", "cafÃ© &amp; crÃ¨me", "日本語 and ελληνικά",
+                                        "it's 12 o'clock"};
     int32_t expected[4][CONTEXT];
     int wrong = 0;
-    for (int i = 0; i < 4; i++) assert_int_equal(tc_tokenizer_encode(f->openclip, texts[i], CONTEXT, expected[i], NULL, NULL, NULL), TC_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(tc_tokenizer_encode(f->openclip, texts[i], CONTEXT, expected[i], NULL, NULL, NULL),
+                         TC_OK);
 #pragma omp parallel for num_threads(4) reduction(+ : wrong) schedule(dynamic, 1)
     for (int i = 0; i < 400; i++) {
         int32_t ids[CONTEXT];

@@ -1,5 +1,5 @@
-/* test_train.c - whole training runs: stopped and resumed is never stopped, bit for bit; what is skipped and counted; the log; the model that comes
- * out. Damage, failing writes and kills are in test_checkpoint.c. */
+/* test_train.c - whole training runs: stopped and resumed is never stopped, bit for bit; what is skipped and
+ * counted; the log; the model that comes out. Damage, failing writes and kills are in test_checkpoint.c. */
 #include "data/data.h"
 #include "run_rig.h"
 
@@ -81,7 +81,8 @@ static void stopped_before_and_after(void **state) {
     tc_train_result again = rig_train(&o, NULL);
     assert_true(rig_same(&model, out, MODEL));
     assert_int_equal(again.steps, o.steps);
-    assert_true(fabs(again.final_loss - want.final_loss) <= 1e-8 * want.final_loss); /* the log has 9 digits */
+    /* the log has 9 digits */
+    assert_true(fabs(again.final_loss - want.final_loss) <= 1e-8 * want.final_loss);
     tc_buf_free(&model);
     free(out);
     free(whole);
@@ -163,7 +164,8 @@ static void epochs_make_steps(void **state) {
         o.epochs = cases[i].epochs;
         o.batch = cases[i].batch;
         tc_train_result result = rig_train(&o, NULL);
-        if (result.steps != cases[i].steps) fail_msg("%g epochs in batches of %d: %d steps", o.epochs, o.batch, (int)result.steps);
+        if (result.steps != cases[i].steps)
+            fail_msg("%g epochs in batches of %d: %d steps", o.epochs, o.batch, (int)result.steps);
         rig_remove(out);
     }
     free(out);
@@ -172,7 +174,8 @@ static void epochs_make_steps(void **state) {
 
 /* ---- losses that are not finite */
 
-/* The row of the token table that the word of pair `i` ends with becomes NaN: so does the loss of every batch that has the pair. */
+/* The row of the token table that the word of pair `i` ends with becomes NaN: so does the loss of every batch
+ * that has the pair. */
 static void poison(tc_model *m, int i) {
     int id = tc_params_find(&m->params, "token_embedding.weight");
     assert_true(id >= 0);
@@ -249,7 +252,8 @@ static void too_many_bad_steps_stop_the_run(void **state) {
     rig_close(&r);
 }
 
-/* A skipped step changes neither weights nor moments, and does not count for their bias correction: leaving it out of the run makes no difference. */
+/* A skipped step changes neither weights nor moments, and does not count for their bias correction: leaving
+ * it out of the run makes no difference. */
 static void a_bad_step_changes_nothing(void **state) {
     (void)state;
     tc_trainer *t[2];
@@ -263,7 +267,8 @@ static void a_bad_step_changes_nothing(void **state) {
                   .clip = 5,
                   .weight = 1};
     tc_rng rng = tc_rng_make(1, 2, 3);
-    for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++) broken[i] = pixels[i] = (float)tc_rng_normal(&rng);
+    for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++)
+        broken[i] = pixels[i] = (float)tc_rng_normal(&rng);
     broken[100] = INFINITY;
     for (int i = 0; i < 4; i++) ids[i * RIG_CONTEXT] = i, ids[i * RIG_CONTEXT + 1] = RIG_IDS - 1;
     for (int k = 0; k < 2; k++) {
@@ -273,7 +278,8 @@ static void a_bad_step_changes_nothing(void **state) {
         for (int step = 0; step < 6; step++) {
             bool bad = k == 1 && step % 2 == 1;
             if (k == 0 && step % 2 == 1) continue;
-            assert_int_equal(tc_trainer_step(t[k], bad ? broken : pixels, ids, 4, RIG_CONTEXT, &log, NULL), TC_OK);
+            assert_int_equal(tc_trainer_step(t[k], bad ? broken : pixels, ids, 4, RIG_CONTEXT, &log, NULL),
+                             TC_OK);
             assert_int_equal(log.skipped, bad);
         }
     }
@@ -376,11 +382,12 @@ static void check_log(const char *out, const tc_train_options *o) {
 
 static void open_labelled(const rig *r, tc_data **out) {
     char spec[4096], *dir = r->dir;
-    uint8_t images[16 + 6 * 4] = "\0\0\x08\x03\0\0\0\x06\0\0\0\x02\0\0\0\x02", labels[8 + 6] = "\0\0\x08\x01\0\0\0\x06";
+    uint8_t images[16 + 6 * 4] = "\0\0\x08\x03\0\0\0\x06\0\0\0\x02\0\0\0\x02",
+                            labels[8 + 6] = "\0\0\x08\x01\0\0\0\x06";
     for (int i = 0; i < 6 * 4; i++) images[16 + i] = (uint8_t)(i / 4 % 2 ? 200 : 20);
     for (int i = 0; i < 6; i++) labels[8 + i] = (uint8_t)(i % 2);
-    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images), scratch_file(dir, "l", labels, sizeof labels),
-             scratch_text(dir, "c", "a\nj\n"));
+    snprintf(spec, sizeof spec, "idx:%s,%s,%s", scratch_file(dir, "i", images, sizeof images),
+             scratch_file(dir, "l", labels, sizeof labels), scratch_text(dir, "c", "a\nj\n"));
     tc_error err;
     rig_or_die(tc_data_open(out, spec, NULL, &err), &err, "labelled data");
 }
@@ -396,7 +403,8 @@ static void one_line_a_step(void **state) {
     rig_train(&o, NULL);
     check_log(out, &o);
     rig_remove(out);
-    /* In parts, and with lines behind the checkpoint, as a killed run leaves them: of later steps, and one that is not complete. */
+    /* In parts, and with lines behind the checkpoint, as a killed run leaves them: of later steps, and one
+     * that is not complete. */
     o.eval_data = labelled;
     o.eval_every = 2;
     o.stop_after = 4;
@@ -424,7 +432,8 @@ static void one_line_a_step(void **state) {
 /* Embeddings of every pair: images, then texts. */
 static float *embed(const rig *r, const tc_model *m, const tc_preprocess *p) {
     int dim = tc_model_get_info(m)->embed_dim;
-    float *pixels = tc_new(RIG_PAIRS * 3 * RIG_SIDE * RIG_SIDE, sizeof *pixels), *out = tc_new((size_t)(2 * RIG_PAIRS * dim), sizeof *out);
+    float *pixels = tc_new(RIG_PAIRS * 3 * RIG_SIDE * RIG_SIDE, sizeof *pixels),
+          *out = tc_new((size_t)(2 * RIG_PAIRS * dim), sizeof *out);
     int32_t ids[RIG_PAIRS * RIG_CONTEXT];
     char caption[64];
     tc_session *s = NULL;
@@ -432,10 +441,13 @@ static float *embed(const rig *r, const tc_model *m, const tc_preprocess *p) {
     for (int i = 0; i < RIG_PAIRS; i++) {
         assert_int_equal(tc_data_image(r->data, i, p, pixels + i * 3 * RIG_SIDE * RIG_SIDE, NULL), TC_OK);
         assert_int_equal(tc_data_caption(r->data, i, 0, caption, sizeof caption, NULL), TC_OK);
-        assert_int_equal(tc_tokenizer_encode(r->tokenizer, caption, RIG_CONTEXT, ids + i * RIG_CONTEXT, NULL, NULL, NULL), TC_OK);
+        assert_int_equal(
+            tc_tokenizer_encode(r->tokenizer, caption, RIG_CONTEXT, ids + i * RIG_CONTEXT, NULL, NULL, NULL),
+            TC_OK);
     }
     assert_int_equal(tc_session_encode_image(s, pixels, RIG_PAIRS, out, NULL), TC_OK);
-    assert_int_equal(tc_session_encode_text(s, ids, RIG_PAIRS, RIG_CONTEXT, out + RIG_PAIRS * dim, NULL), TC_OK);
+    assert_int_equal(tc_session_encode_text(s, ids, RIG_PAIRS, RIG_CONTEXT, out + RIG_PAIRS * dim, NULL),
+                     TC_OK);
     tc_session_close(&s);
     free(pixels);
     return out;
@@ -449,7 +461,8 @@ static double first_loss(const char *out) {
     return loss;
 }
 
-/* The saved model is the one that was given back; and it has learnt: the loss, of batches that are the whole data, is below what it was. */
+/* The saved model is the one that was given back; and it has learnt: the loss, of batches that are the whole
+ * data, is below what it was. */
 static void check_result(const rig *r, const tc_train_options *o, double most) {
     tc_model *given = NULL, *saved = NULL;
     tc_train_result result;
@@ -463,7 +476,8 @@ static void check_result(const rig *r, const tc_train_options *o, double most) {
     assert_memory_equal(a, b, (size_t)(2 * RIG_PAIRS * given->config.embed_dim) * sizeof *a);
     assert_true(tc_model_get_info(given)->logit_scale == tc_model_get_info(saved)->logit_scale);
     assert_non_null(strstr(tc_model_get_info(given)->card, "\"training_data\""));
-    if (!(result.final_loss < most * first_loss(o->out))) fail_msg("the loss went from %.4f to %.4f", first_loss(o->out), result.final_loss);
+    if (!(result.final_loss < most * first_loss(o->out)))
+        fail_msg("the loss went from %.4f to %.4f", first_loss(o->out), result.final_loss);
     free(a);
     free(b);
     free(path);
@@ -484,8 +498,8 @@ static void training_learns(void **state) {
     o.weight_decay = 0;
     o.preprocess.order = TC_IMAGE_HF;
     check_result(&r, &o, 0.5);
-    /* What was trained teaches a smaller student that inherits from it. The affinity loss ends at the entropy of the teacher's rows, not at 0, so a
-     * student that learns only gets near to its teacher. */
+    /* What was trained teaches a smaller student that inherits from it. The affinity loss ends at the entropy
+     * of the teacher's rows, not at 0, so a student that learns only gets near to its teacher. */
     char *trained = rig_path(&r, "teacher");
     assert_int_equal(rename(out, trained), 0);
     char *path = tc_path_join(trained, "model");

@@ -1,4 +1,5 @@
-/* test_zip.c - every rule of PyTorch's containers (the zip archive, and the files from before 1.6) with a file that breaks it and nothing else.
+/* test_zip.c - every rule of PyTorch's containers (the zip archive, and the files from before 1.6) with a
+ * file that breaks it and nothing else.
  *
  * `test_zip --write-cases DIR` also writes the files, as seeds for fuzzing. */
 #include <setjmp.h>
@@ -33,20 +34,25 @@ static const struct {
     {"local-streamed-size", LOCAL, STORAGE, 22, 3, 4, "'m/data/0': its local header disagrees"},
     {"local-mark", LOCAL, VERSION, 0, 0, 4, "'m/version': there is no local header"},
     {"local-extra-long", LOCAL, VERSION, 28, 0xffff, 2, "'m/version': it overlaps the next"},
-    {"local-sentinel", LOCAL, VERSION, 22, 0xffffffff, 4, "'m/version': a size is left to a ZIP64 field that is missing"},
+    {"local-sentinel", LOCAL, VERSION, 22, 0xffffffff, 4,
+     "'m/version': a size is left to a ZIP64 field that is missing"},
     {"central-mark", DIRECTORY, STORAGE, 0, 0, 4, "entry 1 of the zip directory is damaged"},
     {"central-crc", DIRECTORY, STORAGE, 16, 7, 4, "'m/data/0': the record behind it disagrees"},
     {"central-size", DIRECTORY, STORAGE, 24, 12, 4, "'m/data/0': its sizes make no sense"},
-    {"central-sentinel", DIRECTORY, STORAGE, 24, 0xffffffff, 4, "'m/data/0': a size is left to a ZIP64 field that is missing"},
-    {"central-packed-sentinel", DIRECTORY, STORAGE, 20, 0xffffffff, 4, "'m/data/0': a size is left to a ZIP64 field that is missing"},
-    {"central-offset-sentinel", DIRECTORY, STORAGE, 42, 0xffffffff, 4, "'m/data/0': a size is left to a ZIP64 field that is missing"},
+    {"central-sentinel", DIRECTORY, STORAGE, 24, 0xffffffff, 4,
+     "'m/data/0': a size is left to a ZIP64 field that is missing"},
+    {"central-packed-sentinel", DIRECTORY, STORAGE, 20, 0xffffffff, 4,
+     "'m/data/0': a size is left to a ZIP64 field that is missing"},
+    {"central-offset-sentinel", DIRECTORY, STORAGE, 42, 0xffffffff, 4,
+     "'m/data/0': a size is left to a ZIP64 field that is missing"},
     {"central-offset-far", DIRECTORY, VERSION, 42, 0x7fffffff, 4, "'m/version': its sizes make no sense"},
     {"central-disk", DIRECTORY, STORAGE, 34, 1, 2, "'m/data/0': it lies on another disk"},
     {"central-name-long", DIRECTORY, VERSION, 28, 0xffff, 2, "entry 3 of the zip directory is cut short"},
     {"central-comment-long", DIRECTORY, VERSION, 32, 1, 2, "entry 3 of the zip directory is cut short"},
     {"central-name-empty", DIRECTORY, VERSION, 28, 0, 2, "entry 3 of the zip directory has no plain name"},
     {"central-name-nul", DIRECTORY, VERSION, 46 + 4, 0, 1, "entry 3 of the zip directory has no plain name"},
-    {"central-name-backslash", DIRECTORY, VERSION, 46 + 4, '\\', 1, "entry 3 of the zip directory has no plain name"},
+    {"central-name-backslash", DIRECTORY, VERSION, 46 + 4, '\\', 1,
+     "entry 3 of the zip directory has no plain name"},
     {"overlap-same-place", DIRECTORY, STORAGE, 42, 0, 4, "it overlaps the next"},
     {"encrypted", BOTH, STORAGE, 6, 0x809, 2, "'m/data/0': it is encrypted"},
     {"encrypted-strongly", BOTH, STORAGE, 6, 0x848, 2, "'m/data/0': it is encrypted"},
@@ -78,11 +84,13 @@ static void test_fields(void **state) {
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         zip_make z;
         good_archive(&z);
-        size_t at = (size_t)fields[i].offset, local = z.entry[fields[i].entry].header + at, central = z.entry[fields[i].entry].central + at;
+        size_t at = (size_t)fields[i].offset, local = z.entry[fields[i].entry].header + at,
+               central = z.entry[fields[i].entry].central + at;
         const size_t place[] = {local, central, local, z.end64 + at, z.end64 + 56 + at, z.end + at};
         set_n(&z.b, place[fields[i].place], fields[i].value, fields[i].size);
         /* The directory has the same fields two bytes further on, and the name at 46. */
-        if (fields[i].place == BOTH) set_n(&z.b, central + (at < 30 ? 2 : 16), fields[i].value, fields[i].size);
+        if (fields[i].place == BOTH)
+            set_n(&z.b, central + (at < 30 ? 2 : 16), fields[i].value, fields[i].size);
         expect_refused(fields[i].name, &z.b, fields[i].message);
         tc_buf_free(&z.b);
     }
@@ -251,9 +259,11 @@ static void test_members(void **state) {
     expect_members("end-in-comment", end_in_comment, "the zip archive is empty");
     expect_members("end-sentinel", plain_sentinel, "a size is left to a ZIP64 record that is missing");
     expect_members("count-too-small", count_too_small, "the central directory holds more than");
-    expect_members("count-too-large", count_too_large, "more members than the central directory has room for");
+    expect_members("count-too-large", count_too_large,
+                   "more members than the central directory has room for");
     expect_members("appended", appended, "there are bytes behind its end");
-    expect_members("zip64-field-short", wide_sizes_short, "'m/data/0': a size is left to a ZIP64 field that is missing");
+    expect_members("zip64-field-short", wide_sizes_short,
+                   "'m/data/0': a size is left to a ZIP64 field that is missing");
 }
 
 static void test_no_pickle(void **state) {
@@ -282,7 +292,8 @@ static void test_prepended(void **state) {
         tc_buf b = {0};
         good_archive(&z);
         tc_buf_add(&b, "#!/bin/sh\nexit 1\n\0\0\0", 20);
-        for (size_t i = 0; i < z.count && corrected; i++) set_n(&z.b, z.entry[i].central + 42, z.entry[i].header + 20, 4);
+        for (size_t i = 0; i < z.count && corrected; i++)
+            set_n(&z.b, z.entry[i].central + 42, z.entry[i].header + 20, 4);
         if (corrected) {
             set_n(&z.b, z.end + 16, z.directory + 20, 4);
             set_n(&z.b, z.end64 + 48, z.directory + 20, 8);
@@ -290,7 +301,8 @@ static void test_prepended(void **state) {
         }
         tc_buf_add(&b, z.b.data, z.b.size);
         expect_refused(corrected ? "prepended-corrected" : "prepended", &b,
-                       corrected ? "20 bytes before the first member" : "the ZIP64 record does not lie directly before its locator");
+                       corrected ? "20 bytes before the first member"
+                                 : "the ZIP64 record does not lie directly before its locator");
         tc_buf_free(&b);
         tc_buf_free(&z.b);
     }
@@ -303,8 +315,10 @@ static void check_cuts_and_flips(const tc_buf *good) {
     for (size_t n = 0; n < good->size; n++) {
         uint8_t *exact = malloc(n ? n : 1);
         memcpy(exact, good->data, n);
-        if (tc_store_open_memory(&s, exact, n, &err) == TC_OK) fail_msg("the first %zu bytes were accepted", n);
-        if (!tc_starts_with(err.message, "memory: ") || strchr(err.message, '\n')) fail_msg("%zu bytes: %s", n, err.message);
+        if (tc_store_open_memory(&s, exact, n, &err) == TC_OK)
+            fail_msg("the first %zu bytes were accepted", n);
+        if (!tc_starts_with(err.message, "memory: ") || strchr(err.message, '\n'))
+            fail_msg("%zu bytes: %s", n, err.message);
         free(exact);
     }
     for (size_t i = 0; i < good->size; i++)
@@ -344,7 +358,8 @@ static size_t place(const tc_buf *b, const char *what, size_t size) {
     return (size_t)(p - b->data);
 }
 
-static void expect_legacy(const char *name, const char *what, size_t size, size_t offset, const char *with, size_t length, const char *message) {
+static void expect_legacy(const char *name, const char *what, size_t size, size_t offset, const char *with,
+                          size_t length, const char *message) {
     tc_buf b;
     legacy_file(&b);
     memcpy(b.data + place(&b, what, size) + offset, with, length);
@@ -356,9 +371,11 @@ static void test_legacy_rules(void **state) {
     (void)state;
     tc_buf b;
     static const char numel[] = "\4\0\0\0\0\0\0\0";
-    expect_legacy("legacy-magic", "\xfc\x9c", 2, 0, "\xfd", 1, "does not begin with the magic number of PyTorch");
+    expect_legacy("legacy-magic", "\xfc\x9c", 2, 0, "\xfd", 1,
+                  "does not begin with the magic number of PyTorch");
     expect_legacy("legacy-protocol", "M\xe9\3", 3, 1, "\xea", 1, "the protocol is not 1001");
-    expect_legacy("legacy-big-endian", "little_endian\x88", 14, 13, "\x89", 1, "only little-endian files are read");
+    expect_legacy("legacy-big-endian", "little_endian\x88", 14, 13, "\x89", 1,
+                  "only little-endian files are read");
     expect_legacy("legacy-no-endian", "little_endian", 13, 0, "L", 1, "only little-endian files are read");
     expect_legacy("legacy-no-list", "\x80\2](X", 5, 2, "}", 1, "its target is not a list");
     expect_legacy("legacy-numel", numel, 8, 0, "\5", 1, "storage 0 at offset");
@@ -431,9 +448,11 @@ static void test_tar(void **state) {
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "--write-cases") == 0) cases_dir = argv[2];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),       cmocka_unit_test(test_members),     cmocka_unit_test(test_no_pickle),
-        cmocka_unit_test(test_prepended),    cmocka_unit_test(test_cut_archive), cmocka_unit_test(test_cut_legacy),
-        cmocka_unit_test(test_legacy_rules), cmocka_unit_test(test_legacy_long), cmocka_unit_test(test_tar),
+        cmocka_unit_test(test_fields),       cmocka_unit_test(test_members),
+        cmocka_unit_test(test_no_pickle),    cmocka_unit_test(test_prepended),
+        cmocka_unit_test(test_cut_archive),  cmocka_unit_test(test_cut_legacy),
+        cmocka_unit_test(test_legacy_rules), cmocka_unit_test(test_legacy_long),
+        cmocka_unit_test(test_tar),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_zoo.c - the table of published models: its names, its counts against the names, its costs against the published ones; where the cache lies. */
+/* test_zoo.c - the table of published models: its names, its counts against the names, its costs against the
+ * published ones; where the cache lies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "net/model.h"
+#include "model/model.h"
 #include "scratch.h"
 #include "zoo/zoo.h"
 
@@ -32,7 +33,8 @@ static void names(void **state) {
         assert_int_equal(tc_zoo_find(&found, stem, NULL), TC_OK);
         assert_ptr_equal(found, m);
         free(stem);
-        /* The numbers in both names are those of the table, and a published name is enough where it means one model. */
+        /* The numbers in both names are those of the table, and a published name is enough where it means one
+         * model. */
         int image, text, patch;
         const char *published = m->published.name;
         bool vit = sscanf(published, "TinyCLIP-ViT-%dM/%d-Text-%dM", &image, &patch, &text) == 3;
@@ -49,8 +51,9 @@ static void names(void **state) {
     assert_int_equal(students, 11);
     assert_int_equal(automatic, 5);
     assert_in_range(teachers, 3, 8);
-    static const char *const not_there[] = {"",    "ViT-B-3", "ViT-B/32", "TinyCLIP-", "TinyCLIP-auto-", "TinyCLIP-ViT-40M-32-Text-19M-",
-                                            ".pt", "tinyclip"};
+    static const char *const not_there[] = {"",          "ViT-B-3",        "ViT-B/32",
+                                            "TinyCLIP-", "TinyCLIP-auto-", "TinyCLIP-ViT-40M-32-Text-19M-",
+                                            ".pt",       "tinyclip"};
     for (size_t i = 0; i < sizeof not_there / sizeof *not_there; i++) {
         const tc_zoo_model *found = tc_zoo_at(0);
         assert_int_equal(tc_zoo_find(&found, not_there[i], NULL), TC_OK);
@@ -58,7 +61,8 @@ static void names(void **state) {
     }
 }
 
-/* Counts round to the numbers in the names, costs are within 3 % of the published ones. A network that is not built in is not counted. */
+/* Counts round to the numbers in the names, costs are within 3 % of the published ones. A network that is not
+ * built in is not counted. */
 static void counts(void **state) {
     (void)state;
     int counted = 0;
@@ -72,7 +76,8 @@ static void counts(void **state) {
         assert_int_equal(s.params > 0, built_in);
         if (!built_in) continue;
         counted++;
-        if (fabs(s.macs / 1e9 / p->macs_g - 1) > 0.03) fail_msg("%s: %.3f G MACs, %g published", m->name, s.macs / 1e9, p->macs_g);
+        if (fabs(s.macs / 1e9 / p->macs_g - 1) > 0.03)
+            fail_msg("%s: %.3f G MACs, %g published", m->name, s.macs / 1e9, p->macs_g);
         assert_int_equal(s.params_without_tokens, s.params_image + s.params_text + 1);
         assert_true(s.params > s.params_without_tokens);
         if (m->teacher) continue;
@@ -107,7 +112,8 @@ static void checked(void **state) {
     assert_int_equal(tc_model_count(m, NULL), TC_OK);
     assert_int_equal(tc_zoo_check(small, m, &err), TC_OK);
     assert_int_equal(tc_zoo_check(other, m, &err), TC_EFORMAT);
-    assert_string_equal(err.message, "TinyCLIP-auto-ViT-22M-32-Text-10M-LAION400M: the weights have 8.28 and 2.52 million parameters (image, text), "
+    assert_string_equal(err.message, "TinyCLIP-auto-ViT-22M-32-Text-10M-LAION400M: the weights have 8.28 and "
+                                     "2.52 million parameters (image, text), "
                                      "which does not fit the name");
     tc_model_close(&m);
 }
@@ -124,10 +130,11 @@ static void automatic(void **state) {
     assert_int_equal(tc_zoo_count(m, &s, NULL), TC_OK);
     assert_int_equal(s.params, 0);
     assert_null(tc_zoo_path(m));
-    config = tc_strdup(scratch_text(dir, "c.json",
-                                    "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, "
-                                    "\"head_width\": 4, \"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, "
-                                    "\"width\": 8, \"heads\": 2, \"layers\": 2}}"));
+    config = tc_strdup(scratch_text(
+        dir, "c.json",
+        "{\"embed_dim\": 6, \"vision_cfg\": {\"image_size\": 16, \"layers\": 2, \"width\": 12, "
+        "\"head_width\": 4, \"patch_size\": 8}, \"text_cfg\": {\"context_length\": 9, \"vocab_size\": 30, "
+        "\"width\": 8, \"heads\": 2, \"layers\": 2}}"));
     assert_int_equal(tc_model_create(&weights, config, 1, NULL), TC_OK);
     cache = tc_zoo_cache();
     assert_int_equal(tc_make_dirs(cache, NULL), TC_OK);
@@ -177,8 +184,9 @@ static void cache_folder(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names),   cmocka_unit_test(counts),    cmocka_unit_test(contradiction),
-                                       cmocka_unit_test(checked), cmocka_unit_test(automatic), cmocka_unit_test(cache_folder)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names),         cmocka_unit_test(counts),
+                                       cmocka_unit_test(contradiction), cmocka_unit_test(checked),
+                                       cmocka_unit_test(automatic),     cmocka_unit_test(cache_folder)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
 /* op_attention.c - softmax(q k^T / sqrt(d)) v for each head and sequence (Vaswani et al. 2017).
  *
- * With one input it is [rows, 3*heads*d]: q, k, v side by side. With two, in[0] holds the queries of the picked rows alone, [batch, heads*d], and
- * in[1] k and v side by side: the last block, of whose result only the class or end-of-text row is read. With three, k and v are values of their own
- * (attention pooling, whose projections are separate matrices), and in[0] holds the queries of the picked rows or, without a pick, of all. */
+ * With one input it is [rows, 3*heads*d]: q, k, v side by side. With two, in[0] holds the queries of the
+ * picked rows alone, [batch, heads*d], and in[1] k and v side by side: the last block, of whose result only
+ * the class or end-of-text row is read. With three, k and v are values of their own (attention pooling, whose
+ * projections are separate matrices), and in[0] holds the queries of the picked rows or, without a pick, of
+ * all. */
 #include "graph/graph.h"
 
 #include <math.h>
@@ -10,8 +12,11 @@
 static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *q = &g->values[n->in[0]];
     int width = n->heads * n->dim;
-    bool fits = n->nin == 1 ? q->width == 3 * width : q->width == width && g->values[n->in[1]].width == (n->nin == 2 ? 2 : 1) * width;
-    if (n->nin == 3) fits = fits && g->values[n->in[2]].width == width && g->values[n->in[2]].space == g->values[n->in[1]].space;
+    bool fits = n->nin == 1 ? q->width == 3 * width
+                            : q->width == width && g->values[n->in[1]].width == (n->nin == 2 ? 2 : 1) * width;
+    if (n->nin == 3)
+        fits = fits && g->values[n->in[2]].width == width &&
+               g->values[n->in[2]].space == g->values[n->in[1]].space;
     else fits = fits && (n->nin == 2) == (n->pick != TC_PICK_ALL);
     if (!fits) tc_graph_fail(g, "attention: %d heads of %d do not fit the input", n->heads, n->dim);
     if (n->pick == TC_PICK_LAST && g->spaces[g->values[n->in[n->nin - 1]].space].per_seq)
@@ -52,11 +57,14 @@ static void attention_forward(const tc_runner *r, const tc_node *n) {
 static void attention_backward(const tc_runner *r, const tc_node *n) {
     tc_attention a = describe(r, n);
     int64_t width = n->heads * n->dim;
-    tc_real *dk = r->grad[n->in[n->nin > 1]] + (n->nin == 1 ? width : 0), *dv = n->nin == 3 ? r->grad[n->in[2]] : dk + width;
-    r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out], width, r->grad[n->in[0]], dk, dv);
+    tc_real *dk = r->grad[n->in[n->nin > 1]] + (n->nin == 1 ? width : 0),
+            *dv = n->nin == 3 ? r->grad[n->in[2]] : dk + width;
+    r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out],
+                                width, r->grad[n->in[0]], dk, dv);
 }
 
-static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
+static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out,
+                             double pairs) {
     (void)g, (void)rows_in, (void)rows_out;
     return 2 * pairs * n->heads * n->dim;
 }

@@ -1,9 +1,11 @@
-/* op_batchnorm.c - y = act((x - mean) / sqrt(var + 1e-5) * w + b) with statistics of each column (Ioffe & Szegedy 2015).
+/* op_batchnorm.c - y = act((x - mean) / sqrt(var + 1e-5) * w + b) with statistics of each column (Ioffe &
+ * Szegedy 2015).
  *
- * In training mean and biased variance are those of the batch, and gradients pass through them; they are kept aside, also for the running statistics:
- * r = 0.9 r + 0.1 of the batch's, the variance unbiased. These change only when a step counts (update), so a step that is left out leaves nothing
- * behind. Otherwise the running statistics are used; where weights are prepared they are folded into the layer before.
- * Parameters: weight, bias, running mean, running variance, counter. */
+ * In training mean and biased variance are those of the batch, and gradients pass through them; they are kept
+ * aside, also for the running statistics: r = 0.9 r + 0.1 of the batch's, the variance unbiased. These change
+ * only when a step counts (update), so a step that is left out leaves nothing behind. Otherwise the running
+ * statistics are used; where weights are prepared they are folded into the layer before. Parameters: weight,
+ * bias, running mean, running variance, counter. */
 #include "graph/graph.h"
 
 #include <math.h>
@@ -17,35 +19,43 @@ static void batchnorm_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]];
     for (int i = WEIGHT; i <= VAR; i++)
         if (g->params->items[n->param[i]].numel != x->width)
-            tc_graph_fail(g, "%s does not fit an input of width %d", g->params->items[n->param[i]].name, x->width);
+            tc_graph_fail(g, "%s does not fit an input of width %d", g->params->items[n->param[i]].name,
+                          x->width);
     out->space = x->space;
     out->width = x->width;
 }
 
-/* In double, whatever the numbers of the values are: a mean far from 0 would leave too little of the differences from it. */
+/* In double, whatever the numbers of the values are: a mean far from 0 would leave too little of the
+ * differences from it. */
 static int64_t batchnorm_aux(const tc_graph *g, const tc_node *n) {
     return (int64_t)KEPT * g->values[n->in[0]].width * (int64_t)(sizeof(double) / sizeof(tc_real));
 }
 
-static double *kept_of(const tc_runner *r, const tc_node *n) { return (double *)(void *)r->aux[tc_node_index(r, n)]; }
+static double *kept_of(const tc_runner *r, const tc_node *n) {
+    return (double *)(void *)r->aux[tc_node_index(r, n)];
+}
 
 static void batchnorm_forward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
     const tc_real *x = r->value[n->in[0]];
-    double *mean = kept_of(r, n) + BATCH_MEAN * width, *rstd = kept_of(r, n) + BATCH_RSTD * width, *var = kept_of(r, n) + BATCH_VAR * width;
+    double *mean = kept_of(r, n) + BATCH_MEAN * width, *rstd = kept_of(r, n) + BATCH_RSTD * width,
+           *var = kept_of(r, n) + BATCH_VAR * width;
     if (r->train) r->kern->batch_stats(rows, width, x, mean, var);
     for (int64_t i = 0; i < width; i++) {
-        if (!r->train) mean[i] = (double)r->param[n->param[MEAN]][i], var[i] = (double)r->param[n->param[VAR]][i];
+        if (!r->train)
+            mean[i] = (double)r->param[n->param[MEAN]][i], var[i] = (double)r->param[n->param[VAR]][i];
         rstd[i] = 1 / sqrt(var[i] + TC_BATCHNORM_EPS);
     }
-    r->kern->batchnorm(rows, width, x, mean, rstd, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, r->value[n->out]);
+    r->kern->batchnorm(rows, width, x, mean, rstd, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]],
+                       n->act, r->value[n->out]);
 }
 
 static void batchnorm_backward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out);
     const double *kept = kept_of(r, n);
-    r->kern->batchnorm_backward(tc_rows_of(r, n->out), width, r->value[n->in[0]], kept + BATCH_MEAN * width, kept + BATCH_RSTD * width,
-                                r->param[n->param[WEIGHT]], r->param[n->param[BIAS]], n->act, r->grad[n->out], r->grad[n->in[0]],
+    r->kern->batchnorm_backward(tc_rows_of(r, n->out), width, r->value[n->in[0]], kept + BATCH_MEAN * width,
+                                kept + BATCH_RSTD * width, r->param[n->param[WEIGHT]],
+                                r->param[n->param[BIAS]], n->act, r->grad[n->out], r->grad[n->in[0]],
                                 r->param_grad[n->param[WEIGHT]], r->param_grad[n->param[BIAS]]);
 }
 
@@ -54,10 +64,12 @@ static void batchnorm_update(const tc_runner *r, const tc_node *n, tc_real *flat
     int64_t width = tc_width_of(r, n->out);
     double rows = (double)tc_rows_of(r, n->out), unbiased = rows > 1 ? rows / (rows - 1) : 1;
     const double *kept = kept_of(r, n);
-    tc_real *mean = flat + p[n->param[MEAN]].offset, *var = flat + p[n->param[VAR]].offset, *counter = flat + p[n->param[COUNTER]].offset;
+    tc_real *mean = flat + p[n->param[MEAN]].offset, *var = flat + p[n->param[VAR]].offset,
+            *counter = flat + p[n->param[COUNTER]].offset;
     for (int64_t i = 0; i < width; i++) {
         mean[i] = (tc_real)((1 - MOMENTUM) * (double)mean[i] + MOMENTUM * kept[BATCH_MEAN * width + i]);
-        var[i] = (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * kept[BATCH_VAR * width + i]);
+        var[i] =
+            (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * kept[BATCH_VAR * width + i]);
     }
     *counter += 1;
 }

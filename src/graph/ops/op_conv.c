@@ -1,21 +1,24 @@
 /* op_conv.c - convolution of square maps, weight [out, in, k, k]; for k = 1 a linear node does the same.
  *
- * A map is a space of side * side rows with its channels innermost, so that a convolution's neighbours (linear, normalisation, activation) know
- * nothing of maps. For inference the batch normalisation behind it is folded into its weight, and the residual and ReLU into its epilogue. */
+ * A map is a space of side * side rows with its channels innermost, so that a convolution's neighbours
+ * (linear, normalisation, activation) know nothing of maps. For inference the batch normalisation behind it
+ * is folded into its weight, and the residual and ReLU into its epilogue. */
 #include "graph/graph.h"
 
 #include <string.h>
 
 tc_conv_shape tc_graph_conv_shape(const tc_graph *g, const tc_node *n) {
     const tc_param *w = &g->params->items[n->param[0]];
-    return (tc_conv_shape){n->side, g->values[n->in[0]].width, (int)w->shape[0], (int)w->shape[2], n->stride, n->pad};
+    return (tc_conv_shape){n->side, g->values[n->in[0]].width, (int)w->shape[0], (int)w->shape[2], n->stride,
+                           n->pad};
 }
 
 static void conv_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_param *w = &g->params->items[n->param[0]];
     const tc_value *x = &g->values[n->in[0]];
-    bool fits = w->ndim == 4 && w->shape[2] == w->shape[3] && w->shape[1] == x->width && n->stride >= 1 && n->pad >= 0 &&
-                g->spaces[x->space].per_seq == n->side * n->side && w->shape[2] >= 1 && n->side + 2 * n->pad >= w->shape[2];
+    bool fits = w->ndim == 4 && w->shape[2] == w->shape[3] && w->shape[1] == x->width && n->stride >= 1 &&
+                n->pad >= 0 && g->spaces[x->space].per_seq == n->side * n->side && w->shape[2] >= 1 &&
+                n->side + 2 * n->pad >= w->shape[2];
     if (!fits) {
         tc_graph_fail(g, "%s does not fit a map of side %d and %d channels", w->name, n->side, x->width);
         return;
@@ -30,26 +33,36 @@ static void conv_forward(const tc_runner *r, const tc_node *n) {
     size_t i = tc_node_index(r, n);
     if (r->prepared) {
         /* The plan puts the result over the residual, unless every value is kept. */
-        if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(tc_rows_of(r, n->out) * tc_width_of(r, n->out)) * sizeof *y);
+        if (n->add && y != r->value[n->in[1]])
+            memcpy(y, r->value[n->in[1]],
+                   (size_t)(tc_rows_of(r, n->out) * tc_width_of(r, n->out)) * sizeof *y);
         r->kern->conv_run(r->prepared->conv[i], r->batch, r->value[n->in[0]], NULL, y);
         return;
     }
     r->kern->conv_run(r->conv[i], r->batch, r->value[n->in[0]], r->param[n->param[0]], y);
-    if (n->param[1] >= 0) r->kern->bias_act(TC_ACT_NONE, tc_rows_of(r, n->out), tc_width_of(r, n->out), y, r->param[n->param[1]], y);
+    if (n->param[1] >= 0)
+        r->kern->bias_act(TC_ACT_NONE, tc_rows_of(r, n->out), tc_width_of(r, n->out), y,
+                          r->param[n->param[1]], y);
 }
 
 static void conv_backward(const tc_runner *r, const tc_node *n) {
     const tc_real *dy = r->grad[n->out];
-    r->kern->conv_backward(r->conv[tc_node_index(r, n)], r->batch, r->value[n->in[0]], r->param[n->param[0]], dy, r->grad[n->in[0]],
-                           r->param_grad[n->param[0]]);
-    if (n->param[1] >= 0) r->kern->bias_backward(tc_rows_of(r, n->out), tc_width_of(r, n->out), dy, r->param_grad[n->param[1]]);
+    r->kern->conv_backward(r->conv[tc_node_index(r, n)], r->batch, r->value[n->in[0]], r->param[n->param[0]],
+                           dy, r->grad[n->in[0]], r->param_grad[n->param[0]]);
+    if (n->param[1] >= 0)
+        r->kern->bias_backward(tc_rows_of(r, n->out), tc_width_of(r, n->out), dy, r->param_grad[n->param[1]]);
 }
 
-static double conv_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
+static double conv_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out,
+                        double pairs) {
     (void)rows_in, (void)pairs;
     const tc_param *w = &g->params->items[n->param[0]];
     return (double)rows_out * (double)w->numel;
 }
 
-const tc_op tc_op_conv = {
-    .name = "conv", .shape = conv_shape, .forward = conv_forward, .backward = conv_backward, .macs = conv_macs, .keep = TC_KEEP_IN0};
+const tc_op tc_op_conv = {.name = "conv",
+                          .shape = conv_shape,
+                          .forward = conv_forward,
+                          .backward = conv_backward,
+                          .macs = conv_macs,
+                          .keep = TC_KEEP_IN0};

@@ -1,7 +1,7 @@
 /* op_embed.c - where tokens come from.
  *   patchify: pixels [3,S,S] -> one row a patch, [3*P*P]; the convolution of stride P is then a linear node.
- *   tokens:   patch rows -> [class token; patches] + positions; without a class token their mean stands in its place (attention pooling).
- *   embed:    token ids -> rows of the token table + positions. */
+ *   tokens:   patch rows -> [class token; patches] + positions; without a class token their mean stands in
+ * its place (attention pooling). embed:    token ids -> rows of the token table + positions. */
 #include "graph/graph.h"
 
 #include <string.h>
@@ -32,7 +32,8 @@ static void patchify_forward(const tc_runner *r, const tc_node *n) {
         const tc_real *from = x + image * 3 * size * size + row * patch * size + column * patch;
         tc_real *to = y + i * width;
         for (int c = 0; c < 3; c++)
-            for (int h = 0; h < patch; h++, to += patch) memcpy(to, from + ((int64_t)c * size + h) * size, (size_t)patch * sizeof *to);
+            for (int h = 0; h < patch; h++, to += patch)
+                memcpy(to, from + ((int64_t)c * size + h) * size, (size_t)patch * sizeof *to);
     }
 }
 
@@ -50,7 +51,8 @@ static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
 }
 
 /* y = mean of the patches + the first position */
-static void mean_token(int64_t patches, int64_t width, const tc_real *x, const tc_real *position, tc_real *y) {
+static void mean_token(int64_t patches, int64_t width, const tc_real *x, const tc_real *position,
+                       tc_real *y) {
     for (int64_t i = 0; i < width; i++) y[i] = 0;
     for (int64_t p = 0; p < patches; p++)
         for (int64_t i = 0; i < width; i++) y[i] += x[p * width + i];
@@ -58,8 +60,10 @@ static void mean_token(int64_t patches, int64_t width, const tc_real *x, const t
 }
 
 static void tokens_forward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
-    const tc_real *x = r->value[n->in[0]], *first = n->param[0] >= 0 ? r->param[n->param[0]] : NULL, *positions = r->param[n->param[1]];
+    int64_t width = tc_width_of(r, n->out),
+            per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
+    const tc_real *x = r->value[n->in[0]], *first = n->param[0] >= 0 ? r->param[n->param[0]] : NULL,
+                  *positions = r->param[n->param[1]];
     tc_real *y = r->value[n->out];
 #pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
     for (int64_t row = 0; row < r->batch * per_seq; row++) {
@@ -72,9 +76,11 @@ static void tokens_forward(const tc_runner *r, const tc_node *n) {
 }
 
 static void tokens_backward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out), per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
+    int64_t width = tc_width_of(r, n->out),
+            per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
     const tc_real *dy = r->grad[n->out];
-    tc_real *dx = r->grad[n->in[0]], *dfirst = n->param[0] >= 0 ? r->param_grad[n->param[0]] : NULL, *dpositions = r->param_grad[n->param[1]];
+    tc_real *dx = r->grad[n->in[0]], *dfirst = n->param[0] >= 0 ? r->param_grad[n->param[0]] : NULL,
+            *dpositions = r->param_grad[n->param[1]];
     tc_real share = dfirst ? 0 : 1 / (tc_real)(per_seq - 1); /* of each patch in the mean */
     memset(dpositions, 0, (size_t)(per_seq * width) * sizeof *dpositions);
 #pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
@@ -83,19 +89,23 @@ static void tokens_backward(const tc_runner *r, const tc_node *n) {
             const tc_real *from = dy + (s * per_seq + t) * width;
             for (int64_t i = 0; i < width; i++) dpositions[t * width + i] += from[i];
             const tc_real *mean = dy + s * per_seq * width;
-            for (int64_t i = 0; t && i < width; i++) dx[(s * (per_seq - 1) + t - 1) * width + i] = from[i] + share * mean[i];
+            for (int64_t i = 0; t && i < width; i++)
+                dx[(s * (per_seq - 1) + t - 1) * width + i] = from[i] + share * mean[i];
         }
     if (dfirst) memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
 }
 
-const tc_op tc_op_tokens = {.name = "tokens", .shape = tokens_shape, .forward = tokens_forward, .backward = tokens_backward};
+const tc_op tc_op_tokens = {
+    .name = "tokens", .shape = tokens_shape, .forward = tokens_forward, .backward = tokens_backward};
 
-/* ---- embed; parameters: token_embedding [V, W], positional_embedding [context, W]. The space of ids is ragged. */
+/* ---- embed; parameters: token_embedding [V, W], positional_embedding [context, W]. The space of ids is
+ * ragged. */
 
 static void embed_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->space = tc_graph_space(g, 0);
     out->width = (int)g->params->items[n->param[0]].shape[1];
-    if (g->params->items[n->param[1]].shape[1] != out->width) tc_graph_fail(g, "%s does not fit the token table", g->params->items[n->param[1]].name);
+    if (g->params->items[n->param[1]].shape[1] != out->width)
+        tc_graph_fail(g, "%s does not fit the token table", g->params->items[n->param[1]].name);
 }
 
 static void embed_forward(const tc_runner *r, const tc_node *n) {
@@ -104,19 +114,23 @@ static void embed_forward(const tc_runner *r, const tc_node *n) {
     const int32_t *seq = r->seq[r->graph->values[n->out].space];
     for (int s = 0; s < r->batch; s++)
         for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
-            const tc_real *token = table + r->ids[row] * width, *position = positions + (row - seq[s]) * width;
+            const tc_real *token = table + r->ids[row] * width,
+                          *position = positions + (row - seq[s]) * width;
             tc_real *y = r->value[n->out] + row * width;
             for (int64_t i = 0; i < width; i++) y[i] = token[i] + position[i];
         }
 }
 
-/* The gradient of the token table is zero but for the rows of this pass's ids: only the rows of the last pass are cleared. */
+/* The gradient of the token table is zero but for the rows of this pass's ids: only the rows of the last pass
+ * are cleared. */
 static void embed_backward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
     tc_real *dtable = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
     const int32_t *seq = r->seq[r->graph->values[n->out].space];
-    if (r->touched_count < 0) memset(dtable, 0, (size_t)r->graph->params->items[n->param[0]].numel * sizeof *dtable);
-    for (int64_t i = 0; i < r->touched_count; i++) memset(dtable + r->touched[i] * width, 0, (size_t)width * sizeof *dtable);
+    if (r->touched_count < 0)
+        memset(dtable, 0, (size_t)r->graph->params->items[n->param[0]].numel * sizeof *dtable);
+    for (int64_t i = 0; i < r->touched_count; i++)
+        memset(dtable + r->touched[i] * width, 0, (size_t)width * sizeof *dtable);
     memset(dpositions, 0, (size_t)r->graph->params->items[n->param[1]].numel * sizeof *dpositions);
     memcpy(r->touched, r->ids, (size_t)rows * sizeof *r->touched);
     for (int s = 0; s < r->batch; s++)
@@ -130,4 +144,5 @@ static void embed_backward(const tc_runner *r, const tc_node *n) {
         }
 }
 
-const tc_op tc_op_embed = {.name = "embed", .shape = embed_shape, .forward = embed_forward, .backward = embed_backward};
+const tc_op tc_op_embed = {
+    .name = "embed", .shape = embed_shape, .forward = embed_forward, .backward = embed_backward};

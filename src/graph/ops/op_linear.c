@@ -1,15 +1,20 @@
 /* op_linear.c - y = x W^T + b, W [out, in] (or x W with W stored [in, out]).
  * dx = dy W, dW = dy^T x, db = sum of the rows of dy.
  *
- * Joined with an activation, y = act(h), h = x W^T + b. Training keeps h aside; on the way back the gradient of h takes its place. */
+ * Joined with an activation, y = act(h), h = x W^T + b. Training keeps h aside; on the way back the gradient
+ * of h takes its place. */
 #include "graph/graph.h"
 
 #include <string.h>
 
-static const tc_param *weight_of(const tc_graph *g, const tc_node *n) { return &g->params->items[n->param[0]]; }
+static const tc_param *weight_of(const tc_graph *g, const tc_node *n) {
+    return &g->params->items[n->param[0]];
+}
 
 /* Input width of the weight: a patch convolution [W,3,P,P] is a matrix [W, 3*P*P]. */
-static int64_t in_width(const tc_param *w, bool transposed) { return transposed ? w->shape[0] : w->shape[0] ? w->numel / w->shape[0] : w->shape[1]; }
+static int64_t in_width(const tc_param *w, bool transposed) {
+    return transposed ? w->shape[0] : w->shape[0] ? w->numel / w->shape[0] : w->shape[1];
+}
 
 static void linear_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_param *w = weight_of(g, n);
@@ -61,10 +66,13 @@ static void linear_backward(const tc_runner *r, const tc_node *n) {
     if (n->transposed) kern->gemm(true, false, k, w, m, 1, x, k, dy, w, 0, dw, w);
     else kern->gemm(true, false, w, k, m, 1, dy, w, x, k, 0, dw, k);
     if (n->param[1] >= 0) kern->bias_backward(m, w, dy, r->param_grad[n->param[1]] + n->row0);
-    if (dx) kern->gemm(false, n->transposed, m, k, w, 1, dy, w, weight_data(r, n), n->transposed ? w : k, tc_accumulates(r, n, 0) ? 1 : 0, dx, k);
+    if (dx)
+        kern->gemm(false, n->transposed, m, k, w, 1, dy, w, weight_data(r, n), n->transposed ? w : k,
+                   tc_accumulates(r, n, 0) ? 1 : 0, dx, k);
 }
 
-static double linear_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out, double pairs) {
+static double linear_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, int64_t rows_out,
+                          double pairs) {
     (void)rows_in, (void)pairs;
     return (double)rows_out * n->rows * g->values[n->in[0]].width;
 }

@@ -12,18 +12,28 @@ static void same_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->width = x->width;
 }
 
-static int64_t numel(const tc_runner *r, const tc_node *n) { return tc_rows_of(r, n->out) * tc_width_of(r, n->out); }
+static int64_t numel(const tc_runner *r, const tc_node *n) {
+    return tc_rows_of(r, n->out) * tc_width_of(r, n->out);
+}
 
-static void act_forward(const tc_runner *r, const tc_node *n) { r->kern->act(n->act, numel(r, n), r->value[n->in[0]], r->value[n->out]); }
+static void act_forward(const tc_runner *r, const tc_node *n) {
+    r->kern->act(n->act, numel(r, n), r->value[n->in[0]], r->value[n->out]);
+}
 
 static void act_backward(const tc_runner *r, const tc_node *n) {
     r->kern->act_backward(n->act, numel(r, n), r->value[n->in[0]], r->grad[n->out], r->grad[n->in[0]]);
 }
 
-const tc_op tc_op_act = {
-    .name = "act", .shape = same_shape, .forward = act_forward, .backward = act_backward, .keep = TC_KEEP_IN0, .grad_in_place = true};
+const tc_op tc_op_act = {.name = "act",
+                         .shape = same_shape,
+                         .forward = act_forward,
+                         .backward = act_backward,
+                         .keep = TC_KEEP_IN0,
+                         .grad_in_place = true};
 
-static void add_forward(const tc_runner *r, const tc_node *n) { r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]); }
+static void add_forward(const tc_runner *r, const tc_node *n) {
+    r->kern->add(numel(r, n), r->value[n->in[0]], r->value[n->in[1]], r->value[n->out]);
+}
 
 /* Both inputs' gradients are the result's; the plan gives them the same memory where it can. */
 static void add_backward(const tc_runner *r, const tc_node *n) {
@@ -36,5 +46,9 @@ static void add_backward(const tc_runner *r, const tc_node *n) {
     }
 }
 
-const tc_op tc_op_add = {
-    .name = "add", .shape = same_shape, .forward = add_forward, .backward = add_backward, .grad_adds = true, .grad_is_shared = true};
+const tc_op tc_op_add = {.name = "add",
+                         .shape = same_shape,
+                         .forward = add_forward,
+                         .backward = add_backward,
+                         .grad_adds = true,
+                         .grad_is_shared = true};

@@ -16,12 +16,15 @@ static void select_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->width = g->values[n->in[0]].width;
 }
 
-static int64_t row_of(const tc_runner *r, const tc_node *n, int s) { return r->seq[r->graph->values[n->in[0]].space][s] + r->pick_row[n->pick][s]; }
+static int64_t row_of(const tc_runner *r, const tc_node *n, int s) {
+    return r->seq[r->graph->values[n->in[0]].space][s] + r->pick_row[n->pick][s];
+}
 
 static void select_forward(const tc_runner *r, const tc_node *n) {
     size_t width = (size_t)tc_width_of(r, n->out);
     for (int s = 0; s < r->batch; s++)
-        memcpy(r->value[n->out] + (size_t)s * width, r->value[n->in[0]] + (size_t)row_of(r, n, s) * width, width * sizeof(tc_real));
+        memcpy(r->value[n->out] + (size_t)s * width, r->value[n->in[0]] + (size_t)row_of(r, n, s) * width,
+               width * sizeof(tc_real));
 }
 
 static void select_backward(const tc_runner *r, const tc_node *n) {
@@ -35,4 +38,8 @@ static void select_backward(const tc_runner *r, const tc_node *n) {
     }
 }
 
-const tc_op tc_op_select = {.name = "select", .shape = select_shape, .forward = select_forward, .backward = select_backward, .grad_adds = true};
+const tc_op tc_op_select = {.name = "select",
+                            .shape = select_shape,
+                            .forward = select_forward,
+                            .backward = select_backward,
+                            .grad_adds = true};

@@ -1,8 +1,9 @@
 /* simd_attention.h - softmax(scale q k^T) v over ragged sequences, without ever holding all scores.
  *
- * One sequence and head at a time: keys come in blocks of BLOCK, their transpose packed into panels; queries in groups that meet one block of keys
- * after the other, with a running maximum and sum (Milakov & Gimelshein 2018), in tiles of TILE_ROWS rows: scores, exponentials and the
- * product with v stay in the first caches. Almost every sequence is one block; then the panels are packed once for all groups. */
+ * One sequence and head at a time: keys come in blocks of BLOCK, their transpose packed into panels; queries
+ * in groups that meet one block of keys after the other, with a running maximum and sum (Milakov & Gimelshein
+ * 2018), in tiles of TILE_ROWS rows: scores, exponentials and the product with v stay in the first caches.
+ * Almost every sequence is one block; then the panels are packed once for all groups. */
 #ifndef TC_SIMD_ATTENTION_H
 #define TC_SIMD_ATTENTION_H
 
@@ -22,7 +23,11 @@ typedef struct head {
 static head head_of(const tc_attention *a, int s, int h) {
     int64_t first = a->seq[s], at = (int64_t)h * a->dim, row = a->q_row ? s : first;
     int64_t length = a->seq[s + 1] - first;
-    return (head){a->q + row * a->ldq + at,  a->k + first * a->ldk + at, a->v + first * a->ldv + at, a->q_row ? 1 : length, length,
+    return (head){a->q + row * a->ldq + at,
+                  a->k + first * a->ldk + at,
+                  a->v + first * a->ldv + at,
+                  a->q_row ? 1 : length,
+                  length,
                   a->q_row ? a->q_row[s] : 0};
 }
 
@@ -33,7 +38,8 @@ static int64_t visible(const tc_attention *a, int64_t position, int64_t first, i
 }
 
 /* x itself if its rows hold whole panels, else a copy padded with zeros. *ld is its row distance. */
-static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_t dim, float *copy, int64_t *ld) {
+static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_t dim, float *copy,
+                               int64_t *ld) {
     *ld = ldx;
     if (dim % COLS == 0) return x;
     *ld = whole(dim, COLS);
@@ -45,10 +51,11 @@ static const float *right_rows(const float *x, int64_t ldx, int64_t rows, int64_
 }
 
 /* out [rows,width] (+)= rows `row`.. of the left operand times right [k, whole panels of width] */
-static void product(const left_blocks *left, int64_t row, int rows, const float *right, int64_t ld_right, int64_t panel_step, int64_t width,
-                    float *out, int64_t ld_out, bool add_out) {
+static void product(const left_blocks *left, int64_t row, int rows, const float *right, int64_t ld_right,
+                    int64_t panel_step, int64_t width, float *out, int64_t ld_out, bool add_out) {
     for (int64_t c = 0; c < width; c += COLS)
-        left_multiply(left, row, rows, width - c, right + c / COLS * panel_step, ld_right, out + c, ld_out, add_out);
+        left_multiply(left, row, rows, width - c, right + c / COLS * panel_step, ld_right, out + c, ld_out,
+                      add_out);
 }
 
 typedef struct attention_room {
@@ -78,7 +85,8 @@ static size_t attention_layout(attention_room *r, float *base, int64_t dim) {
 }
 
 /* Scores of one query become exponentials; the row's earlier sum and output shrink if the maximum grew. */
-static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row, int64_t seen, int64_t count, float *scores) {
+static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row, int64_t seen, int64_t count,
+                          float *scores) {
     if (seen > 0) {
         float most = row_largest(seen, scores) * (float)a->scale, old = r->most[row];
         most = most > old ? most : old;
@@ -92,21 +100,22 @@ static void absorb_scores(const tc_attention *a, attention_room *r, int64_t row,
 }
 
 /* Queries first .. first+count-1 of the head meet keys k0 .. k0+kn-1. */
-static void attention_block(const tc_attention *a, const head *h, attention_room *r, const float *v, int64_t ldv, int64_t first, int64_t count,
-                            int64_t k0, int64_t kn) {
+static void attention_block(const tc_attention *a, const head *h, attention_room *r, const float *v,
+                            int64_t ldv, int64_t first, int64_t count, int64_t k0, int64_t kn) {
     left_blocks q = {r->q, count, a->dim}, p = {r->scores, TILE_ROWS, kn};
     int64_t tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
     for (int64_t t = 0; t < tiles; t++) {
         int64_t row = count * t / tiles, rows = count * (t + 1) / tiles - row;
         product(&q, row, (int)rows, r->kt, COLS, (int64_t)COLS * a->dim, kn, r->scores, A_STRIDE, false);
         for (int64_t i = 0; i < rows; i++)
-            absorb_scores(a, r, row + i, visible(a, h->position + first + row + i, k0, kn), kn, r->scores + i * A_STRIDE);
+            absorb_scores(a, r, row + i, visible(a, h->position + first + row + i, k0, kn), kn,
+                          r->scores + i * A_STRIDE);
         product(&p, 0, (int)rows, v, ldv, COLS, a->dim, r->out + row * r->ld_out, r->ld_out, true);
     }
 }
 
-static void attention_group(const tc_attention *a, const head *h, attention_room *r, int64_t first, int64_t count, float *out, int64_t ldo,
-                            float *lse) {
+static void attention_group(const tc_attention *a, const head *h, attention_room *r, int64_t first,
+                            int64_t count, float *out, int64_t ldo, float *lse) {
     left_blocks q;
     left_pack(&q, r->q, h->q + first * a->ldq, a->ldq, count, a->dim);
     memset(r->out, 0, (size_t)(count * r->ld_out) * sizeof *r->out);
@@ -124,13 +133,15 @@ static void attention_group(const tc_attention *a, const head *h, attention_room
         attention_block(a, h, r, v, ldv, first, count, k0, kn);
     }
     for (int64_t i = 0; i < count; i++) {
-        row_multiply(a->dim, r->out + i * r->ld_out, r->sum[i] > 0 ? 1 / r->sum[i] : 0, out + (first + i) * ldo);
+        row_multiply(a->dim, r->out + i * r->ld_out, r->sum[i] > 0 ? 1 / r->sum[i] : 0,
+                     out + (first + i) * ldo);
         if (lse) lse[(first + i) * a->heads] = r->most[i] + logf(r->sum[i]);
     }
 }
 
 static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse) {
-    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0, pairs = (int64_t)a->nseq * a->heads;
+    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0,
+            pairs = (int64_t)a->nseq * a->heads;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK && pairs > 1)
     for (int64_t pair = 0; pair < pairs; pair++) {
         int s = (int)(pair / a->heads), n = (int)(pair % a->heads);
@@ -144,7 +155,8 @@ static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse
         }
         attention_layout(&r, room, a->dim);
         for (int64_t first = 0; first < h.queries; first += GROUP)
-            attention_group(a, &h, &r, first, at_most(GROUP, h.queries - first), out + row * ldo + (int64_t)n * a->dim, ldo,
+            attention_group(a, &h, &r, first, at_most(GROUP, h.queries - first),
+                            out + row * ldo + (int64_t)n * a->dim, ldo,
                             lse ? lse + row * a->heads + n : NULL);
     }
 }

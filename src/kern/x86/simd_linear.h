@@ -1,9 +1,10 @@
 /* simd_linear.h - y = act(x W^T + b + y) for a weight packed once.
  *
- * W is kept in panels of COLS outputs, [panel][k][COLS]: one panel at a time passes through the caches, read in order, against a block of rows of
- * x that stays there. A tile's sums are finished (bias, activation, old y) while they are in the first cache. Any number of rows runs at the same
- * speed, without set-up: the row count of captions changes from call to call. The order of the sums is the same whatever the
- * rows and threads. */
+ * W is kept in panels of COLS outputs, [panel][k][COLS]: one panel at a time passes through the caches, read
+ * in order, against a block of rows of x that stays there. A tile's sums are finished (bias, activation, old
+ * y) while they are in the first cache. Any number of rows runs at the same speed, without set-up: the row
+ * count of captions changes from call to call. The order of the sums is the same whatever the rows and
+ * threads. */
 #ifndef TC_SIMD_LINEAR_H
 #define TC_SIMD_LINEAR_H
 
@@ -20,12 +21,15 @@ static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
         for (int64_t block = 0; block < k; block += BLOCK) {
             int64_t step = k - block < BLOCK ? k - block : BLOCK;
             const float *row[VL];
-            for (int r = 0; r < VL; r++) row[r] = i + r < count ? tc_weight_get(w, first + i + r, block, step, room[r]) : NULL;
+            for (int r = 0; r < VL; r++)
+                row[r] = i + r < count ? tc_weight_get(w, first + i + r, block, step, room[r]) : NULL;
             for (int64_t p = 0; p < step; p += VL) {
                 vf square[VL];
-                for (int r = 0; r < VL; r++) square[r] = row[r] ? v_load_part(row[r] + p, step - p) : v_zero();
+                for (int r = 0; r < VL; r++)
+                    square[r] = row[r] ? v_load_part(row[r] + p, step - p) : v_zero();
                 v_transpose(square);
-                for (int r = 0; r < VL && p + r < step; r++) v_store(out + (block + p + r) * COLS + i, square[r]);
+                for (int r = 0; r < VL && p + r < step; r++)
+                    v_store(out + (block + p + r) * COLS + i, square[r]);
             }
         }
 }
@@ -33,15 +37,18 @@ static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
 static float *linear_pack(tc_linear *l) {
     int64_t panels = (l->n + COLS - 1) / COLS;
     float *packed = tc_linear_room(l, (size_t)(panels * COLS * l->k));
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
+#pragma omp parallel for schedule(static) \
+    num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
     for (int64_t i = 0; i < panels; i++)
         if (packed) pack_panel(l, i, packed + i * COLS * l->k);
     return packed;
 }
 
-static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t n, int64_t k, int act, bool add) {
+static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t n, int64_t k, int act,
+                                 bool add) {
     size_t padded, count;
-    bool fits = tc_round_up((size_t)n, COLS, &padded) && tc_mul(padded, (size_t)k, &count) && count < SIZE_MAX / sizeof *bias;
+    bool fits = tc_round_up((size_t)n, COLS, &padded) && tc_mul(padded, (size_t)k, &count) &&
+                count < SIZE_MAX / sizeof *bias;
     tc_linear *l = fits ? tc_linear_new(bias, n, k, act, add) : NULL;
     if (!l) return NULL;
     l->weight = *w;
@@ -51,7 +58,8 @@ static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t 
     return NULL;
 }
 
-INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns, float *y, int64_t ldy) {
+INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns,
+                        float *y, int64_t ldy) {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < COLS && j < columns; j += VL) {
             float *to = y + i * ldy + j;
@@ -64,25 +72,29 @@ INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, 
         }
 }
 
-static void linear_finish(const tc_linear *l, const float *sum, int64_t column, int rows, float *y, int64_t ldy) {
+static void linear_finish(const tc_linear *l, const float *sum, int64_t column, int rows, float *y,
+                          int64_t ldy) {
     const float *bias = l->bias + column;
     y += column;
     if (l->act == TC_ACT_GELU) finish_rows(TC_ACT_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else if (l->act == TC_ACT_QUICK_GELU) finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
+    else if (l->act == TC_ACT_QUICK_GELU)
+        finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
     else if (l->act == TC_ACT_RELU) finish_rows(TC_ACT_RELU, l->add, sum, bias, rows, l->n - column, y, ldy);
     else finish_rows(TC_ACT_NONE, l->add, sum, bias, rows, l->n - column, y, ldy);
 }
 
-/* Rows of x that are packed at once: so many that they take half of a second-level cache of 1 MB, beside the panels. */
+/* Rows of x that are packed at once: so many that they take half of a second-level cache of 1 MB, beside the
+ * panels. */
 static int64_t linear_chunk(int64_t k) {
     int64_t rows = (1 << 17) / (k > 0 ? k : 1);
     return rows < 4 * TILE_ROWS ? 4 * TILE_ROWS : rows > 512 ? 512 : rows;
 }
 
-/* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache while every tile meets it; the tiles'
- * sums wait in `sum` for the next block. Tiles share the rows evenly, since small ones do not keep the multipliers busy. */
-static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
-                             int64_t ldy, float *scratch) {
+/* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache
+ * while every tile meets it; the tiles' sums wait in `sum` for the next block. Tiles share the rows evenly,
+ * since small ones do not keep the multipliers busy. */
+static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m,
+                             const float *x, int64_t ldx, float *y, int64_t ldy, float *scratch) {
     left_blocks left;
     float *sum = scratch + left_size(m, l->k), *own = sum + m * COLS;
     int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, block = block_of(l->k);
@@ -92,31 +104,38 @@ static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t fi
         int64_t columns = l->n - panel * COLS;
         if (!packed) pack_panel(l, panel, own);
         for (int64_t p = 0; p == 0 || p < l->k; p += block) {
-            int64_t step = l->k - p < block ? l->k - p : block, rest = p + step < l->k ? l->k - p - step : l->k;
+            int64_t step = l->k - p < block ? l->k - p : block,
+                    rest = p + step < l->k ? l->k - p - step : l->k;
             const float *a = scratch + p / block * m * A_STRIDE, *b = weights + p * COLS;
-            /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its share. */
+            /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its
+             * share. */
             int64_t share = (rest < block ? rest : block) * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
                 if (p + step == l->k)
                     for (int64_t i = row; i < end; i++)
-                        for (int64_t j = 0; j < COLS && j < columns; j += LINE) __builtin_prefetch(y + i * ldy + panel * COLS + j);
+                        for (int64_t j = 0; j < COLS && j < columns; j += LINE)
+                            __builtin_prefetch(y + i * ldy + panel * COLS + j);
                 ahead next = {(const char *)(b + step * COLS) + t * share, step ? share / step : 0};
-                tile_any((int)(end - row), columns, a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS, p > 0, next);
-                if (p + step == l->k) linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
+                tile_any((int)(end - row), columns, a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS,
+                         p > 0, next);
+                if (p + step == l->k)
+                    linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }
     }
 }
 
-static void linear_part(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m, const float *x, int64_t ldx, float *y,
-                        int64_t ldy) {
-    int64_t most = linear_chunk(l->k), chunks = (m + most - 1) / most, rows = chunks ? (m + chunks - 1) / chunks : 0;
+static void linear_part(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m,
+                        const float *x, int64_t ldx, float *y, int64_t ldy) {
+    int64_t most = linear_chunk(l->k), chunks = (m + most - 1) / most,
+            rows = chunks ? (m + chunks - 1) / chunks : 0;
     if (first >= last || m < 1) return;
     int64_t panel = packed ? 0 : l->k * COLS;
     float *scratch = tc_scratch((size_t)(left_size(rows, l->k) + rows * COLS + panel) * sizeof *scratch);
     if (!scratch) {
-        tc_x86_linear_slow(l, packed, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx, y, ldy);
+        tc_x86_linear_slow(l, packed, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx,
+                           y, ldy);
         return;
     }
     for (int64_t c = 0; c < chunks; c++) {
@@ -138,7 +157,8 @@ static void linear_run(tc_linear *l, int64_t m, const float *x, int64_t ldx, flo
     for (int64_t part = 0; part < row_parts * panel_parts; part++) {
         int64_t r = part / panel_parts, c = part % panel_parts;
         int64_t row = m * r / row_parts, end = m * (r + 1) / row_parts;
-        linear_part(l, packed, panels * c / panel_parts, panels * (c + 1) / panel_parts, end - row, x + row * ldx, ldx, y + row * ldy, ldy);
+        linear_part(l, packed, panels * c / panel_parts, panels * (c + 1) / panel_parts, end - row,
+                    x + row * ldx, ldx, y + row * ldy, ldy);
     }
 }
 

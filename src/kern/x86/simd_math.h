@@ -1,9 +1,10 @@
 /* simd_math.h - exp and the activations, accurate to a few units in the last place over the whole range.
  *
- * GELU is x Phi(x). Below 0, Phi(-t) = exp(-t^2/2) R(t): no difference of nearly equal numbers, so the tail keeps its relative accuracy, and the
- * gradient shares the exponential. R(t) = u P(u) with u = 1 / (1 + 0.3 t); P is the polynomial of least relative error on
- * 0 <= t <= 14 (3.4e-9), fitted by weighted least squares. Rounding t^2 or 1.702 x before the exponential would cost up to 1e-5 there, so that
- * product goes into the range reduction unrounded. */
+ * GELU is x Phi(x). Below 0, Phi(-t) = exp(-t^2/2) R(t): no difference of nearly equal numbers, so the tail
+ * keeps its relative accuracy, and the gradient shares the exponential. R(t) = u P(u) with u = 1 / (1 + 0.3
+ * t); P is the polynomial of least relative error on 0 <= t <= 14 (3.4e-9), fitted by weighted least squares.
+ * Rounding t^2 or 1.702 x before the exponential would cost up to 1e-5 there, so that product goes into the
+ * range reduction unrounded. */
 #ifndef TC_SIMD_MATH_H
 #define TC_SIMD_MATH_H
 
@@ -18,8 +19,10 @@ static inline vf exp_part(vf r, vf n) {
     return v_scale2(p, n);
 }
 
-/* ln 2 as a sum of which the first has so few bits that its products with whole numbers up to 2^14 are exact */
-static const float LN2_HIGH = 355.0f / 512, LN2_LOW = (float)(0.69314718055994530942 - 355.0 / 512), LOG2_E = 1.44269504088896341f;
+/* ln 2 as a sum of which the first has so few bits that its products with whole numbers up to 2^14 are exact
+ */
+static const float LN2_HIGH = 355.0f / 512, LN2_LOW = (float)(0.69314718055994530942 - 355.0 / 512),
+                   LOG2_E = 1.44269504088896341f;
 
 /* Not a number stays so. */
 static inline vf v_exp(vf x) {
@@ -70,7 +73,8 @@ static inline vf gelu_slope(vf x) {
 
 /* s = 1 / (1 + exp(-1.702 x)) and 1 - s. The constant is the sum of two numbers of single precision. */
 static inline vf quick_sigmoid(vf x, vf *rest_of_1) {
-    /* exp(88) is finite but 1 / (1 + exp(88)) is not a normal number; beyond 51 the product with x is 0 or x to 1e-35. */
+    /* exp(88) is finite but 1 / (1 + exp(88)) is not a normal number; beyond 51 the product with x is 0 or x
+     * to 1e-35. */
     vf z = v_max(v_set1(-51), v_min(v_set1(51), x));
     vf e = v_exp_product(v_set1(-1.702f), z);
     e = v_fma(e * v_set1((float)((double)1.702f - 1.702)), z, e);

@@ -1,7 +1,8 @@
 /* simd_rows.h - row-wise and element-wise kernels: LayerNorm, activations, biases, softmax, L2 norm.
  *
- * A row's sum runs in VL lanes times four, so rounding errors stay far below one long sum's. Sums over rows (dw, db) belong to one thread a column
- * group and go over fixed blocks of rows: no order depends on the number of threads. */
+ * A row's sum runs in VL lanes times four, so rounding errors stay far below one long sum's. Sums over rows
+ * (dw, db) belong to one thread a column group and go over fixed blocks of rows: no order depends on the
+ * number of threads. */
 #ifndef TC_SIMD_ROWS_H
 #define TC_SIMD_ROWS_H
 
@@ -9,7 +10,9 @@ enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
 
 /* ---- sums over one row; with a mask, of its columns that are not 0 */
 
-INLINE vf kept(vf x, const float *mask, int64_t i, int64_t n) { return mask ? v_if_zero(v_load_part(mask + i, n - i), v_zero(), x) : x; }
+INLINE vf kept(vf x, const float *mask, int64_t i, int64_t n) {
+    return mask ? v_if_zero(v_load_part(mask + i, n - i), v_zero(), x) : x;
+}
 
 INLINE float row_sum(int64_t n, const float *mask, const float *x) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
@@ -21,7 +24,8 @@ INLINE float row_sum(int64_t n, const float *mask, const float *x) {
 }
 
 /* Sums of x - center and of its square. */
-INLINE void row_moments(int64_t n, const float *mask, const float *x, float center, float *first, float *second) {
+INLINE void row_moments(int64_t n, const float *mask, const float *x, float center, float *first,
+                        float *second) {
     vf s[4] = {v_zero(), v_zero(), v_zero(), v_zero()}, c = v_set1(center);
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL)
@@ -58,19 +62,22 @@ static float row_largest(int64_t n, const float *x) {
 
 /* ---- LayerNorm, over `count` columns: all n, or those that the mask keeps */
 
-INLINE void layernorm_row(int64_t n, int64_t count, const float *mask, const float *x, const float *w, const float *b, float eps, float *y,
-                          float *mean_rstd) {
-    /* The squares are taken about a first, rounded mean; what that mean lacks corrects both it and the variance. */
+INLINE void layernorm_row(int64_t n, int64_t count, const float *mask, const float *x, const float *w,
+                          const float *b, float eps, float *y, float *mean_rstd) {
+    /* The squares are taken about a first, rounded mean; what that mean lacks corrects both it and the
+     * variance. */
     float center = count ? row_sum(n, mask, x) / (float)count : 0, first = 0, second = 0;
     row_moments(n, mask, x, center, &first, &second);
     float rest = count ? first / (float)count : 0, variance = count ? second / (float)count - rest * rest : 0;
     float mean = center + rest, rstd = 1 / sqrtf((variance > 0 ? variance : 0) + eps);
     vf m = v_set1(mean), r = v_set1(rstd);
     int64_t i = 0;
-    for (; i + VL <= n; i += VL) v_store(y + i, kept(v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)), mask, i, n));
+    for (; i + VL <= n; i += VL)
+        v_store(y + i, kept(v_fma((v_load(x + i) - m) * r, v_load(w + i), v_load(b + i)), mask, i, n));
     if (i < n) {
         vf h = (v_load_part(x + i, n - i) - m) * r;
-        v_store_part(y + i, kept(v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), mask, i, n), n - i);
+        v_store_part(y + i, kept(v_fma(h, v_load_part(w + i, n - i), v_load_part(b + i, n - i)), mask, i, n),
+                     n - i);
     }
     if (mean_rstd) {
         mean_rstd[0] = mean;
@@ -78,15 +85,17 @@ INLINE void layernorm_row(int64_t n, int64_t count, const float *mask, const flo
     }
 }
 
-static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b, float eps, float *y, int64_t ldy,
-                      float *mean_rstd) {
+static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b,
+                      float eps, float *y, int64_t ldy, float *mean_rstd) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) layernorm_row(n, n, NULL, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
+    for (int64_t r = 0; r < rows; r++)
+        layernorm_row(n, n, NULL, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
 }
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
-INLINE void layernorm_backward_row(int64_t n, int64_t count, const float *mask, const float *x, const float *w, float mean, float rstd,
-                                   const float *dy, float *dx, bool add_dx) {
+INLINE void layernorm_backward_row(int64_t n, int64_t count, const float *mask, const float *x,
+                                   const float *w, float mean, float rstd, const float *dy, float *dx,
+                                   bool add_dx) {
     vf sum_g = v_zero(), sum_gh = v_zero(), m = v_set1(mean), r = v_set1(rstd);
     for (int64_t i = 0; i < n; i += VL) {
         vf g = kept(v_load_part(dy + i, n - i) * v_load_part(w + i, n - i), mask, i, n);
@@ -103,14 +112,15 @@ INLINE void layernorm_backward_row(int64_t n, int64_t count, const float *mask, 
 }
 
 /* dw and db of columns i .. i+VL-1 over all rows */
-INLINE void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *mask, const float *x, const float *mean_rstd, const float *dy,
-                                       float *dw, float *db) {
+INLINE void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const float *mask, const float *x,
+                                       const float *mean_rstd, const float *dy, float *dw, float *db) {
     vf all_w = v_load_part(dw + i, n - i), all_b = v_load_part(db + i, n - i);
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         vf sum_w = v_zero(), sum_b = v_zero();
         for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++) {
             vf g = v_load_part(dy + r * n + i, n - i);
-            vf h = (v_load_part(x + r * n + i, n - i) - v_set1(mean_rstd[2 * r])) * v_set1(mean_rstd[2 * r + 1]);
+            vf h =
+                (v_load_part(x + r * n + i, n - i) - v_set1(mean_rstd[2 * r])) * v_set1(mean_rstd[2 * r + 1]);
             sum_w = v_fma(g, h, sum_w);
             sum_b = sum_b + g;
         }
@@ -121,14 +131,17 @@ INLINE void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const
     v_store_part(db + i, all_b, n - i);
 }
 
-static void layernorm_backward(int64_t rows, int64_t n, const float *x, const float *w, const float *mean_rstd, const float *dy, float *dx,
-                               bool add_dx, float *dw, float *db) {
+static void layernorm_backward(int64_t rows, int64_t n, const float *x, const float *w,
+                               const float *mean_rstd, const float *dy, float *dx, bool add_dx, float *dw,
+                               float *db) {
     bool many = rows * n * 2 > TC_PARALLEL_WORK;
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += VL) layernorm_backward_columns(rows, n, i, NULL, x, mean_rstd, dy, dw, db);
+    for (int64_t i = 0; i < n; i += VL)
+        layernorm_backward_columns(rows, n, i, NULL, x, mean_rstd, dy, dw, db);
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
     for (int64_t r = 0; r < rows; r++)
-        layernorm_backward_row(n, n, NULL, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n, dx + r * n, add_dx);
+        layernorm_backward_row(n, n, NULL, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n,
+                               dx + r * n, add_dx);
 }
 
 /* ---- activations and biases */
@@ -139,24 +152,32 @@ INLINE vf relu(vf x) { return v_max(v_zero(), x); }
 INLINE vf relu_slope(vf x) { return v_if_negative(v_zero() - x, v_set1(1), v_zero()); }
 
 INLINE vf act_value(int kind, vf x) {
-    return kind == TC_ACT_GELU ? gelu(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu(x) : kind == TC_ACT_RELU ? relu(x) : x;
+    return kind == TC_ACT_GELU         ? gelu(x)
+           : kind == TC_ACT_QUICK_GELU ? quick_gelu(x)
+           : kind == TC_ACT_RELU       ? relu(x)
+                                       : x;
 }
 
 INLINE vf act_slope(int kind, vf x) {
-    return kind == TC_ACT_GELU ? gelu_slope(x) : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x) : kind == TC_ACT_RELU ? relu_slope(x) : v_set1(1);
+    return kind == TC_ACT_GELU         ? gelu_slope(x)
+           : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x)
+           : kind == TC_ACT_RELU       ? relu_slope(x)
+                                       : v_set1(1);
 }
 
 static void act(int kind, int64_t n, const float *x, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL) v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
+            v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
 }
 
 static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
         for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(dx + i, v_load_part(dy + i, n - i) * act_slope(kind, v_load_part(x + i, n - i)), n - i);
+            v_store_part(dx + i, v_load_part(dy + i, n - i) * act_slope(kind, v_load_part(x + i, n - i)),
+                         n - i);
 }
 
 static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y) {
@@ -175,7 +196,8 @@ static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db) {
         vf all = v_load_part(db + i, n - i);
         for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
             vf sum = v_zero();
-            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++) sum = sum + v_load_part(dy + r * n + i, n - i);
+            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++)
+                sum = sum + v_load_part(dy + r * n + i, n - i);
             all = all + sum;
         }
         v_store_part(db + i, all, n - i);
@@ -185,7 +207,8 @@ static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db) {
 static void add(int64_t n, const float *a, const float *b, float *y) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
     for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL) v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
+        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
+            v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
 }
 
 /* ---- softmax, L2 norm */
@@ -208,7 +231,8 @@ static float row_exp(int64_t n, const float *x, float scale, float most, float *
 }
 
 static void row_multiply(int64_t n, const float *x, float factor, float *y) {
-    for (int64_t i = 0; i < n; i += VL) v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
+    for (int64_t i = 0; i < n; i += VL)
+        v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
 }
 
 static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx) {
@@ -236,13 +260,15 @@ static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv
     }
 }
 
-static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy, float *dx) {
+static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy,
+                            float *dx) {
 #pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         vf along = v_set1(row_dot(n, y + r * n, dy + r * n)), factor = v_set1(inv_norm[r]);
         for (int64_t i = r * n; i < (r + 1) * n; i += VL) {
             int64_t left = (r + 1) * n - i;
-            v_store_part(dx + i, v_fnma(v_load_part(y + i, left), along, v_load_part(dy + i, left)) * factor, left);
+            v_store_part(dx + i, v_fnma(v_load_part(y + i, left), along, v_load_part(dy + i, left)) * factor,
+                         left);
         }
     }
 }

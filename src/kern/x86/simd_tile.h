@@ -1,10 +1,12 @@
-/* simd_tile.h - the register tile that all own matrix products are made of: c [rows,COLS] (+)= a [rows,k] b [k,COLS].
+/* simd_tile.h - the register tile that all own matrix products are made of: c [rows,COLS] (+)= a [rows,k] b
+ * [k,COLS].
  *
- * The left operand lies in blocks of at most BLOCK columns of k, each a matrix whose rows are A_STRIDE apart. The constant distance lets the tile
- * address all its rows from one pointer, and keeps rows off each other's cache sets. The right operand is any matrix
- * of COLS columns; where only its first VL are wanted, a tile of one vector does half the work. Sums of one block stay in registers; the
- * blocks are added one after the other, which also bounds rounding errors.
- * A product of `rows` rows costs rows * TILE_VECS multiply-adds a step of k against rows + TILE_VECS loads. */
+ * The left operand lies in blocks of at most BLOCK columns of k, each a matrix whose rows are A_STRIDE apart.
+ * The constant distance lets the tile address all its rows from one pointer, and keeps rows off each other's
+ * cache sets. The right operand is any matrix of COLS columns; where only its first VL are wanted, a tile of
+ * one vector does half the work. Sums of one block stay in registers; the blocks are added one after the
+ * other, which also bounds rounding errors. A product of `rows` rows costs rows * TILE_VECS multiply-adds a
+ * step of k against rows + TILE_VECS loads. */
 #ifndef TC_SIMD_TILE_H
 #define TC_SIMD_TILE_H
 
@@ -22,15 +24,16 @@ typedef struct ahead {
     int64_t step;
 } ahead;
 
-/* Columns of k in a block: equal shares in whole cache lines. A short last block takes as long to start and to end as a long one, and leaves less
- * time to fetch what follows. */
+/* Columns of k in a block: equal shares in whole cache lines. A short last block takes as long to start and
+ * to end as a long one, and leaves less time to fetch what follows. */
 static inline int64_t block_of(int64_t k) {
     int64_t blocks = (k + BLOCK - 1) / BLOCK;
     return blocks ? ((k + blocks - 1) / blocks + LINE - 1) / LINE * LINE : BLOCK;
 }
 
 /* k <= BLOCK; `vecs` vectors of c are made */
-INLINE void tile(int rows, int vecs, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
+INLINE void tile(int rows, int vecs, const float *a, const float *b, int64_t ldb, int64_t k, float *c,
+                 int64_t ldc, bool add, ahead next) {
     if (rows > TILE_ROWS) return;
     vf sum[TILE_ROWS][TILE_VECS];
 #pragma GCC unroll 16
@@ -54,7 +57,8 @@ INLINE void tile(int rows, int vecs, const float *a, const float *b, int64_t ldb
         }
 }
 
-INLINE void tile_rows(int rows, int vecs, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
+INLINE void tile_rows(int rows, int vecs, const float *a, const float *b, int64_t ldb, int64_t k, float *c,
+                      int64_t ldc, bool add, ahead next) {
     switch (rows) {
     case 1:
         tile(1, vecs, a, b, ldb, k, c, ldc, add, next);
@@ -103,17 +107,19 @@ INLINE void tile_rows(int rows, int vecs, const float *a, const float *b, int64_
     }
 }
 
-static void tile_whole(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
+static void tile_whole(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c,
+                       int64_t ldc, bool add, ahead next) {
     tile_rows(rows, TILE_VECS, a, b, ldb, k, c, ldc, add, next);
 }
 
-static void tile_narrow(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add, ahead next) {
+static void tile_narrow(int rows, const float *a, const float *b, int64_t ldb, int64_t k, float *c,
+                        int64_t ldc, bool add, ahead next) {
     tile_rows(rows, 1, a, b, ldb, k, c, ldc, add, next);
 }
 
 /* The first `columns` columns of c at least; all COLS may be written. */
-static inline void tile_any(int rows, int64_t columns, const float *a, const float *b, int64_t ldb, int64_t k, float *c, int64_t ldc, bool add,
-                            ahead next) {
+static inline void tile_any(int rows, int64_t columns, const float *a, const float *b, int64_t ldb, int64_t k,
+                            float *c, int64_t ldc, bool add, ahead next) {
     if (columns > VL) tile_whole(rows, a, b, ldb, k, c, ldc, add, next);
     else tile_narrow(rows, a, b, ldb, k, c, ldc, add, next);
 }
@@ -124,7 +130,9 @@ typedef struct left_blocks {
     int64_t rows, k;
 } left_blocks;
 
-static inline int64_t left_size(int64_t rows, int64_t k) { return rows * A_STRIDE * ((k + BLOCK - 1) / BLOCK); }
+static inline int64_t left_size(int64_t rows, int64_t k) {
+    return rows * A_STRIDE * ((k + BLOCK - 1) / BLOCK);
+}
 
 static void left_pack(left_blocks *l, float *data, const float *x, int64_t ldx, int64_t rows, int64_t k) {
     int64_t block = block_of(k);
@@ -135,9 +143,10 @@ static void left_pack(left_blocks *l, float *data, const float *x, int64_t ldx, 
     }
 }
 
-/* c (+)= rows row .. row+rows of l times the first `columns` columns of b [k,COLS], whose others may be added to c's as well; zero if k is 0. */
-static void left_multiply(const left_blocks *l, int64_t row, int rows, int64_t columns, const float *b, int64_t ldb, float *c, int64_t ldc,
-                          bool add) {
+/* c (+)= rows row .. row+rows of l times the first `columns` columns of b [k,COLS], whose others may be added
+ * to c's as well; zero if k is 0. */
+static void left_multiply(const left_blocks *l, int64_t row, int rows, int64_t columns, const float *b,
+                          int64_t ldb, float *c, int64_t ldc, bool add) {
     const float *a = l->data + row * A_STRIDE;
     int64_t p = 0, block = block_of(l->k);
     do {
@@ -150,7 +159,8 @@ static void left_multiply(const left_blocks *l, int64_t row, int rows, int64_t c
 }
 
 /* out[columns][rows] = in[rows][columns]; both have room for whole vectors of whole VL x VL squares. */
-static void transpose_padded(const float *in, int64_t ld_in, int64_t rows, int64_t columns, float *out, int64_t ld_out) {
+static void transpose_padded(const float *in, int64_t ld_in, int64_t rows, int64_t columns, float *out,
+                             int64_t ld_out) {
     for (int64_t i = 0; i < rows; i += VL)
         for (int64_t j = 0; j < columns; j += VL) {
             vf square[VL];
@@ -166,16 +176,20 @@ static void panels_pack(const float *x, int64_t ldx, int64_t rows, int64_t colum
         float *panel = out + i / COLS * COLS * columns + i % COLS;
         for (int64_t j = 0; j < columns; j += VL) {
             vf square[VL];
-            for (int r = 0; r < VL; r++) square[r] = i + r < rows ? v_load_part(x + (i + r) * ldx + j, columns - j) : v_zero();
+            for (int r = 0; r < VL; r++)
+                square[r] = i + r < rows ? v_load_part(x + (i + r) * ldx + j, columns - j) : v_zero();
             v_transpose(square);
             for (int r = 0; r < VL && j + r < columns; r++) v_store(panel + (j + r) * COLS, square[r]);
         }
     }
     for (int64_t i = (rows + VL - 1) / VL * VL; i % COLS; i += VL)
-        for (int64_t j = 0; j < columns; j++) v_store(out + i / COLS * COLS * columns + j * COLS + i % COLS, v_zero());
+        for (int64_t j = 0; j < columns; j++)
+            v_store(out + i / COLS * COLS * columns + j * COLS + i % COLS, v_zero());
 }
 
-static inline int64_t panels_size(int64_t rows, int64_t columns) { return (rows + COLS - 1) / COLS * COLS * columns; }
+static inline int64_t panels_size(int64_t rows, int64_t columns) {
+    return (rows + COLS - 1) / COLS * COLS * columns;
+}
 
 /* `count` steps of as many independent multiply-adds as a tile has. */
 static double tile_peak(int64_t count) {

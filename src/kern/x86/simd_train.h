@@ -2,12 +2,13 @@
 #ifndef TC_SIMD_TRAIN_H
 #define TC_SIMD_TRAIN_H
 
-/* One row: returns -sum_c q log_softmax(x), replaces x by (softmax(x) - q) * grad_scale. The sums are kept in double: a row may be as long as
- * the batch of all ranks. */
+/* One row: returns -sum_c q log_softmax(x), replaces x by (softmax(x) - q) * grad_scale. The sums are kept in
+ * double: a row may be as long as the batch of all ranks. */
 static double xent_row(int64_t n, float *x, const float *q, int64_t target, float grad_scale) {
     vd2 sum = vd_zero(), loss = vd_zero();
     vf most = v_set1(row_largest(n, x)), one = v_set1(1);
-    for (int64_t i = 0; i < n; i += VL) sum = vd_add_product(sum, v_keep(v_exp(v_load_part(x + i, n - i) - most), v_zero(), n - i), one);
+    for (int64_t i = 0; i < n; i += VL)
+        sum = vd_add_product(sum, v_keep(v_exp(v_load_part(x + i, n - i) - most), v_zero(), n - i), one);
     double total = vd_sum(sum);
     vf log_sum = v_set1((float)log(total)), inverse = v_set1((float)(1 / total)), scale = v_set1(grad_scale);
     double hard = 0;
@@ -22,7 +23,8 @@ static double xent_row(int64_t n, float *x, const float *q, int64_t target, floa
     return q ? vd_sum(loss) : hard;
 }
 
-static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const float *q, int64_t ldq, int64_t first_target, float grad_scale) {
+static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const float *q, int64_t ldq,
+                           int64_t first_target, float grad_scale) {
     double loss = 0;
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         double of_row[TC_REDUCE_ROWS];
@@ -90,8 +92,8 @@ static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g,
     }
 }
 
-static void adamw(int64_t n, float *p, const float *g, float *m, float *v, double gscale, double lr, double wd, double b1, double b2, double eps,
-                  double c1, double c2) {
+static void adamw(int64_t n, float *p, const float *g, float *m, float *v, double gscale, double lr,
+                  double wd, double b1, double b2, double eps, double c1, double c2) {
     const adamw_step s = {.gscale = (float)gscale,
                           .b1 = (float)b1,
                           .rest1 = (float)(1 - b1),

@@ -1,6 +1,8 @@
-/* vec256.h - vectors of 8 floats for AVX2 + FMA: the operations that the kernels of x86/simd_*.h are written in.
+/* vec256.h - vectors of 8 floats for AVX2 + FMA: the operations that the kernels of x86/simd_*.h are written
+ * in.
  *
- * vec512.h gives the same names for 16 floats; a translation unit includes one of the two. A vf also takes + - * /. */
+ * vec512.h gives the same names for 16 floats; a translation unit includes one of the two. A vf also takes +
+ * - * /. */
 #ifndef TC_VEC_H
 #define TC_VEC_H
 
@@ -16,16 +18,21 @@ static inline vf v_set1(float x) { return _mm256_set1_ps(x); }
 static inline vf v_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 static inline __m256i v_lanes(int64_t n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n > VL ? VL : (int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n > VL ? VL : (int)n),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 /* The first n lanes (all if n > VL, none if n < 1); the others are 0 and are not touched in memory. */
-static inline vf v_load_part(const float *p, int64_t n) { return n >= VL ? v_load(p) : _mm256_maskload_ps(p, v_lanes(n)); }
+static inline vf v_load_part(const float *p, int64_t n) {
+    return n >= VL ? v_load(p) : _mm256_maskload_ps(p, v_lanes(n));
+}
 static inline void v_store_part(float *p, vf x, int64_t n) {
     if (n >= VL) v_store(p, x);
     else _mm256_maskstore_ps(p, v_lanes(n), x);
 }
 /* x in the first n lanes, `other` in the rest */
-static inline vf v_keep(vf x, vf other, int64_t n) { return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(v_lanes(n))); }
+static inline vf v_keep(vf x, vf other, int64_t n) {
+    return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(v_lanes(n)));
+}
 /* a * b + c and c - a * b, rounded once */
 static inline vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf v_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -37,11 +44,14 @@ static inline vf v_sqrt(vf x) { return _mm256_sqrt_ps(x); }
 /* x < 0 ? a : b */
 static inline vf v_if_negative(vf x, vf a, vf b) { return _mm256_blendv_ps(b, a, x); }
 /* x == 0 ? a : b */
-static inline vf v_if_zero(vf x, vf a, vf b) { return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, v_zero(), _CMP_EQ_OQ)); }
+static inline vf v_if_zero(vf x, vf a, vf b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, v_zero(), _CMP_EQ_OQ));
+}
 static inline vf v_round(vf x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* x * 2^n for whole n in -252 .. 252; in two steps, so that results may be subnormal or infinite */
 static inline vf v_scale2(vf x, vf n) {
-    __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
+    __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1),
+            rest = _mm256_sub_epi32(whole, half);
     __m256i bias = _mm256_set1_epi32(127);
     vf first = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
     vf second = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
@@ -67,8 +77,10 @@ typedef struct vd2 {
 static inline vd2 vd_zero(void) { return (vd2){_mm256_setzero_pd(), _mm256_setzero_pd()}; }
 /* s + x * y */
 static inline vd2 vd_add_product(vd2 s, vf x, vf y) {
-    s.low = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_castps256_ps128(y)), s.low);
-    s.high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(y, 1)), s.high);
+    s.low = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x)),
+                            _mm256_cvtps_pd(_mm256_castps256_ps128(y)), s.low);
+    s.high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)),
+                             _mm256_cvtps_pd(_mm256_extractf128_ps(y, 1)), s.high);
     return s;
 }
 static inline void vd_store(double *p, vd2 s) {

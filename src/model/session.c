@@ -1,10 +1,11 @@
-/* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to their end-of-text token, a large batch
- * in pieces that fit the caches.
+/* session.c - runs a model: one session a thread, the packed weights shared. Captions are run only up to
+ * their end-of-text token, a large batch in pieces that fit the caches.
  *
- * A ResNet is some sixty short convolutions, and the threads lose 7 % of the time waiting for each other behind them (docs/PERF.md). So each
- * thread takes images of its own, with a memory plan of its own; those left over, fewer than threads, are run by all together. oneDNN
- * may add up in another order then: an image's last bits depend on which of the two it was. */
-#include "net/model.h"
+ * A ResNet is some sixty short convolutions, and the threads lose 7 % of the time waiting for each other
+ * behind them (docs/PERF.md). So each thread takes images of its own, with a memory plan of its own; those
+ * left over, fewer than threads, are run by all together. oneDNN may add up in another order then: an image's
+ * last bits depend on which of the two it was. */
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -66,15 +67,16 @@ static const tc_real *as_real(tc_session *s, const float *x, int64_t n) {
     return s->pixels;
 }
 
-static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, int dim, float *embeds, tc_error *err) {
+static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, int dim, float *embeds,
+                            tc_error *err) {
     tc_feed feed = {.batch = n, .pixels = pixels};
     tc_status status = tc_runner_forward(r, &feed, err);
     if (status == TC_OK) copy_out(tc_runner_output(r), (int64_t)n * dim, embeds);
     return status;
 }
 
-/* A runner for each thread. When they are made, the first images are run by all threads once: those left over in later calls then find what
- * they need. */
+/* A runner for each thread. When they are made, the first images are run by all threads once: those left over
+ * in later calls then find what they need. */
 static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, float *embeds, tc_error *err) {
     const tc_model *m = s->model;
     if (threads <= s->apart_count) return TC_OK;
@@ -82,14 +84,16 @@ static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, f
     if (!grown) return tc_fail_memory(err, (size_t)threads * sizeof *grown);
     s->apart = grown;
     for (; s->apart_count < threads; s->apart_count++) {
-        tc_status status = tc_runner_create(&grown[s->apart_count], m->image, m->data, NULL, &m->image_prepared, false, err);
+        tc_status status =
+            tc_runner_create(&grown[s->apart_count], m->image, m->data, NULL, &m->image_prepared, false, err);
         if (status != TC_OK) return status;
     }
     return run_images(s->image, pixels, threads - 1, m->config.embed_dim, embeds, err);
 }
 
 /* `each` images by each of the threads. */
-static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *pixels, float *embeds, tc_error *err) {
+static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *pixels, float *embeds,
+                           tc_error *err) {
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
     tc_status failed = make_apart(s, threads, pixels, embeds, err);
@@ -97,7 +101,8 @@ static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int t = 0; t < threads; t++) {
         tc_error own;
-        tc_status status = run_images(s->apart[t], pixels + t * each * size, each, c->embed_dim, embeds + (int64_t)t * each * c->embed_dim, &own);
+        tc_status status = run_images(s->apart[t], pixels + t * each * size, each, c->embed_dim,
+                                      embeds + (int64_t)t * each * c->embed_dim, &own);
         if (status == TC_OK) continue;
 #pragma omp critical(tc_session_failed)
         {
@@ -108,7 +113,8 @@ static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *
     return failed;
 }
 
-tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds, tc_error *err) {
+tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
+                                  tc_error *err) {
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
     if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
@@ -121,20 +127,25 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
         const tc_real *x = as_real(s, pixel_values + at * size, batch * size);
         float *embeds = image_embeds + (int64_t)at * c->embed_dim;
         if (!x) return tc_fail_memory(err, (size_t)(batch * size));
-        status = apart > 1 ? run_apart(s, apart, each, x, embeds, err) : run_images(s->image, x, batch, c->embed_dim, embeds, err);
+        status = apart > 1 ? run_apart(s, apart, each, x, embeds, err)
+                           : run_images(s->image, x, batch, c->embed_dim, embeds, err);
     }
     return status;
 }
 
-tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds, tc_error *err) {
+tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
+                                 float *text_embeds, tc_error *err) {
     const tc_config *c = &s->model->config;
     if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
     tc_status status = make_ready(s, TC_TOWER_TEXT, err);
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
-        status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context, TEXT_ROWS_AT_ONCE, &batch, err);
+        status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context,
+                                    TEXT_ROWS_AT_ONCE, &batch, err);
         tc_feed feed = {.batch = batch, .ids = s->captions.ids, .seq = s->captions.seq};
         if (status == TC_OK) status = tc_runner_forward(s->text, &feed, err);
-        if (status == TC_OK) copy_out(tc_runner_output(s->text), (int64_t)batch * c->embed_dim, text_embeds + (int64_t)at * c->embed_dim);
+        if (status == TC_OK)
+            copy_out(tc_runner_output(s->text), (int64_t)batch * c->embed_dim,
+                     text_embeds + (int64_t)at * c->embed_dim);
     }
     return status;
 }

@@ -1,6 +1,6 @@
-/* layout.c - reads the names of a checkpoint into one table by canonical name. A tensor that is stored under two names, as the official TinyCLIP
- * code does with its towers, counts once if both are equal. */
-#include "net/layout.h"
+/* layout.c - reads the names of a checkpoint into one table by canonical name. A tensor that is stored under
+ * two names, as the official TinyCLIP code does with its towers, counts once if both are equal. */
+#include "format/layout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,9 @@ static bool same_numbers(const tc_tensor *x, const tc_tensor *y) {
     if (x->data && x->data == y->data) return true;
     for (int64_t at = 0; at < n; at += 1024) {
         int64_t count = n - at < 1024 ? n - at : 1024;
-        if (!tc_tensor_read(x, at, count, a) || !tc_tensor_read(y, at, count, b) || memcmp(a, b, (size_t)count * sizeof *a) != 0) return false;
+        if (!tc_tensor_read(x, at, count, a) || !tc_tensor_read(y, at, count, b) ||
+            memcmp(a, b, (size_t)count * sizeof *a) != 0)
+            return false;
     }
     return true;
 }
@@ -37,12 +39,13 @@ static tc_status drop_aliases(tc_layout *l, const tc_store *s, tc_error *err) {
     size_t kept = 0;
     for (size_t i = 0; i < l->count; i++) {
         const tc_named *last = kept ? &l->items[kept - 1] : NULL, *now = &l->items[i];
-        bool alias = last && strcmp(last->is.name, now->is.name) == 0 && last->is.parts == now->is.parts && last->is.part == now->is.part;
+        bool alias = last && strcmp(last->is.name, now->is.name) == 0 && last->is.parts == now->is.parts &&
+                     last->is.part == now->is.part;
         tc_status status = alias ? tc_store_check(s, err) : TC_OK;
         if (status != TC_OK) return status;
         if (alias && !same_value(last, now))
-            return tc_fail(err, TC_EFORMAT, "%s: tensors '%.200s' and '%.200s' are both %s, and differ", l->path, last->tensor->name,
-                           now->tensor->name, now->is.name);
+            return tc_fail(err, TC_EFORMAT, "%s: tensors '%.200s' and '%.200s' are both %s, and differ",
+                           l->path, last->tensor->name, now->tensor->name, now->is.name);
         if (!alias) l->items[kept++] = *now;
     }
     l->count = kept;
@@ -57,7 +60,8 @@ tc_status tc_layout_read(tc_layout *out, const tc_store *s, const char *path, tc
         tc_named *n = &out->items[out->count];
         n->tensor = tc_store_at(s, i);
         if (!tc_names_canonical(n->tensor->name, &n->is))
-            status = tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not part of any model that is known", path, n->tensor->name);
+            status = tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s' is not part of any model that is known",
+                             path, n->tensor->name);
         out->written_by |= n->is.written_by;
         out->count++;
     }
@@ -94,6 +98,7 @@ const char *tc_layout_name(const tc_layout *l) {
 
 const char *tc_layout_spelling(const tc_layout *l, const char *canonical, int part, char *out, size_t size) {
     bool transposed;
-    if (!(l->written_by & TC_NAMED_HF) || !tc_names_hf(canonical, part, out, size, &transposed)) snprintf(out, size, "%s", canonical);
+    if (!(l->written_by & TC_NAMED_HF) || !tc_names_hf(canonical, part, out, size, &transposed))
+        snprintf(out, size, "%s", canonical);
     return out;
 }

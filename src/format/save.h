@@ -2,7 +2,7 @@
 #ifndef TC_SAVE_H
 #define TC_SAVE_H
 
-#include "net/model.h"
+#include "model/model.h"
 
 /* One export. */
 typedef struct tc_saving {
@@ -15,22 +15,26 @@ typedef struct tc_saving {
 
 /* Parameter i -> values [numel]. */
 tc_status tc_saving_read(tc_saving *s, size_t i, tc_real *values, tc_error *err);
-/* n values of parameter i as s->dtype -> out; an error that names the parameter if one is too large for the type. Counts as progress. */
-tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_t n, void *out, tc_error *err);
+/* n values of parameter i as s->dtype -> out; an error that names the parameter if one is too large for the
+ * type. Counts as progress. */
+tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_t n, void *out,
+                           tc_error *err);
 
 tc_status tc_save_json(const char *dir, const char *name, json_t *json /* taken */, tc_error *err);
-/* vocab.json and its companions, unless the model's vocabulary is smaller than its tokenizer's; then that is logged. */
+/* vocab.json and its companions, unless the model's vocabulary is smaller than its tokenizer's; then that is
+ * logged. */
 tc_status tc_save_tokenizer(const tc_saving *s, const char *dir, tc_error *err);
-/* The folder `dir`: vision_model.onnx, text_model.onnx, model.onnx, preprocessor_config.json and the tokenizer. */
+/* The folder `dir`: vision_model.onnx, text_model.onnx, model.onnx, preprocessor_config.json and the
+ * tokenizer. */
 tc_status tc_save_onnx(tc_saving *s, const char *dir, tc_error *err);
 
-/* Why the configuration's blocks cannot be described by one number of heads and of channels a tower, or NULL if they can. */
-const char *tc_config_uneven(const tc_config *c, char *buffer, size_t size);
-/* The shortest decimal number that is x in float, as people write it (0.1, not 0.10000000149011612); 1/255 exactly. */
+/* The shortest decimal number that is x in float, as people write it (0.1, not 0.10000000149011612); 1/255
+ * exactly. */
 double tc_decimal(float x);
 /* preprocess_cfg of an open_clip_config.json; an error if OpenCLIP cannot do that. */
 tc_status tc_preprocess_openclip_json(json_t **out, const tc_preprocess *p, const char *path, tc_error *err);
 /* And back: mean and std of a configuration's "preprocess_cfg", if it has one, into *p. */
-tc_status tc_preprocess_openclip_parse(tc_preprocess *p, const json_t *config, const char *name, tc_error *err);
+tc_status tc_preprocess_openclip_parse(tc_preprocess *p, const json_t *config, const char *name,
+                                       tc_error *err);
 
 #endif

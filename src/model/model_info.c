@@ -1,5 +1,5 @@
 /* model_info.c - what a model is: counts and costs from the one definition of its graphs. */
-#include "net/model.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static tc_status costs(tc_model *m, tc_error *err) {
             m->info.macs_text = tc_graph_macs(text, m->config.context_length);
         } else if (status == TC_OK) {
             m->info.macs_image_used = tc_graph_macs(image, 0);
-            m->info.macs_text_used = tc_graph_macs(text, m->config.context_length < USED_CAPTION ? m->config.context_length : USED_CAPTION);
+            m->info.macs_text_used = tc_graph_macs(
+                text, m->config.context_length < USED_CAPTION ? m->config.context_length : USED_CAPTION);
         }
         tc_graph_free(&image);
         tc_graph_free(&text);
@@ -79,7 +80,8 @@ tc_status tc_model_count(tc_model *m, tc_error *err) {
                          .text_layer_heads = m->layer[2],
                          .text_layer_ffn = m->layer[3],
                          .vision_channels = c->image_tower == TC_IMAGE_RESNET ? c->channels : NULL,
-                         .vision_activation = c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
+                         .vision_activation =
+                             c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
                          .text_activation = c->text.activation,
                          .activation_source = m->activation_source ? m->activation_source : "configuration",
                          .activation_assumed = m->activation_assumed,
@@ -117,7 +119,8 @@ char *tc_model_config_json(const tc_model *m) {
     return text;
 }
 
-bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4], const char **dtype) {
+bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
+                     const char **dtype) {
     if (i >= m->params.count) return false;
     const tc_param *p = &m->params.items[i];
     *name = p->name;
@@ -134,7 +137,9 @@ tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m) { return m->tokeniz
 
 tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err) {
     if (m->tokenizer_dir) return tc_tokenizer_open(out, m->tokenizer_dir, m->tokenizer_kind, err);
-    if (m->vocab) return tc_tokenizer_parse(out, m->vocab, m->merges, m->tokenizer_kind, m->path ? m->path : m->source, err);
+    if (m->vocab)
+        return tc_tokenizer_parse(out, m->vocab, m->merges, m->tokenizer_kind, m->path ? m->path : m->source,
+                                  err);
     return tc_tokenizer_create(out, m->tokenizer_kind, err);
 }
 

@@ -1,7 +1,9 @@
-/* names.c - what the parameters are called in other layouts, in both directions. The canonical names are OpenCLIP's.
+/* names.c - what the parameters are called in other layouts, in both directions. The canonical names are
+ * OpenCLIP's.
  *
- * A stored name is [module.]COMPONENT[module.]NAME: PyTorch's wrapper for training on several devices adds "module.", the official TinyCLIP code
- * keeps the towers as components of their own. NAME is OpenCLIP's or Hugging Face's. */
+ * A stored name is [module.]COMPONENT[module.]NAME: PyTorch's wrapper for training on several devices adds
+ * "module.", the official TinyCLIP code keeps the towers as components of their own. NAME is OpenCLIP's or
+ * Hugging Face's. */
 #include "net/net.h"
 
 #include <string.h>
@@ -64,7 +66,8 @@ bool tc_names_hf(const char *canonical, int part, char *out, size_t size, bool *
         }
     bool visual = tc_starts_with(canonical, "visual.");
     int layer, end = 0;
-    if (sscanf(canonical + (visual ? 7 : 0), "transformer.resblocks.%d.%n", &layer, &end) != 1 || end == 0) return false;
+    if (sscanf(canonical + (visual ? 7 : 0), "transformer.resblocks.%d.%n", &layer, &end) != 1 || end == 0)
+        return false;
     const char *rest = block_name(canonical + (visual ? 7 : 0) + end, part);
     if (!rest) return false;
     snprintf(out, size, "%s_model.encoder.layers.%d.%s", visual ? "vision" : "text", layer, rest);
@@ -80,12 +83,17 @@ typedef struct component {
     unsigned written_by;
 } component;
 static const component components[] = {
-    {"_image_encoder.", HOLDS_IMAGE, TC_NAMED_TINYCLIP},       {"_text_encoder.", HOLDS_TEXT, TC_NAMED_TINYCLIP},
-    {"_logit_scale.", HOLDS_SCALE, TC_NAMED_TINYCLIP},         {"image_encoder_without_ddp.", HOLDS_IMAGE, TC_NAMED_ALIAS},
-    {"text_encoder_without_ddp.", HOLDS_TEXT, TC_NAMED_ALIAS}, {"logit_scale_without_ddp.", HOLDS_SCALE, TC_NAMED_ALIAS},
+    {"_image_encoder.", HOLDS_IMAGE, TC_NAMED_TINYCLIP},
+    {"_text_encoder.", HOLDS_TEXT, TC_NAMED_TINYCLIP},
+    {"_logit_scale.", HOLDS_SCALE, TC_NAMED_TINYCLIP},
+    {"image_encoder_without_ddp.", HOLDS_IMAGE, TC_NAMED_ALIAS},
+    {"text_encoder_without_ddp.", HOLDS_TEXT, TC_NAMED_ALIAS},
+    {"logit_scale_without_ddp.", HOLDS_SCALE, TC_NAMED_ALIAS},
 };
 
-static const char *skip(const char *s, const char *prefix) { return tc_starts_with(s, prefix) ? s + strlen(prefix) : s; }
+static const char *skip(const char *s, const char *prefix) {
+    return tc_starts_with(s, prefix) ? s + strlen(prefix) : s;
+}
 
 static bool belongs(const component *c, const char *name) {
     bool visual = tc_starts_with(name, "visual."), scale = strcmp(name, "logit_scale") == 0;
@@ -121,16 +129,20 @@ static bool from_hf(const char *name, tc_canonical *out) {
         char again[64];
         int layer, end = 0;
         const char *prefix = text ? "text_model.encoder.layers." : "vision_model.encoder.layers.";
-        if (!tc_starts_with(name, prefix) || sscanf(name + strlen(prefix), "%6d.%n", &layer, &end) != 1 || end == 0 || layer < 0) continue;
+        if (!tc_starts_with(name, prefix) || sscanf(name + strlen(prefix), "%6d.%n", &layer, &end) != 1 ||
+            end == 0 || layer < 0)
+            continue;
         snprintf(again, sizeof again, "%d.", layer);
-        if (strncmp(again, name + strlen(prefix), (size_t)end) == 0 && from_hf_block(name + strlen(prefix) + end, text ? "" : "visual.", layer, out))
+        if (strncmp(again, name + strlen(prefix), (size_t)end) == 0 &&
+            from_hf_block(name + strlen(prefix) + end, text ? "" : "visual.", layer, out))
             return true;
     }
     return false;
 }
 
 static bool is_openai_scalar(const char *name) {
-    return strcmp(name, "input_resolution") == 0 || strcmp(name, "context_length") == 0 || strcmp(name, "vocab_size") == 0;
+    return strcmp(name, "input_resolution") == 0 || strcmp(name, "context_length") == 0 ||
+           strcmp(name, "vocab_size") == 0;
 }
 
 bool tc_names_canonical(const char *stored, tc_canonical *out) {
@@ -154,4 +166,6 @@ bool tc_names_canonical(const char *stored, tc_canonical *out) {
     return true;
 }
 
-bool tc_names_ignored(const char *canonical) { return tc_ends_with(canonical, ".position_ids") || strcmp(canonical, "attn_mask") == 0; }
+bool tc_names_ignored(const char *canonical) {
+    return tc_ends_with(canonical, ".position_ids") || strcmp(canonical, "attn_mask") == 0;
+}

@@ -1,5 +1,6 @@
-/* model_save.c - writes models: Hugging Face folders, the project's single file, OpenCLIP-named files. Each file is written atomically. */
-#include "net/save.h"
+/* model_save.c - writes models: Hugging Face folders, the project's single file, OpenCLIP-named files. Each
+ * file is written atomically. */
+#include "format/save.h"
 #include "text/tokenizer.h"
 
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 
 static const double QUIET = 1; /* seconds before the first line of progress, and between two */
 
-tc_status tc_saving_read(tc_saving *s, size_t i, tc_real *values, tc_error *err) { return tc_model_read(s->model, i, values, err); }
+tc_status tc_saving_read(tc_saving *s, size_t i, tc_real *values, tc_error *err) {
+    return tc_model_read(s->model, i, values, err);
+}
 
 static void tell_progress(tc_saving *s, size_t bytes) {
     s->done += bytes;
@@ -19,11 +22,14 @@ static void tell_progress(tc_saving *s, size_t bytes) {
     tc_log_line(&s->log, 0, "writing: %.0f of %.0f MB", (double)s->done / 1e6, (double)s->bytes / 1e6);
 }
 
-tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_t n, void *out, tc_error *err) {
+tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_t n, void *out,
+                           tc_error *err) {
     int64_t bad = tc_dtype_narrow(s->dtype, values, n, out);
     if (bad >= 0)
-        return tc_fail(err, TC_EARG, "tensor '%s' holds %g, which is too large for %s; bf16 and f32 have a wider range",
-                       s->model->params.items[i].name, (double)values[bad], s->dtype == TC_F16 ? "f16" : tc_dtype_name(s->dtype));
+        return tc_fail(err, TC_EARG,
+                       "tensor '%s' holds %g, which is too large for %s; bf16 and f32 have a wider range",
+                       s->model->params.items[i].name, (double)values[bad],
+                       s->dtype == TC_F16 ? "f16" : tc_dtype_name(s->dtype));
     tell_progress(s, (size_t)n * tc_dtype_size(s->dtype));
     return TC_OK;
 }
@@ -54,14 +60,17 @@ static tc_status fill(void *user, size_t item, void *out, tc_error *err) {
     const tc_param *p = &all->saving->model->params.items[e->param];
     int64_t n = p->numel / e->parts;
     tc_real *values = tc_new_aligned((size_t)p->numel, sizeof *values), *turned = NULL;
-    tc_status status = values ? tc_saving_read(all->saving, e->param, values, err) : tc_fail_memory(err, (size_t)p->numel * sizeof *values);
+    tc_status status = values ? tc_saving_read(all->saving, e->param, values, err)
+                              : tc_fail_memory(err, (size_t)p->numel * sizeof *values);
     if (status == TC_OK && e->transposed) {
         turned = tc_new_aligned((size_t)p->numel, sizeof *turned);
         if (turned) turn(values, p->shape[0], p->shape[1], turned);
         else status = tc_fail_memory(err, (size_t)p->numel * sizeof *turned);
     }
     if (status == TC_OK && tc_param_is_counter(p)) *(int64_t *)out = (int64_t)*values;
-    else if (status == TC_OK) status = tc_saving_narrow(all->saving, e->param, (turned ? turned : values) + e->part * n, n, out, err);
+    else if (status == TC_OK)
+        status =
+            tc_saving_narrow(all->saving, e->param, (turned ? turned : values) + e->part * n, n, out, err);
     free(turned);
     free(values);
     return status;
@@ -88,7 +97,10 @@ static tc_status add_tensors(tc_st_writer *w, pieces *all, bool hf, tc_error *er
             bool transposed = false;
             if (!hf) snprintf(name, sizeof name, "%s", ours);
             else if (!tc_names_hf(ours, part, name, sizeof name, &transposed))
-                return tc_fail(err, TC_EUNSUPPORTED, "a Hugging Face folder has no name for %s; write an OpenCLIP folder or the single file", ours);
+                return tc_fail(
+                    err, TC_EUNSUPPORTED,
+                    "a Hugging Face folder has no name for %s; write an OpenCLIP folder or the single file",
+                    ours);
             tc_status status = add_piece(w, all, (piece){i, part, parts, transposed}, name, err);
             if (status != TC_OK) return status;
         }
@@ -127,8 +139,12 @@ static tc_status add_own_metadata(tc_st_writer *w, const tc_model *m, tc_error *
     json_t *config = own_config_is_hf ? tc_config_full_json(&m->config) : tc_config_openclip_json(&m->config);
     tc_status status = add_json(w, "tinyclip.config", config, err);
     if (status == TC_OK) status = add_json(w, "tinyclip.preprocess", tc_preprocess_json(&m->preprocess), err);
-    if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.tokenizer", m->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", err);
-    if (status == TC_OK) status = tc_st_writer_metadata(w, "tinyclip.image_order", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", err);
+    if (status == TC_OK)
+        status = tc_st_writer_metadata(w, "tinyclip.tokenizer",
+                                       m->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", err);
+    if (status == TC_OK)
+        status = tc_st_writer_metadata(w, "tinyclip.image_order",
+                                       m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip", err);
     if (status == TC_OK) status = add_vocabulary(w, m, err);
     if (status == TC_OK && m->card) status = tc_st_writer_metadata(w, "tinyclip.card", m->card, err);
     return status;
@@ -149,7 +165,8 @@ static tc_status save_tensors(tc_saving *saving, const char *path, tc_format for
 }
 
 tc_status tc_save_json(const char *dir, const char *name, json_t *json, tc_error *err) {
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL, *path = dir ? tc_path_join(dir, name) : tc_strdup(name);
+    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL,
+         *path = dir ? tc_path_join(dir, name) : tc_strdup(name);
     json_decref(json);
     tc_status status = text && path ? tc_file_write(path, text, strlen(text), err) : tc_fail_memory(err, 1);
     free(text);
@@ -163,8 +180,11 @@ tc_status tc_save_tokenizer(const tc_saving *s, const char *dir, tc_error *err) 
     tc_status status = tc_model_tokenizer(s->model, &t, err);
     if (status != TC_OK) return status;
     /* A model of a smaller vocabulary than its tokenizer's has no tokenizer of its own to write. */
-    if (tc_tokenizer_size(t) <= vocabulary) status = tc_tokenizer_write_hf(t, dir, s->model->config.context_length, err);
-    else tc_log_line(&s->log, 1, "%s: no tokenizer is written: there is none for this model's %d ids", dir, vocabulary);
+    if (tc_tokenizer_size(t) <= vocabulary)
+        status = tc_tokenizer_write_hf(t, dir, s->model->config.context_length, err);
+    else
+        tc_log_line(&s->log, 1, "%s: no tokenizer is written: there is none for this model's %d ids", dir,
+                    vocabulary);
     tc_tokenizer_close(&t);
     return status;
 }
@@ -173,7 +193,8 @@ static tc_status refuse_uneven(const tc_model *m, const char *path, const char *
     char why[160];
     if (!tc_config_uneven(&m->config, why, sizeof why)) return TC_OK;
     return tc_fail(err, TC_EUNSUPPORTED,
-                   "%s: %s cannot hold a pruned model, whose layers differ; write this program's single file: a name that ends in .safetensors, or "
+                   "%s: %s cannot hold a pruned model, whose layers differ; write this program's single "
+                   "file: a name that ends in .safetensors, or "
                    "ONNX (%s)",
                    path, form, why);
 }
@@ -187,7 +208,10 @@ static tc_status save_card(const tc_model *m, const char *dir, tc_error *err) {
 
 static json_t *hf_config(const tc_saving *s) {
     json_t *json = tc_config_hf_json(&s->model->config);
-    json_object_set_new(json, "dtype", json_string(s->dtype == TC_F16 ? "float16" : s->dtype == TC_BF16 ? "bfloat16" : "float32"));
+    json_object_set_new(json, "dtype",
+                        json_string(s->dtype == TC_F16    ? "float16"
+                                    : s->dtype == TC_BF16 ? "bfloat16"
+                                                          : "float32"));
     return json;
 }
 
@@ -195,7 +219,8 @@ static json_t *hf_config(const tc_saving *s) {
 static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
     if (s->model->config.image_tower == TC_IMAGE_RESNET)
         return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; write an OpenCLIP folder, a single "
+                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; "
+                       "write an OpenCLIP folder, a single "
                        ".safetensors file or ONNX",
                        dir);
     tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
@@ -203,7 +228,9 @@ static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
     char *weights = tc_path_join(dir, "model.safetensors");
     if (!weights && status == TC_OK) status = tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_save_tokenizer(s, dir, err);
-    if (status == TC_OK) status = tc_save_json(dir, "preprocessor_config.json", tc_preprocess_json(&s->model->preprocess), err);
+    if (status == TC_OK)
+        status =
+            tc_save_json(dir, "preprocessor_config.json", tc_preprocess_json(&s->model->preprocess), err);
     if (status == TC_OK) status = save_card(s->model, dir, err);
     if (status == TC_OK) status = save_tensors(s, weights, TC_FORMAT_HF, err);
     if (status == TC_OK) status = tc_save_json(dir, "config.json", hf_config(s), err);
@@ -211,18 +238,22 @@ static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
     return status;
 }
 
-/* OpenCLIP takes the largest id as the end of the text: the same as the first end-of-text id where that is the largest there can be. */
+/* OpenCLIP takes the largest id as the end of the text: the same as the first end-of-text id where that is
+ * the largest there can be. */
 static tc_status check_openclip(const tc_model *m, const char *path, tc_error *err) {
     const tc_config *c = &m->config;
     tc_status status = refuse_uneven(m, path, "an OpenCLIP folder", err);
     if (status != TC_OK) return status;
     if (c->vision.activation != c->text.activation)
         return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: OpenCLIP has one activation for both towers, this model has two; write a Hugging Face folder or the single file", path);
+                       "%s: OpenCLIP has one activation for both towers, this model has two; write a Hugging "
+                       "Face folder or the single file",
+                       path);
     if (c->eos_id >= 0 && c->eos_id != c->vocab_size - 1)
         return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a Hugging Face folder or the single file", path,
-                       c->eos_id, c->vocab_size);
+                       "%s: OpenCLIP ends a text at its largest id, this model at id %d of %d; write a "
+                       "Hugging Face folder or the single file",
+                       path, c->eos_id, c->vocab_size);
     return TC_OK;
 }
 
@@ -240,7 +271,8 @@ static tc_status save_openclip(tc_saving *s, const char *path, tc_error *err) {
     if (file) tc_buf_printf(&name, "%.*s.json", (int)(strlen(path) - strlen(".safetensors")), path);
     weights = file ? tc_strdup(path) : tc_path_join(path, "open_clip_model.safetensors");
     config = file ? tc_buf_take(&name) : tc_path_join(path, "open_clip_config.json");
-    status = weights && config ? save_tensors(s, weights, TC_FORMAT_OPENCLIP, err) : tc_fail_memory(err, strlen(path));
+    status = weights && config ? save_tensors(s, weights, TC_FORMAT_OPENCLIP, err)
+                               : tc_fail_memory(err, strlen(path));
     if (status == TC_OK && !file) status = save_card(s->model, path, err);
     if (status != TC_OK) goto out;
     c.eos_id = -1;
@@ -255,7 +287,8 @@ out:
 
 tc_save_options tc_save_options_default(void) { return (tc_save_options){0}; }
 
-tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options, tc_error *err) {
+tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
+                           tc_error *err) {
     tc_save_options o = options ? *options : tc_save_options_default();
     tc_saving s = {.model = m,
                    .dtype = o.precision == TC_PRECISION_F16    ? TC_F16
@@ -264,7 +297,8 @@ tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_op
                    .log = {o.log, o.log_user},
                    .started = tc_now()};
     s.bytes = (size_t)m->info.params * tc_dtype_size(s.dtype) * (o.format == TC_FORMAT_ONNX ? 2 : 1);
-    if (o.format == TC_FORMAT_AUTO) o.format = tc_ends_with(path, ".safetensors") ? TC_FORMAT_FILE : TC_FORMAT_HF;
+    if (o.format == TC_FORMAT_AUTO)
+        o.format = tc_ends_with(path, ".safetensors") ? TC_FORMAT_FILE : TC_FORMAT_HF;
     if (o.format == TC_FORMAT_HF) return save_hf(&s, path, err);
     if (o.format == TC_FORMAT_OPENCLIP) return save_openclip(&s, path, err);
     if (o.format == TC_FORMAT_ONNX) return tc_save_onnx(&s, path, err);

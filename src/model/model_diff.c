@@ -1,7 +1,8 @@
-/* model_diff.c - in what two models differ: settings, and tensor by tensor under the canonical names, which do not depend on the layout of the files.
+/* model_diff.c - in what two models differ: settings, and tensor by tensor under the canonical names, which
+ * do not depend on the layout of the files.
  *
  * For values a and b of one tensor: max |a-b|, |a-b|/max(|a|,|b|) and a.b/(|a||b|), summed in double. */
-#include "net/model.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 
 #include <inttypes.h>
@@ -40,7 +41,8 @@ static void float_setting(builder *b, const char *what, const float *x, const fl
     for (int side = 0; side < 2; side++)
         for (int i = 0; i < n; i++) {
             size_t used = strlen(text[side]);
-            snprintf(text[side] + used, sizeof text[side] - used, "%s%.9g", i ? " " : "", (double)(side ? y : x)[i]);
+            snprintf(text[side] + used, sizeof text[side] - used, "%s%.9g", i ? " " : "",
+                     (double)(side ? y : x)[i]);
         }
     text_setting(b, what, text[0], text[1]);
 }
@@ -58,7 +60,8 @@ static void preprocess_settings(builder *b, const tc_preprocess *x, const tc_pre
     float_setting(b, "preprocess mean", x->mean, y->mean, 3);
     float_setting(b, "preprocess std", x->std, y->std, 3);
     float_setting(b, "preprocess rescale", &x->rescale, &y->rescale, 1);
-    text_setting(b, "preprocess order", x->order == TC_IMAGE_HF ? "hf" : "openclip", y->order == TC_IMAGE_HF ? "hf" : "openclip");
+    text_setting(b, "preprocess order", x->order == TC_IMAGE_HF ? "hf" : "openclip",
+                 y->order == TC_IMAGE_HF ? "hf" : "openclip");
 }
 
 /* What tells one vocabulary from another. */
@@ -67,7 +70,9 @@ static tc_status vocabulary(const tc_model *m, char *out, size_t size, tc_error 
     tc_buf text = {0};
     tc_status status = tc_model_tokenizer(m, &t, err);
     if (status == TC_OK) status = tc_tokenizer_texts(t, &text, &text, err);
-    if (status == TC_OK) snprintf(out, size, "%d ids, checksum %016" PRIx64, tc_tokenizer_size(t), tc_checksum(0, text.data, text.size));
+    if (status == TC_OK)
+        snprintf(out, size, "%d ids, checksum %016" PRIx64, tc_tokenizer_size(t),
+                 tc_checksum(0, text.data, text.size));
     tc_tokenizer_close(&t);
     tc_buf_free(&text);
     return status;
@@ -75,8 +80,10 @@ static tc_status vocabulary(const tc_model *m, char *out, size_t size, tc_error 
 
 static tc_status tokenizer_settings(builder *b, const tc_model *x, const tc_model *y, tc_error *err) {
     char text[2][64];
-    text_setting(b, "tokenizer", x->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip", y->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip");
-    if (!x->tokenizer_dir && !x->vocab && !y->tokenizer_dir && !y->vocab) return TC_OK; /* both have the built-in one */
+    text_setting(b, "tokenizer", x->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip",
+                 y->tokenizer_kind == TC_TOKENIZER_HF ? "hf" : "openclip");
+    /* both have the built-in one */
+    if (!x->tokenizer_dir && !x->vocab && !y->tokenizer_dir && !y->vocab) return TC_OK;
     tc_status status = vocabulary(x, text[0], sizeof *text, err);
     if (status == TC_OK) status = vocabulary(y, text[1], sizeof *text, err);
     if (status == TC_OK) text_setting(b, "vocabulary", text[0], text[1]);
@@ -124,7 +131,8 @@ static bool same_shape(const tc_param *p, const tc_param *q) {
 }
 
 /* Parameter i of x and j of y; -1: it has none. */
-static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model *y, int j, double tolerance, tc_error *err) {
+static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model *y, int j, double tolerance,
+                            tc_error *err) {
     const tc_param *p = i < 0 ? NULL : &x->params.items[i], *q = j < 0 ? NULL : &y->params.items[j];
     tc_diff_tensor t = {.max_abs = NAN, .relative_l2 = NAN, .cosine = NAN};
     memcpy(t.name, (p ? p : q)->name, sizeof t.name);
@@ -152,7 +160,8 @@ static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model
 static int by_size(const void *a, const void *b) {
     const tc_diff_tensor *x = a, *y = b;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
-    double p = isnan(x->relative_l2) ? INFINITY : x->relative_l2, q = isnan(y->relative_l2) ? INFINITY : y->relative_l2;
+    double p = isnan(x->relative_l2) ? INFINITY : x->relative_l2,
+           q = isnan(y->relative_l2) ? INFINITY : y->relative_l2;
     if (p != q) return p > q ? -1 : 1;
     return strcmp(x->name, y->name);
 }
@@ -160,15 +169,18 @@ static int by_size(const void *a, const void *b) {
 static tc_status tensors(builder *b, const tc_model *x, const tc_model *y, double tolerance, tc_error *err) {
     tc_status status = TC_OK;
     for (size_t i = 0; i < x->params.count && status == TC_OK; i++)
-        status = add_tensor(b, x, (int)i, y, tc_params_find(&y->params, x->params.items[i].name), tolerance, err);
+        status =
+            add_tensor(b, x, (int)i, y, tc_params_find(&y->params, x->params.items[i].name), tolerance, err);
     for (size_t j = 0; j < y->params.count && status == TC_OK; j++)
-        if (tc_params_find(&x->params, y->params.items[j].name) < 0) status = add_tensor(b, x, -1, y, (int)j, tolerance, err);
+        if (tc_params_find(&x->params, y->params.items[j].name) < 0)
+            status = add_tensor(b, x, -1, y, (int)j, tolerance, err);
     return status;
 }
 
 /* ---- all */
 
-tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance, tc_error *err) {
+tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance,
+                        tc_error *err) {
     builder make = {.d = tc_new(1, sizeof *make.d)};
     *out = NULL;
     if (!make.d) return tc_fail_memory(err, sizeof *make.d);
@@ -180,7 +192,9 @@ tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, dou
         return status;
     }
     qsort(make.d->tensors, make.d->tensor_count, sizeof *make.d->tensors, by_size);
-    while (make.d->different < make.d->tensor_count && make.d->tensors[make.d->different].kind != TC_DIFF_NONE) make.d->different++;
+    while (make.d->different < make.d->tensor_count &&
+           make.d->tensors[make.d->different].kind != TC_DIFF_NONE)
+        make.d->different++;
     make.d->equal = make.d->different == 0 && make.d->setting_count == 0;
     *out = make.d;
     return TC_OK;

@@ -1,7 +1,8 @@
-/* inherit.c - manual weight inheritance (TinyCLIP, section 3.2): each tensor of the student is the leading part of its teacher's along every
- * axis, and block i comes from the teacher's block i * floor(T/S). A fused query-key-value axis keeps its leading heads in each of its three
- * parts. Only the axis groups of the parameters are asked; nothing here knows what a transformer is. */
-#include "net/model.h"
+/* inherit.c - manual weight inheritance (TinyCLIP, section 3.2): each tensor of the student is the leading
+ * part of its teacher's along every axis, and block i comes from the teacher's block i * floor(T/S). A fused
+ * query-key-value axis keeps its leading heads in each of its three parts. Only the axis groups of the
+ * parameters are asked; nothing here knows what a transformer is. */
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,32 +13,38 @@ static int64_t inherited(const tc_axis *a, int64_t student, int64_t teacher, int
     return i / of_part * (teacher / a->parts) + i % of_part;
 }
 
-/* out (student's shape) = the leading part of values (teacher's) along each axis, within each part of a fused one. */
+/* out (student's shape) = the leading part of values (teacher's) along each axis, within each part of a fused
+ * one. */
 static void take_leading(const tc_param *s, const tc_param *t, const tc_real *values, tc_real *out) {
     int64_t index[TC_PARAM_RANK] = {0};
     for (int64_t k = 0; k < s->numel; k++) {
         int64_t at = 0;
-        for (int a = 0; a < s->ndim; a++) at = at * t->shape[a] + inherited(&s->axis[a], s->shape[a], t->shape[a], index[a]);
+        for (int a = 0; a < s->ndim; a++)
+            at = at * t->shape[a] + inherited(&s->axis[a], s->shape[a], t->shape[a], index[a]);
         out[k] = values[at];
         for (int a = s->ndim - 1; a >= 0 && ++index[a] == s->shape[a]; a--) index[a] = 0;
     }
 }
 
-/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th, in each stage of a ResNet for itself. */
+/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th, in each
+ * stage of a ResNet for itself. */
 static int teacher_param(const tc_model *teacher, const tc_config *student, const tc_param *p) {
     if (p->layer < 0) return tc_params_find(&teacher->params, p->name);
     int stage, index;
     const char *part;
     if (tc_net_resnet_block(p->name, &stage, &index, &part)) {
         char name[128];
-        snprintf(name, sizeof name, "visual.layer%d.%d.%s", stage, index * (teacher->config.stages[stage - 1] / student->stages[stage - 1]), part);
+        snprintf(name, sizeof name, "visual.layer%d.%d.%s", stage,
+                 index * (teacher->config.stages[stage - 1] / student->stages[stage - 1]), part);
         return tc_params_find(&teacher->params, name);
     }
     bool vision = p->tower == TC_TOWER_VISION;
-    int t = vision ? teacher->config.vision.layers : teacher->config.text.layers, s = vision ? student->vision.layers : student->text.layers;
+    int t = vision ? teacher->config.vision.layers : teacher->config.text.layers,
+        s = vision ? student->vision.layers : student->text.layers;
     char name[96];
     const char *rest = strstr(p->name, "resblocks.") + strlen("resblocks.");
-    snprintf(name, sizeof name, "%stransformer.resblocks.%d%s", vision ? "visual." : "", p->layer * (t / s), strchr(rest, '.'));
+    snprintf(name, sizeof name, "%stransformer.resblocks.%d%s", vision ? "visual." : "", p->layer * (t / s),
+             strchr(rest, '.'));
     return tc_params_find(&teacher->params, name);
 }
 
@@ -45,31 +52,38 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
     const struct {
         const char *what;
         int teacher, student;
-    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers}, {"text layers", t->text.layers, s->text.layers},
-                   {"blocks in stage 1", t->stages[0], s->stages[0]},     {"blocks in stage 2", t->stages[1], s->stages[1]},
-                   {"blocks in stage 3", t->stages[2], s->stages[2]},     {"blocks in stage 4", t->stages[3], s->stages[3]}},
+    } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers},
+                   {"text layers", t->text.layers, s->text.layers},
+                   {"blocks in stage 1", t->stages[0], s->stages[0]},
+                   {"blocks in stage 2", t->stages[1], s->stages[1]},
+                   {"blocks in stage 3", t->stages[2], s->stages[2]},
+                   {"blocks in stage 4", t->stages[3], s->stages[3]}},
       equal[] = {{"text head width", t->text.head_dim, s->text.head_dim},
                  {"patch_size", t->patch_size, s->patch_size},
-                 {"image_size", t->image_size, s->image_size}, /* the leading positions of another grid are not those of this one */
+                 {"image_size", t->image_size,
+                  s->image_size}, /* the leading positions of another grid are not those of this one */
                  {"vision head width", t->vision.head_dim, s->vision.head_dim}};
-    /* The projections of attention pooling are not fused: their leading rows are taken whatever the heads are. */
+    /* The projections of attention pooling are not fused: their leading rows are taken whatever the heads
+     * are. */
     size_t equals = t->image_tower == TC_IMAGE_VIT ? 4 : 3;
     if (t->image_tower != s->image_tower)
-        return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s", s->image_tower ? "ResNet" : "ViT",
-                       t->image_tower ? "ResNet" : "ViT");
+        return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s",
+                       s->image_tower ? "ResNet" : "ViT", t->image_tower ? "ResNet" : "ViT");
     for (size_t i = 0; i < sizeof at_most / sizeof *at_most; i++)
         if (at_most[i].student > at_most[i].teacher)
-            return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d", at_most[i].student, at_most[i].what,
-                           at_most[i].teacher);
+            return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d",
+                           at_most[i].student, at_most[i].what, at_most[i].teacher);
     for (size_t i = 0; i < equals; i++)
         if (equal[i].student != equal[i].teacher)
-            return tc_fail(err, TC_EARG, "inherit: %s is %d in the student and %d in the teacher; they must be equal", equal[i].what,
-                           equal[i].student, equal[i].teacher);
+            return tc_fail(err, TC_EARG,
+                           "inherit: %s is %d in the student and %d in the teacher; they must be equal",
+                           equal[i].what, equal[i].student, equal[i].teacher);
     return TC_OK;
 }
 
 /* *from: the teacher's parameter that the student's parameter i is the leading part of. */
-static tc_status find_source(const tc_model *student, size_t i, const tc_model *teacher, int *from, tc_error *err) {
+static tc_status find_source(const tc_model *student, size_t i, const tc_model *teacher, int *from,
+                             tc_error *err) {
     const tc_param *s = &student->params.items[i];
     *from = teacher_param(teacher, &student->config, s);
     if (*from < 0) return tc_fail(err, TC_EARG, "inherit: the teacher has nothing for %s", s->name);
@@ -79,7 +93,8 @@ static tc_status find_source(const tc_model *student, size_t i, const tc_model *
     for (int k = 0; k < s->ndim && fits; k++) fits = s->shape[k] <= t->shape[k];
     if (fits) return TC_OK;
     return tc_fail(err, TC_EARG, "inherit: %s is %s in the student, larger than the teacher's %s", s->name,
-                   tc_shape_text(s->ndim, s->shape, a, sizeof a), tc_shape_text(t->ndim, t->shape, b, sizeof b));
+                   tc_shape_text(s->ndim, s->shape, a, sizeof a),
+                   tc_shape_text(t->ndim, t->shape, b, sizeof b));
 }
 
 tc_status tc_inherit_check(const tc_config *teacher, const tc_config *student, tc_error *err) {
@@ -109,7 +124,8 @@ static tc_status inherit_param(tc_model *student, size_t i, const tc_model *teac
     return status;
 }
 
-tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const tc_config *config, tc_error *err) {
+tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const tc_config *config,
+                                  tc_error *err) {
     *out = NULL;
     tc_config c = *config;
     tc_status status = check_inherits(&teacher->config, &c, err);
@@ -122,7 +138,8 @@ tc_status tc_model_inherit_config(tc_model **out, const tc_model *teacher, const
     if (status != TC_OK) return status;
     tc_model *m = *out;
     for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
-        if (m->params.items[i].tower == TC_TOWER_JOINT) m->flat[m->params.items[i].offset] = (tc_real)(float)m->params.items[i].init_mean;
+        if (m->params.items[i].tower == TC_TOWER_JOINT)
+            m->flat[m->params.items[i].offset] = (tc_real)(float)m->params.items[i].init_mean;
         else status = inherit_param(m, i, teacher, err);
     }
     if (status == TC_OK) status = tc_model_copy_settings(m, teacher, err);

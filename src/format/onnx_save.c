@@ -1,17 +1,18 @@
 /* onnx_save.c - a model as ONNX: each tower alone and both together, from the graphs that are run here.
  *
- * The graphs are those of inference, so the exported last block computes only the row that is read, too. Names and meanings of inputs and outputs are
- * those of transformers: the towers alone give embeddings as CLIPVisionModelWithProjection and CLIPTextModelWithProjection do, not normalised; the
- * model as CLIPModel does, normalised, with logits. */
+ * The graphs are those of inference, so the exported last block computes only the row that is read, too.
+ * Names and meanings of inputs and outputs are those of transformers: the towers alone give embeddings as
+ * CLIPVisionModelWithProjection and CLIPTextModelWithProjection do, not normalised; the model as CLIPModel
+ * does, normalised, with logits. */
 #include "graph/onnx.h"
-#include "net/save.h"
+#include "format/save.h"
 
 #include <stdlib.h>
 
 enum { VISION = 1, TEXT = 2 };
 
-/* The position of the end of each text [texts]: the first largest id, or the first that is the end-of-text id (position 0 if there is none: the
- * largest of zeros). ArgMax takes 32 bits in more runtimes than 64. */
+/* The position of the end of each text [texts]: the first largest id, or the first that is the end-of-text id
+ * (position 0 if there is none: the largest of zeros). ArgMax takes 32 bits in more runtimes than 64. */
 static int end_of_text(tc_onnx *o, int ids, int eos_id) {
     tc_onnx_attr attr[2] = {tc_onnx_int_attr("axis", 1), tc_onnx_int_attr("keepdims", 0)};
     int x = eos_id < 0 ? ids : tc_onnx_binary(o, "Equal", ids, tc_onnx_int(o, eos_id));
@@ -56,8 +57,10 @@ static void together(tc_onnx *o, const tc_model *m, int image, int text, const c
     int scale = tc_onnx_unary(o, "Exp", tc_onnx_param(o, (int)m->params.count - 1));
     int logits = tc_onnx_binary(o, "MatMul", image, tc_onnx_transpose(o, text, 2, (int64_t[]){1, 0}));
     logits = tc_onnx_binary(o, "Mul", logits, scale);
-    tc_onnx_output(o, "logits_per_image", TC_ONNX_FLOAT, 2, (const char *[]){"image_batch_size", "text_batch_size"}, logits);
-    tc_onnx_output(o, "logits_per_text", TC_ONNX_FLOAT, 2, (const char *[]){"text_batch_size", "image_batch_size"},
+    tc_onnx_output(o, "logits_per_image", TC_ONNX_FLOAT, 2,
+                   (const char *[]){"image_batch_size", "text_batch_size"}, logits);
+    tc_onnx_output(o, "logits_per_text", TC_ONNX_FLOAT, 2,
+                   (const char *[]){"text_batch_size", "image_batch_size"},
                    tc_onnx_transpose(o, logits, 2, (int64_t[]){1, 0}));
     tc_onnx_output(o, "text_embeds", TC_ONNX_FLOAT, 2, (const char *[]){"text_batch_size", width}, text);
     tc_onnx_output(o, "image_embeds", TC_ONNX_FLOAT, 2, (const char *[]){"image_batch_size", width}, image);
@@ -69,19 +72,23 @@ static tc_status build(tc_onnx *o, const tc_model *m, int towers, tc_error *err)
     snprintf(width, sizeof width, "%d", m->config.embed_dim);
     int image = -1, text = -1;
     if (towers & VISION) image = vision_tower(o, m, both ? "image_batch_size" : "batch_size", err);
-    if (towers & TEXT && (image >= 0 || !both)) text = text_tower(o, m, both ? "text_batch_size" : "batch_size", err);
+    if (towers & TEXT && (image >= 0 || !both))
+        text = text_tower(o, m, both ? "text_batch_size" : "batch_size", err);
     if (tc_onnx_failed(o)) return TC_OK; /* tc_onnx_write tells */
     if ((towers & VISION && image < 0) || (towers & TEXT && text < 0)) return err ? err->status : TC_ENOMEM;
     if (both) together(o, m, image, text, width);
     else
-        tc_onnx_output(o, image >= 0 ? "image_embeds" : "text_embeds", TC_ONNX_FLOAT, 2, (const char *[]){"batch_size", width},
-                       image >= 0 ? image : text);
+        tc_onnx_output(o, image >= 0 ? "image_embeds" : "text_embeds", TC_ONNX_FLOAT, 2,
+                       (const char *[]){"batch_size", width}, image >= 0 ? image : text);
     return TC_OK;
 }
 
-static tc_status read_weights(void *user, size_t param, tc_real *values, tc_error *err) { return tc_saving_read(user, param, values, err); }
+static tc_status read_weights(void *user, size_t param, tc_real *values, tc_error *err) {
+    return tc_saving_read(user, param, values, err);
+}
 
-static tc_status narrow_weights(void *user, size_t param, const tc_real *values, int64_t n, void *out, tc_error *err) {
+static tc_status narrow_weights(void *user, size_t param, const tc_real *values, int64_t n, void *out,
+                                tc_error *err) {
     return tc_saving_narrow(user, param, values, n, out, err);
 }
 
@@ -104,5 +111,7 @@ tc_status tc_save_onnx(tc_saving *s, const char *dir, tc_error *err) {
     if (status == TC_OK) status = save_file(s, dir, "text_model.onnx", TEXT, err);
     if (status == TC_OK) status = save_file(s, dir, "model.onnx", VISION | TEXT, err);
     if (status == TC_OK) status = tc_save_tokenizer(s, dir, err);
-    return status == TC_OK ? tc_save_json(dir, "preprocessor_config.json", tc_preprocess_json(&s->model->preprocess), err) : status;
+    return status == TC_OK
+               ? tc_save_json(dir, "preprocessor_config.json", tc_preprocess_json(&s->model->preprocess), err)
+               : status;
 }

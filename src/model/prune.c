@@ -1,12 +1,14 @@
 /* prune.c - folding: a masked model becomes a smaller one that computes the same.
  *
- * Members of a site that are masked with 0 are dropped from every axis of their group. The factors of the others go into the weights beside the mask:
- * W (m x) = (W diag m) x, and m (W x + b) = (diag m W) x + diag m b. Which axis of which parameter takes a mask's factors is seen in the graph, what
- * is dropped in the axis groups; nothing here knows a network.
+ * Members of a site that are masked with 0 are dropped from every axis of their group. The factors of the
+ * others go into the weights beside the mask: W (m x) = (W diag m) x, and m (W x + b) = (diag m W) x + diag m
+ * b. Which axis of which parameter takes a mask's factors is seen in the graph, what is dropped in the axis
+ * groups; nothing here knows a network.
  *
- * Of a branch whose members are all gone a constant is left, the bias of its last linear node. It moves to where the residual that it is added to
- * got its last addition; between the two nothing reads the residual any more. */
-#include "net/model.h"
+ * Of a branch whose members are all gone a constant is left, the bias of its last linear node. It moves to
+ * where the residual that it is added to got its last addition; between the two nothing reads the residual
+ * any more. */
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +22,34 @@ static tc_status check_sites(const tc_mask_sites *sites, const tc_params *params
     bool same = own.count == sites->count;
     for (size_t i = 0; i < own.count && same; i++) {
         const tc_mask_site *a = &own.items[i], *b = &sites->items[i];
-        same = a->tower == b->tower && a->group == b->group && a->layer == b->layer && a->size == b->size && a->offset == b->offset;
+        same = a->tower == b->tower && a->group == b->group && a->layer == b->layer && a->size == b->size &&
+               a->offset == b->offset;
     }
     tc_mask_sites_free(&own);
     return same ? TC_OK : tc_fail(err, TC_EARG, "fold: the mask is that of another model");
 }
 
-tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept, tc_error *err) {
+tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept,
+                         tc_error *err) {
     tc_config folded = *c;
     tc_tower_config *towers[] = {&folded.vision, &folded.text};
     for (int text = c->image_tower == TC_IMAGE_RESNET; text < 2; text++)
-        for (int l = 0; l < towers[text]->layers; l++)
-            if (towers[text]->block[l].ffn == 0) towers[text]->block[l].ffn = -1; /* of which only a constant is left */
+        for (int l = 0; l < towers[text]->layers; l++) /* of which only a constant is left */
+            if (towers[text]->block[l].ffn == 0) towers[text]->block[l].ffn = -1;
     for (size_t i = 0; i < sites->count; i++) {
         const tc_mask_site *s = &sites->items[i];
         tc_tower_config *t = towers[s->tower == TC_TOWER_TEXT];
-        if (kept[i] < 0 || kept[i] > s->size) return tc_fail(err, TC_EARG, "fold: %d of %d members cannot be kept", kept[i], s->size);
+        if (kept[i] < 0 || kept[i] > s->size)
+            return tc_fail(err, TC_EARG, "fold: %d of %d members cannot be kept", kept[i], s->size);
         if (s->group == TC_GROUP_WIDTH && kept[i] == 0)
-            return tc_fail(err, TC_EARG, "fold: nothing is left of the width of the %s tower", s->tower == TC_TOWER_TEXT ? "text" : "image");
+            return tc_fail(err, TC_EARG, "fold: nothing is left of the width of the %s tower",
+                           s->tower == TC_TOWER_TEXT ? "text" : "image");
         if (s->group == TC_GROUP_WIDTH) t->width = kept[i];
         else if (s->group == TC_GROUP_HEADS) t->block[s->layer].heads = kept[i];
         else if (s->group == TC_GROUP_FFN) t->block[s->layer].ffn = kept[i] ? kept[i] : -1;
-        else folded.channels[s->layer] = kept[i] ? kept[i] : 1; /* a convolution without channels would be none */
+        else
+            folded.channels[s->layer] =
+                kept[i] ? kept[i] : 1; /* a convolution without channels would be none */
     }
     *out = folded;
     return TC_OK;
@@ -80,9 +88,12 @@ static void list_members(folding *f, int *counted) {
 
 static bool is_weighted(const tc_node *n) { return n->op == &tc_op_linear || n->op == &tc_op_conv; }
 
-static void scale(folding *f, int param, int axis, int site) { f->scaled[param * TC_PARAM_RANK + axis] = site; }
+static void scale(folding *f, int param, int axis, int site) {
+    f->scaled[param * TC_PARAM_RANK + axis] = site;
+}
 
-/* What a node's weights take over of the masks: those on its input, and those on what it adds to the residual stream. */
+/* What a node's weights take over of the masks: those on its input, and those on what it adds to the residual
+ * stream. */
 static void scale_node(folding *f, const tc_node *n) {
     const tc_param *items = f->from->params.items;
     bool begins = n->op == &tc_op_tokens || n->op == &tc_op_embed;
@@ -92,7 +103,8 @@ static void scale_node(folding *f, const tc_node *n) {
         for (int a = 0; param >= 0 && a < items[param].ndim; a++) {
             tc_group group = items[param].axis[a].group;
             bool input = is_weighted(n) && k == 0 && a == (n->transposed ? 0 : 1);
-            if (input ? group == TC_GROUP_HEADS || group == TC_GROUP_FFN || group == TC_GROUP_CHANNELS : group == TC_GROUP_WIDTH)
+            if (input ? group == TC_GROUP_HEADS || group == TC_GROUP_FFN || group == TC_GROUP_CHANNELS
+                      : group == TC_GROUP_WIDTH)
                 scale(f, param, a, site_of(f, param, a));
         }
     }
@@ -117,7 +129,8 @@ static int receiver(const folding *f, const tc_graph *g, int value) {
         const tc_node *added = producer(g, n->in[1]);
         n = added && is_constant(f, added) ? producer(g, n->in[0]) : added;
     }
-    bool takes = n && (is_weighted(n) || n->op == &tc_op_layernorm || n->op == &tc_op_embed || n->op == &tc_op_tokens);
+    bool takes =
+        n && (is_weighted(n) || n->op == &tc_op_layernorm || n->op == &tc_op_embed || n->op == &tc_op_tokens);
     return takes ? n->param[1] : -1;
 }
 
@@ -141,14 +154,16 @@ static void map_axis(const folding *f, int param, int axis, int64_t size, int64_
 }
 
 /* What is left of values (of parameter `param` of the old model) -> out, of the shape of p. */
-static tc_status take_members(const folding *f, int param, const tc_param *p, const tc_real *values, tc_real *out) {
+static tc_status take_members(const folding *f, int param, const tc_param *p, const tc_real *values,
+                              tc_real *out) {
     const tc_param *old = &f->from->params.items[param];
     int64_t index[TC_PARAM_RANK] = {0}, *from[TC_PARAM_RANK], entries = 1;
     tc_real *factor[TC_PARAM_RANK];
     for (int a = 0; a < p->ndim; a++) entries += p->shape[a];
     int64_t *all_from = tc_new((size_t)entries, sizeof *all_from);
     tc_real *all_factors = tc_new((size_t)entries, sizeof *all_factors);
-    tc_status status = all_from && all_factors ? TC_OK : tc_fail_memory(f->err, (size_t)entries * sizeof *all_from);
+    tc_status status =
+        all_from && all_factors ? TC_OK : tc_fail_memory(f->err, (size_t)entries * sizeof *all_from);
     for (int a = 0, used = 0; a < p->ndim && status == TC_OK; used += (int)p->shape[a++]) {
         from[a] = all_from + used;
         factor[a] = all_factors + used;
@@ -185,12 +200,14 @@ static tc_status fold_param(const folding *f, int param, const tc_param *p, tc_r
 static tc_status move_constant(const folding *f, int bias, int to) {
     int target = to < 0 ? -1 : tc_params_find(&f->to->params, f->from->params.items[to].name);
     if (target < 0)
-        return tc_fail(f->err, TC_EUNSUPPORTED, "fold: there is no parameter that %s could be added to", f->from->params.items[bias].name);
+        return tc_fail(f->err, TC_EUNSUPPORTED, "fold: there is no parameter that %s could be added to",
+                       f->from->params.items[bias].name);
     const tc_param *t = &f->to->params.items[target];
     int64_t width = t->shape[t->ndim - 1];
     tc_param p = {.ndim = 1, .shape = {width}, .numel = width};
     tc_real *constant = tc_new((size_t)width, sizeof *constant), *values = f->to->flat + t->offset;
-    tc_status status = constant ? fold_param(f, bias, &p, constant) : tc_fail_memory(f->err, (size_t)width * sizeof *constant);
+    tc_status status = constant ? fold_param(f, bias, &p, constant)
+                                : tc_fail_memory(f->err, (size_t)width * sizeof *constant);
     for (int64_t i = 0; i < t->numel && status == TC_OK; i++) values[i] += constant[i % width];
     free(constant);
     return status;
@@ -200,7 +217,8 @@ static tc_status move_constants(const folding *f, const tc_graph *g) {
     tc_status status = TC_OK;
     for (size_t i = 0; i < g->node_count && status == TC_OK; i++) {
         const tc_node *n = &g->nodes[i], *branch = n->op == &tc_op_add ? producer(g, n->in[1]) : NULL;
-        if (branch && is_constant(f, branch) && branch->param[1] >= 0) status = move_constant(f, branch->param[1], receiver(f, g, n->in[0]));
+        if (branch && is_constant(f, branch) && branch->param[1] >= 0)
+            status = move_constant(f, branch->param[1], receiver(f, g, n->in[0]));
     }
     return status;
 }
@@ -225,7 +243,8 @@ out:
     return status;
 }
 
-tc_status tc_model_fold(tc_model **out, const tc_model *masked, const tc_mask_sites *sites, const tc_real *mask, tc_error *err) {
+tc_status tc_model_fold(tc_model **out, const tc_model *masked, const tc_mask_sites *sites,
+                        const tc_real *mask, tc_error *err) {
     size_t axes = masked->params.count * TC_PARAM_RANK;
     folding f = {.from = masked, .sites = sites, .mask = mask, .err = err};
     tc_config c;

@@ -1,5 +1,5 @@
 /* model.c - life of a model: creation, reading of its values, and the packed weights that sessions share. */
-#include "net/model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,7 +83,9 @@ static bool read_transposed(const tc_tensor *t, const tc_param *p, tc_real *out)
     return ok;
 }
 
-tc_status tc_model_check(const tc_model *m, tc_error *err) { return m->store ? tc_store_check(m->store, err) : TC_OK; }
+tc_status tc_model_check(const tc_model *m, tc_error *err) {
+    return m->store ? tc_store_check(m->store, err) : TC_OK;
+}
 
 tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err) {
     const tc_param *p = &m->params.items[i];
@@ -111,8 +113,8 @@ tc_status tc_model_read(const tc_model *m, size_t i, tc_real *out, tc_error *err
         }
     }
     return ok ? TC_OK
-              : tc_fail(err, TC_EUNSUPPORTED, "%s: tensor '%s' of dtype %s cannot be read as numbers", m->path, o->part[0]->name,
-                        tc_dtype_name(o->part[0]->dtype));
+              : tc_fail(err, TC_EUNSUPPORTED, "%s: tensor '%s' of dtype %s cannot be read as numbers",
+                        m->path, o->part[0]->name, tc_dtype_name(o->part[0]->dtype));
 }
 
 void tc_model_let_go(const tc_model *m, size_t i) {
@@ -121,20 +123,23 @@ void tc_model_let_go(const tc_model *m, size_t i) {
 
 tc_status tc_model_hash(const tc_model *m, uint64_t *hash, tc_error *err) {
     int64_t most = 0;
-    for (size_t i = 0; i < m->params.count; i++) most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
+    for (size_t i = 0; i < m->params.count; i++)
+        most = m->params.items[i].numel > most ? m->params.items[i].numel : most;
     tc_real *values = tc_new_aligned((size_t)most, sizeof *values);
     tc_status status = values ? TC_OK : tc_fail_memory(err, (size_t)most * sizeof *values);
     *hash = 0;
     for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
         status = tc_model_read(m, i, values, err);
-        if (status == TC_OK) *hash = tc_checksum(*hash, values, (size_t)m->params.items[i].numel * sizeof *values);
+        if (status == TC_OK)
+            *hash = tc_checksum(*hash, values, (size_t)m->params.items[i].numel * sizeof *values);
         tc_model_let_go(m, i);
     }
     free(values);
     return status;
 }
 
-/* The values where they lie, if they can be used as they are; else NULL: tc_model_read says what is wrong, if anything is. */
+/* The values where they lie, if they can be used as they are; else NULL: tc_model_read says what is wrong, if
+ * anything is. */
 static const tc_real *value_in_place(const tc_model *m, size_t i) {
     if (m->flat) return m->flat + m->params.items[i].offset;
     const tc_origin *o = &m->origin[i];
@@ -149,11 +154,14 @@ static const tc_real *value_in_place(const tc_model *m, size_t i) {
 static bool used_as_it_is(const tc_graph *g, int param) {
     for (size_t i = 0; i < g->node_count; i++)
         for (int j = 0; j < TC_NODE_PARAMS; j++)
-            if (g->nodes[i].param[j] == param && g->nodes[i].op != &tc_op_linear && g->nodes[i].op != &tc_op_conv) return true;
+            if (g->nodes[i].param[j] == param && g->nodes[i].op != &tc_op_linear &&
+                g->nodes[i].op != &tc_op_conv)
+                return true;
     return false;
 }
 
-/* Vectors of one tower and what its nodes use as it is, token tables for example; matrices are found one by one. */
+/* Vectors of one tower and what its nodes use as it is, token tables for example; matrices are found one by
+ * one. */
 static tc_status gather(tc_model *m, int tower, const tc_graph *g, tc_error *err) {
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
@@ -178,12 +186,15 @@ typedef struct matrices {
     size_t size;
 } matrices;
 
-/* Half precision is widened on the way into the caches: numbers in memory would have to be written once and read once more. */
+/* Half precision is widened on the way into the caches: numbers in memory would have to be written once and
+ * read once more. */
 static bool in_place(const tc_origin *o) {
     bool ok = sizeof(tc_real) == 4 && !o->own;
     for (int k = 0; k < o->parts && ok; k++) {
         tc_dtype dtype = o->part[k]->dtype;
-        const uint8_t *data = dtype == o->part[0]->dtype && (dtype == TC_F32 || tc_dtype_widen(dtype)) ? tc_tensor_data(o->part[k], NULL) : NULL;
+        const uint8_t *data = dtype == o->part[0]->dtype && (dtype == TC_F32 || tc_dtype_widen(dtype))
+                                  ? tc_tensor_data(o->part[k], NULL)
+                                  : NULL;
         ok = data && (dtype != TC_F32 || (uintptr_t)data % 4 == 0);
     }
     return ok;
@@ -214,21 +225,24 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
         out->stays = true;
         return TC_OK;
     }
-    if (!tc_grow(&x->room, &x->size, (size_t)p->numel, sizeof *x->room)) return tc_fail_memory(err, (size_t)p->numel * sizeof *x->room);
+    if (!tc_grow(&x->room, &x->size, (size_t)p->numel, sizeof *x->room))
+        return tc_fail_memory(err, (size_t)p->numel * sizeof *x->room);
     out->part[0] = x->room;
     tc_status status = tc_model_read(m, (size_t)param, x->room, err);
     tc_model_let_go(m, (size_t)param);
     return status;
 }
 
-static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared, tc_error *err) {
+static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prepared *prepared,
+                               tc_error *err) {
     tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
                                                 : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
     if (status != TC_OK) return status;
     matrices x = {.model = m};
     tc_graph_fuse(*graph, false);
     status = gather(m, tower, *graph, err);
-    if (status == TC_OK) status = tc_prepare(prepared, *graph, m->data, &(tc_weight_source){find_matrix, &x}, err);
+    if (status == TC_OK)
+        status = tc_prepare(prepared, *graph, m->data, &(tc_weight_source){find_matrix, &x}, err);
     free(x.room);
     return status;
 }
@@ -263,7 +277,8 @@ tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed
         const tc_param *p = &m->params.items[i];
         tc_rng rng = tc_rng_make(seed, 0x696e6974, i);
         tc_real *w = m->flat + p->offset;
-        for (int64_t k = 0; k < p->numel; k++) w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
+        for (int64_t k = 0; k < p->numel; k++)
+            w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
     }
     /* What is trained from here is saved as a Hugging Face folder, and used as one. */
     m->tokenizer_kind = TC_TOKENIZER_HF;
@@ -285,10 +300,13 @@ tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_
 tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err) {
     to->preprocess = from->preprocess;
     to->tokenizer_kind = from->tokenizer_kind;
-    if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir))) return tc_fail_memory(err, 1);
-    if (from->activation_source && !(to->activation_source = tc_strdup(from->activation_source))) return tc_fail_memory(err, 1);
+    if (from->tokenizer_dir && !(to->tokenizer_dir = tc_strdup(from->tokenizer_dir)))
+        return tc_fail_memory(err, 1);
+    if (from->activation_source && !(to->activation_source = tc_strdup(from->activation_source)))
+        return tc_fail_memory(err, 1);
     to->activation_assumed = from->activation_assumed;
-    if (from->vocab && (!(to->vocab = tc_strdup(from->vocab)) || !(to->merges = tc_strdup(from->merges)))) return tc_fail_memory(err, 1);
+    if (from->vocab && (!(to->vocab = tc_strdup(from->vocab)) || !(to->merges = tc_strdup(from->merges))))
+        return tc_fail_memory(err, 1);
     return TC_OK;
 }
 
