@@ -14,7 +14,7 @@ PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip nett
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 OPT ?= -O2 -g
-CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=default
+CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=hidden
 LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)) -lgif -ldnnl -lm -lpthread
 LDFLAGS += -fopenmp
 
@@ -30,7 +30,7 @@ all: $(B)/tinyclip $(B)/libtinyclip.a $(B)/libtinyclip.so $(B)/tinyclip.pc
 $(B)/obj/src/kern/x86/avx2_%.o: CFLAGS += -mavx2 -mfma -mf16c -O3
 $(B)/obj/src/kern/x86/avx512_%.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 -O3
 
-$(B)/obj/%.o: %.c
+$(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
@@ -46,8 +46,8 @@ $(DATA_OBJ): $(B)/embedded.S
 $(B)/libtinyclip.a: $(LIB_OBJ) $(DATA_OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
-$(B)/libtinyclip.so: $(LIB_OBJ) $(DATA_OBJ) src/tinyclip.map
-	$(CC) -shared -Wl,-soname,libtinyclip.so.0 -Wl,--version-script=src/tinyclip.map $(LDFLAGS) -o $@ $(LIB_OBJ) $(DATA_OBJ) $(LDLIBS)
+$(B)/libtinyclip.so: $(LIB_OBJ) $(DATA_OBJ)
+	$(CC) -shared -Wl,-soname,libtinyclip.so.0 $(LDFLAGS) -o $@ $(LIB_OBJ) $(DATA_OBJ) $(LDLIBS)
 $(B)/tinyclip: $(CLI_OBJ) $(B)/libtinyclip.a
 	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(B)/libtinyclip.a $(LDLIBS)
 $(B)/tinyclip.pc: Makefile

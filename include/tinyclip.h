@@ -26,6 +26,13 @@ extern "C" {
 
 #define TC_VERSION "0.1.0"
 
+/* What the shared library exports: the functions that are marked with it here, and nothing else. */
+#if defined __GNUC__
+#define TC_API __attribute__((visibility("default")))
+#else
+#define TC_API
+#endif
+
 /* ---- status and errors */
 
 typedef enum tc_status {
@@ -53,12 +60,12 @@ typedef void (*tc_log_fn)(void *user, int level, const char *line);
 /* The name of the kernel set in use: "ref", "avx2" or "avx512". Fixed at first use from the CPU and from the
  * environment variable TINYCLIP_CPU=ref|avx2|avx512, which caps the whole program, oneDNN included.
  * Thread-safe. */
-const char *tc_cpu_level(void);
+TC_API const char *tc_cpu_level(void);
 
 /* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are
  * processors. */
-void tc_set_threads(int n);
-int tc_threads(void);
+TC_API void tc_set_threads(int n);
+TC_API int tc_threads(void);
 
 /* ---- tokenizer */
 
@@ -71,27 +78,30 @@ typedef enum tc_tokenizer_kind {
 typedef struct tc_tokenizer tc_tokenizer;
 
 /* The tokenizer with the vocabulary that is built into the library. */
-tc_status tc_tokenizer_create(tc_tokenizer **out, tc_tokenizer_kind kind, tc_error *err);
+TC_API tc_status tc_tokenizer_create(tc_tokenizer **out, tc_tokenizer_kind kind, tc_error *err);
 /* The same with the vocabulary of a folder's vocab.json and merges.txt. */
-tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_kind kind, tc_error *err);
-void tc_tokenizer_close(tc_tokenizer **t);
+TC_API tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_kind kind,
+                                   tc_error *err);
+TC_API void tc_tokenizer_close(tc_tokenizer **t);
 /* Encodes one text: start, pieces, end, padding, `context` ids in all. A longer text is cut and its last id
  * is the end; then *truncated is the number of ids that did not fit (0 otherwise). `length` gets the number
  * of ids before padding. Both may be NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe
  * on one tokenizer. */
-tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context,
-                              int32_t *ids /* [context] */, int *length, int *truncated, tc_error *err);
+TC_API tc_status tc_tokenizer_encode(const tc_tokenizer *t, const char *text, int context,
+                                     int32_t *ids /* [context] */, int *length, int *truncated,
+                                     tc_error *err);
 /* The same for a text of `size` bytes, which may hold NUL. */
-tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context,
-                                int32_t *ids /* [context] */, int *length, int *truncated, tc_error *err);
+TC_API tc_status tc_tokenizer_encode_n(const tc_tokenizer *t, const char *text, size_t size, int context,
+                                       int32_t *ids /* [context] */, int *length, int *truncated,
+                                       tc_error *err);
 /* Number of ids; ids run from 0 to this minus 1. */
-int tc_tokenizer_size(const tc_tokenizer *t);
+TC_API int tc_tokenizer_size(const tc_tokenizer *t);
 /* The cleaned text that the tokenizer splits; the caller frees it with free(). */
-tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out, tc_error *err);
+TC_API tc_status tc_tokenizer_clean(const tc_tokenizer *t, const char *text, char **out, tc_error *err);
 /* The same for a text of `size` bytes; *out_size (may be NULL) gets the length of *out, which may hold NUL,
  * too. */
-tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out,
-                               size_t *out_size, tc_error *err);
+TC_API tc_status tc_tokenizer_clean_n(const tc_tokenizer *t, const char *text, size_t size, char **out,
+                                      size_t *out_size, tc_error *err);
 
 /* ---- images */
 
@@ -111,14 +121,14 @@ typedef struct tc_preprocess {
 } tc_preprocess;
 
 /* CLIP's own settings for a model of this image_size. */
-tc_preprocess tc_preprocess_default(int image_size);
+TC_API tc_preprocess tc_preprocess_default(int image_size);
 /* Decodes (JPEG, PNG, WebP, GIF, BMP, by content) and preprocesses one image that lies in memory.
  * pixel_values: [3,S,S] or NULL; crop: the bytes before normalisation, [S,S,3] or NULL. `name` is for
  * messages. Thread-safe. */
-tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name,
-                              float *pixel_values, uint8_t *crop, tc_error *err);
-tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values, uint8_t *crop,
-                             tc_error *err);
+TC_API tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name,
+                                     float *pixel_values, uint8_t *crop, tc_error *err);
+TC_API tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values,
+                                    uint8_t *crop, tc_error *err);
 
 /* ---- models */
 
@@ -135,7 +145,7 @@ typedef struct tc_open_options {
     /* images of this size, pixels: positions are resized bicubically, as OpenCLIP does; 0: the model's own */
     int image_size;
 } tc_open_options;
-tc_open_options tc_open_options_default(void);
+TC_API tc_open_options tc_open_options_default(void);
 
 /* Opens a Hugging Face or OpenCLIP folder, a project .safetensors file, or a checkpoint in any of the layouts
  * of OpenCLIP, OpenAI, Hugging Face and the official TinyCLIP code, pruned ones included. Its configuration
@@ -143,11 +153,12 @@ tc_open_options tc_open_options_default(void);
  * size, from the tensors. The weights stay in the mapped file until they are used; half-precision ones are
  * widened. Strict: a tensor that is missing, left over or of the wrong shape, or two tensors for one
  * parameter that differ, is an error that names it. */
-tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options, tc_error *err);
+TC_API tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options,
+                               tc_error *err);
 /* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an
  * OpenCLIP or Hugging Face configuration JSON. */
-tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
-void tc_model_close(tc_model **m);
+TC_API tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
+TC_API void tc_model_close(tc_model **m);
 
 typedef enum tc_format {
     TC_FORMAT_AUTO,
@@ -166,7 +177,7 @@ typedef struct tc_save_options {
     tc_log_fn log;          /* progress of a second or more, and what a form leaves out; or NULL */
     void *log_user;
 } tc_save_options;
-tc_save_options tc_save_options_default(void);
+TC_API tc_save_options tc_save_options_default(void);
 
 /* Writes a model. Each file is atomic; one tensor at a time is in memory.
  *   HF        a folder that CLIPModel and CLIPProcessor.from_pretrained open
@@ -181,10 +192,10 @@ tc_save_options tc_save_options_default(void);
  * else HF TC_EUNSUPPORTED, with the reason and the form that can, for what a form cannot express: HF and
  * OPENCLIP have no pruned models (blocks that differ), HF no ModifiedResNet, OPENCLIP one activation and one
  * image size. */
-tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
-                           tc_error *err);
+TC_API tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
+                                  tc_error *err);
 /* The same in f32. */
-tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
+TC_API tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
 typedef struct tc_model_info {
     const char *architecture; /* of the image tower: "ViT" or "ModifiedResNet" */
@@ -221,29 +232,29 @@ typedef struct tc_model_info {
     const char *card;                       /* the model card, JSON text, or NULL */
 } tc_model_info;
 /* Valid as long as the model is open. */
-const tc_model_info *tc_model_get_info(const tc_model *m);
+TC_API const tc_model_info *tc_model_get_info(const tc_model *m);
 /* Names of the built-in configurations; NULL past the end. */
-const char *tc_builtin_config(int index);
+TC_API const char *tc_builtin_config(int index);
 /* Sets the model card, JSON text (copied); NULL removes it. */
-tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
+TC_API tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
 /* Preprocessing and tokenizer kind that are saved with the model. */
-void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
+TC_API void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
 /* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
-char *tc_model_config_json(const tc_model *m);
+TC_API char *tc_model_config_json(const tc_model *m);
 /* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
-bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
-                     const char **dtype);
+TC_API bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
+                            const char **dtype);
 /* The preprocessing that belongs to the model: its preprocessor file's, or the defaults of its kind. */
-tc_preprocess tc_model_preprocess(const tc_model *m);
+TC_API tc_preprocess tc_model_preprocess(const tc_model *m);
 /* The tokenizer that belongs to the model. The caller closes it. */
-tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err);
-tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
+TC_API tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err);
+TC_API tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
 
 /* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is
  * the leading part of its teacher's, blocks taken every floor(T/S)-th. logit_scale keeps its initial value
  * ln(1/0.07). Image size, patch size and the sizes of heads must be equal, all others at most the teacher's;
  * else TC_EARG. */
-tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
+TC_API tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const char *config, tc_error *err);
 
 /* ---- comparison of two models */
 
@@ -284,8 +295,9 @@ typedef struct tc_diff {
 /* Compares two models, of any layouts, tensor by tensor; not more than two tensors are in memory at a time.
  * Tensors of one shape count as equal if no value differs by more than `tolerance`. What a model says of its
  * origin (card, layout, dtype) is not compared. The caller frees *out. */
-tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance, tc_error *err);
-void tc_diff_free(tc_diff **d);
+TC_API tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance,
+                               tc_error *err);
+TC_API void tc_diff_free(tc_diff **d);
 
 /* ---- sessions */
 
@@ -293,20 +305,21 @@ typedef struct tc_session tc_session;
 
 /* Room to run a model: one a thread; the model is shared and must outlive it. Buffers grow with the largest
  * batch seen; after that no call allocates. */
-tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
-void tc_session_close(tc_session **s);
+TC_API tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
+TC_API void tc_session_close(tc_session **s);
 /* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
-tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
-                                  tc_error *err);
+TC_API tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
+                                         tc_error *err);
 /* input_ids [n,context], any padding -> text_embeds [n,E], not normalised. */
-tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
-                                 float *text_embeds, tc_error *err);
+TC_API tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
+                                        float *text_embeds, tc_error *err);
 /* Rows of x [n,dim] divided by their length, in place. */
-void tc_normalize(float *x, int n, int dim);
+TC_API void tc_normalize(float *x, int n, int dim);
 /* logits [n,m] = scale * image_embeds [n,dim] . text_embeds [m,dim]^T of rows already normalised. */
-void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits);
+TC_API void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale,
+                      float *logits);
 /* Softmax over each row of x [n,m], in place. */
-void tc_softmax(float *x, int n, int m);
+TC_API void tc_softmax(float *x, int n, int m);
 
 /* ---- zoo: the published models */
 
@@ -332,10 +345,10 @@ typedef struct tc_zoo_model {
     tc_zoo_published published;
 } tc_zoo_model;
 /* NULL past the end. */
-const tc_zoo_model *tc_zoo_at(int index);
+TC_API const tc_zoo_model *tc_zoo_at(int index);
 /* The model of that name, written as `name`, as in the published table, or as the file. *out is NULL if there
  * is none; two of one name are an error that says what to write instead. */
-tc_status tc_zoo_find(const tc_zoo_model **out, const char *name, tc_error *err);
+TC_API tc_status tc_zoo_find(const tc_zoo_model **out, const char *name, tc_error *err);
 
 typedef struct tc_zoo_sizes {
     /* as in tc_model_info; all 0: not known until the weights are there */
@@ -344,16 +357,16 @@ typedef struct tc_zoo_sizes {
     double macs;
 } tc_zoo_sizes;
 /* Counted from the model's graph: that of its configuration, or of the weights in the cache. */
-tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err);
+TC_API tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err);
 
 /* The folder that weights are kept in: $XDG_CACHE_HOME/tinyclip, or $HOME/.cache/tinyclip. The caller frees
  * it; NULL if neither variable is set. */
-char *tc_zoo_cache(void);
+TC_API char *tc_zoo_cache(void);
 /* The file in that folder that holds the model, for tc_model_open. The caller frees it; NULL if it is not
  * there. */
-char *tc_zoo_path(const tc_zoo_model *m);
+TC_API char *tc_zoo_path(const tc_zoo_model *m);
 /* TC_OK if the parameters of the two towers fit the numbers in the name. */
-tc_status tc_zoo_check(const tc_zoo_model *m, const tc_model *model, tc_error *err);
+TC_API tc_status tc_zoo_check(const tc_zoo_model *m, const tc_model *model, tc_error *err);
 
 typedef struct tc_zoo_options {
     /* where the files lie, without the last '/'; NULL: $TINYCLIP_ZOO_URL, or the release page */
@@ -368,14 +381,15 @@ typedef struct tc_zoo_options {
     tc_log_fn log;
     void *log_user;
 } tc_zoo_options;
-tc_zoo_options tc_zoo_options_default(void);
+TC_API tc_zoo_options tc_zoo_options_default(void);
 /* Puts a model into the cache: downloads its file, going on from what an earlier call left; compares its
  * SHA-256 with the one that was recorded when it was first downloaded (the release page publishes none);
  * opens it strictly, checks it with tc_zoo_check and writes it as this project's single file. A model that is
  * there already is only checked. Several processes may do this at once: one works, the others wait. *path
  * (may be NULL) is what tc_zoo_path gives. Errors: TC_EIO network, TC_EFORMAT contents, TC_ENOMEM too large,
  * TC_EARG a teacher. */
-tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char **path, tc_error *err);
+TC_API tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char **path,
+                             tc_error *err);
 
 /* ---- data */
 
@@ -390,31 +404,32 @@ typedef struct tc_data_options {
     const char *caption_column, *image_column; /* CSV; NULL: found by the usual names */
     int64_t pixel_limit;
 } tc_data_options;
-tc_data_options tc_data_options_default(void);
+TC_API tc_data_options tc_data_options_default(void);
 
 /* `spec`: a folder (images with a .txt of the same name beside them, at any depth), a .csv file,
  * idx:IMAGES,LABELS,CLASSES, or the names fashion-mnist and tuxpaint for Debian's packages. */
-tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
-void tc_data_close(tc_data **d);
-int64_t tc_data_count(const tc_data *d);
+TC_API tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
+TC_API void tc_data_close(tc_data **d);
+TC_API int64_t tc_data_count(const tc_data *d);
 /* Number of classes; 0 for image-caption pairs. */
-int tc_data_classes(const tc_data *d);
-const char *tc_data_class_name(const tc_data *d, int c);
-int tc_data_templates(const tc_data *d);
-const char *tc_data_template(const tc_data *d, int t);
+TC_API int tc_data_classes(const tc_data *d);
+TC_API const char *tc_data_class_name(const tc_data *d, int c);
+TC_API int tc_data_templates(const tc_data *d);
+TC_API const char *tc_data_template(const tc_data *d, int t);
 /* Label of a sample, or -1. */
-int tc_data_label(const tc_data *d, int64_t i);
+TC_API int tc_data_label(const tc_data *d, int64_t i);
 /* A name for messages: path or index. Valid as long as d is open. */
-const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
+TC_API const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
 /* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; ""
  * if nothing. */
-const char *tc_data_skipped(const tc_data *d);
+TC_API const char *tc_data_skipped(const tc_data *d);
 /* The caption of a sample; for labelled data class `label` in template `t`. Written to buffer, cut at its
  * size. */
-tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size, tc_error *err);
+TC_API tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size,
+                                 tc_error *err);
 /* The image of a sample, preprocessed: pixel_values [3,S,S]. Thread-safe. */
-tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
-                        tc_error *err);
+TC_API tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
+                               tc_error *err);
 
 /* ---- training */
 
@@ -436,7 +451,7 @@ typedef struct tc_mask_options {
     double lr;
     double start; /* of the gates' log alpha and of the multipliers: 10 */
 } tc_mask_options;
-tc_mask_options tc_mask_options_default(void);
+TC_API tc_mask_options tc_mask_options_default(void);
 
 typedef struct tc_train_options {
     const char *out;         /* folder for the model, checkpoints and log.jsonl */
@@ -481,7 +496,7 @@ typedef struct tc_train_options {
 } tc_train_options;
 /* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them),
  * weight decay 0.2, clip 5, logit scale 50, alpha 1. */
-tc_train_options tc_train_options_default(void);
+TC_API tc_train_options tc_train_options_default(void);
 
 typedef struct tc_train_result {
     int64_t steps, skipped_samples, skipped_steps;
@@ -511,7 +526,8 @@ typedef struct tc_train_result {
  * student folded with the masks as they are, and what the fold leaves meets the goal as nearly as one channel
  * allows. A goal that cannot be met is TC_EARG before anything is computed or written: more than init has, or
  * less than it would have with one head and one channel everywhere. */
-tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err);
+TC_API tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result,
+                          tc_error *err);
 
 /* ---- compression in stages */
 
@@ -547,7 +563,7 @@ typedef struct tc_compress_options {
     void *log_user;
     volatile int *stop; /* as in tc_train_options; or NULL */
 } tc_compress_options;
-tc_compress_options tc_compress_options_default(void);
+TC_API tc_compress_options tc_compress_options_default(void);
 
 typedef struct tc_compress_result {
     int stages, stages_done; /* all, and those that are complete */
@@ -563,7 +579,7 @@ typedef struct tc_compress_result {
  * A run that was stopped or killed, wherever that was, is gone on with by `resume`, to the same model bit for
  * bit; with another recipe, teacher, data or seed that is an error (TC_EARG) that names the difference.
  * result may be NULL. */
-tc_status tc_compress(const tc_compress_options *options, tc_compress_result *result, tc_error *err);
+TC_API tc_status tc_compress(const tc_compress_options *options, tc_compress_result *result, tc_error *err);
 
 /* What a stage is expected to be. */
 typedef struct tc_planned_stage {
@@ -590,14 +606,14 @@ typedef struct tc_compress_plan {
 } tc_compress_plan;
 /* What tc_compress would do; makes all of its checks but those of the folder and writes nothing. `measure`:
  * makes a few training steps of each stage, on random pictures, to tell the time. */
-tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure, tc_compress_plan *out,
-                                tc_error *err);
+TC_API tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure,
+                                       tc_compress_plan *out, tc_error *err);
 
 /* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start
  * and end included), after warm-up: the median of `steps` steps, seconds. The student's weights are copied,
  * not changed. teacher NULL: the contrastive loss. */
-tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption,
-                           int steps, double *seconds, tc_error *err);
+TC_API tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption,
+                                  int steps, double *seconds, tc_error *err);
 
 /* Speed of a model that is there already, in use: random pictures, and captions of `caption` tokens, `batch`
  * at once. */
@@ -610,8 +626,8 @@ typedef struct tc_speed {
 } tc_speed;
 /* Measures each tower for `seconds` after a warm-up. A caption longer than the context is taken as long as
  * that. */
-tc_status tc_measure_speed(const tc_model *m, int batch, int caption, double seconds, tc_speed *out,
-                           tc_error *err);
+TC_API tc_status tc_measure_speed(const tc_model *m, int batch, int caption, double seconds, tc_speed *out,
+                                  tc_error *err);
 
 typedef struct tc_step_times {
     double plain;   /* contrastive loss, no teacher */
@@ -620,12 +636,12 @@ typedef struct tc_step_times {
 } tc_step_times;
 /* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is
  * made under $TMPDIR, or /tmp, and removed afterwards. */
-tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch, int caption,
-                                 int steps, tc_step_times *times, tc_error *err);
+TC_API tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch,
+                                        int caption, int steps, tc_step_times *times, tc_error *err);
 
 /* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in
  * use; measured for `seconds`. */
-double tc_measure_peak(double seconds);
+TC_API double tc_measure_peak(double seconds);
 
 /* ---- evaluation */
 
@@ -635,7 +651,7 @@ typedef struct tc_zeroshot_result {
     int classes;
     int64_t *class_count, *class_correct; /* [classes]; freed by tc_zeroshot_result_free */
 } tc_zeroshot_result;
-void tc_zeroshot_result_free(tc_zeroshot_result *r);
+TC_API void tc_zeroshot_result_free(tc_zeroshot_result *r);
 
 typedef struct tc_retrieval_direction {
     double r1, r5, r10;            /* fractions of the rows whose match is among the first 1, 5, 10 */
@@ -648,18 +664,19 @@ typedef struct tc_retrieval_result {
 
 /* classifier [E,C] from text embeddings [C,T,E]: each normalised, averaged over templates, normalised again.
  */
-void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim, float *classifier);
+TC_API void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim,
+                                   float *classifier);
 /* Ranks of the true matches in logits = scale * image . text^T, image and text [n,dim] taken as given; equal
  * logits in index order. rank0_* [n] may be NULL. */
-tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale,
-                             int64_t *rank0_image_to_text, int64_t *rank0_text_to_image,
-                             tc_retrieval_result *result, tc_error *err);
-tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t, const tc_preprocess *p,
-                           int64_t limit, tc_log_fn log, void *log_user, tc_zeroshot_result *result,
-                           tc_error *err);
-tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
-                            const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
-                            tc_retrieval_result *result, tc_error *err);
+TC_API tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale,
+                                    int64_t *rank0_image_to_text, int64_t *rank0_text_to_image,
+                                    tc_retrieval_result *result, tc_error *err);
+TC_API tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
+                                  const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
+                                  tc_zeroshot_result *result, tc_error *err);
+TC_API tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
+                                   const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
+                                   tc_retrieval_result *result, tc_error *err);
 
 #ifdef __cplusplus
 }

@@ -104,7 +104,7 @@ static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *
         tc_status status = run_images(s->apart[t], pixels + t * each * size, each, c->embed_dim,
                                       embeds + (int64_t)t * each * c->embed_dim, &own);
         if (status == TC_OK) continue;
-#pragma omp critical(tc_session_failed)
+#pragma omp critical /* without a name, which would be an exported symbol */
         {
             failed = status;
             if (err) *err = own;
