@@ -235,7 +235,7 @@ static const tc_source csv_source = {.kind = "csv",
                                      .hash = csv_hash,
                                      .free = csv_free};
 
-tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
+static tc_status open_csv(tc_data *d, const char *path, tc_error *err) {
     table *t = tc_new(1, sizeof *t);
     const char *slash = strrchr(path, '/');
     size_t size;
@@ -256,3 +256,11 @@ tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err) {
     tc_data_skip(d, t->remote, "row", "whose image is an address on the network");
     return status;
 }
+
+static bool takes(const char *spec) {
+    size_t n = strlen(spec);
+    if (n <= 4 || tc_path_is_dir(spec)) return false;
+    return strcasecmp(spec + n - 4, ".csv") == 0 || strcasecmp(spec + n - 4, ".tsv") == 0;
+}
+
+const tc_data_form tc_form_csv = {"a .csv file", takes, open_csv};

@@ -5,150 +5,31 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-enum { LINES_LIMIT = 16 << 20 };
 
 tc_data_options tc_data_options_default(void) { return (tc_data_options){.pixel_limit = 89478485}; }
 
-bool tc_split_keeps(tc_split split, const char *name) {
-    if (split == TC_SPLIT_WHOLE) return true;
-    bool test = tc_hash(tc_checksum(0, name, strlen(name)), 0, 0) % 10 == 0;
-    return test == (split == TC_SPLIT_TEST);
-}
-
-void tc_data_skip(tc_data *d, int64_t n, const char *thing, const char *why) {
-    if (n)
-        tc_buf_printf(&d->skipped, "%s%lld %s%s %s", d->skipped.size ? "\n" : "", (long long)n, thing,
-                      n == 1 ? "" : "s", why);
-}
-
-/* ---- text */
-
-static bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
-}
-
-void tc_lines_free(char **lines, int count) {
-    for (int i = 0; lines && i < count; i++) free(lines[i]);
-    free(lines);
-}
-
-tc_status tc_lines_parse(char ***out, int *count, const char *text, size_t size, const char *name,
-                         const char *needed, bool gapless, tc_error *err) {
-    char **lines = NULL;
-    size_t n = 0, capacity = 0, number = 0;
-    bool gap = false;
-    tc_status status = TC_OK;
-    const char *p = text, *end = text + size;
-    if (size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) p += 3;
-    while (p < end && status == TC_OK) {
-        const char *newline = memchr(p, '\n', (size_t)(end - p)), *stop = newline ? newline : end;
-        const char *a = p, *b = stop;
-        number++;
-        p = newline ? newline + 1 : end;
-        while (a < b && is_space(*a)) a++;
-        while (b > a && is_space(b[-1])) b--;
-        if (a == b) {
-            gap = true;
-            continue;
-        }
-        char *line = tc_strndup(a, (size_t)(b - a));
-        if (!line || !tc_grow(&lines, &capacity, n + 1, sizeof *lines)) {
-            free(line);
-            status = tc_fail_memory(err, size);
-            break;
-        }
-        lines[n++] = line;
-        if (gapless && gap) status = tc_fail(err, TC_EFORMAT, "%s: line %zu is empty", name, number - 1);
-        else if (strlen(line) != (size_t)(b - a))
-            status = tc_fail(err, TC_EFORMAT, "%s: line %zu holds a NUL byte", name, number);
-        else if (needed && !strstr(line, needed))
-            status = tc_fail(err, TC_EFORMAT, "%s: line %zu has no %s", name, number, needed);
-    }
-    if (status == TC_OK && n == 0) status = tc_fail(err, TC_EFORMAT, "%s: no lines", name);
-    if (status != TC_OK) {
-        tc_lines_free(lines, (int)n);
-        return status;
-    }
-    *out = lines;
-    *count = (int)n;
-    return TC_OK;
-}
-
-tc_status tc_lines_read(char ***out, int *count, const char *path, const char *needed, bool gapless,
-                        tc_error *err) {
-    char *text;
-    size_t size;
-    tc_status status = tc_file_read(path, LINES_LIMIT, &text, &size, err);
-    if (status != TC_OK) return status;
-    status = tc_lines_parse(out, count, text, size, path, needed, gapless, err);
-    free(text);
-    return status;
-}
-
-void tc_copy_text(char *buffer, size_t size, const char *text, size_t n) {
-    if (size == 0) return;
-    if (n >= size) {
-        n = size - 1;
-        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-    }
-    memmove(buffer, text, n);
-    buffer[n] = 0;
-}
-
-/* ---- images */
-
-tc_status tc_read_image(const tc_data *d, const char *path, const tc_preprocess *p, const tc_augment *a,
-                        float *pixel_values, tc_error *err) {
-    char *bytes;
-    size_t size;
-    tc_image im = {0};
-    int64_t limit = d->options.pixel_limit > 0 && d->options.pixel_limit < p->pixel_limit
-                        ? d->options.pixel_limit
-                        : p->pixel_limit;
-    tc_status status = tc_file_read(path, TC_ENCODED_LIMIT, &bytes, &size, err);
-    if (status != TC_OK) return status;
-    status = tc_image_decode(&im, bytes, size, path, limit, err);
-    free(bytes);
-    if (status != TC_OK) return status;
-    status = tc_preprocess_image(p, &im, a, pixel_values, NULL, err);
-    tc_image_free(&im);
-    return status == TC_OK ? TC_OK : tc_fail_in(err, status, "%s", path);
-}
-
 /* ---- opening */
 
-static tc_status open_idx_spec(tc_data *d, const char *spec, tc_error *err) {
-    char *names = tc_strdup(spec), *images = names, *labels, *classes;
-    tc_status status;
-    if (!names) return tc_fail_memory(err, strlen(spec));
-    labels = strchr(images, ',');
-    classes = labels ? strchr(labels + 1, ',') : NULL;
-    if (!classes || strchr(classes + 1, ',')) {
-        status = tc_fail(err, TC_EARG, "idx:%s: expected idx:IMAGES,LABELS,CLASSES", spec);
-    } else {
-        *labels++ = 0;
-        *classes++ = 0;
-        status = tc_lines_read(&d->classes, &d->nclasses, classes, NULL, true, err);
-        if (status == TC_OK) status = tc_idx_open(d, &(tc_idx_part){images, labels}, 1, false, err);
+/* The first that takes a specification opens it: names before paths. */
+static const tc_data_form *const forms[] = {&tc_form_idx, &tc_form_fashion_mnist, &tc_form_tuxpaint,
+                                            &tc_form_folder, &tc_form_csv};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+static tc_status no_form(const char *spec, tc_error *err) {
+    bool there = tc_path_exists(spec);
+    char known[160] = "";
+    for (size_t i = 0, n = 0; i < FORMS; i++) {
+        const char *before = i == 0 ? "" : i + 1 < FORMS ? ", " : " or ";
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", before, forms[i]->written);
     }
-    free(names);
-    return status;
+    return tc_fail(err, there ? TC_EARG : TC_EIO, "%s: %s, expected %s", spec,
+                   there ? "not a form of data" : "not there", known);
 }
 
 static tc_status open_spec(tc_data *d, const char *spec, tc_error *err) {
-    size_t n = strlen(spec);
-    if (tc_starts_with(spec, "idx:")) return open_idx_spec(d, spec + 4, err);
-    if (strcmp(spec, "fashion-mnist") == 0) return tc_fashion_mnist_open(d, err);
-    if (strcmp(spec, "tuxpaint") == 0) return tc_tuxpaint_open(d, err);
-    if (tc_path_is_dir(spec)) return tc_folder_open(d, spec, err);
-    if (n > 4 && (strcasecmp(spec + n - 4, ".csv") == 0 || strcasecmp(spec + n - 4, ".tsv") == 0))
-        return tc_csv_open(d, spec, err);
-    return tc_fail(
-        err, tc_path_exists(spec) ? TC_EARG : TC_EIO,
-        "%s: %s, expected a folder, a .csv file, idx:IMAGES,LABELS,CLASSES, fashion-mnist or tuxpaint", spec,
-        tc_path_exists(spec) ? "not a form of data" : "not there");
+    for (size_t i = 0; i < FORMS; i++)
+        if (forms[i]->takes(spec)) return forms[i]->open(d, spec, err);
+    return no_form(spec, err);
 }
 
 static tc_status set_split(tc_data *d, const char *split, tc_error *err) {

@@ -5,6 +5,8 @@
  * their descriptions; a tenth, by the hash of the path, is the test split. */
 #include "data/source.h"
 
+#include <string.h>
+
 extern const char tc_file_data_fashion_mnist_classes[], tc_file_data_fashion_mnist_classes_end[];
 extern const char tc_file_data_fashion_mnist_templates[], tc_file_data_fashion_mnist_templates_end[];
 
@@ -15,7 +17,8 @@ static tc_status not_installed(const char *name, const char *path, const char *p
     return tc_fail(err, TC_EIO, "%s: %s is not there; install the Debian package %s", name, path, package);
 }
 
-tc_status tc_fashion_mnist_open(tc_data *d, tc_error *err) {
+static tc_status open_fashion(tc_data *d, const char *spec, tc_error *err) {
+    (void)spec;
     static const tc_idx_part parts[2] = {
         {FASHION "train-images-idx3-ubyte.gz", FASHION "train-labels-idx1-ubyte.gz"},
         {FASHION "t10k-images-idx3-ubyte.gz", FASHION "t10k-labels-idx1-ubyte.gz"}};
@@ -34,7 +37,15 @@ tc_status tc_fashion_mnist_open(tc_data *d, tc_error *err) {
     return tc_idx_open(d, parts + (d->split == TC_SPLIT_TEST), d->split == TC_SPLIT_WHOLE ? 2 : 1, true, err);
 }
 
-tc_status tc_tuxpaint_open(tc_data *d, tc_error *err) {
+static tc_status open_stamps(tc_data *d, const char *spec, tc_error *err) {
+    (void)spec;
     if (!tc_path_is_dir(STAMPS)) return not_installed("tuxpaint", STAMPS, "tuxpaint-stamps-default", err);
     return tc_folder_open(d, STAMPS, err);
 }
+
+static bool is_fashion(const char *spec) { return strcmp(spec, "fashion-mnist") == 0; }
+
+static bool is_stamps(const char *spec) { return strcmp(spec, "tuxpaint") == 0; }
+
+const tc_data_form tc_form_fashion_mnist = {"fashion-mnist", is_fashion, open_fashion};
+const tc_data_form tc_form_tuxpaint = {"tuxpaint", is_stamps, open_stamps};

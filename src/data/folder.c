@@ -275,3 +275,5 @@ tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err) {
     free(w);
     return status;
 }
+
+const tc_data_form tc_form_folder = {"a folder", tc_path_is_dir, tc_folder_open};

@@ -221,3 +221,28 @@ tc_status tc_idx_open(tc_data *d, const tc_idx_part *parts, int nparts, bool own
     d->count = x->all;
     return own_split || d->split == TC_SPLIT_WHOLE ? TC_OK : keep_split(d, x, err);
 }
+
+#define PREFIX "idx:"
+
+/* idx:IMAGES,LABELS,CLASSES */
+static tc_status open_spec(tc_data *d, const char *spec, tc_error *err) {
+    char *names = tc_strdup(spec + strlen(PREFIX)), *images = names, *labels, *classes;
+    tc_status status;
+    if (!names) return tc_fail_memory(err, strlen(spec));
+    labels = strchr(images, ',');
+    classes = labels ? strchr(labels + 1, ',') : NULL;
+    if (!classes || strchr(classes + 1, ',')) {
+        status = tc_fail(err, TC_EARG, "%s: expected idx:IMAGES,LABELS,CLASSES", spec);
+    } else {
+        *labels++ = 0;
+        *classes++ = 0;
+        status = tc_lines_read(&d->classes, &d->nclasses, classes, NULL, true, err);
+        if (status == TC_OK) status = tc_idx_open(d, &(tc_idx_part){images, labels}, 1, false, err);
+    }
+    free(names);
+    return status;
+}
+
+static bool takes(const char *spec) { return tc_starts_with(spec, PREFIX); }
+
+const tc_data_form tc_form_idx = {"idx:IMAGES,LABELS,CLASSES", takes, open_spec};

@@ -21,10 +21,17 @@ struct tc_data {
     tc_buf skipped;
 };
 
-/* Each opener fills d->source, state and count (and the classes), or fails; tc_data_open then closes d. */
-tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err);
-tc_status tc_csv_open(tc_data *d, const char *path, tc_error *err);
+/* One form of data: a file, and a line in data.c. */
+typedef struct tc_data_form {
+    const char *written; /* how such data is named, for messages: "a folder" */
+    bool (*takes)(const char *spec);
+    /* Fills d->source, state and count (and the classes), or fails; tc_data_open then closes d. */
+    tc_status (*open)(tc_data *d, const char *spec, tc_error *err);
+} tc_data_form;
+extern const tc_data_form tc_form_folder, tc_form_csv, tc_form_idx, tc_form_fashion_mnist, tc_form_tuxpaint;
 
+/* What sets with a name are made of, which other files open too. */
+tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err);
 /* Pictures [n,h,w] and labels of one or more pairs of IDX files, one after the other; `classes` must be set
  * before. */
 typedef struct tc_idx_part {
@@ -34,8 +41,6 @@ tc_status tc_idx_open(tc_data *d, const tc_idx_part *parts, int nparts, bool own
 /* One IDX file of unsigned bytes, gzip or plain: sizes[ndim] of its axes and all its bytes, which the caller
  * frees. */
 tc_status tc_idx_read(const char *path, int ndim, int64_t *sizes, uint8_t **bytes, tc_error *err);
-tc_status tc_fashion_mnist_open(tc_data *d, tc_error *err);
-tc_status tc_tuxpaint_open(tc_data *d, tc_error *err);
 
 /* Splits data that has no split of its own: a tenth of the samples, chosen by a hash of their names, is
  * "test", the others are "train". The choice of a sample depends on its name alone, so it stays when others

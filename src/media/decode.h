@@ -1,9 +1,11 @@
 /* decode.h - what the image decoders share: their input, the checks that come before any allocation, and
- * their table entries. */
+ * their table. */
 #ifndef TC_DECODE_H
 #define TC_DECODE_H
 
 #include "media/media.h"
+
+#include <string.h>
 
 typedef struct tc_encoded {
     const uint8_t *data;
@@ -12,12 +14,18 @@ typedef struct tc_encoded {
     int64_t pixel_limit;
 } tc_encoded;
 
-/* Every decoder fills *out (zeroed, orientation 1) or fails; the caller frees out->pixels in either case. */
-tc_status tc_decode_jpeg(tc_image *out, const tc_encoded *in, tc_error *err);
-tc_status tc_decode_png(tc_image *out, const tc_encoded *in, tc_error *err);
-tc_status tc_decode_webp(tc_image *out, const tc_encoded *in, tc_error *err);
-tc_status tc_decode_gif(tc_image *out, const tc_encoded *in, tc_error *err);
-tc_status tc_decode_bmp(tc_image *out, const tc_encoded *in, tc_error *err);
+/* Whether the n bytes stand at this offset. */
+static inline bool tc_encoded_has(const tc_encoded *in, size_t offset, const char *bytes, size_t n) {
+    return in->size >= offset + n && memcmp(in->data + offset, bytes, n) == 0;
+}
+
+/* One format of images: a file, and a line in image.c. */
+typedef struct tc_image_format {
+    bool (*accepts)(const tc_encoded *in); /* by the first bytes */
+    /* Fills *out (zeroed, orientation 1) or fails; the caller frees out->pixels in either case. */
+    tc_status (*decode)(tc_image *out, const tc_encoded *in, tc_error *err);
+} tc_image_format;
+extern const tc_image_format tc_format_jpeg, tc_format_png, tc_format_webp, tc_format_gif, tc_format_bmp;
 
 /* Fails unless both sides are positive, fit an int, and their product is within the pixel limit. */
 tc_status tc_check_size(const tc_encoded *in, int64_t width, int64_t height, tc_error *err);

@@ -179,7 +179,7 @@ static tc_status read_rows(tc_image *out, const bmp_header *h, const layout *l, 
     return TC_OK;
 }
 
-tc_status tc_decode_bmp(tc_image *out, const tc_encoded *in, tc_error *err) {
+static tc_status decode(tc_image *out, const tc_encoded *in, tc_error *err) {
     bmp_header h = {0};
     layout l = {0};
     tc_status status = read_header(&h, in, err);
@@ -201,3 +201,7 @@ tc_status tc_decode_bmp(tc_image *out, const tc_encoded *in, tc_error *err) {
     status = tc_image_allocate(out, in, head.mode, h.width, h.height, err);
     return status == TC_OK ? read_rows(out, &h, &l, in, err) : status;
 }
+
+static bool accepts(const tc_encoded *in) { return tc_encoded_has(in, 0, "BM", 2); }
+
+const tc_image_format tc_format_bmp = {accepts, decode};

@@ -89,7 +89,7 @@ static tc_status read_rows(tc_image *out, const tc_encoded *in, GifFileType *gif
     return TC_OK;
 }
 
-static tc_status decode(tc_image *out, const tc_encoded *in, GifFileType *gif, tc_error *err) {
+static tc_status decode_frame(tc_image *out, const tc_encoded *in, GifFileType *gif, tc_error *err) {
     int transparent = -1;
     tc_status status = find_frame(gif, in, &transparent, err);
     if (status != TC_OK) return status;
@@ -106,12 +106,18 @@ static tc_status decode(tc_image *out, const tc_encoded *in, GifFileType *gif, t
     return read_rows(out, in, gif, err);
 }
 
-tc_status tc_decode_gif(tc_image *out, const tc_encoded *in, tc_error *err) {
+static tc_status decode(tc_image *out, const tc_encoded *in, tc_error *err) {
     gif_reader r = {.in = in};
     int code = 0;
     GifFileType *gif = DGifOpen(&r, on_read, &code);
     if (!gif) return gif_error(in, code, err);
-    tc_status status = decode(out, in, gif, err);
+    tc_status status = decode_frame(out, in, gif, err);
     DGifCloseFile(gif, &code);
     return status;
 }
+
+static bool accepts(const tc_encoded *in) {
+    return tc_encoded_has(in, 0, "GIF87a", 6) || tc_encoded_has(in, 0, "GIF89a", 6);
+}
+
+const tc_image_format tc_format_gif = {accepts, decode};

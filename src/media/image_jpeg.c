@@ -160,7 +160,7 @@ static void read_pixels(jpeg_reader *r, tc_image *out) {
     jpeg_finish_decompress(&r->c);
 }
 
-static tc_status decode(jpeg_reader *r, tc_image *out) {
+static tc_status decode_pixels(jpeg_reader *r, tc_image *out) {
     if (setjmp(r->failed)) return r->status;
     reader_init(r);
     jpeg_read_header(&r->c, TRUE);
@@ -175,9 +175,9 @@ static tc_status decode(jpeg_reader *r, tc_image *out) {
     return TC_OK;
 }
 
-tc_status tc_decode_jpeg(tc_image *out, const tc_encoded *in, tc_error *err) {
+static tc_status decode(tc_image *out, const tc_encoded *in, tc_error *err) {
     jpeg_reader r = {.in = in, .err = err};
-    tc_status status = decode(&r, out);
+    tc_status status = decode_pixels(&r, out);
     jpeg_destroy_decompress(&r.c);
     if (status == TC_OK && out->mode == TC_MODE_CMYK) { /* Adobe's convention: stored inverted */
         size_t n = (size_t)out->width * (size_t)out->height * 4;
@@ -185,3 +185,7 @@ tc_status tc_decode_jpeg(tc_image *out, const tc_encoded *in, tc_error *err) {
     }
     return status;
 }
+
+static bool accepts(const tc_encoded *in) { return tc_encoded_has(in, 0, "\xff\xd8\xff", 3); }
+
+const tc_image_format tc_format_jpeg = {accepts, decode};

@@ -210,7 +210,7 @@ static void read_transparency(png_reader *r, tc_image *out) {
     }
 }
 
-static tc_status decode(png_reader *r, tc_image *out) {
+static tc_status decode_pixels(png_reader *r, tc_image *out) {
     if (setjmp(r->failed)) return r->status;
     r->info = png_create_info_struct(r->png);
     if (!r->info) return tc_fail_memory(r->err, 1);
@@ -235,15 +235,19 @@ static tc_status decode(png_reader *r, tc_image *out) {
     return TC_OK;
 }
 
-tc_status tc_decode_png(tc_image *out, const tc_encoded *in, tc_error *err) {
+static tc_status decode(tc_image *out, const tc_encoded *in, tc_error *err) {
     chunk_walk walk = {.in = in};
     tc_status status = walk_chunks(&walk, err);
     if (status != TC_OK) return status;
     png_reader r = {.in = in, .err = err};
     r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, on_malloc, on_free);
     if (!r.png) return r.status != TC_OK ? r.status : tc_fail_memory(err, 1);
-    status = decode(&r, out);
+    status = decode_pixels(&r, out);
     png_destroy_read_struct(&r.png, &r.info, NULL);
     if (walk.exif) out->orientation = tc_exif_orientation(walk.exif, walk.exif_size);
     return status;
 }
+
+static bool accepts(const tc_encoded *in) { return tc_encoded_has(in, 0, "\x89PNG\r\n\x1a\n", 8); }
+
+const tc_image_format tc_format_png = {accepts, decode};

@@ -52,7 +52,7 @@ static void find_orientation(tc_image *out, const WebPDemuxer *demux) {
     WebPDemuxReleaseChunkIterator(&chunk);
 }
 
-tc_status tc_decode_webp(tc_image *out, const tc_encoded *in, tc_error *err) {
+static tc_status decode(tc_image *out, const tc_encoded *in, tc_error *err) {
     WebPBitstreamFeatures features;
     VP8StatusCode code = WebPGetFeatures(in->data, in->size, &features);
     if (code != VP8_STATUS_OK) return code_error(in, code, err);
@@ -76,3 +76,9 @@ out:
     WebPDemuxDelete(demux);
     return status;
 }
+
+static bool accepts(const tc_encoded *in) {
+    return tc_encoded_has(in, 0, "RIFF", 4) && tc_encoded_has(in, 8, "WEBP", 4);
+}
+
+const tc_image_format tc_format_webp = {accepts, decode};

@@ -70,6 +70,10 @@ static float half_to_float(uint16_t h) {
     return float_of_bits(bits | (uint32_t)(h & 0x8000) << 16);
 }
 
+const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err) {
+    return t->fetch ? t->fetch(t, err) : t->data;
+}
+
 static bool range_is_inside(const tc_tensor *t, int64_t start, int64_t n) {
     int64_t numel = tc_tensor_numel(t);
     return start >= 0 && n >= 0 && start <= numel && n <= numel - start;

@@ -140,6 +140,7 @@ static tc_status add_tensor(walker *w, uint32_t node) {
     w->torch->tensors = l;
     memcpy(l->name, w->name, w->length + 1);
     t.name = l->name;
+    t.fetch = tc_torch_fetch;
     t.lazy = l;
     tc_status status = read_tensor(w, node, &t, l);
     if (status == TC_OK && !l->contiguous && !count_copy(w->torch, t.bytes))

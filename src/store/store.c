@@ -275,10 +275,6 @@ const char *tc_store_metadata(const tc_store *s, const char *key) {
     return NULL;
 }
 
-const uint8_t *tc_tensor_data(const tc_tensor *t, tc_error *err) {
-    return t->lazy ? tc_torch_fetch(t, err) : t->data;
-}
-
 const char *tc_store_path(const tc_store *s) { return s->path; }
 
 tc_status tc_store_check(const tc_store *s, tc_error *err) {

@@ -30,18 +30,20 @@ typedef enum tc_dtype {
 enum { TC_MAX_RANK = 8 };
 
 /* One tensor: `data` points into the mapped file (no alignment is promised), little-endian, row-major.
- * Tensors of PyTorch files have `lazy` instead: their bytes are checked, and put into order where they are
+ * Tensors of PyTorch files have `fetch` instead: their bytes are checked, and put into order where they are
  * strided, when tc_tensor_data first asks for them. */
 typedef struct tc_lazy tc_lazy;
-typedef struct tc_tensor {
+typedef struct tc_tensor tc_tensor;
+struct tc_tensor {
     const char *name;
     tc_dtype dtype;
     int ndim;
     int64_t shape[TC_MAX_RANK];
     const uint8_t *data;
     size_t bytes;
-    tc_lazy *lazy;
-} tc_tensor;
+    const uint8_t *(*fetch)(const tc_tensor *t, tc_error *err);
+    tc_lazy *lazy; /* what fetch needs */
+};
 
 const char *tc_dtype_name(tc_dtype d); /* "F32" */
 size_t tc_dtype_size(tc_dtype d);

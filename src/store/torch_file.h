@@ -13,7 +13,5 @@ tc_status tc_torch_recognise(const tc_bytes *b, bool *yes, tc_error *err);
  * tensors. */
 tc_status tc_torch_open(tc_torch **out, const tc_bytes *b, tc_tensor_list *list, tc_error *err);
 void tc_torch_close(tc_torch **t);
-/* The bytes of a tensor with `lazy`, as tc_tensor_data. */
-const uint8_t *tc_torch_fetch(const tc_tensor *t, tc_error *err);
 
 #endif

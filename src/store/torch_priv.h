@@ -1,5 +1,5 @@
-/* torch_priv.h - inside the reader of PyTorch files: torch_file.c (containers, storages, bytes) and
- * state_dict.c (which tensors there are). */
+/* torch_priv.h - inside the reader of PyTorch files: torch_file.c (containers),
+ * torch_storage.c (storages, bytes) and state_dict.c (which tensors there are). */
 #ifndef TC_TORCH_PRIV_H
 #define TC_TORCH_PRIV_H
 
@@ -43,10 +43,16 @@ struct tc_torch {
     pthread_mutex_t lock;
 };
 
-/* A persistent id ("storage", type, key, location, numel [, view]). */
-tc_status tc_storage_parse(tc_storage *out, const tc_pickle *p, uint32_t node, tc_error *err);
+/* The key that a node holds; false if it is none: keys are numbers, nothing else can name a member. */
+bool tc_storage_take_key(tc_storage *s, const tc_pickle *p, uint32_t node);
+/* All storages that the pickle names. In an archive, those that cannot be understood matter only once a
+ * tensor wants them; in an old file the place of the others depends on them. */
+tc_status tc_torch_collect_storages(tc_torch *t, const tc_pickle *p, tc_error *err);
+tc_storage *tc_torch_find_storage(const tc_torch *t, const char *key); /* NULL: none */
 /* The storage of a persistent id, its place in the file known and as long as it says. */
 tc_status tc_torch_storage(tc_torch *t, const tc_pickle *p, uint32_t node, tc_storage **out, tc_error *err);
+/* The bytes of a tensor: its `fetch`. */
+const uint8_t *tc_torch_fetch(const tc_tensor *t, tc_error *err);
 /* Adds the tensors of the state dict in p to the list; `script`: p is the object tree of a TorchScript
  * archive. */
 tc_status tc_state_dict_read(tc_torch *t, const tc_pickle *p, bool script, tc_tensor_list *list,

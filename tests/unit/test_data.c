@@ -130,7 +130,9 @@ static void test_folder_errors(void **state) {
     (void)state;
     char *dir = scratch_dir(), *missing = tc_path_join(dir, "missing");
     expect_refused(dir, NULL, "no samples");
-    expect_refused(missing, NULL, "not there, expected a folder");
+    expect_refused(
+        missing, NULL,
+        "not there, expected idx:IMAGES,LABELS,CLASSES, fashion-mnist, tuxpaint, a folder or a .csv file");
     expect_refused(scratch_text(dir, "x.xyz", "x"), NULL, "not a form of data");
     scratch_bmp(dir, "a.bmp", 4, 1);
     expect_refused(dir, NULL, "no samples; skipped: 1 image without a caption");
