@@ -2,7 +2,7 @@
  * residual, the activation, in this order. The joined node is one call of the library's product with its
  * epilogue, so that the result is touched once. In training, where statistics are those of the batch and the
  * residual is still needed, only the activation is joined, to a linear or batchnorm node. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 static int consumers(const tc_graph *g, int value) {
     int n = value == g->output;

@@ -2,7 +2,7 @@
  * scale node before it where it reads a masked axis and behind it where it adds to a masked residual stream;
  * who read the node's result reads the scaled one then. Nothing but the axis groups of the parameters is
  * looked at. */
-#include "graph/mask.h"
+#include "graph/op.h"
 
 #include <stdlib.h>
 

@@ -40,9 +40,4 @@ int tc_mask_sites_find(const tc_mask_sites *s, int tower, tc_group group, int la
  * Members of heads and channels that are 0 have a gradient, those of the width get 0. */
 void tc_graph_mask(tc_graph *g, const tc_mask_sites *sites);
 
-/* For operations: the mask of the node's site, or NULL. */
-static inline const tc_real *tc_node_mask(const tc_runner *r, const tc_node *n) {
-    return n->site ? r->mask + r->graph->sites->items[n->site - 1].offset : NULL;
-}
-
 #endif

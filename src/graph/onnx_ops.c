@@ -7,6 +7,7 @@
  * of width 0 (the FFN of a pruned block) has no ONNX value; what a linear node makes of it is its bias, the
  * same for every row, which broadcasts. */
 #include "graph/onnx.h"
+#include "graph/op.h"
 
 #include <float.h>
 #include <math.h>

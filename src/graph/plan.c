@@ -8,6 +8,7 @@
  * only where nobody writes to the shared memory while another of its gradients is still to be read
  * (may_share); otherwise the operation copies. */
 #include "graph/plan.h"
+#include "graph/op.h"
 
 #include <stdlib.h>
 #include <string.h>

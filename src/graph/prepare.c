@@ -2,7 +2,7 @@
  *
  * y = ((W x + c) - mean) s + b with s = w / sqrt(var + eps) is W' x + c' with W' = s W (by rows) and c' = (c
  * - mean) s + b, computed in double. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <math.h>
 #include <stdlib.h>

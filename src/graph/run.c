@@ -1,5 +1,5 @@
 /* run.c - runs a graph forwards and backwards over memory that was planned beforehand. */
-#include "graph/mask.h"
+#include "graph/op.h"
 #include "graph/plan.h"
 
 #include <stdlib.h>

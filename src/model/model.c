@@ -1,4 +1,5 @@
 /* model.c - life of a model: creation, reading of its values, and the packed weights that sessions share. */
+#include "graph/op.h"
 #include "model/model.h"
 
 #include <math.h>

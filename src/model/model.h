@@ -2,7 +2,7 @@
 #ifndef TC_MODEL_H
 #define TC_MODEL_H
 
-#include "graph/mask.h"
+#include "graph/run.h"
 #include "net/net.h"
 
 #include <pthread.h>

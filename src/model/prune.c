@@ -8,6 +8,7 @@
  * Of a branch whose members are all gone a constant is left, the bias of its last linear node. It moves to
  * where the residual that it is added to got its last addition; between the two nothing reads the residual
  * any more. */
+#include "graph/op.h"
 #include "model/model.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
  * A block is pre-norm (Radford et al. 2021): x += Attention(LN1 x); x += W2 act(W1 LN2 x + b1) + b2. Of the
  * last block only one row of each sequence is read, so only that row's query, output and FFN are computed;
  * keys and values need every row. */
+#include "graph/op.h"
 #include "net/net.h"
 
 #include <math.h>

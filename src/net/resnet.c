@@ -6,6 +6,7 @@
  * convolutions are linear nodes on the pixels' rows.
  * The shortcut comes before the branch, so that the branch's
  * first node is the first to write the gradient of x. */
+#include "graph/op.h"
 #include "net/net.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
 /* text.c - the text tower: tokens, positions, causal blocks, LayerNorm and projection of the end-of-text
  * token. A sequence ends with that token: with the causal mask nothing behind it can change the result. */
+#include "graph/op.h"
 #include "net/net.h"
 
 #include <stdlib.h>

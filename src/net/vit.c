@@ -1,5 +1,6 @@
 /* vit.c - the image tower: patches, class token, positions, blocks, projection of the class token
  * (Dosovitskiy et al. 2021; CLIP adds a LayerNorm before the blocks). */
+#include "graph/op.h"
 #include "net/net.h"
 
 tc_status tc_net_image_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags,

@@ -3,6 +3,7 @@
  * Every count is a sum of products: a matrix between two sites with sums of scores S and S' is expected to
  * keep factor * S * S' of its numbers. Which sites a parameter has is told by its axis groups; so towers that
  * were pruned before and ResNets need no rule of their own. */
+#include "graph/op.h"
 #include "train/gates.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  * towers and the losses against central differences. */
 #include "ops/grad_check.h"
 
-#include "graph/mask.h"
+#include "graph/run.h"
 
 enum { MAX_PARAMS = 256 };
 

@@ -7,7 +7,7 @@
  * because they must be written, not added to. */
 #include "ops/grad_check.h"
 
-#include "graph/mask.h"
+#include "graph/op.h"
 
 enum { MAX_PARAMS = 128, MAX_SEQ = 8 };
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph/onnx.h"
+#include "graph/op.h"
 #include "format/save.h"
 #include "scratch.h"
 

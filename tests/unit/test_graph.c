@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "graph/mask.h"
+#include "graph/op.h"
 #include "model/model.h"
 
 #include <math.h>

@@ -5,7 +5,7 @@
  * the class or end-of-text row is read. With three, k and v are values of their own (attention pooling, whose
  * projections are separate matrices), and in[0] holds the queries of the picked rows or, without a pick, of
  * all. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <math.h>
 

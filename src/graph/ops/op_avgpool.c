@@ -1,6 +1,6 @@
 /* op_avgpool.c - mean over squares of stride x stride pixels: the only way in which a ModifiedResNet's maps
  * shrink behind its stem (the stride is behind a low-pass filter, against aliasing). */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 static void avgpool_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]];

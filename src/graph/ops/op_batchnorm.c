@@ -6,7 +6,7 @@
  * only when a step counts (update), so a step that is left out leaves nothing behind. Otherwise the running
  * statistics are used; where weights are prepared they are folded into the layer before. Parameters: weight,
  * bias, running mean, running variance, counter. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <math.h>
 

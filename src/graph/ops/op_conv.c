@@ -3,7 +3,7 @@
  * A map is a space of side * side rows with its channels innermost, so that a convolution's neighbours
  * (linear, normalisation, activation) know nothing of maps. For inference the batch normalisation behind it
  * is folded into its weight, and the residual and ReLU into its epilogue. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
  *   patchify: pixels [3,S,S] -> one row a patch, [3*P*P]; the convolution of stride P is then a linear node.
  *   tokens:   patch rows -> [class token; patches] + positions; without a class token their mean stands in
  * its place (attention pooling). embed:    token ids -> rows of the token table + positions. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <string.h>
 

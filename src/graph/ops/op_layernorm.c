@@ -1,6 +1,6 @@
 /* op_layernorm.c - y = (x - mean) / sqrt(var + 1e-5) * w + b over each row (Ba, Kiros, Hinton 2016); mean and
  * 1/sqrt(var + eps) are kept for the way back. With a site only the columns that its mask keeps take part. */
-#include "graph/mask.h"
+#include "graph/op.h"
 
 #define LAYERNORM_EPS ((tc_real)1e-5)
 

@@ -3,7 +3,7 @@
  *
  * Joined with an activation, y = act(h), h = x W^T + b. Training keeps h aside; on the way back the gradient
  * of h takes its place. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <string.h>
 

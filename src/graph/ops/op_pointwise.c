@@ -1,5 +1,5 @@
 /* op_pointwise.c - the activation, and the addition of the residual. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <string.h>
 

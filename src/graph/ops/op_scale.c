@@ -1,6 +1,6 @@
 /* op_scale.c - columns times the mask of a site: y[r][j] = x[r][j] * mask[j / unit]. tc_graph_mask puts it
  * into a graph. */
-#include "graph/mask.h"
+#include "graph/op.h"
 
 static const tc_mask_site *site_of(const tc_graph *g, const tc_node *n) {
     return &g->sites->items[n->site - 1];

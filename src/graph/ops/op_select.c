@@ -1,5 +1,5 @@
 /* op_select.c - the first or the last row of each sequence: class token, end-of-text token. */
-#include "graph/graph.h"
+#include "graph/op.h"
 
 #include <string.h>
 
