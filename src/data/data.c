@@ -19,8 +19,9 @@ static tc_status no_form(const char *spec, tc_error *err) {
     bool there = tc_path_exists(spec);
     char known[160] = "";
     for (size_t i = 0, n = 0; i < FORMS; i++) {
-        const char *before = i == 0 ? "" : i + 1 < FORMS ? ", " : " or ";
-        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", before, forms[i]->written);
+        const char *between = i + 2 < FORMS ? ", " : " or ";
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", forms[i]->written,
+                              i + 1 < FORMS ? between : "");
     }
     return tc_fail(err, there ? TC_EARG : TC_EIO, "%s: %s, expected %s", spec,
                    there ? "not a form of data" : "not there", known);
@@ -169,5 +170,7 @@ const char *tc_data_spec(const tc_data *d) { return d->spec; }
 const char *tc_data_kind(const tc_data *d) { return d->source->kind; }
 
 const char *tc_data_split(const tc_data *d) {
-    return d->split == TC_SPLIT_TRAIN ? "train" : d->split == TC_SPLIT_TEST ? "test" : "all";
+    static const char *const names[] = {
+        [TC_SPLIT_WHOLE] = "all", [TC_SPLIT_TRAIN] = "train", [TC_SPLIT_TEST] = "test"};
+    return names[d->split];
 }

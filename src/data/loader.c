@@ -227,8 +227,10 @@ static tc_status cache_tokens(tc_loader *l, tc_error *err) {
 
 static int choose_workers(int wanted) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int n = wanted > 0 ? wanted : online > 8 ? 8 : (int)online;
-    return n < 1 ? 1 : n > MAX_WORKERS ? MAX_WORKERS : n;
+    int n = online > 8 ? 8 : (int)online;
+    if (wanted > 0) n = wanted;
+    if (n < 1) return 1;
+    return n > MAX_WORKERS ? MAX_WORKERS : n;
 }
 
 static tc_status start(tc_loader *l, tc_error *err) {

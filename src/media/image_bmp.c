@@ -133,7 +133,8 @@ static bool find_layout(const bmp_header *h, layout *out) {
     static const uint32_t raw16[4] = {0x7c00, 0x3e0, 0x1f, 0}, raw24[4] = {0xff0000, 0xff00, 0xff, 0};
     static const uint32_t none[4] = {0}, unset[4] = {0xff0000, 0xff00, 0xff, 0xff000000};
     *out = (layout){.bits = h->bits};
-    const uint32_t *masks = h->compression == RAW ? h->bits == 16 ? raw16 : raw24 : h->masks;
+    const uint32_t *masks = h->bits == 16 ? raw16 : raw24;
+    if (h->compression != RAW) masks = h->masks;
     if (h->bits == 32 && memcmp(masks, none, sizeof none) == 0) masks = unset;
     size_t compared = h->bits == 32 ? 4 : 3;
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)

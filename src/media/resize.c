@@ -86,7 +86,8 @@ static tc_status axis_init(axis *a, int n_in, int64_t n_out, int64_t start, int 
 
 static inline uint8_t to_byte(int32_t sum) {
     sum >>= WEIGHT_BITS;
-    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+    if (sum < 0) return 0;
+    return (uint8_t)(sum > 255 ? 255 : sum);
 }
 
 /* ---- the passes for bytes */
@@ -180,7 +181,8 @@ static void pass_horizontal(const uint8_t *in, size_t stride, int rows, int chan
 
 static uint16_t to_sample(double sum) {
     sum = sum >= 0 ? floor(sum + 0.5) : -floor(-sum + 0.5);
-    return (uint16_t)(sum < 0 ? 0 : sum > 65535 ? 65535 : sum);
+    if (sum < 0) return 0;
+    return (uint16_t)(sum > 65535 ? 65535 : sum);
 }
 
 /* One axis of n lines: line k reads samples in[k*line + (begin..)*step] and writes out[k*out_line +

@@ -160,7 +160,10 @@ static void widen_bf16(const void *from, int64_t n, tc_real *out) {
     }
 }
 
-tc_widen tc_dtype_widen(tc_dtype d) { return d == TC_F16 ? widen_f16 : d == TC_BF16 ? widen_bf16 : NULL; }
+tc_widen tc_dtype_widen(tc_dtype d) {
+    if (d == TC_F16) return widen_f16;
+    return d == TC_BF16 ? widen_bf16 : NULL;
+}
 
 /* A piece of PARALLEL numbers a thread at a time. */
 static void read_half(tc_widen widen, const uint8_t *p, int64_t n, tc_real *out) {

@@ -525,7 +525,8 @@ static void global_name(const tc_pickle *p, uint32_t node, char *out, size_t siz
     if (n > size - 1) n = size - 1;
     for (size_t i = 0; i < n; i++) {
         uint8_t c = p->data[p->nodes[node].text.start + i];
-        out[i] = c == '\n' ? '.' : c >= 0x20 && c < 0x7f ? (char)c : '?';
+        out[i] = c >= 0x20 && c < 0x7f ? (char)c : '?';
+        if (c == '\n') out[i] = '.';
     }
     out[n] = 0;
 }

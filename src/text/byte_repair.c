@@ -65,7 +65,10 @@ static unsigned lead_sets(uint8_t b) {
 
 static unsigned byte_sets(uint8_t b) {
     if (b >= 0xC0) return lead_sets(b);
-    if (b < 0x80) return b == ' ' ? SPACE : b == 0x1A ? SUBSTITUTE : b == '?' ? QUESTION : 0;
+    if (b == ' ') return SPACE;
+    if (b == 0x1A) return SUBSTITUTE;
+    if (b == '?') return QUESTION;
+    if (b < 0x80) return 0;
     unsigned sets = CONT;
     if (b != 0x85 && b != 0xA0) sets |= CONT_SAFE;
     if (b >= 0xA0) sets |= b <= 0xAF ? HIGH_HALF : LOW_HALF;

@@ -49,18 +49,23 @@ bool tc_points_equal(const tc_points *a, const tc_points *b) {
 
 /* The first continuation byte is what excludes overlong forms, surrogates and numbers past U+10FFFF. */
 static void second_byte_range(uint8_t lead, uint8_t *low, uint8_t *high) {
-    *low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    *high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    *low = 0x80;
+    *high = 0xBF;
+    if (lead == 0xE0) *low = 0xA0;
+    if (lead == 0xED) *high = 0x9F;
+    if (lead == 0xF0) *low = 0x90;
+    if (lead == 0xF4) *high = 0x8F;
+}
+
+/* Bytes of a sequence by its first one; 0: none begins so. */
+static size_t sequence_length(uint8_t lead) {
+    if (lead < 0x80) return 1;
+    if (lead < 0xC2 || lead >= 0xF5) return 0;
+    return 2 + (lead >= 0xE0) + (lead >= 0xF0);
 }
 
 size_t tc_point_decode(const uint8_t *s, size_t size, uint32_t *c, size_t *skip) {
-    size_t length = s[0] < 0x80   ? 1
-                    : s[0] < 0xC2 ? 0
-                    : s[0] < 0xE0 ? 2
-                    : s[0] < 0xF0 ? 3
-                    : s[0] < 0xF5 ? 4
-                                  : 0;
-    size_t i = 1;
+    size_t length = sequence_length(s[0]), i = 1;
     uint8_t low, high;
     second_byte_range(s[0], &low, &high);
     uint32_t value = length == 1 ? s[0] : s[0] & (0xFFu >> (length + 1));
@@ -92,7 +97,7 @@ size_t tc_point_encode(uint32_t c, uint8_t out[4]) {
         out[0] = (uint8_t)c;
         return 1;
     }
-    size_t length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    size_t length = 2 + (c >= 0x800) + (c >= 0x10000);
     for (size_t i = length - 1; i > 0; i--, c >>= 6) out[i] = (uint8_t)(0x80 | (c & 0x3F));
     out[0] = (uint8_t)((0xF00u >> length) | c);
     return length;
@@ -244,7 +249,9 @@ const tc_legacy_char *tc_legacy_find(uint32_t c) {
 uint32_t tc_point_classes(uint32_t c) {
     uint32_t classes = c == '\n' ? 0 : TC_CHAR_NOT_NEWLINE;
     bool upper = c >= 'A' && c <= 'Z', lower = c >= 'a' && c <= 'z';
-    classes |= upper ? TC_CHAR_LATIN_UPPER : lower ? TC_CHAR_LATIN_LOWER : TC_CHAR_NOT_LATIN;
+    if (upper) classes |= TC_CHAR_LATIN_UPPER;
+    if (lower) classes |= TC_CHAR_LATIN_LOWER;
+    if (!upper && !lower) classes |= TC_CHAR_NOT_LATIN;
     /* U+001C to U+001F are white space to Python's re, but not to Unicode. */
     if (tc_point_is_space(c) || (c >= 0x1C && c <= 0x1F)) classes |= TC_CHAR_SPACE;
     if (upper || lower || c == '_' || (c >= '0' && c <= '9')) classes |= TC_CHAR_WORD;

@@ -67,7 +67,9 @@ bool tc_splitter_next(tc_splitter *s, size_t *start, size_t *end, tc_piece_kind 
     if (s->at >= s->limit) s->limit = s->n;
     uint32_t c = s->c[s->at];
     *kind = TC_PIECE_TEXT;
-    size_t length = c == '<' && s->limit == s->n ? special(s, kind) : c == '\'' ? contraction(s) : 0;
+    size_t length = 0;
+    if (c == '<' && s->limit == s->n) length = special(s, kind);
+    else if (c == '\'') length = contraction(s);
     if (length == 0) length = run(s, tc_point_classify(c, s->kind));
     *start = s->at;
     *end = s->at += length;

@@ -112,9 +112,9 @@ static tc_status open_checked(const puller *p, const char *path, tc_model **out,
 }
 
 static tc_status download(const puller *p, tc_error *err) {
-    const char *mirror = getenv("TINYCLIP_ZOO_URL"), *base = p->o.url            ? p->o.url
-                                                             : mirror && *mirror ? mirror
-                                                                                 : RELEASE;
+    const char *mirror = getenv("TINYCLIP_ZOO_URL");
+    const char *base = mirror && *mirror ? mirror : RELEASE;
+    if (p->o.url) base = p->o.url;
     tc_fetch_options o = {.retries = p->o.retries,
                           .wait = p->o.wait,
                           .connect_timeout = p->o.connect_timeout,

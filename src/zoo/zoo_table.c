@@ -74,6 +74,9 @@ const tc_zoo_model *tc_zoo_at(int index) {
 
 /* ---- names */
 
+/* '/' stands for '-' in names of files. */
+static bool is_joint(char c) { return c == '/' || c == '-'; }
+
 /* Whether two names are the same but for '/' and '-', "TinyCLIP-auto-" and "TinyCLIP-", and the suffix ".pt".
  */
 static bool same_name(const char *a, const char *b) {
@@ -88,7 +91,7 @@ static bool same_name(const char *a, const char *b) {
     size_t n = strlen(a) - (tc_ends_with(a, ".pt") ? 3 : 0);
     if (strlen(b) - (tc_ends_with(b, ".pt") ? 3 : 0) != n) return false;
     for (size_t i = 0; i < n; i++)
-        if ((a[i] == '/' ? '-' : a[i]) != (b[i] == '/' ? '-' : b[i])) return false;
+        if (a[i] != b[i] && !(is_joint(a[i]) && is_joint(b[i]))) return false;
     return true;
 }
 
