@@ -3,7 +3,7 @@
 # them; structure.sh refuses those that must stay 0.
 set -u
 build=$1
-here=tests/style
+here=tests/style/measure
 count() { printf '%6d  %s\n' "$1" "$2"; }
 lines() { wc -l | tr -d ' '; }
 
