@@ -93,10 +93,7 @@ bool cli_default_text(const cli_option *o, const void *values, char *out, size_t
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code);
 /* Frees the lists among the values. */
 void cli_release(const cli_verb *verb, void *values, cli_list *args);
-/* Prints a usage error and returns CLI_USAGE. */
-int cli_usage(const cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_print_help(const cli_verb *verb);
-void cli_print_overview(FILE *f);
 /* The manual page, in roff, from the same tables as the help texts. */
 void cli_print_manual(void);
 
@@ -120,10 +117,32 @@ typedef struct cli_goal {
 /* Reads them; what is not given is 0. Prints what is wrong with them. */
 int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs);
 
-/* ---- messages, all to stderr */
+/* ---- the nearest known word, for "did you mean 'X'?" */
 
+typedef struct cli_nearest {
+    const char *word; /* as it was given; set this one, zero the rest */
+    const char *best; /* NULL: nothing that was offered is near */
+    int errors;
+    char text[128];
+} cli_nearest;
+/* Known words one by one; the first of the nearest ones stays. The word must stay where it is. */
+void cli_nearest_offer(cli_nearest *n, const char *known);
+/* "; did you mean 'X'?", or "" if nothing is near. */
+const char *cli_nearest_text(cli_nearest *n);
+
+/* ---- failures: to stderr, and with --json as {"error": {"status", "message"}} to stdout too */
+
+/* Set once, before a verb runs. */
+void cli_failures_as_json(bool wanted);
 /* Prints the error and returns CLI_FAILED. */
 int cli_failed(const tc_error *err);
+/* Prints a usage error and returns CLI_USAGE; `verb` NULL: before there is one. */
+int cli_usage(const cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The object that stands under "error"; status as tc_status_name says it, or "usage". */
+json_t *cli_json_error(const char *status, const char *message);
+
+/* ---- messages, all to stderr */
+
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A tc_log_fn: a line of progress replaces the one before on a terminal, and is printed every few seconds
  * elsewhere. */

@@ -93,7 +93,7 @@ static void print_row(const classifier *c, const char *path, const float *probab
 static json_t *json_bad(const char *path, const tc_error *error) {
     json_t *row = json_object();
     json_object_set_new(row, "image", cli_json_text(path));
-    json_object_set_new(row, "error", cli_json_text(error->message));
+    json_object_set_new(row, "error", cli_json_error(tc_status_name(error->status), error->message));
     return row;
 }
 
@@ -113,7 +113,7 @@ static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t
     }
     for (int i = 0; i < n && status == TC_OK; i++) {
         if (errors[i].status != TC_OK) {
-            cli_failed(&errors[i]);
+            cli_say("%s", errors[i].message);
             ++*bad;
             if (c->json) json_array_append_new(results, json_bad(paths[i], &errors[i]));
             continue;
@@ -139,8 +139,7 @@ static tc_status classify_all(classifier *c, const cli_list *images, int64_t *ba
         if (c->json && status == TC_OK) cli_progress("images", at + (size_t)n, images->count, start);
     }
     cli_log_end();
-    /* Where nothing could be classified there is no result. */
-    if (status == TC_OK && c->json && *bad < (int64_t)images->count) {
+    if (status == TC_OK && c->json) {
         json_t *whole = json_object();
         json_object_set(whole, "results", results);
         cli_print_json(whole);

@@ -134,7 +134,11 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     bool is_zeroshot = strcmp(args.items[1], "zeroshot") == 0;
     if (!is_zeroshot && strcmp(args.items[1], "retrieval") != 0) {
-        code = cli_usage(verb, "'%s' is none of zeroshot, retrieval", args.items[1]);
+        cli_nearest near = {.word = args.items[1]};
+        cli_nearest_offer(&near, "zeroshot");
+        cli_nearest_offer(&near, "retrieval");
+        code =
+            cli_usage(verb, "'%s' is none of zeroshot, retrieval%s", args.items[1], cli_nearest_text(&near));
     } else if (!o.data.spec) {
         code = cli_usage(verb, "name the data with --data");
     } else {

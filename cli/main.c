@@ -1,4 +1,4 @@
-/* main.c - the table of verbs, and what belongs to none of them. */
+/* main.c - finds the verb that is asked for, and answers what belongs to none: help, version, manual page. */
 #include "cli.h"
 
 #include <errno.h>
@@ -6,19 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {
-    &cmd_classify, &cmd_score,   &cmd_embed,   &cmd_tokenize, &cmd_preprocess, &cmd_info,
-    &cmd_train,    &cmd_inherit, &cmd_distill, &cmd_compress, &cmd_report,     &cmd_convert,
-    &cmd_eval,     &cmd_bench,   &cmd_verify,  &cmd_demo,     &cmd_zoo,        &cmd_diff};
-
-const cli_verb *cli_verb_at(size_t i) { return i < sizeof verbs / sizeof *verbs ? verbs[i] : NULL; }
-
-void cli_print_overview(FILE *f) {
+static void print_overview(FILE *f) {
     fprintf(f,
             "usage: tinyclip VERB [arguments]\n\nSmall CLIP models: make them, run them, measure them.\n\n");
     for (size_t i = 0; cli_verb_at(i); i++)
         fprintf(f, "  %-11s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
-    fprintf(f, "\n'tinyclip VERB --help' tells about one verb; 'man tinyclip' about all.\n"
+    fprintf(f, "\n'tinyclip help VERB' tells about one verb; 'man tinyclip' about all; 'tinyclip version' "
+               "says which one this is.\n"
                "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output, everything "
                "else to standard error.\n"
                "TINYCLIP_CPU=ref|avx2|avx512 limits the instructions that are used.\n");
@@ -40,39 +34,72 @@ static void limit_spinning(char **argv) {
     if (setenv("GOMP_SPINCOUNT", "30000", 1) == 0) execv("/proc/self/exe", argv);
 }
 
+static bool is_one_of(const char *word, const char *const *words) {
+    for (; *words; words++)
+        if (strcmp(word, *words) == 0) return true;
+    return false;
+}
+
+static const char *const help_words[] = {"help", "--help", "-h", NULL};
+static const char *const version_words[] = {"version", "--version", "-V", NULL};
+
+static bool level_is_known(void) {
+    static const char *const levels[] = {"", "ref", "avx2", "avx512", NULL};
+    const char *level = getenv("TINYCLIP_CPU");
+    if (!level || is_one_of(level, levels)) return true;
+    fprintf(stderr, "tinyclip: TINYCLIP_CPU: '%s' is none of ref, avx2 and avx512\n", level);
+    return false;
+}
+
+static const cli_verb *find_verb(const char *name) {
+    for (size_t i = 0; cli_verb_at(i); i++)
+        if (strcmp(cli_verb_at(i)->name, name) == 0) return cli_verb_at(i);
+    cli_nearest near = {.word = name};
+    for (size_t i = 0; cli_verb_at(i); i++) cli_nearest_offer(&near, cli_verb_at(i)->name);
+    cli_nearest_offer(&near, help_words[0]);
+    cli_nearest_offer(&near, version_words[0]);
+    cli_usage(NULL, "'%s' is not a verb%s", name, cli_nearest_text(&near));
+    return NULL;
+}
+
+/* Errors are JSON where --json stands among the options of the verb. */
+static bool wants_json(int argc, char **argv) {
+    for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0) return true;
+    return false;
+}
+
+static int run_verb(const cli_verb *verb, int argc, char **argv) {
+    if (verb->common & CLI_WITH_THREADS) limit_spinning(argv);
+    return finish(verb->run(verb, argc - 2, argv + 2));
+}
+
+static int help(const char *name) {
+    if (!name) {
+        print_overview(stdout);
+        return finish(CLI_DONE);
+    }
+    const cli_verb *verb = find_verb(name);
+    if (!verb) return CLI_USAGE;
+    cli_print_help(verb);
+    return finish(CLI_DONE);
+}
+
 int main(int argc, char **argv) {
-    const char *verb = argc > 1 ? argv[1] : NULL, *level = getenv("TINYCLIP_CPU");
-    if (level && *level && strcmp(level, "ref") != 0 && strcmp(level, "avx2") != 0 &&
-        strcmp(level, "avx512") != 0) {
-        fprintf(stderr, "tinyclip: TINYCLIP_CPU: '%s' is none of ref, avx2 and avx512\n", level);
+    if (!level_is_known()) return CLI_USAGE;
+    if (argc < 2) {
+        print_overview(stderr);
         return CLI_USAGE;
     }
-    if (!verb) {
-        cli_print_overview(stderr);
-        return CLI_USAGE;
+    const char *word = argv[1];
+    if (is_one_of(word, help_words)) return help(argv[2]);
+    if (is_one_of(word, version_words)) printf("tinyclip %s\n", TC_VERSION);
+    else if (strcmp(word, "--cpu-level") == 0) printf("%s\n", tc_cpu_level());
+    else if (strcmp(word, "--manual") == 0) cli_print_manual();
+    else {
+        cli_failures_as_json(wants_json(argc, argv));
+        const cli_verb *verb = find_verb(word);
+        return verb ? run_verb(verb, argc, argv) : finish(CLI_USAGE);
     }
-    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || (strcmp(verb, "help") == 0 && argc == 2)) {
-        cli_print_overview(stdout);
-        return finish(CLI_DONE);
-    }
-    if (strcmp(verb, "--version") == 0 || strcmp(verb, "--cpu-level") == 0) {
-        printf("%s%s\n", strcmp(verb, "--version") == 0 ? "tinyclip " : "",
-               strcmp(verb, "--version") == 0 ? TC_VERSION : tc_cpu_level());
-        return finish(CLI_DONE);
-    }
-    if (strcmp(verb, "--manual") == 0) {
-        cli_print_manual();
-        return finish(CLI_DONE);
-    }
-    bool help = strcmp(verb, "help") == 0;
-    if (help) verb = argv[2];
-    for (size_t i = 0; cli_verb_at(i); i++) {
-        const cli_verb *v = cli_verb_at(i);
-        if (strcmp(v->name, verb) != 0) continue;
-        if (help) cli_print_help(v);
-        else if (v->common & CLI_WITH_THREADS) limit_spinning(argv);
-        return finish(help ? CLI_DONE : v->run(v, argc - 2, argv + 2));
-    }
-    fprintf(stderr, "tinyclip: '%s' is not a verb\nTry 'tinyclip --help'.\n", verb);
-    return CLI_USAGE;
+    return finish(CLI_DONE);
 }

@@ -1,4 +1,4 @@
-/* messages.c - what the program says on stderr: errors, remarks, progress. Also the lists and the memory of
+/* messages.c - what the program says on stderr: remarks and progress. Also the lists and the memory of
  * the program. */
 #include "cli.h"
 
@@ -45,12 +45,6 @@ void cli_progress(const char *what, size_t done, size_t all, double start) {
     if (seconds < QUIET_FOR) return;
     snprintf(line, sizeof line, "%zu of %zu %s, %.0f a second", done, all, what, (double)done / seconds);
     cli_log(NULL, 0, line);
-}
-
-int cli_failed(const tc_error *err) {
-    cli_log_end();
-    fprintf(stderr, "tinyclip: %s\n", err->message);
-    return CLI_FAILED;
 }
 
 void cli_say(const char *format, ...) {

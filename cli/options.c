@@ -1,52 +1,10 @@
-/* options.c - reads the arguments of a verb by its option table, and prints the help text from the same
- * table. */
+/* options.c - reads the arguments of a verb by its option table. */
 #include "cli.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-const cli_option cli_common_options[] = {
-    {"--model-config", "C", CLI_TEXT, offsetof(cli_common, model_config),
-     "the configuration of a MODEL that has none beside it: a JSON file of OpenCLIP's or Hugging Face's "
-     "form, or a built-in name",
-     0, 0, NULL},
-    {"--activation", "A", CLI_CHOICE, offsetof(cli_common, activation),
-     "the activation of a MODEL whose file does not say it, or says it wrongly; without it the layout's or "
-     "the configuration's, else gelu",
-     0, 0, "gelu|quick_gelu"},
-    {"--image-size", "N", CLI_INT, offsetof(cli_common, image_size),
-     "images of N pixels a side: the positions are resized bicubically, as open_clip does; 0: the model's "
-     "own",
-     0, 8192, NULL},
-    {"--tokenizer", "KIND", CLI_CHOICE, offsetof(cli_common, tokenizer),
-     "how texts are cleaned before they are split: as open_clip or as transformers does; without it the "
-     "model's own",
-     0, 0, "openclip|hf"},
-    {"--preprocess", "ORDER", CLI_CHOICE, offsetof(cli_common, preprocess),
-     "the order of steps from an image to pixel values: transformers' or open_clip's; without it the model's "
-     "own",
-     0, 0, "hf|openclip"},
-    {"--exif", NULL, CLI_FLAG, offsetof(cli_common, exif),
-     "turn images as their EXIF orientation says; the reference does not", 0, 0, NULL},
-    {"--threads", "N", CLI_INT, offsetof(cli_common, threads), "threads to use; 0: one a processor", 0, 4096,
-     NULL},
-    {"--json", NULL, CLI_FLAG, offsetof(cli_common, json), "print the result as JSON", 0, 0, NULL},
-    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
-
-static const unsigned common_bits[] = {CLI_WITH_MODEL,  CLI_WITH_MODEL,  CLI_WITH_MODEL,   CLI_WITH_TEXT,
-                                       CLI_WITH_IMAGES, CLI_WITH_IMAGES, CLI_WITH_THREADS, CLI_WITH_JSON};
-
-bool cli_takes_common(const cli_verb *verb, size_t i) { return (verb->common & common_bits[i]) != 0; }
-
-const cli_option *cli_option_at(const cli_verb *verb, size_t i) {
-    for (const cli_option *o = verb->options; o->name; o++)
-        if (i-- == 0) return o;
-    for (const cli_option *o = verb->more; o && o->name; o++)
-        if (i-- == 0) return o;
-    return NULL;
-}
 
 static const cli_option *find(const cli_verb *verb, const char *name, size_t length) {
     const cli_option *own;
@@ -60,14 +18,15 @@ static const cli_option *find(const cli_verb *verb, const char *name, size_t len
     return NULL;
 }
 
-int cli_usage(const cli_verb *verb, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "tinyclip %s: ", verb->name);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\nTry 'tinyclip %s --help'.\n", verb->name);
-    va_end(args);
-    return CLI_USAGE;
+static int unknown_option(const cli_verb *verb, const char *arg, size_t length) {
+    char name[96];
+    snprintf(name, sizeof name, "%.*s", (int)length, arg);
+    cli_nearest near = {.word = name};
+    const cli_option *o;
+    for (size_t i = 0; (o = cli_option_at(verb, i)); i++) cli_nearest_offer(&near, o->name);
+    for (size_t i = 0; cli_common_options[i].name; i++)
+        if (cli_takes_common(verb, i)) cli_nearest_offer(&near, cli_common_options[i].name);
+    return cli_usage(verb, "unknown option '%s'%s", name, cli_nearest_text(&near));
 }
 
 /* ---- values */
@@ -77,6 +36,14 @@ static bool is_choice(const char *choices, const char *value) {
     for (const char *at = choices; n && at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
         if (strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == '\0')) return true;
     return false;
+}
+
+static int choice_error(const cli_verb *verb, const cli_option *o, const char *value) {
+    char choices[128], *rest = choices;
+    snprintf(choices, sizeof choices, "%s", o->choices);
+    cli_nearest near = {.word = value};
+    for (const char *one; (one = strsep(&rest, "|"));) cli_nearest_offer(&near, one);
+    return cli_usage(verb, "%s: '%s' is none of %s%s", o->name, value, o->choices, cli_nearest_text(&near));
 }
 
 static int range_error(const cli_verb *verb, const cli_option *o, const char *value) {
@@ -113,8 +80,7 @@ static int set_value(const cli_verb *verb, const cli_option *o, const char *valu
         *(bool *)into = true;
         return CLI_DONE;
     case CLI_CHOICE:
-        if (!is_choice(o->choices, value))
-            return cli_usage(verb, "%s: '%s' is none of %s", o->name, value, o->choices);
+        if (!is_choice(o->choices, value)) return choice_error(verb, o, value);
         *(const char **)into = value;
         return CLI_DONE;
     case CLI_TEXT:
@@ -140,7 +106,7 @@ static int read_option(const cli_verb *verb, int argc, char **argv, int *at, cha
     const char *arg = argv[*at], *equals = arg[1] == '-' ? strchr(arg, '=') : NULL;
     size_t length = equals ? (size_t)(equals - arg) : strlen(arg);
     const cli_option *o = find(verb, arg, length);
-    if (!o) return cli_usage(verb, "unknown option '%.*s'", (int)length, arg);
+    if (!o) return unknown_option(verb, arg, length);
     if (o->kind == CLI_FLAG) {
         if (equals) return cli_usage(verb, "%s takes no value", o->name);
         return set_value(verb, o, NULL, values);
@@ -191,72 +157,4 @@ void cli_release(const cli_verb *verb, void *values, cli_list *args) {
         if (o->kind == CLI_LIST || o->kind == CLI_MANY)
             cli_list_free((cli_list *)(void *)((char *)values + o->at));
     cli_list_free(args);
-}
-
-/* ---- help */
-
-bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size) {
-    const char *at = (const char *)values + o->at;
-    const char *text =
-        o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
-    if (o->kind == CLI_INT) snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)at);
-    else if (o->kind == CLI_REAL) snprintf(out, size, "%g", *(const double *)(const void *)at);
-    else if (text) snprintf(out, size, "%s", text);
-    else return false;
-    return true;
-}
-
-enum { COLUMNS = 80 };
-
-/* Words of `text` filled into lines up to column 80, each but the first behind `indent` spaces. */
-static void print_filled(const char *text, int indent, int column) {
-    for (bool first = true; *text; first = false) {
-        int n = (int)strcspn(text, " ");
-        if (!first && column + 1 + n > COLUMNS) column = printf("\n%*s", indent, "") - 1;
-        else if (!first) column += printf(" ");
-        column += printf("%.*s", n, text);
-        text += n + (text[n] == ' ');
-    }
-    printf("\n");
-}
-
-static void print_option(const cli_option *o, const void *values) {
-    char value[96] = "", fallback[64], line[1024];
-    if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", o->choices);
-    else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
-    bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
-    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "",
-             has_default ? " [" : "", has_default ? fallback : "", has_default ? "]" : "");
-    int column = printf("  %s%s", o->name, value);
-    if (column > 26) column = printf("\n") - 1;
-    column += printf("%*s", 28 - column, "");
-    print_filled(line, 28, column);
-}
-
-void cli_print_help(const cli_verb *verb) {
-    for (const char *at = verb->usage; *at;) {
-        int n = (int)strcspn(at, "\n");
-        printf("%s tinyclip %s %.*s\n", at == verb->usage ? "usage:" : "      ", verb->name, n, at);
-        at += n + (at[n] == '\n');
-    }
-    printf("\n");
-    for (const char *at = verb->description; *at;) {
-        int n = (int)strcspn(at, "\n");
-        char *paragraph = tc_strndup(at, (size_t)n);
-        if (paragraph) print_filled(paragraph, 0, 0);
-        free(paragraph);
-        at += n + (at[n] == '\n');
-    }
-    printf("\noptions:\n");
-    const cli_option *own;
-    for (size_t i = 0; (own = cli_option_at(verb, i)); i++) print_option(own, verb->defaults);
-    for (size_t i = 0; cli_common_options[i].name; i++)
-        if (cli_takes_common(verb, i)) print_option(&cli_common_options[i], verb->defaults);
-    printf("  --help                    print this and exit\n");
-    printf("\nexamples:\n");
-    for (const char *at = verb->examples; *at;) {
-        int n = (int)strcspn(at, "\n");
-        printf("  %.*s\n", n, at);
-        at += n + (at[n] == '\n');
-    }
 }

@@ -45,6 +45,9 @@ typedef enum tc_status {
     TC_ESTATE        /* the work cannot go on: loss not finite, locked folder, no valid checkpoint */
 } tc_status;
 
+/* "ok", "io", "format", "argument", "memory", "unsupported" or "state". */
+const char *tc_status_name(tc_status s);
+
 typedef struct tc_error {
     tc_status status;
     char message[1024]; /* lower case, no full stop, NUL-terminated */

@@ -43,7 +43,7 @@ $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinycl
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(FUZZ_MORE) $(B)/libtinyclip.a $(LDLIBS)
 # The page about a compression is the program's.
-REPORT_SRC := $(wildcard cli/report_*.c) $(patsubst %,cli/%.c,inputs messages opened results)
+REPORT_SRC := $(wildcard cli/report_*.c) $(patsubst %,cli/%.c,failure inputs messages opened results)
 $(B)/tests/fuzz/replay_report: $(REPORT_SRC:%.c=$(B)/obj/%.o)
 $(B)/tests/fuzz/replay_report: FUZZ_MORE := $(REPORT_SRC:%.c=$(B)/obj/%.o)
 

@@ -3,6 +3,14 @@
 
 #include <string.h>
 
+const char *tc_status_name(tc_status s) {
+    static const char *const names[] = {
+        [TC_OK] = "ok",         [TC_EIO] = "io",        [TC_EFORMAT] = "format",
+        [TC_EARG] = "argument", [TC_ENOMEM] = "memory", [TC_EUNSUPPORTED] = "unsupported",
+        [TC_ESTATE] = "state"};
+    return (size_t)s < sizeof names / sizeof *names ? names[s] : "unknown";
+}
+
 tc_status tc_fail(tc_error *err, tc_status status, const char *format, ...) {
     if (err) {
         va_list args;

@@ -26,7 +26,9 @@ mkfifo "$scratch/pipe.jpg"
 fails "a pipe under the name of an image" "$scratch/pipe.jpg: not a regular file" preprocess "$scratch/pipe.jpg" -o "$scratch/x.npy"
 fails "a pipe under the name of a model" "$scratch/pipe.jpg: not a regular file" info "$scratch/pipe.jpg" --model-config ViT-B-32
 fails "classify without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b
-fails "classify --json without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b --json
+run classify $vit $broken/text.jpg --labels a,b --json
+code "classify --json without one readable image: exit code" 1
+holds "classify --json without one readable image" grep -q '^{"results": \[{"image": "[^"]*text.jpg", "error": {"status": "format", "message": "' "$out"
 
 # ---- models
 fails "a model that is not there" "nowhere: no such file or folder" info nowhere

@@ -8,6 +8,13 @@ tinyclip 0.1.0
 END
 code "--version: exit code" 0
 
+for word in version -V; do
+    run $word
+    prints "$word" <<'END'
+tinyclip 0.1.0
+END
+done
+
 run
 code "no verb: exit code" 2
 holds "no verb: nothing on standard output" test ! -s "$out"
@@ -17,11 +24,20 @@ for verb in classify score embed tokenize preprocess info train inherit distill 
     holds "--help names $verb" grep -q "^  $verb " "$out"
 done
 cp "$out" "$scratch/overview"
+for word in help -h; do
+    run $word
+    same "$word is --help" "$scratch/overview" "$out"
+done
 for verb in $(sed -n 's/^  \([a-z]*\)  *.*/\1/p' "$scratch/overview"); do
     run "$verb" --help
     code "$verb --help: exit code" 0
     holds "$verb --help: usage, options, examples" sh -c "grep -q '^usage: tinyclip $verb ' '$out' && grep -q '^options:' '$out' && grep -q '^  tinyclip\|^  find' '$out'"
     holds "$verb --help: at most 80 columns" sh -c "! sed '/^examples:/,\$d' '$out' | grep -v '^usage:\|^       tinyclip' | grep -q '.\{81\}'"
+    cp "$out" "$scratch/help"
+    run help "$verb"
+    same "help $verb" "$scratch/help" "$out"
+    run "$verb" -h
+    same "$verb -h" "$scratch/help" "$out"
     run "$verb" --no-such-option
     code "$verb with an unknown option: exit code" 2
     printf "tinyclip %s: unknown option '--no-such-option'\nTry 'tinyclip %s --help'.\n" "$verb" "$verb" | complains "$verb with an unknown option"
@@ -35,6 +51,21 @@ Try 'tinyclip --help'.
 END
 run help frobnicate
 code "help for an unknown verb: exit code" 2
+complains "help for an unknown verb" <<'END'
+tinyclip: 'frobnicate' is not a verb
+Try 'tinyclip --help'.
+END
+
+# ---- a word that is near a known one; a letter wrong, missing, too many, two exchanged; not one that only shares some letters
+for pair in clasify:classify evla:eval scroe:score halp:help INFO:info tokenizer:tokenize compres:compress; do
+    run "${pair%:*}" model
+    printf "tinyclip: '%s' is not a verb; did you mean '%s'?\nTry 'tinyclip --help'.\n" "${pair%:*}" "${pair#*:}" | complains "did you mean ${pair#*:}"
+    code "did you mean ${pair#*:}: exit code" 2
+done
+for word in cat no-verb x ""; do
+    run "$word"
+    holds "'$word' is near no verb" sh -c "! grep -q 'did you mean' '$err'"
+done
 
 wrong() { # wrong MESSAGE ARG...
     message=$1
@@ -52,6 +83,13 @@ wrong "classify: --labels needs a value" classify model image --labels
 wrong "classify: --json takes no value" classify model image --json=1
 wrong "classify: --tokenizer: 'bert' is none of openclip|hf" classify model image --tokenizer bert
 wrong "classify: --preprocess: 'h' is none of hf|openclip" classify model image --preprocess=h
+wrong "classify: --tokenizer: 'opencilp' is none of openclip|hf; did you mean 'openclip'?" classify model image --tokenizer=opencilp
+wrong "classify: unknown option '--lables'; did you mean '--labels'?" classify model image --lables a
+wrong "classify: unknown option '--labels-fil'; did you mean '--labels-file'?" classify model image --labels-fil=a
+wrong "classify: unknown option '-json'; did you mean '--json'?" classify model image -json
+wrong "train: unknown option '--batch-size'; did you mean '--batch'?" train --batch-size 5
+wrong "train: unknown option '--learning-rate'" train --learning-rate 1
+wrong "eval: 'zero-shot' is none of zeroshot, retrieval; did you mean 'zeroshot'?" eval model zero-shot --data d
 wrong "score: give at least one --image and one --text" score model --image x
 wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model -o x.npy
 wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model --images a b --texts-file t -o x.npy

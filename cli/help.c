@@ -1,0 +1,71 @@
+/* help.c - the help text of a verb, from its option table. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size) {
+    const char *at = (const char *)values + o->at;
+    const char *text =
+        o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
+    if (o->kind == CLI_INT) snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)at);
+    else if (o->kind == CLI_REAL) snprintf(out, size, "%g", *(const double *)(const void *)at);
+    else if (text) snprintf(out, size, "%s", text);
+    else return false;
+    return true;
+}
+
+enum { COLUMNS = 80 };
+
+/* Words of `text` filled into lines up to column 80, each but the first behind `indent` spaces. */
+static void print_filled(const char *text, int indent, int column) {
+    for (bool first = true; *text; first = false) {
+        int n = (int)strcspn(text, " ");
+        if (!first && column + 1 + n > COLUMNS) column = printf("\n%*s", indent, "") - 1;
+        else if (!first) column += printf(" ");
+        column += printf("%.*s", n, text);
+        text += n + (text[n] == ' ');
+    }
+    printf("\n");
+}
+
+static void print_option(const cli_option *o, const void *values) {
+    char value[96] = "", fallback[64], line[1024];
+    if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", o->choices);
+    else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
+    bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
+    snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "",
+             has_default ? " [" : "", has_default ? fallback : "", has_default ? "]" : "");
+    int column = printf("  %s%s", o->name, value);
+    if (column > 26) column = printf("\n") - 1;
+    column += printf("%*s", 28 - column, "");
+    print_filled(line, 28, column);
+}
+
+void cli_print_help(const cli_verb *verb) {
+    for (const char *at = verb->usage; *at;) {
+        int n = (int)strcspn(at, "\n");
+        printf("%s tinyclip %s %.*s\n", at == verb->usage ? "usage:" : "      ", verb->name, n, at);
+        at += n + (at[n] == '\n');
+    }
+    printf("\n");
+    for (const char *at = verb->description; *at;) {
+        int n = (int)strcspn(at, "\n");
+        char *paragraph = tc_strndup(at, (size_t)n);
+        if (paragraph) print_filled(paragraph, 0, 0);
+        free(paragraph);
+        at += n + (at[n] == '\n');
+    }
+    printf("\noptions:\n");
+    const cli_option *own;
+    for (size_t i = 0; (own = cli_option_at(verb, i)); i++) print_option(own, verb->defaults);
+    for (size_t i = 0; cli_common_options[i].name; i++)
+        if (cli_takes_common(verb, i)) print_option(&cli_common_options[i], verb->defaults);
+    printf("  --help                    print this and exit\n");
+    printf("\nexamples:\n");
+    for (const char *at = verb->examples; *at;) {
+        int n = (int)strcspn(at, "\n");
+        printf("  %.*s\n", n, at);
+        at += n + (at[n] == '\n');
+    }
+}

@@ -1,0 +1,53 @@
+/* nearest.c - "did you mean X?": the known word that is nearest to one that is not known.
+ *
+ * The distance counts letters that are wrong, missing, too many, or exchanged with their neighbour (optimal
+ * string alignment). Only a word that is near is offered: a wrong guess helps nobody. */
+#include "cli.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { LONGEST = 80, LEAST_PREFIX = 3, MOST_ERRORS = 3 };
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+static int distance(const char *a, size_t n, const char *b, size_t m) {
+    int row[3][LONGEST + 1]; /* of the letters i-2, i-1 and i of a */
+    int *before = row[0], *last = row[1], *now = row[2];
+    for (size_t j = 0; j <= m; j++) last[j] = (int)j;
+    for (size_t i = 1; i <= n; i++) {
+        now[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+            now[j] = least(last[j - 1] + !same, least(last[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = least(now[j], before[j - 2] + 1);
+        }
+        int *oldest = before;
+        before = last;
+        last = now;
+        now = oldest;
+    }
+    return last[m];
+}
+
+void cli_nearest_offer(cli_nearest *n, const char *known) {
+    /* The dashes of an option are no letters: "-json" means "--json". */
+    const char *word = n->word + strspn(n->word, "-"), *other = known + strspn(known, "-");
+    size_t length = strlen(word), size = strlen(other), common = least((int)length, (int)size);
+    if (length == 0 || length > LONGEST || size > LONGEST) return;
+    int errors = distance(word, length, other, size), allowed = least((int)(length + 2) / 4, MOST_ERRORS);
+    bool begins_alike = common >= LEAST_PREFIX && strncasecmp(word, other, common) == 0;
+    if (errors > allowed && !begins_alike) return;
+    if (n->best && errors >= n->errors) return;
+    n->best = known;
+    n->errors = errors;
+}
+
+const char *cli_nearest_text(cli_nearest *n) {
+    if (!n->best) return "";
+    snprintf(n->text, sizeof n->text, "; did you mean '%s'?", n->best);
+    return n->text;
+}
