@@ -22,8 +22,8 @@ static tc_status open_fashion(tc_data *d, const char *spec, tc_error *err) {
     static const tc_idx_part parts[2] = {
         {FASHION "train-images-idx3-ubyte.gz", FASHION "train-labels-idx1-ubyte.gz"},
         {FASHION "t10k-images-idx3-ubyte.gz", FASHION "t10k-labels-idx1-ubyte.gz"}};
-    const char *classes = tc_file_data_fashion_mnist_classes,
-               *templates = tc_file_data_fashion_mnist_templates;
+    const char *classes = tc_file_data_fashion_mnist_classes;
+    const char *templates = tc_file_data_fashion_mnist_templates;
     if (!tc_path_exists(parts[0].images))
         return not_installed("fashion-mnist", parts[0].images, "dataset-fashion-mnist", err);
     tc_status status = tc_lines_parse(&d->classes, &d->nclasses, classes,

@@ -191,15 +191,18 @@ static bool make_slot(const tc_loader *l, slot *s) {
 }
 
 size_t tc_loader_memory(const tc_loader_options *o) {
-    size_t side = (size_t)o->preprocess.crop,
-           sample = 3 * side * side * sizeof(float) + (size_t)o->context * sizeof(int32_t), all;
+    size_t side = (size_t)o->preprocess.crop;
+    size_t sample = 3 * side * side * sizeof(float) + (size_t)o->context * sizeof(int32_t);
+    size_t all;
     return tc_mul((size_t)o->batch * SLOTS, sample, &all) ? all : SIZE_MAX;
 }
 
 /* Every caption of labelled data is encoded once, unless there are very many. */
 static tc_status cache_tokens(tc_loader *l, tc_error *err) {
-    size_t classes = (size_t)tc_data_classes(l->o.data), templates = (size_t)tc_data_templates(l->o.data),
-           context = (size_t)l->o.context, n;
+    size_t classes = (size_t)tc_data_classes(l->o.data);
+    size_t templates = (size_t)tc_data_templates(l->o.data);
+    size_t context = (size_t)l->o.context;
+    size_t n;
     char caption[4096];
     if (!tc_mul(classes, templates, &n) || !tc_mul(n, context * sizeof *l->tokens, &n) || n == 0 ||
         n > TOKEN_CACHE_LIMIT)

@@ -165,8 +165,10 @@ static void unpack_colors(uint8_t *to, const uint8_t *row, size_t width, const l
 
 static tc_status read_rows(tc_image *out, const bmp_header *h, const layout *l, const tc_encoded *in,
                            tc_error *err) {
-    size_t width = (size_t)out->width, height = (size_t)out->height, stride = (width * h->bits + 31) / 32 * 4,
-           all;
+    size_t width = (size_t)out->width;
+    size_t height = (size_t)out->height;
+    size_t stride = (width * h->bits + 31) / 32 * 4;
+    size_t all;
     if (!tc_mul(stride, height - 1, &all) || !tc_add(all, (width * h->bits + 7) / 8, &all) ||
         h->offset > in->size || all > in->size - h->offset)
         return cut_short(in, err);

@@ -28,8 +28,8 @@ static tc_status decode_frame(tc_image *out, const tc_encoded *in, const WebPIte
         return tc_fail(err, TC_EUNSUPPORTED, "%s: another version of libwebp is installed", in->name);
     VP8StatusCode code = WebPGetFeatures(frame->fragment.bytes, frame->fragment.size, &config.input);
     if (code != VP8_STATUS_OK) return code_error(in, code, err);
-    int64_t right = (int64_t)frame->x_offset + config.input.width,
-            bottom = (int64_t)frame->y_offset + config.input.height;
+    int64_t right = (int64_t)frame->x_offset + config.input.width;
+    int64_t bottom = (int64_t)frame->y_offset + config.input.height;
     if (frame->x_offset < 0 || frame->y_offset < 0 || right > out->width || bottom > out->height ||
         config.input.has_animation)
         return tc_fail(err, TC_EFORMAT, "%s: the WebP frame is larger than its canvas", in->name);

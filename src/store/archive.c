@@ -220,8 +220,8 @@ static tc_status check_descriptor(const tc_bytes *b, const tc_member *m, size_t 
         return refuse_member(b, m->name, "there are bytes behind it that belong to no member", err);
     tc_status status = tc_bytes_read(b, m->start + m->packed, r, gap, err);
     if (status != TC_OK) return status;
-    uint64_t packed = gap == 16 ? get32(r + 8) : get64(r + 8),
-             size = gap == 16 ? get32(r + 12) : get64(r + 16);
+    uint64_t packed = gap == 16 ? get32(r + 8) : get64(r + 8);
+    uint64_t size = gap == 16 ? get32(r + 12) : get64(r + 16);
     if (!marked(r, descriptor_mark) || get32(r + 4) != m->crc || packed != m->packed || size != m->size)
         return refuse_member(b, m->name, "the record behind it disagrees with the zip directory", err);
     return TC_OK;
@@ -243,8 +243,8 @@ static tc_status check_local(const tc_bytes *b, tc_member *m, size_t next, tc_er
     status = tc_bytes_copy(b, m->header + LOCAL, n + extra, &rest, err);
     if (status != TC_OK) return status;
     uint64_t size = get32(h + 22), packed = get32(h + 18), *values[] = {&size, &packed};
-    bool same_name = n == name_size && memcmp(rest, m->name, n) == 0,
-         wide = widen(rest + n, extra, values, 2);
+    bool same_name = n == name_size && memcmp(rest, m->name, n) == 0;
+    bool wide = widen(rest + n, extra, values, 2);
     free(rest);
     bool later = (m->flags & DESCRIPTOR) && size == 0 && packed == 0 && get32(h + 14) == 0;
     if (!same_name) return refuse_member(b, m->name, "its local header has another name", err);

@@ -92,8 +92,9 @@ static tc_status parse_shape(tc_tensor *t, const json_t *info, const char *name,
 /* t->data gets the start as an offset from `data`, t->bytes the length. */
 static tc_status parse_range(tc_tensor *t, const json_t *info, const uint8_t *data, size_t data_size,
                              size_t bytes, const char *name, tc_error *err) {
-    const json_t *range = json_object_get(info, "data_offsets"), *a = json_array_get(range, 0),
-                 *b = json_array_get(range, 1);
+    const json_t *range = json_object_get(info, "data_offsets");
+    const json_t *a = json_array_get(range, 0);
+    const json_t *b = json_array_get(range, 1);
     if (json_array_size(range) != 2 || !json_is_integer(a) || !json_is_integer(b) ||
         json_integer_value(a) < 0 || json_integer_value(b) < 0)
         return tc_fail(err, TC_EFORMAT, "%s: tensor '%.200s': data_offsets are not two whole numbers >= 0",

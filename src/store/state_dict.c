@@ -209,8 +209,9 @@ static tc_status walk(walker *w, uint32_t dict, bool script, int depth) {
     size_t length = w->length;
     if (depth > MAX_DEPTH) return refuse(w, "nested more than 64 deep, or holding itself");
     for (uint32_t i = p->nodes[dict].items.first; i; i = p->items[i].next) {
-        uint32_t value = p->items[i].value, tensor = tensor_call(p, value),
-                 parts = parts_of(w, value, script);
+        uint32_t value = p->items[i].value;
+        uint32_t tensor = tensor_call(p, value);
+        uint32_t parts = parts_of(w, value, script);
         char text[160];
         tc_status status = enter(w, p->items[i].key);
         if (status != TC_OK) return status;

@@ -78,8 +78,8 @@ static void recall(transfer *t) {
     json_t *state = tc_file_read(t->from, STATE_LIMIT, &text, &size, NULL) == TC_OK
                         ? json_loadb(text, size, 0, NULL)
                         : NULL;
-    const char *url = json_string_value(json_object_get(state, "url")),
-               *validator = json_string_value(json_object_get(state, "validator"));
+    const char *url = json_string_value(json_object_get(state, "url"));
+    const char *validator = json_string_value(json_object_get(state, "validator"));
     json_int_t whole = json_integer_value(json_object_get(state, "size"));
     /* The rest is only worth having if it can be told to be the rest of the same file. */
     bool same = url && validator && strcmp(url, t->url) == 0 && strlen(validator) < sizeof t->validator &&
