@@ -4,7 +4,7 @@
 #define TC_TRAIN_RIG_H
 
 #include "scratch.h"
-#include "train/train.h"
+#include "train/checkpoint.h"
 
 enum { RIG_PAIRS = 12, RIG_SIDE = 8, RIG_CONTEXT = 10, RIG_IDS = 54 };
 

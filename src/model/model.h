@@ -2,6 +2,8 @@
 #ifndef TC_MODEL_H
 #define TC_MODEL_H
 
+#include "graph/mask.h"
+#include "graph/prepare.h"
 #include "graph/run.h"
 #include "net/net.h"
 

@@ -6,7 +6,7 @@
  * left. It appears under its name only when it is complete and synced; the two newest are kept. So whatever
  * happens during a save, the one before is still there, and a file that was damaged later is found out and
  * passed over. Loading checks everything before it changes the trainer. */
-#include "train/train.h"
+#include "train/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -5,7 +5,9 @@
  * the stage before left, in an undisturbed run too. So a compression that was stopped or killed somewhere
  * goes on exactly as it would have gone: a stage that compress.json does not call done is resumed from its
  * newest checkpoint, which may be its last one. */
+#include "train/checkpoint.h"
 #include "train/compress.h"
+#include "train/lock.h"
 #include "model/model.h"
 
 #include <dirent.h>

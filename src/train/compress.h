@@ -5,7 +5,7 @@
 
 #include "data/data.h"
 #include "train/recipe.h"
-#include "train/train.h"
+#include "train/run_plan.h"
 
 typedef struct tc_leg {
     tc_config start, result; /* of an automatic stage the result is an estimate: see tc_planned_stage */

@@ -7,6 +7,8 @@
  * in each block, to 0, a width of one too. Counts fall with s, so the largest s that meets the goal is found
  * by bisection. */
 #include "train/compress.h"
+#include "train/gates.h"
+#include "train/teacher_cache.h"
 #include "model/model.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* compress_record.c - compress.json: what a compression is, how far it is, and what its models are. It is
  * what resuming goes by and what reports are made of. It is replaced as a whole, so that it is never half
  * written; what it says of a stage is true only if the stage's files agree. */
+#include "train/checkpoint.h"
 #include "train/compress.h"
 #include "model/model.h"
 

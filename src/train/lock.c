@@ -1,6 +1,6 @@
 /* lock.c - one run at a time in a folder. The lock is the system's, not the file's existence: it goes with
  * the process, however that ends. */
-#include "train/train.h"
+#include "train/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

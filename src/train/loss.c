@@ -5,7 +5,7 @@
  * contrastive one has row r's target at column r. With G = weight/2/n (softmax(A) - Q), H likewise for C: dI
  * = s (G T + H^t T), dT = s (G^t I + H I), and since A is linear in I, the gradient of the scale's logarithm
  * is the product of I and dI summed up. */
-#include "train/train.h"
+#include "train/loss.h"
 
 #include <string.h>
 

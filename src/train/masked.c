@@ -1,6 +1,6 @@
 /* masked.c - training with masks: what a step has beside an ordinary one, and the change to the folded
  * student. The order within a step is that of the l0 goldens, section 5. */
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* measure.c - the time of a training step, on random pictures and captions: what `bench` prints. Steps that
  * are compared are made by one trainer in turn, so that a machine that becomes slower is slower for all. */
-#include "train/train.h"
+#include "train/measure.h"
+#include "train/trainer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* measure_speed.c - how many images and texts a second a model that is there already embeds: medians of
  * batches of random ones, after a warm-up. */
-#include "train/train.h"
+#include "train/measure.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* schedule.c - the learning rate of each step. */
-#include "train/train.h"
+#include "train/schedule.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
  * the data at all: of a row that has not occurred yet, gradient and moments are zero, and the optimizer only
  * decays its weights. Such rows are neither summed nor read. The results are the same bit for bit: each row
  * has a sum of its own, and zero adds nothing. */
-#include "train/train.h"
+#include "train/token_rows.h"
 
 #include <stdlib.h>
 

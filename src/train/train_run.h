@@ -2,7 +2,7 @@
 #ifndef TC_TRAIN_RUN_H
 #define TC_TRAIN_RUN_H
 
-#include "train/train.h"
+#include "train/trainer.h"
 #include "data/data.h"
 
 typedef struct tc_training {

@@ -1,7 +1,7 @@
 /* trainer.c - one training step: the teacher's features, the student's features, the loss, its gradients
  * through both towers, one clip over all of them, AdamW. Order and formulas are those of the train goldens.
  */
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * what is left of its weights. The masks hold zeros, ones and fractions; in both folders there are blocks
  * without heads, whose output bias stays. */
 #include "golden/golden.h"
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <stdlib.h>
 #include <string.h>

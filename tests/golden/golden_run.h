@@ -4,7 +4,7 @@
 
 #include "golden/golden.h"
 
-#include "train/train.h"
+#include "train/trainer.h"
 
 typedef struct golden_run {
     const char *title;

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <errno.h>
 #include <stdatomic.h>

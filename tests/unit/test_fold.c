@@ -10,7 +10,7 @@
 
 #include "fold_rig.h"
 #include "scratch.h"
-#include "train/train.h"
+#include "train/trainer.h"
 
 #define TOLERANCE 1e-5
 

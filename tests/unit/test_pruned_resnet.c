@@ -10,7 +10,7 @@
 
 #include "format/layout.h"
 #include "scratch.h"
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include <math.h>
 #include <stdlib.h>

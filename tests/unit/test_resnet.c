@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
-#include "train/train.h"
+#include "train/checkpoint.h"
 
 #include <math.h>
 #include <stdlib.h>
