@@ -53,7 +53,7 @@ static void split_labels(const char *text, cli_list *out) {
 static tc_status make_weights(classifier *c, const classify *o, tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
     int n = (int)o->templates.count, labels = (int)c->labels.count;
-    int64_t cut;
+    const tc_log log = {.fn = cli_log};
     c->weights = tc_new((size_t)labels * (size_t)c->model.info->embed_dim, sizeof *c->weights);
     if (!c->weights)
         return tc_fail_memory(err, (size_t)labels * (size_t)c->model.info->embed_dim * sizeof *c->weights);
@@ -62,9 +62,7 @@ static tc_status make_weights(classifier *c, const classify *o, tc_error *err) {
             return tc_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
     tc_status status = tc_zeroshot_weights(
         c->model.session, c->model.model, c->model.tokenizer, (const char *const *)c->labels.items, labels,
-        n ? (const char *const *)o->templates.items : plain, n ? n : 1, c->weights, &cut, err);
-    if (status == TC_OK && cut)
-        cli_say("%lld prompts were longer than the context and were cut", (long long)cut);
+        n ? (const char *const *)o->templates.items : plain, n ? n : 1, &log, c->weights, err);
     c->scale = (float)exp((double)c->model.info->logit_scale);
     c->top = o->top < labels ? (int)o->top : labels;
     c->json = o->common.json;
@@ -185,14 +183,17 @@ out:
 const cli_verb cmd_classify = {
     .name = "classify",
     .summary = "name the label that fits each image best",
-    .usage = "MODEL IMAGE... --labels \"a cat,a dog\" [options]\nMODEL IMAGE... --labels-file F [options]",
-    .description = "Zero-shot classification. Each label is put into the templates and embedded; an image "
-                   "gets the softmax over the labels of the model's logit "
-                   "scale "
-                   "times the cosine of the two embeddings.\nAn image that cannot be read is reported, the "
-                   "others are classified, and the exit code is 1; with "
-                   "--json such an image has an \"error\" in place of its \"predictions\".",
-    .examples = "tinyclip classify model photo.jpg --labels \"a cat,a dog,a bird\"\n"
+    .usage = "MODEL IMAGE... --labels cat,dog [options]\nMODEL IMAGE... --labels-file F [options]",
+    .description =
+        "Zero-shot classification. Each label is put into the templates and embedded; an image "
+        "gets the softmax over the labels of the model's logit "
+        "scale "
+        "times the cosine of the two embeddings. The article of a label (\"a cat\") takes the place of the "
+        "template's; otherwise the words of the template stay as they are.\nAn image that cannot be read is "
+        "reported, the "
+        "others are classified, and the exit code is 1; with "
+        "--json such an image has an \"error\" in place of its \"predictions\".",
+    .examples = "tinyclip classify model photo.jpg --labels cat,dog,bird\n"
                 "tinyclip classify model photos/ --labels-file labels.txt --template \"a photo of a {}.\" "
                 "--template \"a drawing of a {}.\" --top 3\n"
                 "find . -name '*.jpg' | tinyclip classify model - --labels-file labels.txt --json",

@@ -315,7 +315,7 @@ const cli_verb cmd_demo = {
         "DIR gets the teacher, a folder for each way as compress leaves it, the recipes, a few test "
         "pictures, and the page report.html.",
     .examples = "tinyclip demo\ntinyclip classify build/demo/in-two-steps/model.safetensors "
-                "build/demo/images --labels \"a bag,a sandal,a coat\"",
+                "build/demo/images --labels bag,sandal,coat",
     .options = options,
     .common = CLI_WITH_THREADS,
     .defaults = &defaults,

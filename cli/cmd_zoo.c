@@ -189,7 +189,7 @@ const cli_verb cmd_zoo = {
                    "distill), the built-in one of that name comes last.",
     .examples =
         "tinyclip zoo\ntinyclip zoo pull TinyCLIP-ViT-40M-32-Text-19M\n"
-        "tinyclip classify TinyCLIP-ViT-40M-32-Text-19M photo.jpg --labels \"a cat,a dog\"\n"
+        "tinyclip classify TinyCLIP-ViT-40M-32-Text-19M photo.jpg --labels cat,dog\n"
         "TINYCLIP_ZOO_URL=http://mirror.example/tinyclip tinyclip zoo pull TinyCLIP-ViT-8M/16-Text-3M",
     .options = options,
     .common = CLI_WITH_JSON,

@@ -128,16 +128,6 @@ const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size)
     return has(d, i) ? d->source->name(d, i, buffer, size) : "";
 }
 
-char *tc_template_fill(const char *form, const char *name) {
-    tc_buf b = {0};
-    for (const char *gap; (gap = strstr(form, "{}")); form = gap + 2) {
-        tc_buf_add(&b, form, (size_t)(gap - form));
-        tc_buf_puts(&b, name);
-    }
-    tc_buf_puts(&b, form);
-    return tc_buf_take(&b);
-}
-
 /* The caption of class c in template t. */
 static tc_status fill_template(const tc_data *d, int c, int t, char *buffer, size_t size, tc_error *err) {
     const char *form = tc_data_template(d, t);

@@ -23,8 +23,12 @@ const char *tc_data_kind(const tc_data *d);
 /* "train", "test" or "all": the part of it. */
 const char *tc_data_split(const tc_data *d);
 
-/* `form` with each "{}" replaced by `name`; the caller frees it. NULL if memory ran out. */
+/* `form` with each "{}" replaced by `name`, whose article, if it has one, takes the place of the template's;
+ * the caller frees it. NULL if memory ran out. */
 char *tc_template_fill(const char *form, const char *name);
+/* Whether a name takes the place of a template's article, and the first ones that do. */
+bool tc_template_conflict(const char *const *names, int classes, const char *const *templates,
+                          int n_templates, int *name, int *form);
 
 /* With augmentation; otherwise as tc_data_image. */
 tc_status tc_data_image_augmented(const tc_data *d, int64_t i, const tc_preprocess *p, const tc_augment *a,

@@ -18,6 +18,10 @@ tc_status tc_data_hash(const tc_data *d, uint64_t *hash, tc_error *err) {
     for (int i = 0; i < d->nclasses; i++) sum = tc_hash_text(sum, d->classes[i]);
     sum = tc_hash(sum, (uint64_t)d->ntemplates, 0);
     for (int i = 0; i < d->ntemplates; i++) sum = tc_hash_text(sum, d->templates[i]);
+    int c, t; /* prompts that were made in another way before */
+    if (tc_template_conflict((const char *const *)d->classes, d->nclasses, (const char *const *)d->templates,
+                             d->ntemplates, &c, &t))
+        sum = tc_hash_text(sum, "articles");
     tc_status status = d->source->hash(d, &sum, err);
     if (status == TC_OK) *hash = sum;
     return status;

@@ -5,12 +5,13 @@
 #include "data/data.h"
 
 /* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and
- * normalised again. *cut (may be NULL) gets the number of prompts that were longer than the context. */
+ * normalised again. A name with an article ("a cat") takes the place of the template's. That, and prompts
+ * that were longer than the context and were cut, are logged; `log` may be NULL. */
 tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
                               const char *const *names, int classes, const char *const *templates,
-                              int n_templates, float *weights, int64_t *cut, tc_error *err);
+                              int n_templates, const tc_log *log, float *weights, tc_error *err);
 
-/* The same for the classes and templates of a source; prompts that were cut are logged. */
+/* The same for the classes and templates of a source. */
 tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t,
                                    const tc_log *log, float *weights, tc_error *err);
 

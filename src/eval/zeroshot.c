@@ -45,9 +45,23 @@ static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t,
     return status;
 }
 
+/* What the caller may not expect of the prompts. */
+static tc_status tell(const prompts *p, int classes, const tc_log *log, tc_error *err) {
+    int c, t;
+    if (p->cut)
+        tc_log_line(log, 2, "%lld prompts were longer than the context and were cut", (long long)p->cut);
+    if (!tc_template_conflict(p->names, classes, p->templates, p->n_templates, &c, &t)) return TC_OK;
+    char *asked = tc_template_fill(p->templates[t], p->names[c]);
+    if (!asked) return tc_fail_memory(err, 1);
+    tc_log_line(log, 1, "\"%s\" has an article, so that of the template \"%s\" is left out: \"%s\"",
+                p->names[c], p->templates[t], asked);
+    free(asked);
+    return TC_OK;
+}
+
 tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
                               const char *const *names, int classes, const char *const *templates,
-                              int n_templates, float *weights, int64_t *cut, tc_error *err) {
+                              int n_templates, const tc_log *log, float *weights, tc_error *err) {
     const tc_model_info *info = tc_model_get_info(m);
     int dim = info->embed_dim, at_once = n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / n_templates : 1;
     if (at_once > classes) at_once = classes;
@@ -68,7 +82,7 @@ tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokeniz
             for (int e = 0; e < dim; e++)
                 weights[(int64_t)(first + c) * dim + e] = p.columns[(int64_t)e * n + c];
     }
-    if (cut) *cut = p.cut;
+    if (status == TC_OK) status = tell(&p, classes, log, err);
     free(p.ids);
     free(p.embeds);
     free(p.columns);
@@ -90,14 +104,11 @@ tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_da
     const char **names = tc_new((size_t)classes, sizeof *names),
                **templates = tc_new((size_t)n + 1, sizeof *templates);
     tc_status status = names && templates ? TC_OK : tc_fail_memory(err, (size_t)classes * sizeof *names);
-    int64_t cut = 0;
     for (int c = 0; c < classes && status == TC_OK; c++) names[c] = tc_data_class_name(d, c);
     for (int i = 0; i < n && status == TC_OK; i++) templates[i] = tc_data_template(d, i);
     if (status == TC_OK)
-        status = tc_zeroshot_weights(s, m, t, names, classes, n ? templates : plain, n ? n : 1, weights, &cut,
-                                     err);
-    if (status == TC_OK && cut)
-        tc_log_line(log, 2, "%lld prompts were longer than the context and were cut", (long long)cut);
+        status =
+            tc_zeroshot_weights(s, m, t, names, classes, n ? templates : plain, n ? n : 1, log, weights, err);
     free(names);
     free(templates);
     return status;

@@ -122,6 +122,17 @@ run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --top 2
 same "labels from a file" "$out" "$scratch/first"
 run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --top 2 --template "a photo of a {}." --threads 1
 same "the default template; one thread" "$out" "$scratch/first"
+complains "the article of a label: told" <<'END'
+"a cat" has an article, so that of the template "a photo of a {}." is left out: "a photo of a cat."
+END
+run classify $vit $images/png_rgb.png --labels "a cat,an apple,the dog" --top 3
+sed 's/  an* /  /; s/  the /  /' "$out" >"$scratch/first"
+run score $vit --image $images/png_rgb.png --text "a photo of a cat." --text "a photo of an apple." --text "a photo of the dog."
+sed -n 's/.*probability /    /; s/a photo of an* //; s/a photo of the //; s/\.$//; 2,$p' "$out" | sort -r | sed 's/^    \([^ ]*\)/    \1/' >"$scratch/scored"
+sed 1d "$scratch/first" | sed 's/^ */    /' >"$scratch/classified"
+same "the prompts of labels with articles" "$scratch/classified" "$scratch/scored"
+run classify $vit $images/png_rgb.png --labels "cat,dog"
+complains "plain labels: nothing to tell" </dev/null
 run classify $vit $images/png_rgb.png --labels-file "$scratch/labels" --template "a photo"
 code "a template without a place: exit code" 1
 says "a template without a place" "--template 'a photo': there is no {} in it"

@@ -73,7 +73,7 @@ wrong() { # wrong MESSAGE ARG...
     run "$@"
     if [ "$code" -eq 2 ] && [ ! -s "$out" ] && [ "$(head -n 1 "$err")" = "tinyclip $message" ]; then result "wrong usage: $message" 1; else result "wrong usage: $message" 0 "$err"; fi
 }
-wrong "classify: an argument is missing; usage: tinyclip classify MODEL IMAGE... --labels \"a cat,a dog\" [options]" classify model
+wrong "classify: an argument is missing; usage: tinyclip classify MODEL IMAGE... --labels cat,dog [options]" classify model
 wrong "classify: give the labels with --labels or with --labels-file" classify model image
 wrong "classify: give the labels with --labels or with --labels-file" classify model image --labels a --labels-file b
 wrong "classify: --top: '0' is not a whole number from 1 to 1000000000" classify model image --top 0
