@@ -254,21 +254,25 @@ static tc_status open_data(kitchen *k, tc_error *err) {
 }
 
 static tc_status show(kitchen *k, double start, tc_error *err) {
-    report r = {0};
-    char *page = NULL, *model = NULL, time[32];
-    tc_status status = report_read(&r, k->o.out, err);
+    char *table = NULL, *page = NULL, *model = NULL, time[32];
+    tc_report_options r = tc_report_options_default();
+    tc_status status = tc_report_table(k->o.out, &table, err);
     if (status == TC_OK) status = place(k, "report.html", &page, err);
     if (status == TC_OK) status = place(k, "in-two-steps/model.safetensors", &model, err);
     if (status == TC_OK) {
-        demo_print_table(&r);
+        printf("\n%s", table);
         status = demo_classify(k->o.out, model, k->test, err);
     }
-    if (status == TC_OK) status = report_write(page, &r, REPORT_EXAMPLES, err);
+    r.dir = k->o.out;
+    r.out = page;
+    r.log = cli_log;
+    if (status == TC_OK) status = tc_report_write(&r, NULL, err);
+    cli_log_end();
     if (status == TC_OK) {
         tc_format_duration(tc_now() - start, time, sizeof time);
         printf("\nall of it took %s; the report: %s\n", time, page);
     }
-    report_free(&r);
+    free(table);
     free(page);
     free(model);
     return status;

@@ -1,5 +1,5 @@
 /* cmd_report.c - a compression as a page to look at. */
-#include "report.h"
+#include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@ typedef struct report_args {
     int64_t examples;
 } report_args;
 
-static const report_args defaults = {.examples = REPORT_EXAMPLES};
+static const report_args defaults = {.examples = 12};
 static const cli_option options[] = {
     {"-o", "FILE", CLI_TEXT, offsetof(report_args, out), "the page; without it DIR/report.html", 0, 0, NULL},
     {"--examples", "N", CLI_INT, offsetof(report_args, examples),
@@ -19,29 +19,24 @@ static const cli_option options[] = {
      0, 60, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
-tc_status report_write(const char *path, const report *r, int examples, tc_error *err) {
-    tc_buf page = {0};
-    tc_status status = report_page(&page, r, examples, err);
-    if (status == TC_OK) status = tc_file_write(path, page.data, page.size, err);
-    if (status == TC_OK)
-        printf("wrote %s: %d compression%s, %zu kB\n", path, r->count, r->count > 1 ? "s" : "",
-               (page.size + 999) / 1000);
-    tc_buf_free(&page);
-    return status;
-}
-
 static int run(const cli_verb *verb, int argc, char **argv) {
     report_args o = defaults;
     cli_list args = {0};
     tc_error err = {0};
-    report r = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    char *beside = o.out ? NULL : tc_path_join(args.items[0], "report.html");
-    tc_status status = o.out || beside ? report_read(&r, args.items[0], &err) : tc_fail_memory(&err, 1);
-    if (status == TC_OK) status = report_write(o.out ? o.out : beside, &r, (int)o.examples, &err);
-    report_free(&r);
-    free(beside);
+    char *page = tc_path_join(args.items[0], "report.html");
+    tc_report_options r = tc_report_options_default();
+    tc_report_result result = {0};
+    r.dir = args.items[0];
+    r.out = o.out ? o.out : page;
+    r.examples = (int)o.examples;
+    r.log = cli_log;
+    tc_status status = page ? tc_report_write(&r, &result, &err) : tc_fail_memory(&err, 1);
+    if (status == TC_OK)
+        printf("wrote %s: %d compression%s, %zu kB\n", r.out, result.compressions,
+               result.compressions > 1 ? "s" : "", (result.bytes + 999) / 1000);
+    free(page);
     cli_release(verb, &o, &args);
     return status == TC_OK ? CLI_DONE : cli_failed(&err);
 }

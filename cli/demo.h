@@ -2,10 +2,8 @@
 #ifndef TC_CLI_DEMO_H
 #define TC_CLI_DEMO_H
 
-#include "report.h"
+#include "cli.h"
 
-/* Teacher and students side by side, on standard output. */
-void demo_print_table(const report *r);
 /* Writes test pictures as PNG files into DIR/images and classifies them with the model in `path`; prints a
  * table. */
 tc_status demo_classify(const char *dir, const char *path, const tc_data *data, tc_error *err);

@@ -1,5 +1,5 @@
-/* demo_report.c - what the demonstration prints at its end: teacher and students side by side, and classified
- * test pictures. */
+/* demo_report.c - what the demonstration prints at its end beside the table of models: classified test
+ * pictures. */
 #include "demo.h"
 #include "eval/eval.h"
 #include "eval/metrics.h"
@@ -7,42 +7,6 @@
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
-
-/* ---- the models */
-
-static void print_model(const char *name, const char *how, const report_facts *f, int64_t steps,
-                        double seconds) {
-    char params[32];
-    report_number macs, images, time;
-    printf("%-14s %-14s %12s %10s %8.2f %10s", name, how,
-           cli_grouped(f->params_without_tokens, params, sizeof params),
-           report_amount(f->macs_image + f->macs_text, &macs), 100 * f->top1,
-           report_rate(f->images_per_second, &images));
-    if (steps > 0) printf(" %7lld %15s", (long long)steps, report_duration(seconds, &time));
-    printf("\n");
-}
-
-void demo_print_table(const report *r) {
-    printf("\n%-14s %-14s %12s %10s %8s %10s %7s %15s\n", "", "inheritance", "parameters*", "MACs", "top-1 %",
-           "images/s", "steps", "time");
-    print_model("teacher", "", report_teacher(r), 0, 0);
-    for (int i = 0; i < r->count; i++) {
-        int64_t steps = 0;
-        double seconds = 0;
-        for (int s = 0; s < r->runs[i].stage_count; s++) {
-            const report_stage *stage = &r->runs[i].stages[s];
-            char name[64];
-            steps += stage->steps;
-            seconds += stage->seconds;
-            snprintf(name, sizeof name, "%s %%", stage->name);
-            print_model(name, r->runs[i].name, &stage->facts, steps, seconds);
-        }
-    }
-    printf("* without the token table; MACs of an image and a full-length text; steps and time from the "
-           "teacher on\n");
-}
-
-/* ---- test pictures */
 
 enum { SHOWN = 10 };
 

@@ -681,6 +681,28 @@ TC_API tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc
                                    const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
                                    tc_retrieval_result *result, tc_error *err);
 
+/* ---- reports */
+
+typedef struct tc_report_options {
+    const char *dir; /* what tc_compress left, or a folder of such folders of one teacher */
+    const char *out; /* the page; NULL: DIR/report.html */
+    int examples;    /* held-out images that are shown with what the models make of them; at most 60 */
+    tc_log_fn log;
+    void *log_user;
+} tc_report_options;
+TC_API tc_report_options tc_report_options_default(void);
+typedef struct tc_report_result {
+    int compressions;
+    size_t bytes; /* of the page */
+} tc_report_result;
+/* Writes one page of HTML about compressions: figures, curves, structure, examples, origin. It needs no other
+ * file and runs no script; the same folder gives the same bytes. For the examples the data and the models
+ * that the records name are opened; what is not there any more, or was changed, is told on the page. result
+ * may be NULL. TC_EFORMAT: a record that breaks its rules; TC_EARG: no compression, or several teachers. */
+TC_API tc_status tc_report_write(const tc_report_options *options, tc_report_result *result, tc_error *err);
+/* The page's table of models as lines of text. The caller frees it. */
+TC_API tc_status tc_report_table(const char *dir, char **text, tc_error *err);
+
 #ifdef __cplusplus
 }
 #endif

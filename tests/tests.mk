@@ -41,11 +41,7 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY := $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinyclip.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(FUZZ_MORE) $(B)/libtinyclip.a $(LDLIBS)
-# The page about a compression is the program's.
-REPORT_SRC := $(wildcard cli/report_*.c) $(patsubst %,cli/%.c,failure inputs messages opened results)
-$(B)/tests/fuzz/replay_report: $(REPORT_SRC:%.c=$(B)/obj/%.o)
-$(B)/tests/fuzz/replay_report: FUZZ_MORE := $(REPORT_SRC:%.c=$(B)/obj/%.o)
+	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(LDLIBS)
 
 # What the tests of the program call beside it.
 HELPERS := $(B)/tests/cli/serve $(B)/tests/cli/make_weights
@@ -71,10 +67,8 @@ $(B)/fuzz/libtinyclip.a: $(FUZZ_OBJ) $(DATA_OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
 $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/fuzz/libtinyclip.a
-	clang $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_MORE) $(B)/fuzz/libtinyclip.a \
+	clang $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libtinyclip.a \
 	    $(filter-out -ldnnl,$(LDLIBS)) -lgomp
-$(B)/fuzz/fuzz_report: $(REPORT_SRC:%.c=$(B)/fuzz/obj/%.o)
-$(B)/fuzz/fuzz_report: FUZZ_MORE := $(REPORT_SRC:%.c=$(B)/fuzz/obj/%.o)
 fuzz: $(FUZZ:%=$(B)/fuzz/fuzz_%)
 	for t in $(FUZZ); do \
 	    mkdir -p $(B)/fuzz/new-$$t && \

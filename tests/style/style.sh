@@ -12,7 +12,7 @@ report() { # report NAME OFFENDERS
     fi
 }
 
-# base -> kern -> {media, text, store} -> graph -> net -> model -> format -> {data, zoo} -> eval -> train -> cli
+# base -> kern -> {media, text, store} -> graph -> net -> model -> format -> {data, zoo} -> eval -> train -> report -> cli
 rank() {
     case $1 in base) echo 0 ;; kern) echo 1 ;; media | text | store) echo 2 ;; graph) echo 3 ;; net) echo 4 ;; model) echo 5 ;; format) echo 6 ;; data | zoo) echo 7 ;; eval) echo 8 ;; train) echo 9 ;; report) echo 10 ;; cli) echo 11 ;; *) echo 99 ;; esac
 }

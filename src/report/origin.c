@@ -1,6 +1,6 @@
-/* report_origin.c - how the compression was made: its command as it can be typed again, what its data and
+/* origin.c - how the compression was made: its command as it can be typed again, what its data and
  * models are known by, the machine, the recipe. */
-#include "report.h"
+#include "report/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 static void put_argument(tc_buf *b, const char *s) {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
     if (*s && s[strspn(s, plain)] == '\0') {
-        report_text(b, s);
+        tc_report_text(b, s);
         return;
     }
     tc_buf quoted = {0};
@@ -19,12 +19,12 @@ static void put_argument(tc_buf *b, const char *s) {
         else tc_buf_add(&quoted, s, 1);
     }
     tc_buf_puts(&quoted, "'");
-    if (quoted.data) report_text(b, quoted.data);
+    if (quoted.data) tc_report_text(b, quoted.data);
     b->failed = b->failed || quoted.failed;
     tc_buf_free(&quoted);
 }
 
-static void command(tc_buf *b, const report_run *run) {
+static void command(tc_buf *b, const tc_report_run *run) {
     size_t n = json_array_size(run->command);
     if (n == 0) {
         tc_buf_puts(b, "<p class=\"missing\">The command is not in compress.json.</p>\n");
@@ -42,24 +42,24 @@ static void command(tc_buf *b, const report_run *run) {
 static void fact(tc_buf *b, const char *name, const char *text, const char *hash) {
     if (!text && !hash) return;
     tc_buf_printf(b, "<tr><th scope=\"row\">%s</th><td><bdi>", name);
-    report_text(b, text ? text : "");
+    tc_report_text(b, text ? text : "");
     tc_buf_puts(b, "</bdi></td><td><code>");
-    report_text(b, hash ? hash : "");
+    tc_report_text(b, hash ? hash : "");
     tc_buf_puts(b, "</code></td></tr>\n");
 }
 
-static void data_fact(tc_buf *b, const char *name, const report_data *d) {
+static void data_fact(tc_buf *b, const char *name, const tc_report_data *d) {
     if (!d->given) return;
-    report_number n;
+    tc_report_number n;
     tc_buf text = {0};
     tc_buf_puts(&text, d->spec);
     if (d->split) tc_buf_printf(&text, ", %s", d->split);
-    if (d->samples >= 0) tc_buf_printf(&text, ", %s samples", report_whole(d->samples, &n));
+    if (d->samples >= 0) tc_buf_printf(&text, ", %s samples", tc_report_whole(d->samples, &n));
     fact(b, name, text.data, d->hash);
     tc_buf_free(&text);
 }
 
-static void facts(tc_buf *b, const report_run *run) {
+static void facts(tc_buf *b, const tc_report_run *run) {
     char text[96], name[64];
     tc_buf_puts(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Origin\"><table "
                    "class=\"origin\">\n"
@@ -85,27 +85,27 @@ static void facts(tc_buf *b, const report_run *run) {
     fact(b, "Machine", machine.data, NULL);
     tc_buf_free(&machine);
     tc_buf_printf(b, "<tr><th scope=\"row\">Made by</th><td>tinyclip ");
-    report_text(b, run->version);
+    tc_report_text(b, run->version);
     tc_buf_puts(b, "</td><td></td></tr>\n</tbody>\n</table></div>\n");
 }
 
-static void recipe(tc_buf *b, const report_run *run) {
+static void recipe(tc_buf *b, const tc_report_run *run) {
     char *text = run->recipe ? json_dumps(run->recipe, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     if (!text) return;
     tc_buf_puts(b, "<details><summary>The recipe, with everything that was left to it</summary>\n<pre "
                    "tabindex=\"0\"><code>");
-    report_text(b, text);
+    tc_report_text(b, text);
     tc_buf_puts(b, "</code></pre></details>\n");
     free(text);
 }
 
-void report_origin(tc_buf *b, const report *r) {
+void tc_report_origin(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<section id=\"origin\">\n<h2>How it was made</h2>\n");
     for (int i = 0; i < r->count; i++) {
-        const report_run *run = &r->runs[i];
+        const tc_report_run *run = &r->runs[i];
         if (r->count > 1) {
-            tc_buf_printf(b, "<h3><span class=\"key c%d\"></span>", i % REPORT_COLOURS + 1);
-            report_text(b, run->name);
+            tc_buf_printf(b, "<h3><span class=\"key c%d\"></span>", i % TC_REPORT_COLOURS + 1);
+            tc_report_text(b, run->name);
             tc_buf_puts(b, "</h3>\n");
         }
         command(b, run);

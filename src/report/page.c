@@ -1,17 +1,16 @@
-/* report_page.c - the page: what happened, in a sentence and in figures; the table of models; then the other
+/* page.c - the page: what happened, in a sentence and in figures; the table of models; then the other
  * parts. One file that needs no other: the style is in it, nothing runs, nothing is fetched, and its own
  * policy tells the browser so. */
-#include "report.h"
+#include "report/report.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 extern const char tc_file_data_report_css[], tc_file_data_report_css_end[];
 
 /* ---- head */
 
-static void head(tc_buf *b, const report *r) {
+static void head(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\" "
                    "xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
@@ -21,7 +20,7 @@ static void head(tc_buf *b, const report *r) {
     tc_buf_puts(b, "Compression report");
     if (r->count == 1) {
         tc_buf_puts(b, ": ");
-        report_text(b, r->runs[0].name);
+        tc_report_text(b, r->runs[0].name);
     }
     tc_buf_puts(b, "</title>\n<style>\n");
     tc_buf_add(b, tc_file_data_report_css, (size_t)(tc_file_data_report_css_end - tc_file_data_report_css));
@@ -30,33 +29,33 @@ static void head(tc_buf *b, const report *r) {
 
 /* ---- the sentence */
 
-static double kept(const report_run *run, report_metric m) {
-    const report_stage *s = report_result(run);
-    double of = report_metric_value(&run->teacher, m);
-    return s && of > 0 ? report_metric_value(&s->facts, m) / of : NAN;
+static double kept(const tc_report_run *run, tc_report_metric m) {
+    const tc_report_stage *s = tc_report_last(run);
+    double of = tc_report_metric_value(&run->teacher, m);
+    return s && of > 0 ? tc_report_metric_value(&s->facts, m) / of : NAN;
 }
 
-static void headline_of_one(tc_buf *b, const report_run *run, report_metric m) {
-    const report_stage *s = report_result(run);
-    report_number n;
-    int64_t made = report_steps_made(run), planned = report_steps_planned(run);
+static void headline_of_one(tc_buf *b, const tc_report_run *run, tc_report_metric m) {
+    const tc_report_stage *s = tc_report_last(run);
+    tc_report_number n;
+    int64_t made = tc_report_steps_made(run), planned = tc_report_steps_planned(run);
     if (!run->finished || !s) {
         tc_buf_printf(b, "A compression under way: %s of its steps are done",
-                      report_percent((double)made / (double)planned, &n));
+                      tc_report_percent((double)made / (double)planned, &n));
         return;
     }
     tc_buf_printf(b, "A teacher of %s parameters became ",
-                  report_amount((double)run->teacher.params_without_tokens, &n));
-    tc_buf_printf(b, "a student of %s", report_amount((double)s->facts.params_without_tokens, &n));
+                  tc_report_amount((double)run->teacher.params_without_tokens, &n));
+    tc_buf_printf(b, "a student of %s", tc_report_amount((double)s->facts.params_without_tokens, &n));
     if (!isnan(kept(run, m)))
-        tc_buf_printf(b, " that keeps %s of its accuracy", report_percent(kept(run, m), &n));
+        tc_buf_printf(b, " that keeps %s of its accuracy", tc_report_percent(kept(run, m), &n));
 }
 
-static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
+static void headline_of_many(tc_buf *b, const tc_report *r, tc_report_metric m) {
     double small = INFINITY, large = 0, low = INFINITY, high = 0;
     int students = 0, unfinished = 0;
     for (int i = 0; i < r->count; i++) {
-        const report_stage *s = report_result(&r->runs[i]);
+        const tc_report_stage *s = tc_report_last(&r->runs[i]);
         unfinished += !r->runs[i].finished;
         if (!s || !r->runs[i].finished) continue;
         students++;
@@ -65,46 +64,47 @@ static void headline_of_many(tc_buf *b, const report *r, report_metric m) {
         double k = kept(&r->runs[i], m);
         if (!isnan(k)) low = fmin(low, k), high = fmax(high, k);
     }
-    report_number a, c;
+    tc_report_number a, c;
     tc_buf_printf(b, "One teacher of %s parameters, ",
-                  report_amount((double)report_teacher(r)->params_without_tokens, &a));
+                  tc_report_amount((double)tc_report_teacher(r)->params_without_tokens, &a));
     if (students == 0) {
         tc_buf_printf(b, "%d compressions under way", unfinished);
         return;
     }
-    tc_buf_printf(b, "%d student%s of %s", students, students > 1 ? "s" : "", report_amount(small, &a));
-    if (large > small) tc_buf_printf(b, " to %s", report_amount(large, &c));
-    if (high > 0) tc_buf_printf(b, " that keep%s %s", students > 1 ? "" : "s", report_percent(low, &a));
-    if (high > low) tc_buf_printf(b, " to %s", report_percent(high, &c));
+    tc_buf_printf(b, "%d student%s of %s", students, students > 1 ? "s" : "", tc_report_amount(small, &a));
+    if (large > small) tc_buf_printf(b, " to %s", tc_report_amount(large, &c));
+    if (high > 0) tc_buf_printf(b, " that keep%s %s", students > 1 ? "" : "s", tc_report_percent(low, &a));
+    if (high > low) tc_buf_printf(b, " to %s", tc_report_percent(high, &c));
     if (high > 0) tc_buf_puts(b, " of its accuracy");
 }
 
 /* `used`: how many of its samples were looked at; -1: all. */
-static void put_data(tc_buf *b, const report_data *d, int64_t used) {
-    report_number n;
+static void put_data(tc_buf *b, const tc_report_data *d, int64_t used) {
+    tc_report_number n;
     tc_buf_puts(b, "<bdi>");
-    report_short(b, d->spec, 60);
+    tc_report_short(b, d->spec, 60);
     tc_buf_puts(b, "</bdi>");
     bool open = d->split || d->samples >= 0;
     tc_buf_puts(b, open ? " (" : "");
-    if (d->split) report_short(b, d->split, 20);
+    if (d->split) tc_report_short(b, d->split, 20);
     if (d->samples >= 0 && d->split) tc_buf_puts(b, ", ");
-    if (d->samples >= 0 && used > 0 && used < d->samples) tc_buf_printf(b, "%s of ", report_whole(used, &n));
-    if (d->samples >= 0) tc_buf_printf(b, "%s samples", report_whole(d->samples, &n));
+    if (d->samples >= 0 && used > 0 && used < d->samples)
+        tc_buf_printf(b, "%s of ", tc_report_whole(used, &n));
+    if (d->samples >= 0) tc_buf_printf(b, "%s samples", tc_report_whole(d->samples, &n));
     tc_buf_puts(b, open ? ")" : "");
 }
 
 /* On what, for how long. */
-static void lede(tc_buf *b, const report *r, report_metric m) {
-    const report_run *run = &r->runs[0];
-    report_number n;
+static void lede(tc_buf *b, const tc_report *r, tc_report_metric m) {
+    const tc_report_run *run = &r->runs[0];
+    tc_report_number n;
     tc_buf_puts(b, "<p class=\"lede\">");
     if (r->count == 1) {
         tc_buf_printf(b, "%d stage%s, %s steps", run->stage_count, run->stage_count > 1 ? "s" : "",
-                      report_whole(report_steps_planned(run), &n));
+                      tc_report_whole(tc_report_steps_planned(run), &n));
         if (!run->finished) tc_buf_puts(b, " planned");
-        else if (report_seconds(run) > 0)
-            tc_buf_printf(b, " in %s", report_duration(report_seconds(run), &n));
+        else if (tc_report_seconds(run) > 0)
+            tc_buf_printf(b, " in %s", tc_report_duration(tc_report_seconds(run), &n));
         tc_buf_puts(b, ". ");
     }
     if (run->data.given) {
@@ -114,34 +114,35 @@ static void lede(tc_buf *b, const report *r, report_metric m) {
     }
     if (run->eval.given) {
         tc_buf_puts(b, run->data.given ? "measured on " : "Measured on ");
-        put_data(b, &run->eval, m == REPORT_R1 ? report_teacher(r)->pairs : report_teacher(r)->images);
+        put_data(b, &run->eval,
+                 m == TC_REPORT_R1 ? tc_report_teacher(r)->pairs : tc_report_teacher(r)->images);
         tc_buf_puts(b, ". ");
     }
-    if (m != REPORT_NONE) tc_buf_printf(b, "Accuracy is %s.", report_metric_name(m));
+    if (m != TC_REPORT_NONE) tc_buf_printf(b, "Accuracy is %s.", tc_report_metric_name(m));
     else tc_buf_puts(b, "No accuracy was measured.");
     tc_buf_puts(b, "</p>\n");
 }
 
 /* How far a compression is that is not finished. */
-static void progress(tc_buf *b, const report *r) {
+static void progress(tc_buf *b, const tc_report *r) {
     for (int i = 0; i < r->count; i++) {
-        const report_run *run = &r->runs[i];
+        const tc_report_run *run = &r->runs[i];
         if (run->finished) continue;
-        const report_stage *now = NULL;
+        const tc_report_stage *now = NULL;
         for (int k = 0; k < run->stage_count && !now; k++)
             if (!run->stages[k].done) now = &run->stages[k];
-        report_number n, of;
-        int64_t made = report_steps_made(run), planned = report_steps_planned(run);
+        tc_report_number n, of;
+        int64_t made = tc_report_steps_made(run), planned = tc_report_steps_planned(run);
         tc_buf_puts(b, "<div class=\"banner\"><p><strong>Unfinished</strong>: ");
         if (r->count > 1) {
-            report_text(b, run->name);
+            tc_report_text(b, run->name);
             tc_buf_puts(b, " is ");
         }
         if (now) {
             tc_buf_printf(b, "in stage %d of %d (", (int)(now - run->stages) + 1, run->stage_count);
-            report_text(b, now->name);
-            tc_buf_printf(b, "), step %s of %s. ", report_whole(now->log.last, &n),
-                          report_whole(now->steps, &of));
+            tc_report_text(b, now->name);
+            tc_buf_printf(b, "), step %s of %s. ", tc_report_whole(now->log.last, &n),
+                          tc_report_whole(now->steps, &of));
         } else {
             tc_buf_puts(b, "after its last stage. ");
         }
@@ -150,7 +151,7 @@ static void progress(tc_buf *b, const report *r) {
                       "--resume too.</p><progress max=\"%lld\" "
                       "value=\"%lld\">%s</progress></div>\n",
                       (long long)planned, (long long)made,
-                      report_percent((double)made / (double)planned, &n));
+                      tc_report_percent((double)made / (double)planned, &n));
     }
 }
 
@@ -160,32 +161,32 @@ static void figure(tc_buf *b, const char *name, const char *value, const char *b
     tc_buf_printf(b, "<div><dt>%s</dt><dd>%s <small>%s</small></dd></div>\n", name, value, beside);
 }
 
-static double macs(const report_facts *f) { return f->macs_image + f->macs_text; }
+static double macs(const tc_report_facts *f) { return f->macs_image + f->macs_text; }
 
-static void figures(tc_buf *b, const report_run *run, report_metric m) {
-    const report_stage *s = report_result(run);
+static void figures(tc_buf *b, const tc_report_run *run, tc_report_metric m) {
+    const tc_report_stage *s = tc_report_last(run);
     if (!s) return;
-    const report_facts *t = &run->teacher, *f = &s->facts;
-    report_number n, of, part;
+    const tc_report_facts *t = &run->teacher, *f = &s->facts;
+    tc_report_number n, of, part;
     char beside[160];
     if (!run->finished)
         tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n", (int)(s - run->stages) + 1,
                       run->stage_count);
     tc_buf_puts(b, "<dl class=\"figures\">\n");
     snprintf(beside, sizeof beside, "%s of %s",
-             report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
-             report_amount((double)t->params_without_tokens, &of));
-    figure(b, "Parameters", report_amount((double)f->params_without_tokens, &n), beside);
+             tc_report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
+             tc_report_amount((double)t->params_without_tokens, &of));
+    figure(b, "Parameters", tc_report_amount((double)f->params_without_tokens, &n), beside);
     if (macs(f) > 0 && macs(t) > 0) {
-        snprintf(beside, sizeof beside, "%s of %s", report_percent(macs(f) / macs(t), &part),
-                 report_amount(macs(t), &of));
-        figure(b, "MACs, image and text", report_amount(macs(f), &n), beside);
+        snprintf(beside, sizeof beside, "%s of %s", tc_report_percent(macs(f) / macs(t), &part),
+                 tc_report_amount(macs(t), &of));
+        figure(b, "MACs, image and text", tc_report_amount(macs(f), &n), beside);
     }
-    double x = report_metric_value(f, m), y = report_metric_value(t, m);
+    double x = tc_report_metric_value(f, m), y = tc_report_metric_value(t, m);
     if (!isnan(x)) {
-        snprintf(beside, sizeof beside, "teacher %s", report_percent(y, &of));
-        figure(b, m == REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image", report_percent(x, &n),
-               beside);
+        snprintf(beside, sizeof beside, "teacher %s", tc_report_percent(y, &of));
+        figure(b, m == TC_REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image",
+               tc_report_percent(x, &n), beside);
     }
     const struct {
         const char *name;
@@ -197,8 +198,8 @@ static void figures(tc_buf *b, const report_run *run, report_metric m) {
         beside[0] = '\0';
         if (rates[i].was > 0)
             snprintf(beside, sizeof beside, "%.2f times %s", rates[i].is / rates[i].was,
-                     report_rate(rates[i].was, &of));
-        figure(b, rates[i].name, report_rate(rates[i].is, &n), beside);
+                     tc_report_rate(rates[i].was, &of));
+        figure(b, rates[i].name, tc_report_rate(rates[i].is, &n), beside);
     }
     tc_buf_puts(b, "</dl>\n");
 }
@@ -235,7 +236,7 @@ static const struct {
                       {"Images/s", "measured"},
                       {"Texts/s", "measured"}};
 
-static double cell(const report_facts *f, column c) {
+static double cell(const tc_report_facts *f, column c) {
     bool pairs = f->pairs > 0;
     switch (c) {
     case PARAMS:
@@ -269,7 +270,7 @@ static double cell(const report_facts *f, column c) {
 }
 
 /* A column that no model has a number for is left out. */
-static bool wanted(const report *r, column c) {
+static bool wanted(const tc_report *r, column c) {
     for (int i = 0; i < r->count; i++) {
         if (cell(&r->runs[i].teacher, c) >= 0) return true;
         for (int k = 0; k < r->runs[i].stage_count; k++)
@@ -278,50 +279,49 @@ static bool wanted(const report *r, column c) {
     return false;
 }
 
-static void table_cells(tc_buf *b, const report *r, const report_facts *f, const report_facts *t) {
-    report_number n;
+static void table_cells(tc_buf *b, const tc_report *r, const tc_report_facts *f, const tc_report_facts *t) {
+    tc_report_number n;
     for (column c = 0; c < COLUMNS; c++) {
         if (!wanted(r, c)) continue;
         double x = f->given ? cell(f, c) : NAN, of = cell(t, c);
         bool fraction = c >= TOP1 && c <= R5_IMAGE, rate = c == IMAGES || c == TEXTS;
         tc_buf_printf(b, "<td>%s",
-                      fraction ? report_percent(x, &n)
-                      : rate   ? report_rate(x, &n)
-                               : report_amount(x, &n));
+                      fraction ? tc_report_percent(x, &n)
+                      : rate   ? tc_report_rate(x, &n)
+                               : tc_report_amount(x, &n));
         if (f != t && x >= 0 && of > 0) {
-            if (rate) tc_buf_printf(b, "<small>%.2f" REPORT_SPACE "\xc3\x97</small>", x / of);
-            else tc_buf_printf(b, "<small>%.*f" REPORT_SPACE "%%</small>", fraction ? 1 : 0, 100 * x / of);
+            if (rate) tc_buf_printf(b, "<small>%.2f" TC_REPORT_SPACE "\xc3\x97</small>", x / of);
+            else tc_buf_printf(b, "<small>%.*f" TC_REPORT_SPACE "%%</small>", fraction ? 1 : 0, 100 * x / of);
         }
         tc_buf_puts(b, "</td>");
     }
 }
 
-static void table_row(tc_buf *b, const report *r, const report_run *run, const report_stage *s) {
-    report_number n, of;
-    char *name = report_model_name(r, run, s);
+static void table_row(tc_buf *b, const tc_report *r, const tc_report_run *run, const tc_report_stage *s) {
+    tc_report_number n, of;
+    tc_report_name name;
     tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
                   s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"",
-                  (int)(run - r->runs) % REPORT_COLOURS + 1);
-    report_text(b, name);
+                  (int)(run - r->runs) % TC_REPORT_COLOURS + 1);
+    tc_report_text(b, tc_report_model_name(r, run, s, &name));
     tc_buf_puts(b, "<small>");
     const char *way = s->inheritance;
-    report_text(b, strcmp(way, "auto") == 0 ? "automatic" : way);
+    tc_report_text(b, strcmp(way, "auto") == 0 ? "automatic" : way);
     if (s->teacher_loss) {
         tc_buf_puts(b, ", ");
-        report_text(b, strcmp(s->teacher_loss, "none") == 0 ? "no teacher" : s->teacher_loss);
+        tc_report_text(b, strcmp(s->teacher_loss, "none") == 0 ? "no teacher" : s->teacher_loss);
     }
     tc_buf_puts(b, "</small></th>");
     table_cells(b, r, &s->facts, &run->teacher);
     if (s->done)
-        tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", report_whole(s->steps, &n),
-                      report_duration(s->seconds, &of));
+        tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", tc_report_whole(s->steps, &n),
+                      tc_report_duration(s->seconds, &of));
     else
-        tc_buf_printf(b, "<td>%s<small>of %s</small></td><td>%s</td></tr>\n", report_whole(s->log.last, &n),
-                      report_whole(s->steps, &of), REPORT_DASH);
-    free(name);
+        tc_buf_printf(b, "<td>%s<small>of %s</small></td><td>%s</td></tr>\n",
+                      tc_report_whole(s->log.last, &n), tc_report_whole(s->steps, &of), TC_REPORT_DASH);
 }
 
-static void table(tc_buf *b, const report *r) {
+static void table(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<section id=\"models\">\n<h2>Teacher and students</h2>\n<div class=\"scroll\" "
                    "tabindex=\"0\" role=\"region\" aria-label=\"Table "
                    "of models\">\n"
@@ -332,8 +332,8 @@ static void table(tc_buf *b, const report *r) {
     tc_buf_puts(b, "<th scope=\"col\">Steps</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n<tr "
                    "class=\"teacher\"><th scope=\"row\"><span "
                    "class=\"key c0\"></span>teacher</th>");
-    table_cells(b, r, report_teacher(r), report_teacher(r));
-    tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", REPORT_DASH, REPORT_DASH);
+    table_cells(b, r, tc_report_teacher(r), tc_report_teacher(r));
+    tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", TC_REPORT_DASH, TC_REPORT_DASH);
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) table_row(b, r, &r->runs[i], &r->runs[i].stages[k]);
     tc_buf_puts(b, "</tbody>\n</table>\n</div>\n<p class=\"note\">Small figures are relative to the teacher. "
@@ -341,14 +341,14 @@ static void table(tc_buf *b, const report *r) {
                    "one text of "
                    "full length. Images and texts a second: measured on this machine when the stage ended, "
                    "32 at a time, 32-bit floats.</p>\n");
-    report_size_charts(b, r);
+    tc_report_size_charts(b, r);
     tc_buf_puts(b, "</section>\n");
 }
 
 /* ---- the page */
 
-tc_status report_page(tc_buf *b, const report *r, int examples, tc_error *err) {
-    report_metric m = report_metric_of(r);
+tc_status tc_report_page(tc_buf *b, const tc_report *r, int examples, const tc_log *log, tc_error *err) {
+    tc_report_metric m = tc_report_metric_of(r);
     head(b, r);
     tc_buf_puts(b, "<header>\n<p class=\"eyebrow\">TinyCLIP compression report</p>\n<h1>");
     if (r->count == 1) headline_of_one(b, &r->runs[0], m);
@@ -359,10 +359,10 @@ tc_status report_page(tc_buf *b, const report *r, int examples, tc_error *err) {
     progress(b, r);
     if (r->count == 1) figures(b, &r->runs[0], m);
     table(b, r);
-    report_structure(b, r);
-    report_curves(b, r);
-    tc_status status = report_examples(b, r, examples, err);
-    report_origin(b, r);
+    tc_report_structure(b, r);
+    tc_report_curves(b, r);
+    tc_status status = tc_report_examples(b, r, examples, log, err);
+    tc_report_origin(b, r);
     tc_buf_puts(b, "</main>\n</body>\n</html>\n");
     if (status == TC_OK && b->failed) status = tc_fail_memory(err, b->size);
     return status;

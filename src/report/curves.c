@@ -1,7 +1,7 @@
-/* report_curves.c - what happened over the steps: accuracy and loss of every compression on one axis that
+/* curves.c - what happened over the steps: accuracy and loss of every compression on one axis that
  * counts the steps of its stages together, and the sparsity of each automatic stage beside its target. And
  * accuracy and speed of every model over its size. */
-#include "report_chart.h"
+#include "report/chart.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,30 +9,31 @@
 
 enum { BINS = 80 }; /* points of a loss curve at most: each is the mean of as many steps */
 
-static int colour_of(int run) { return run % REPORT_COLOURS + 1; }
-static bool dashed(int run) { return run >= REPORT_COLOURS; }
+static int colour_of(int run) { return run % TC_REPORT_COLOURS + 1; }
+static bool dashed(int run) { return run >= TC_REPORT_COLOURS; }
 
 typedef struct curve {
     double *x, *y;
     size_t n, capacity_x, capacity_y;
+    bool failed; /* memory ran out */
 } curve;
 
 static void add(curve *c, double x, double y) {
     if (!tc_grow(&c->x, &c->capacity_x, c->n + 1, sizeof *c->x) ||
         !tc_grow(&c->y, &c->capacity_y, c->n + 1, sizeof *c->y)) {
-        cli_say("out of memory");
-        exit(CLI_FAILED);
+        c->failed = true;
+        return;
     }
     c->x[c->n] = x;
     c->y[c->n++] = y;
 }
 
-static void release(curve *c, int n) {
+static void release(tc_buf *b, curve *c, int n) {
     for (int i = 0; i < n; i++) {
+        b->failed = b->failed || c[i].failed;
         free(c[i].x);
         free(c[i].y);
     }
-    free(c);
 }
 
 /* The range of all values. */
@@ -42,9 +43,9 @@ static void range(const curve *c, int n, double *least, double *most) {
         for (size_t k = 0; k < c[i].n; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
 }
 
-static double most_steps(const report *r) {
+static double most_steps(const tc_report *r) {
     double most = 1;
-    for (int i = 0; i < r->count; i++) most = fmax(most, (double)report_steps_planned(&r->runs[i]));
+    for (int i = 0; i < r->count; i++) most = fmax(most, (double)tc_report_steps_planned(&r->runs[i]));
     return most;
 }
 
@@ -61,14 +62,14 @@ static void end_line(curve *c) {
 }
 
 /* Evaluations where the log has any, else what was measured when the stages ended. */
-static curve accuracy(const report_run *run, report_metric m) {
+static curve accuracy(const tc_report_run *run, tc_report_metric m) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
-        const report_stage *s = &run->stages[i];
-        for (size_t k = 0; m == REPORT_TOP1 && k < s->log.evals; k++)
+        const tc_report_stage *s = &run->stages[i];
+        for (size_t k = 0; m == TC_REPORT_TOP1 && k < s->log.evals; k++)
             add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
-        double value = report_metric_value(&s->facts, m);
-        if (s->done && !isnan(value) && (m != REPORT_TOP1 || s->log.evals == 0))
+        double value = tc_report_metric_value(&s->facts, m);
+        if (s->done && !isnan(value) && (m != TC_REPORT_TOP1 || s->log.evals == 0))
             add(&c, (double)(s->before + s->steps), value);
         if (s->log.evals > 1) break_line(&c);
     }
@@ -76,10 +77,10 @@ static curve accuracy(const report_run *run, report_metric m) {
     return c;
 }
 
-static curve loss(const report_run *run) {
+static curve loss(const tc_report_run *run) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
-        const report_stage *s = &run->stages[i];
+        const tc_report_stage *s = &run->stages[i];
         size_t bins = s->log.steps < BINS ? s->log.steps : BINS, at = 0;
         for (size_t bin = 0; bin < bins; bin++) {
             double sum = 0, steps = 0;
@@ -109,25 +110,25 @@ static double value_at(const curve *c, double x) {
 
 /* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves
  * else. */
-static void draw_marks(chart *c, const report *r, int run, const curve *line) {
-    const report_run *one = &r->runs[run];
+static void draw_marks(tc_chart *c, const tc_report *r, int run, const curve *line) {
+    const tc_report_run *one = &r->runs[run];
     char text[160], brief[24];
     for (int i = 0; i < one->stage_count && line->n; i++) {
-        const report_stage *s = &one->stages[i];
+        const tc_report_stage *s = &one->stages[i];
         double first = (double)s->before, fold = (double)(s->before + s->log.fold);
         snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
         snprintf(brief, sizeof brief, "stage %d", i + 1);
         if (r->count == 1 && one->stage_count > 1)
-            chart_upright(c, first, first + (double)s->steps, text, brief);
+            tc_chart_upright(c, first, first + (double)s->steps, text, brief);
         if (r->count > 1 && i > 0 && line->x[line->n - 1] >= first)
-            chart_mark(c, first, value_at(line, first), CHART_RING, colour_of(run), text);
+            tc_chart_mark(c, first, value_at(line, first), TC_CHART_RING, colour_of(run), text);
         snprintf(text, sizeof text, "masks folded after step %lld", (long long)s->log.fold);
         if (s->log.fold >= 0 && line->x[line->n - 1] >= fold)
-            chart_mark(c, fold, value_at(line, fold), CHART_DIAMOND, colour_of(run), text);
+            tc_chart_mark(c, fold, value_at(line, fold), TC_CHART_DIAMOND, colour_of(run), text);
     }
 }
 
-static void key_of_marks(tc_buf *b, const report *r) {
+static void key_of_marks(tc_buf *b, const tc_report *r) {
     bool folds = false, stages = false;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
@@ -138,17 +139,17 @@ static void key_of_marks(tc_buf *b, const report *r) {
     if (stages) tc_buf_puts(b, " \xe2\x97\x8b next stage begins.");
 }
 
-static int margin(const chart_label *labels, int n) {
+static int margin(const tc_chart_label *labels, int n) {
     int most = 0;
     for (int i = 0; i < n; i++) {
-        int count = report_characters(labels[i].text, CHART_LABEL);
+        int count = tc_report_characters(labels[i].text, TC_CHART_LABEL);
         if (count > most) most = count;
     }
     return most;
 }
 
 /* What stands at the end of each curve: "85.3 % name"; of a page about one compression "85.3 % student". */
-static void end_text(const report *r, int run, const char *value, chart_label *l) {
+static void end_text(const tc_report *r, int run, const char *value, tc_chart_label *l) {
     snprintf(l->text, sizeof l->text, "%s%s%.80s", value, *value ? " " : "",
              r->count > 1 ? r->runs[run].name : "student");
 }
@@ -171,51 +172,51 @@ static bool narrow(const curve *c, int n, double teacher, bool percent, double *
 }
 
 /* True if not everything found room. */
-static bool draw_curves(tc_buf *b, const report *r, const curve *c, const char *title, bool percent,
-                        double teacher, const chart_label *names) {
-    chart to;
+static bool draw_curves(tc_buf *b, const tc_report *r, const curve *c, const char *title, bool percent,
+                        double teacher, const tc_chart_label *names) {
+    tc_chart to;
     double least, most;
     bool cut = narrow(c, r->count, teacher, percent, &least, &most);
-    chart_open(&to, b, title, "steps", most_steps(r), least, most, percent, margin(names, r->count + 1));
+    tc_chart_open(&to, b, title, "steps", most_steps(r), least, most, percent, margin(names, r->count + 1));
     if (!isnan(teacher)) {
-        chart_level(&to, teacher, 0);
-        chart_name_outside(&to, to.x_most, teacher, 0, names[r->count].text);
+        tc_chart_level(&to, teacher, 0);
+        tc_chart_name_outside(&to, to.x_most, teacher, 0, names[r->count].text);
     }
     for (int i = 0; i < r->count; i++) {
         if (c[i].n == 0) continue;
-        chart_line(&to, c[i].x, c[i].y, c[i].n, colour_of(i), dashed(i));
-        if (c[i].n == 1) chart_mark(&to, c[i].x[0], c[i].y[0], CHART_DOT, colour_of(i), names[i].text);
+        tc_chart_line(&to, c[i].x, c[i].y, c[i].n, colour_of(i), dashed(i));
+        if (c[i].n == 1) tc_chart_mark(&to, c[i].x[0], c[i].y[0], TC_CHART_DOT, colour_of(i), names[i].text);
     }
     for (int i = 0; i < r->count; i++) {
         draw_marks(&to, r, i, &c[i]);
         if (c[i].n)
-            chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
+            tc_chart_name_outside(&to, c[i].x[c[i].n - 1], c[i].y[c[i].n - 1], colour_of(i), names[i].text);
     }
-    chart_close(&to);
+    tc_chart_close(&to);
     return cut;
 }
 
 #define CUT " What lies outside the scale is cut off."
 
-static void accuracy_chart(tc_buf *b, const report *r) {
-    report_metric m = report_metric_of(r);
-    curve *c = cli_new((size_t)r->count, sizeof *c);
-    chart_label *names = cli_new((size_t)r->count + 1, sizeof *names);
-    double teacher = report_metric_value(report_teacher(r), m);
-    report_number n;
+static void accuracy_chart(tc_buf *b, const tc_report *r) {
+    tc_report_metric m = tc_report_metric_of(r);
+    curve c[TC_REPORT_RUNS] = {0};
+    tc_chart_label names[TC_REPORT_RUNS + 1] = {0};
+    double teacher = tc_report_metric_value(tc_report_teacher(r), m);
+    tc_report_number n;
     bool any = false;
     for (int i = 0; i < r->count; i++) {
         c[i] = accuracy(&r->runs[i], m);
         any = any || c[i].n > 1;
-        end_text(r, i, c[i].n ? report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
+        end_text(r, i, c[i].n ? tc_report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
     }
     if (!isnan(teacher))
-        snprintf(names[r->count].text, sizeof names->text, "%s teacher", report_percent(teacher, &n));
+        snprintf(names[r->count].text, sizeof names[0].text, "%s teacher", tc_report_percent(teacher, &n));
     tc_buf_printf(b, "<figure>\n<h3>Accuracy over steps</h3>\n");
     if (any) {
         bool cut = draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
-        tc_buf_printf(b, "<figcaption>Held-out %s%s.", report_metric_name(m),
-                      m == REPORT_R1 ? ", measured at the end of each stage" : "");
+        tc_buf_printf(b, "<figcaption>Held-out %s%s.", tc_report_metric_name(m),
+                      m == TC_REPORT_R1 ? ", measured at the end of each stage" : "");
         tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
         tc_buf_puts(b, "</figcaption>\n");
@@ -224,13 +225,12 @@ static void accuracy_chart(tc_buf *b, const report *r) {
                        "the end is in the table.</p>\n");
     }
     tc_buf_puts(b, "</figure>\n");
-    release(c, r->count);
-    free(names);
+    release(b, c, r->count);
 }
 
-static void loss_chart(tc_buf *b, const report *r) {
-    curve *c = cli_new((size_t)r->count, sizeof *c);
-    chart_label *names = cli_new((size_t)r->count + 1, sizeof *names);
+static void loss_chart(tc_buf *b, const tc_report *r) {
+    curve c[TC_REPORT_RUNS] = {0};
+    tc_chart_label names[TC_REPORT_RUNS + 1] = {0};
     bool any = false;
     for (int i = 0; i < r->count; i++) {
         char value[32] = "";
@@ -255,26 +255,27 @@ static void loss_chart(tc_buf *b, const report *r) {
         tc_buf_puts(b, "<p class=\"missing\">There is no log of training steps.</p>\n");
     }
     tc_buf_puts(b, "</figure>\n");
-    release(c, r->count);
-    free(names);
+    release(b, c, r->count);
 }
 
 /* ---- sparsity */
 
-static bool has_masks(const report_stage *s) {
+static bool has_masks(const tc_report_stage *s) {
     for (size_t i = 0; i < s->log.steps; i++)
         if (!isnan(s->log.step[i].sparsity)) return true;
     return false;
 }
 
-static void sparsity_chart(tc_buf *b, const report *r, int run, const report_stage *s) {
-    curve *c = cli_new(2, sizeof *c); /* sparsity, target */
-    chart to;
-    report_number n;
-    char text[160], *name = report_model_name(r, &r->runs[run], s);
+static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_report_stage *s) {
+    curve c[2] = {0}; /* sparsity, target */
+    tc_chart to;
+    tc_report_number n;
+    tc_report_name held;
+    const char *name = tc_report_model_name(r, &r->runs[run], s, &held);
+    char text[160];
     size_t stride = s->log.steps / (2 * BINS) + 1;
     for (size_t i = 0; i < s->log.steps; i++) {
-        const struct report_step *p = &s->log.step[i];
+        const struct tc_report_step *p = &s->log.step[i];
         if (isnan(p->sparsity) || (i % stride && i + 1 < s->log.steps && !isnan(p[1].sparsity))) continue;
         add(&c[0], (double)p->step, p->sparsity);
         add(&c[1], (double)p->step, p->target);
@@ -283,35 +284,34 @@ static void sparsity_chart(tc_buf *b, const report *r, int run, const report_sta
     range(c, 2, &least, &most);
     if (!isnan(s->log.kept)) most = fmax(most, 1 - s->log.kept);
     tc_buf_puts(b, "<figure>\n<h4>");
-    report_text(b, name);
+    tc_report_text(b, name);
     snprintf(text, sizeof text, "Sparsity and its target, %.100s", name);
     tc_buf_puts(b, "</h4>\n");
-    chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true,
-               ends < 0.6 * (double)s->steps ? 0 : 15);
+    tc_chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true,
+                  ends < 0.6 * (double)s->steps ? 0 : 15);
     if (c[1].n) {
-        chart_line(&to, c[1].x, c[1].y, c[1].n, 0, true);
-        snprintf(text, sizeof text, "%s target", report_percent(c[1].y[c[1].n - 1], &n));
-        chart_name(&to, c[1].x[c[1].n - 1], c[1].y[c[1].n - 1], 0, false, text);
+        tc_chart_line(&to, c[1].x, c[1].y, c[1].n, 0, true);
+        snprintf(text, sizeof text, "%s target", tc_report_percent(c[1].y[c[1].n - 1], &n));
+        tc_chart_name(&to, c[1].x[c[1].n - 1], c[1].y[c[1].n - 1], 0, false, text);
     }
-    chart_line(&to, c[0].x, c[0].y, c[0].n, colour_of(run), false);
-    snprintf(text, sizeof text, "%s expected", report_percent(fmax(c[0].y[c[0].n - 1], 0), &n));
-    chart_name(&to, c[0].x[c[0].n - 1], c[0].y[c[0].n - 1], colour_of(run), false, text);
+    tc_chart_line(&to, c[0].x, c[0].y, c[0].n, colour_of(run), false);
+    snprintf(text, sizeof text, "%s expected", tc_report_percent(fmax(c[0].y[c[0].n - 1], 0), &n));
+    tc_chart_name(&to, c[0].x[c[0].n - 1], c[0].y[c[0].n - 1], colour_of(run), false, text);
     if (s->log.fold >= 0 && !isnan(s->log.kept)) {
-        snprintf(text, sizeof text, "%s folded", report_percent(1 - s->log.kept, &n));
-        chart_mark(&to, (double)s->log.fold, 1 - s->log.kept, CHART_DIAMOND, colour_of(run), text);
-        chart_name(&to, (double)s->log.fold, 1 - s->log.kept, colour_of(run), false, text);
+        snprintf(text, sizeof text, "%s folded", tc_report_percent(1 - s->log.kept, &n));
+        tc_chart_mark(&to, (double)s->log.fold, 1 - s->log.kept, TC_CHART_DIAMOND, colour_of(run), text);
+        tc_chart_name(&to, (double)s->log.fold, 1 - s->log.kept, colour_of(run), false, text);
     }
-    chart_close(&to);
+    tc_chart_close(&to);
     tc_buf_puts(b, "</figure>\n");
-    release(c, 2);
-    free(name);
+    release(b, c, 2);
 }
 
-static void sparsity(tc_buf *b, const report *r) {
+static void sparsity(tc_buf *b, const tc_report *r) {
     bool any = false, automatic = false;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const report_stage *s = &r->runs[i].stages[k];
+            const tc_report_stage *s = &r->runs[i].stages[k];
             automatic = automatic || strcmp(s->inheritance, "auto") == 0;
             if (!has_masks(s)) continue;
             if (!any) tc_buf_puts(b, "<h3>Sparsity and its target</h3>\n<div class=\"charts\">\n");
@@ -327,7 +327,7 @@ static void sparsity(tc_buf *b, const report *r) {
         tc_buf_puts(b, "<p class=\"missing\">The logs of the automatic stages hold no sparsity yet.</p>\n");
 }
 
-void report_curves(tc_buf *b, const report *r) {
+void tc_report_curves(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<section id=\"curves\">\n<h2>Training</h2>\n<div class=\"charts\">\n");
     accuracy_chart(b, r);
     loss_chart(b, r);
@@ -338,48 +338,48 @@ void report_curves(tc_buf *b, const report *r) {
 
 /* ---- size */
 
-typedef double (*figure_of)(const report_facts *f, report_metric m);
-static double images_a_second(const report_facts *f, report_metric m) {
+typedef double (*figure_of)(const tc_report_facts *f, tc_report_metric m);
+static double images_a_second(const tc_report_facts *f, tc_report_metric m) {
     (void)m;
     return f->images_per_second;
 }
 
-static void point(chart *c, const report_facts *f, double y, chart_sign sign, int colour, const char *name) {
+static void point(tc_chart *c, const tc_report_facts *f, double y, tc_chart_sign sign, int colour,
+                  const char *name) {
     double x = (double)f->params_without_tokens;
-    chart_mark(c, x, y, sign, colour, name);
-    chart_name(c, x, y, colour, chart_x(c, x) > c->left + c->width / 2, name);
+    tc_chart_mark(c, x, y, sign, colour, name);
+    tc_chart_name(c, x, y, colour, tc_chart_x(c, x) > c->left + c->width / 2, name);
 }
 
 /* The stages of a run, joined. */
-static void stages_by_size(chart *c, const report *r, int run, figure_of figure, report_metric m) {
+static void stages_by_size(tc_chart *c, const tc_report *r, int run, figure_of figure, tc_report_metric m) {
     curve line = {0};
     char text[64];
-    const report_run *one = &r->runs[run];
+    const tc_report_run *one = &r->runs[run];
     for (int k = 0; k < one->stage_count; k++) {
-        const report_stage *s = &one->stages[k];
+        const tc_report_stage *s = &one->stages[k];
         double y = s->done ? figure(&s->facts, m) : NAN;
         if (isnan(y)) continue;
         add(&line, (double)s->facts.params_without_tokens, y);
-        char *name = report_model_name(r, one, s);
+        tc_report_name name;
+        tc_report_model_name(r, one, s, &name);
         snprintf(text, sizeof text, "stage %d", k + 1);
-        point(c, &s->facts, y, CHART_DOT, colour_of(run),
-              r->count > 1 && k + 1 < one->stage_count ? text : name);
-        free(name);
+        point(c, &s->facts, y, TC_CHART_DOT, colour_of(run),
+              r->count > 1 && k + 1 < one->stage_count ? text : name.s);
     }
-    if (line.n > 1) chart_line(c, line.x, line.y, line.n, colour_of(run), true);
-    free(line.x);
-    free(line.y);
+    if (line.n > 1) tc_chart_line(c, line.x, line.y, line.n, colour_of(run), true);
+    release(c->b, &line, 1);
 }
 
-static bool size_chart(tc_buf *b, const report *r, const char *title, const char *caption, figure_of figure,
-                       report_metric m, bool percent) {
-    const report_facts *t = report_teacher(r);
+static bool size_chart(tc_buf *b, const tc_report *r, const char *title, const char *caption,
+                       figure_of figure, tc_report_metric m, bool percent) {
+    const tc_report_facts *t = tc_report_teacher(r);
     double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y,
            largest = (double)t->params_without_tokens;
     int models = 0;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const report_stage *s = &r->runs[i].stages[k];
+            const tc_report_stage *s = &r->runs[i].stages[k];
             double value = s->done ? figure(&s->facts, m) : NAN;
             if (isnan(value)) continue;
             models++;
@@ -387,23 +387,23 @@ static bool size_chart(tc_buf *b, const report *r, const char *title, const char
             largest = fmax(largest, (double)s->facts.params_without_tokens);
         }
     if (models < 2) return false;
-    chart c;
+    tc_chart c;
     tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
-    chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0, most,
-               percent, 0);
+    tc_chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0,
+                  most, percent, 0);
     for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
-    if (t->given && !isnan(y)) point(&c, t, y, CHART_RING, 0, "teacher");
-    chart_close(&c);
+    if (t->given && !isnan(y)) point(&c, t, y, TC_CHART_RING, 0, "teacher");
+    tc_chart_close(&c);
     tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", caption);
     return true;
 }
 
-void report_size_charts(tc_buf *b, const report *r) {
-    report_metric m = report_metric_of(r);
+void tc_report_size_charts(tc_buf *b, const tc_report *r) {
+    tc_report_metric m = tc_report_metric_of(r);
     char caption[128];
-    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", report_metric_name(m));
+    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", tc_report_metric_name(m));
     tc_buf charts = {0};
-    bool any = size_chart(&charts, r, "Accuracy and size", caption, report_metric_value, m, true);
+    bool any = size_chart(&charts, r, "Accuracy and size", caption, tc_report_metric_value, m, true);
     any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) ||
           any;
     if (any) tc_buf_printf(b, "<div class=\"charts\">\n%s</div>\n", charts.data);

@@ -1,9 +1,9 @@
-/* report_read.c - a compression's folder, or a folder of several, as the structures of report.h.
+/* read.c - a compression's folder, or a folder of several, as the structures of report.h.
  *
  * compress.json is written by this program, but may be anybody's: each value that is there must have its type
  * and range, or the file is refused with the path of the value. What may be missing is "not known"; what a
  * page cannot do without is asked for. Keys that are not known are left alone. */
-#include "report.h"
+#include "report/report.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -99,7 +99,9 @@ static int *get_counts(const place *p, const char *key, int n, int least) {
         wrong(p, key, "has not as many numbers as the tower has layers");
         return NULL;
     }
-    int *out = cli_new((size_t)n, sizeof *out);
+    int *out = tc_new((size_t)n, sizeof *out);
+    if (!out) p->r->status = tc_fail_memory(p->r->err, (size_t)n * sizeof *out);
+    if (!out) return NULL;
     for (int i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, (size_t)i);
         json_int_t x = json_integer_value(v);
@@ -110,7 +112,7 @@ static int *get_counts(const place *p, const char *key, int n, int least) {
     return out;
 }
 
-static void read_stages_of_resnet(report_tower *t, const place *p) {
+static void read_stages_of_resnet(tc_report_tower *t, const place *p) {
     if (!value(p, "stages", false)) return;
     int *stages = get_counts(p, "stages", 4, 1);
     int64_t all = 0;
@@ -119,7 +121,7 @@ static void read_stages_of_resnet(report_tower *t, const place *p) {
     free(stages);
 }
 
-static void read_tower(report_tower *t, const place *facts, const char *key) {
+static void read_tower(tc_report_tower *t, const place *facts, const char *key) {
     place p = get_object(facts, key, false);
     if (!p.json) return;
     const char *kind = get_text(&p, "kind", true);
@@ -127,9 +129,9 @@ static void read_tower(report_tower *t, const place *facts, const char *key) {
         wrong(&p, "kind", "is none of vit, resnet, text");
     int64_t width = get_whole(&p, "width", 1, true), layers = get_whole(&p, "layers", 1, true);
     if (width > 1 << 24) wrong(&p, "width", "is too large");
-    if (layers > REPORT_LAYERS) wrong(&p, "layers", "is too large");
+    if (layers > TC_REPORT_LAYERS) wrong(&p, "layers", "is too large");
     if (p.r->status != TC_OK) return;
-    *t = (report_tower){
+    *t = (tc_report_tower){
         .given = true, .resnet = strcmp(kind, "resnet") == 0, .width = (int)width, .layers = (int)layers};
     if (t->resnet) {
         t->channels = get_counts(&p, "channels", 2 + 2 * t->layers, 0);
@@ -150,7 +152,7 @@ static void read_direction(tc_retrieval_direction *d, const place *retrieval, co
 }
 
 /* The facts among the keys of p; `needed`: the sizes must be there. */
-static void read_facts(report_facts *f, const place *p, bool needed) {
+static void read_facts(tc_report_facts *f, const place *p, bool needed) {
     f->given = value(p, "params", needed) != NULL;
     f->path = get_text(p, "path", false);
     f->hash = get_text(p, "weights_hash", false);
@@ -177,7 +179,7 @@ static void read_facts(report_facts *f, const place *p, bool needed) {
 
 /* ---- a compression */
 
-static void read_stage(report_stage *s, const place *p, const char *dir) {
+static void read_stage(tc_report_stage *s, const place *p, const char *dir) {
     s->log.fold = -1;
     s->name = get_text(p, "name", true);
     s->inheritance = get_text(p, "inheritance", true);
@@ -193,14 +195,14 @@ static void read_stage(report_stage *s, const place *p, const char *dir) {
         p->r->status = tc_fail_memory(p->r->err, 1);
 }
 
-static void read_stages(report_run *run, const place *root) {
+static void read_stages(tc_report_run *run, const place *root) {
     const json_t *list = get_array(root, "stages", true);
     size_t n = json_array_size(list);
-    if (list && (n < 1 || n > REPORT_STAGES)) wrong(root, "stages", "has none, or too many");
+    if (list && (n < 1 || n > TC_REPORT_STAGES)) wrong(root, "stages", "has none, or too many");
     bool all = true;
     int64_t before = 0;
     for (size_t i = 0; i < n && root->r->status == TC_OK; i++) {
-        report_stage *s = &run->stages[run->stage_count++];
+        tc_report_stage *s = &run->stages[run->stage_count++];
         place p = {.r = root->r, .json = json_array_get(list, i)};
         snprintf(p.path, sizeof p.path, "stages[%zu].", i);
         if (!json_is_object(p.json)) wrong(&p, "", "is not an object");
@@ -213,17 +215,17 @@ static void read_stages(report_run *run, const place *root) {
     if (run->finished && !all) wrong(root, "finished", "is true, but not every stage is done");
 }
 
-static void read_data(report_data *d, const place *root, const char *key) {
+static void read_data(tc_report_data *d, const place *root, const char *key) {
     place p = get_object(root, key, false);
     if (!p.json) return;
-    *d = (report_data){.given = true,
-                       .spec = get_text(&p, "spec", true),
-                       .split = get_text(&p, "split", false),
-                       .hash = get_text(&p, "hash", false),
-                       .samples = get_whole(&p, "samples", 0, false)};
+    *d = (tc_report_data){.given = true,
+                          .spec = get_text(&p, "spec", true),
+                          .split = get_text(&p, "split", false),
+                          .hash = get_text(&p, "hash", false),
+                          .samples = get_whole(&p, "samples", 0, false)};
 }
 
-static void read_origin(report_run *run, const place *root) {
+static void read_origin(tc_report_run *run, const place *root) {
     run->version = get_text(root, "version", true);
     run->recipe_name = get_text(root, "recipe_name", false);
     run->seed = get_whole(root, "seed", 0, false);
@@ -249,9 +251,9 @@ static char *folder_name(const char *dir) {
     return name;
 }
 
-tc_status report_parse(report_run *run, const char *dir, const char *file, const char *text, size_t size,
-                       tc_error *err) {
-    *run = (report_run){.dir = tc_strdup(dir), .name = folder_name(dir)};
+tc_status tc_report_parse(tc_report_run *run, const char *dir, const char *file, const char *text,
+                          size_t size, tc_error *err) {
+    *run = (tc_report_run){.dir = tc_strdup(dir), .name = folder_name(dir)};
     if (!run->dir || !run->name) return tc_fail_memory(err, strlen(dir));
     tc_status status = tc_json_parse(&run->json, text, size, file, err);
     if (status != TC_OK) return status;
@@ -266,8 +268,8 @@ tc_status report_parse(report_run *run, const char *dir, const char *file, const
     return r.status;
 }
 
-static void free_facts(report_facts *f) {
-    report_tower *towers[] = {&f->vision, &f->text};
+static void free_facts(tc_report_facts *f) {
+    tc_report_tower *towers[] = {&f->vision, &f->text};
     for (int i = 0; i < 2; i++) {
         free(towers[i]->heads);
         free(towers[i]->ffn);
@@ -275,45 +277,45 @@ static void free_facts(report_facts *f) {
     }
 }
 
-void report_run_free(report_run *run) {
+void tc_report_run_free(tc_report_run *run) {
     for (int i = 0; i < run->stage_count; i++) {
         free_facts(&run->stages[i].facts);
-        report_log_free(&run->stages[i].log);
+        tc_report_log_free(&run->stages[i].log);
         free(run->stages[i].dir);
     }
     free_facts(&run->teacher);
     json_decref(run->json);
     free(run->dir);
     free(run->name);
-    *run = (report_run){0};
+    *run = (tc_report_run){0};
 }
 
 /* ---- folders */
 
-static tc_status read_run(report_run *run, const char *dir, const char *file, tc_error *err) {
+static tc_status read_run(tc_report_run *run, const char *dir, const char *file, tc_error *err) {
     char *text;
     size_t size;
     tc_status status = tc_file_read(file, FILE_LIMIT, &text, &size, err);
     if (status != TC_OK) return status;
-    status = report_parse(run, dir, file, text, size, err);
+    status = tc_report_parse(run, dir, file, text, size, err);
     free(text);
     for (int i = 0; i < run->stage_count && status == TC_OK; i++) {
         char *log = tc_path_join(run->stages[i].dir, "log.jsonl");
         if (!log) return tc_fail_memory(err, 1);
-        if (tc_path_exists(log)) status = report_log_read(&run->stages[i].log, log, err);
+        if (tc_path_exists(log)) status = tc_report_log_read(&run->stages[i].log, log, err);
         free(log);
     }
     return status;
 }
 
 /* The folder itself if there is a compress.json in it; *is says so. */
-static tc_status try_folder(report *r, const char *dir, bool *is, tc_error *err) {
+static tc_status try_folder(tc_report *r, const char *dir, bool *is, tc_error *err) {
     char *file = tc_path_join(dir, "compress.json");
     if (!file) return tc_fail_memory(err, 1);
     *is = tc_path_exists(file);
     tc_status status = TC_OK;
-    if (*is && r->count == REPORT_RUNS)
-        status = tc_fail(err, TC_EARG, "%s: more than %d compressions", r->dir, REPORT_RUNS);
+    if (*is && r->count == TC_REPORT_RUNS)
+        status = tc_fail(err, TC_EARG, "%s: more than %d compressions", r->dir, TC_REPORT_RUNS);
     else if (*is) status = read_run(&r->runs[r->count++], dir, file, err);
     free(file);
     return status;
@@ -321,7 +323,7 @@ static tc_status try_folder(report *r, const char *dir, bool *is, tc_error *err)
 
 static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
 
-static tc_status read_subfolders(report *r, tc_error *err) {
+static tc_status read_subfolders(tc_report *r, tc_error *err) {
     struct dirent **names;
     int n = scandir(r->dir, &names, visible, alphasort);
     if (n < 0) return tc_fail(err, TC_EIO, "%s: %s", r->dir, strerror(errno));
@@ -343,10 +345,10 @@ static tc_status read_subfolders(report *r, tc_error *err) {
 }
 
 /* A page compares with one teacher. */
-static tc_status check_teachers(const report *r, tc_error *err) {
-    const report_facts *a = &r->runs[0].teacher;
+static tc_status check_teachers(const tc_report *r, tc_error *err) {
+    const tc_report_facts *a = &r->runs[0].teacher;
     for (int i = 1; i < r->count; i++) {
-        const report_facts *b = &r->runs[i].teacher;
+        const tc_report_facts *b = &r->runs[i].teacher;
         bool sizes = a->given && b->given &&
                      (a->params != b->params || a->params_without_tokens != b->params_without_tokens);
         if (sizes || (a->hash && b->hash && strcmp(a->hash, b->hash) != 0))
@@ -356,52 +358,53 @@ static tc_status check_teachers(const report *r, tc_error *err) {
     return TC_OK;
 }
 
-tc_status report_read(report *r, const char *dir, tc_error *err) {
-    *r = (report){.dir = dir, .runs = cli_new(REPORT_RUNS, sizeof *r->runs)};
+tc_status tc_report_read(tc_report *r, const char *dir, tc_error *err) {
+    *r = (tc_report){.dir = dir, .runs = tc_new(TC_REPORT_RUNS, sizeof *r->runs)};
+    if (!r->runs) return tc_fail_memory(err, TC_REPORT_RUNS * sizeof *r->runs);
     bool is;
     tc_status status = try_folder(r, dir, &is, err);
     if (status == TC_OK && !is) status = read_subfolders(r, err);
     if (status == TC_OK) status = check_teachers(r, err);
-    if (status != TC_OK) report_free(r);
+    if (status != TC_OK) tc_report_free(r);
     return status;
 }
 
-void report_free(report *r) {
-    for (int i = 0; i < r->count; i++) report_run_free(&r->runs[i]);
+void tc_report_free(tc_report *r) {
+    for (int i = 0; i < r->count; i++) tc_report_run_free(&r->runs[i]);
     free(r->runs);
-    *r = (report){0};
+    *r = (tc_report){0};
 }
 
 /* ---- what follows from it */
 
-const report_facts *report_teacher(const report *r) {
+const tc_report_facts *tc_report_teacher(const tc_report *r) {
     for (int i = 0; i < r->count; i++)
         if (r->runs[i].teacher.given) return &r->runs[i].teacher;
     return &r->runs[0].teacher;
 }
 
-const report_stage *report_result(const report_run *run) {
-    const report_stage *last = NULL;
+const tc_report_stage *tc_report_last(const tc_report_run *run) {
+    const tc_report_stage *last = NULL;
     for (int i = 0; i < run->stage_count; i++)
         if (run->stages[i].done) last = &run->stages[i];
     return last;
 }
 
-int64_t report_steps_planned(const report_run *run) {
-    const report_stage *last = &run->stages[run->stage_count - 1];
+int64_t tc_report_steps_planned(const tc_report_run *run) {
+    const tc_report_stage *last = &run->stages[run->stage_count - 1];
     return last->before + last->steps;
 }
 
-int64_t report_steps_made(const report_run *run) {
+int64_t tc_report_steps_made(const tc_report_run *run) {
     int64_t made = 0;
     for (int i = 0; i < run->stage_count; i++) {
-        const report_stage *s = &run->stages[i];
+        const tc_report_stage *s = &run->stages[i];
         made += s->done || s->log.last > s->steps ? s->steps : s->log.last;
     }
     return made;
 }
 
-double report_seconds(const report_run *run) {
+double tc_report_seconds(const tc_report_run *run) {
     double all = 0;
     for (int i = 0; i < run->stage_count; i++)
         if (run->stages[i].done) all += run->stages[i].seconds;
@@ -409,30 +412,30 @@ double report_seconds(const report_run *run) {
 }
 
 /* What the teacher was measured by counts; without one, what the first result was. */
-report_metric report_metric_of(const report *r) {
+tc_report_metric tc_report_metric_of(const tc_report *r) {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < r->count; i++) {
-            const report_stage *s = report_result(&r->runs[i]);
-            const report_facts *f = pass == 0 ? &r->runs[i].teacher : s ? &s->facts : NULL;
-            if (f && !isnan(f->top1)) return REPORT_TOP1;
-            if (f && f->pairs > 0) return REPORT_R1;
+            const tc_report_stage *s = tc_report_last(&r->runs[i]);
+            const tc_report_facts *f = pass == 0 ? &r->runs[i].teacher : s ? &s->facts : NULL;
+            if (f && !isnan(f->top1)) return TC_REPORT_TOP1;
+            if (f && f->pairs > 0) return TC_REPORT_R1;
         }
-    return REPORT_NONE;
+    return TC_REPORT_NONE;
 }
 
-const char *report_metric_name(report_metric m) {
-    return m == REPORT_TOP1 ? "zero-shot top-1" : m == REPORT_R1 ? "R@1, caption of an image" : "";
+const char *tc_report_metric_name(tc_report_metric m) {
+    return m == TC_REPORT_TOP1 ? "zero-shot top-1" : m == TC_REPORT_R1 ? "R@1, caption of an image" : "";
 }
 
-double report_metric_value(const report_facts *f, report_metric m) {
-    return m == REPORT_TOP1 ? f->top1 : m == REPORT_R1 && f->pairs > 0 ? f->image_to_text.r1 : NAN;
+double tc_report_metric_value(const tc_report_facts *f, tc_report_metric m) {
+    return m == TC_REPORT_TOP1 ? f->top1 : m == TC_REPORT_R1 && f->pairs > 0 ? f->image_to_text.r1 : NAN;
 }
 
-char *report_model_name(const report *r, const report_run *run, const report_stage *stage) {
-    tc_buf b = {0};
-    if (r->count == 1) tc_buf_printf(&b, "stage %d (%s)", (int)(stage - run->stages) + 1, stage->name);
-    else if (stage == &run->stages[run->stage_count - 1]) tc_buf_printf(&b, "%s", run->name);
-    else tc_buf_printf(&b, "%s, stage %d", run->name, (int)(stage - run->stages) + 1);
-    char *name = tc_buf_take(&b);
-    return name ? name : cli_new(1, 1);
+const char *tc_report_model_name(const tc_report *r, const tc_report_run *run, const tc_report_stage *stage,
+                                 tc_report_name *name) {
+    int number = (int)(stage - run->stages) + 1;
+    if (r->count == 1) snprintf(name->s, sizeof name->s, "stage %d (%.300s)", number, stage->name);
+    else if (number == run->stage_count) snprintf(name->s, sizeof name->s, "%.300s", run->name);
+    else snprintf(name->s, sizeof name->s, "%.300s, stage %d", run->name, number);
+    return name->s;
 }

@@ -1,7 +1,7 @@
-/* report_log.c - the log.jsonl of a stage: its steps, evaluations and the fold. A run that is going on may
+/* log.c - the log.jsonl of a stage: its steps, evaluations and the fold. A run that is going on may
  * have half a last line; any other line that is no JSON, or whose numbers are none, is refused with its
  * number. */
-#include "report.h"
+#include "report/report.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,19 +26,19 @@ static tc_status number(const line *l, const char *key, double *out) {
     return TC_OK;
 }
 
-static tc_status add_eval(report_log *log, const line *l, int64_t step) {
+static tc_status add_eval(tc_report_log *log, const line *l, int64_t step) {
     double top1;
     tc_status status = number(l, "top1", &top1);
     if (status != TC_OK || isnan(top1)) return status;
     if (!(top1 >= 0 && top1 <= 1)) return tc_fail(l->err, TC_EFORMAT, "%s: top1 is not from 0 to 1", l->name);
     if (!tc_grow(&log->eval, &log->eval_room, log->evals + 1, sizeof *log->eval))
         return tc_fail_memory(l->err, sizeof *log->eval);
-    log->eval[log->evals++] = (struct report_eval){step, top1};
+    log->eval[log->evals++] = (struct tc_report_eval){step, top1};
     return TC_OK;
 }
 
-static tc_status add_step(report_log *log, const line *l, int64_t step) {
-    struct report_step s = {.step = step};
+static tc_status add_step(tc_report_log *log, const line *l, int64_t step) {
+    struct tc_report_step s = {.step = step};
     double rate;
     tc_status status = number(l, "loss", &s.loss);
     if (status == TC_OK) status = number(l, "sparsity", &s.sparsity);
@@ -52,7 +52,7 @@ static tc_status add_step(report_log *log, const line *l, int64_t step) {
     return TC_OK;
 }
 
-static tc_status add_line(report_log *log, const line *l) {
+static tc_status add_line(tc_report_log *log, const line *l) {
     const json_t *step = json_object_get(l->json, "step");
     if (!json_is_object(l->json)) return tc_fail(l->err, TC_EFORMAT, "%s: not a JSON object", l->name);
     if (!json_is_integer(step) || json_integer_value(step) < 0 || json_integer_value(step) > MOST_STEPS)
@@ -71,8 +71,9 @@ static tc_status add_line(report_log *log, const line *l) {
     return json_object_get(l->json, "loss") ? add_step(log, l, at) : TC_OK;
 }
 
-tc_status report_log_parse(report_log *log, const char *file, const char *text, size_t size, tc_error *err) {
-    *log = (report_log){.given = true, .fold = -1, .kept = NAN, .pairs_per_second = NAN};
+tc_status tc_report_log_parse(tc_report_log *log, const char *file, const char *text, size_t size,
+                              tc_error *err) {
+    *log = (tc_report_log){.given = true, .fold = -1, .kept = NAN, .pairs_per_second = NAN};
     tc_status status = TC_OK;
     size_t count = 1;
     for (size_t at = 0, n; at < size && status == TC_OK; at += n + 1, count++) {
@@ -91,18 +92,18 @@ tc_status report_log_parse(report_log *log, const char *file, const char *text, 
     return status;
 }
 
-tc_status report_log_read(report_log *log, const char *file, tc_error *err) {
+tc_status tc_report_log_read(tc_report_log *log, const char *file, tc_error *err) {
     char *text;
     size_t size;
     tc_status status = tc_file_read(file, (size_t)1 << 30, &text, &size, err);
     if (status != TC_OK) return status;
-    status = report_log_parse(log, file, text, size, err);
+    status = tc_report_log_parse(log, file, text, size, err);
     free(text);
     return status;
 }
 
-void report_log_free(report_log *log) {
+void tc_report_log_free(tc_report_log *log) {
     free(log->step);
     free(log->eval);
-    *log = (report_log){0};
+    *log = (tc_report_log){0};
 }

@@ -1,10 +1,16 @@
-/* report_text.c - texts and numbers as they stand on the page. Everything that comes from a file passes
- * report_text. */
-#include "report.h"
+/* html.c - texts and numbers as they stand on the page. Everything that comes from a file passes
+ * tc_report_text. */
+#include "report/report.h"
 
 #include <math.h>
 #include <string.h>
 #include <utf8proc.h>
+
+void *tc_report_new(tc_buf *b, size_t n, size_t size) {
+    void *p = tc_new(n, size);
+    b->failed = b->failed || !p;
+    return p;
+}
 
 /* ---- texts */
 
@@ -44,20 +50,20 @@ static void put(tc_buf *b, const char *s, int32_t c, int n) {
     }
 }
 
-void report_text(tc_buf *b, const char *s) {
+void tc_report_text(tc_buf *b, const char *s) {
     for (int n; *s; s += n) {
         int32_t c = next(s, &n);
         put(b, s, c, n);
     }
 }
 
-int report_characters(const char *s, int most) {
+int tc_report_characters(const char *s, int most) {
     int count = 0;
     for (int n; *s && count <= most; s += n, count++) next(s, &n);
     return count < most ? count : most;
 }
 
-int report_short(tc_buf *b, const char *s, int most) {
+int tc_report_short(tc_buf *b, const char *s, int most) {
     int count = 0, n;
     bool fits = true;
     const char *at = s;
@@ -75,15 +81,27 @@ int report_short(tc_buf *b, const char *s, int most) {
 
 /* ---- numbers */
 
-static const char *dash(report_number *n) {
-    snprintf(n->s, sizeof n->s, "%s", REPORT_DASH);
+/* "39,512,345" */
+static const char *grouped(int64_t x, tc_report_number *n) {
+    char digits[24];
+    int count = snprintf(digits, sizeof digits, "%lld", (long long)x), at = 0;
+    for (int i = 0; i < count; i++) {
+        if (i && (count - i) % 3 == 0) n->s[at++] = ',';
+        n->s[at++] = digits[i];
+    }
+    n->s[at] = '\0';
+    return n->s;
+}
+
+static const char *dash(tc_report_number *n) {
+    snprintf(n->s, sizeof n->s, "%s", TC_REPORT_DASH);
     return n->s;
 }
 
 /* Digits behind the point that make three in all. */
 static int decimals(double x) { return x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2; }
 
-const char *report_amount(double x, report_number *n) {
+const char *tc_report_amount(double x, tc_report_number *n) {
     static const struct {
         double size;
         const char *unit;
@@ -92,42 +110,41 @@ const char *report_amount(double x, report_number *n) {
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (x >= 0.9995 * units[i].size) {
             double y = x / units[i].size;
-            snprintf(n->s, sizeof n->s, "%.*f" REPORT_SPACE "%s", decimals(y), y, units[i].unit);
+            snprintf(n->s, sizeof n->s, "%.*f" TC_REPORT_SPACE "%s", decimals(y), y, units[i].unit);
             return n->s;
         }
     snprintf(n->s, sizeof n->s, "%.0f", x);
     return n->s;
 }
 
-const char *report_percent(double x, report_number *n) {
+const char *tc_report_percent(double x, tc_report_number *n) {
     if (!(x >= 0) || x > 1e6) return dash(n);
-    snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "%%", 100 * x);
+    snprintf(n->s, sizeof n->s, "%.1f" TC_REPORT_SPACE "%%", 100 * x);
     return n->s;
 }
 
-const char *report_whole(int64_t x, report_number *n) {
-    return x < 0 ? dash(n) : cli_grouped(x, n->s, sizeof n->s);
-}
+const char *tc_report_whole(int64_t x, tc_report_number *n) { return x < 0 ? dash(n) : grouped(x, n); }
 
-const char *report_rate(double x, report_number *n) {
+const char *tc_report_rate(double x, tc_report_number *n) {
     if (!(x >= 0) || x > 1e15) return dash(n);
-    if (x < 99.95) snprintf(n->s, sizeof n->s, "%.*f", decimals(x), x);
-    else {
+    if (x >= 99.95) {
         double unit = pow(10, floor(log10(x)) - 2);
-        cli_grouped((int64_t)llround(round(x / unit) * unit), n->s, sizeof n->s);
+        return grouped((int64_t)llround(round(x / unit) * unit), n);
     }
+    snprintf(n->s, sizeof n->s, "%.*f", decimals(x), x);
     return n->s;
 }
 
-const char *report_duration(double s, report_number *n) {
+const char *tc_report_duration(double s, tc_report_number *n) {
     if (!(s >= 0) || s > 1e12) return dash(n);
     long long whole = llround(s);
-    if (s < 9.95) snprintf(n->s, sizeof n->s, "%.1f" REPORT_SPACE "s", s);
-    else if (whole < 60) snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "s", whole);
+    if (s < 9.95) snprintf(n->s, sizeof n->s, "%.1f" TC_REPORT_SPACE "s", s);
+    else if (whole < 60) snprintf(n->s, sizeof n->s, "%lld" TC_REPORT_SPACE "s", whole);
     else if (whole < 3600)
-        snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "min %lld" REPORT_SPACE "s", whole / 60, whole % 60);
+        snprintf(n->s, sizeof n->s, "%lld" TC_REPORT_SPACE "min %lld" TC_REPORT_SPACE "s", whole / 60,
+                 whole % 60);
     else
-        snprintf(n->s, sizeof n->s, "%lld" REPORT_SPACE "h %lld" REPORT_SPACE "min", whole / 3600,
+        snprintf(n->s, sizeof n->s, "%lld" TC_REPORT_SPACE "h %lld" TC_REPORT_SPACE "min", whole / 3600,
                  whole / 60 % 60);
     return n->s;
 }

@@ -1,10 +1,10 @@
-/* report_structure.c - what is left of the teacher: for each tower of each student its width, and a row a
+/* structure.c - what is left of the teacher: for each tower of each student its width, and a row a
  * layer with its heads and FFN channels, or the channels of a ResNet's convolutions. The teacher is the
  * outline, the student what is filled. Counts are drawn, not which members were kept: a small model has only
  * those that it kept.
  *
  * A student with fewer layers inherited every floor(T/S)-th; its rows stand where they came from. */
-#include "report.h"
+#include "report/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +25,20 @@ enum {
 
 /* rows[i]: the teacher's layer that layer i of a stage's tower came from. The stages before it shift it too.
  */
-static int *origins(const report_run *run, const report_stage *stage, bool vision) {
+static int *origins(tc_buf *b, const tc_report_run *run, const tc_report_stage *stage, bool vision) {
     int *rows = NULL, before = (vision ? run->teacher.vision : run->teacher.text).layers;
-    for (const report_stage *s = run->stages; s <= stage; s++) {
-        const report_tower *t = vision ? &s->facts.vision : &s->facts.text;
+    for (const tc_report_stage *s = run->stages; s <= stage; s++) {
+        const tc_report_tower *t = vision ? &s->facts.vision : &s->facts.text;
         if (!t->given) continue;
-        int *now = cli_new((size_t)t->layers, sizeof *now),
+        int *now = tc_report_new(b, (size_t)t->layers, sizeof *now),
             step = t->layers < before ? before / t->layers : 1;
-        for (int i = 0; i < t->layers; i++) {
+        for (int i = 0; i < t->layers && now; i++) {
             int from = i * step < before ? i * step : before - 1;
             now[i] = rows ? rows[from] : from;
         }
         free(rows);
         rows = now;
+        if (!rows) return NULL;
         before = t->layers;
     }
     return rows;
@@ -75,7 +76,7 @@ static void bar(tc_buf *b, double x, double y, double wide, double high, int kep
 static double head_cell(int longest) {
     return longest * 13 <= HEADS_WIDE ? 13 : HEADS_WIDE / (double)longest;
 }
-static double heads_wide(const report_tower *t) {
+static double heads_wide(const tc_report_tower *t) {
     int longest = largest(t->heads, t->layers);
     return longest * head_cell(longest);
 }
@@ -92,13 +93,13 @@ static void heads(tc_buf *b, double y, int kept, int of, int longest, int colour
 }
 
 static void put_number(tc_buf *b, double x, double y, int value) {
-    report_number n;
+    tc_report_number n;
     tc_buf_printf(b, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%s</text>", value > 0 ? "count" : "count gone",
-                  x, y, value < 0 ? "none" : report_whole(value, &n));
+                  x, y, value < 0 ? "none" : tc_report_whole(value, &n));
 }
 
 /* Layer i of the teacher's tower; s is the student's layer there, -1: none. */
-static void row(tc_buf *b, const report_tower *t, const report_tower *st, int i, int s, int colour) {
+static void row(tc_buf *b, const tc_report_tower *t, const tc_report_tower *st, int i, int s, int colour) {
     double y = HEAD + i * ROW, base = y + ROW - 5;
     tc_buf_printf(b,
                   "<text class=\"tick\" x=\"16\" y=\"%.1f\" text-anchor=\"end\">%d</text><g class=\"c%d\">",
@@ -115,7 +116,7 @@ static void row(tc_buf *b, const report_tower *t, const report_tower *st, int i,
 }
 
 /* "stem", then "stage.block". */
-static const char *block_name(const report_tower *t, int row, char *out, size_t size) {
+static const char *block_name(const tc_report_tower *t, int row, char *out, size_t size) {
     int block = row - 1, stage = 0;
     if (row == 0) return "stem";
     while (stage < 3 && t->stages[stage] > 0 && block >= t->stages[stage]) block -= t->stages[stage++];
@@ -126,7 +127,8 @@ static const char *block_name(const report_tower *t, int row, char *out, size_t 
 
 /* Row i of a ResNet: 0 is the stem, whose first two convolutions are drawn, then the blocks; s is the
  * student's row there, -1: none. */
-static void block_row(tc_buf *b, const report_tower *t, const report_tower *st, int i, int s, int colour) {
+static void block_row(tc_buf *b, const tc_report_tower *t, const tc_report_tower *st, int i, int s,
+                      int colour) {
     double y = HEAD + i * ROW, base = y + ROW - 5;
     char name[32];
     int most = largest(t->channels, 2 + 2 * t->layers);
@@ -152,7 +154,7 @@ static int student_row(const int *rows, int layers, int i) {
 }
 
 /* The picture in words, for who does not see it. */
-static void words(tc_buf *b, const report_tower *t, const report_tower *st, const int *rows) {
+static void words(tc_buf *b, const tc_report_tower *t, const tc_report_tower *st, const int *rows) {
     tc_buf_printf(b, "Width %d of %d.", st->width, t->width);
     char name[32];
     for (int i = 0; t->resnet && i <= t->layers; i++) {
@@ -172,18 +174,20 @@ static void words(tc_buf *b, const report_tower *t, const report_tower *st, cons
     }
 }
 
-static bool drawable(const report_tower *t) {
+static bool drawable(const tc_report_tower *t) {
     return t->given && (t->resnet ? t->channels != NULL : t->heads && t->ffn);
 }
 
-static void tower(tc_buf *b, const report_run *run, const report_stage *stage, bool vision, int colour) {
-    const report_tower *t = vision ? &run->teacher.vision : &run->teacher.text,
-                       *st = vision ? &stage->facts.vision : &stage->facts.text;
+static void tower(tc_buf *b, const tc_report_run *run, const tc_report_stage *stage, bool vision,
+                  int colour) {
+    const tc_report_tower *t = vision ? &run->teacher.vision : &run->teacher.text,
+                          *st = vision ? &stage->facts.vision : &stage->facts.text;
     const char *title = vision ? "Image tower" : "Text tower";
-    report_number n;
+    tc_report_number n;
     tc_buf_printf(b, "<figure>\n<h4>%s%s</h4>\n", title,
                   t->resnet ? " <small>channels of each block</small>" : "");
-    int *rows = drawable(t) && drawable(st) && t->resnet == st->resnet ? origins(run, stage, vision) : NULL;
+    int *rows =
+        drawable(t) && drawable(st) && t->resnet == st->resnet ? origins(b, run, stage, vision) : NULL;
     if (!rows) {
         tc_buf_puts(b, "<p class=\"missing\">Its structure is not in compress.json.</p>\n</figure>\n");
         return;
@@ -207,7 +211,7 @@ static void tower(tc_buf *b, const report_run *run, const report_stage *stage, b
                       "<text class=\"tick\" x=\"%d\" y=\"44\">heads of %d</text><text class=\"tick\" "
                       "x=\"%d\" y=\"44\">FFN channels of %s</text>\n",
                       HEADS_AT, largest(t->heads, t->layers), FFN_AT,
-                      report_whole(largest(t->ffn, t->layers), &n));
+                      tc_report_whole(largest(t->ffn, t->layers), &n));
     for (int i = 0; i < t->layers + t->resnet; i++) {
         if (t->resnet) block_row(b, t, st, i, student_row(rows, st->layers, i), colour);
         else row(b, t, st, i, layer_in_row(rows, st->layers, i), colour);
@@ -216,34 +220,34 @@ static void tower(tc_buf *b, const report_run *run, const report_stage *stage, b
     free(rows);
 }
 
-static void student(tc_buf *b, const report *r, const report_run *run, const report_stage *s, int colour) {
-    report_number n, of;
-    char *name = report_model_name(r, run, s);
+static void student(tc_buf *b, const tc_report *r, const tc_report_run *run, const tc_report_stage *s,
+                    int colour) {
+    tc_report_number n, of;
+    tc_report_name name;
     tc_buf_puts(b, "<article class=\"student\">\n<h3>");
-    report_text(b, name);
+    tc_report_text(b, tc_report_model_name(r, run, s, &name));
     tc_buf_printf(b, " <small>%s of %s parameters</small></h3>\n<div class=\"towers\">\n",
-                  report_amount((double)s->facts.params_without_tokens, &n),
-                  report_amount((double)run->teacher.params_without_tokens, &of));
+                  tc_report_amount((double)s->facts.params_without_tokens, &n),
+                  tc_report_amount((double)run->teacher.params_without_tokens, &of));
     tower(b, run, s, true, colour);
     tower(b, run, s, false, colour);
     tc_buf_puts(b, "</div>\n</article>\n");
-    free(name);
 }
 
-void report_structure(tc_buf *b, const report *r) {
+void tc_report_structure(tc_buf *b, const tc_report *r) {
     bool any = false;
     tc_buf_puts(b, "<section id=\"structure\">\n<h2>Structure</h2>\n");
     for (int i = 0; i < r->count; i++) {
-        const report_run *run = &r->runs[i];
+        const tc_report_run *run = &r->runs[i];
         for (int k = 0; k < run->stage_count; k++) {
-            const report_stage *s = &run->stages[k];
-            if (!s->done || (r->count > 1 && s != report_result(run))) continue;
+            const tc_report_stage *s = &run->stages[k];
+            if (!s->done || (r->count > 1 && s != tc_report_last(run))) continue;
             if (!any)
                 tc_buf_puts(b, "<p class=\"note\">What is left of the teacher in each layer: outlined what "
                                "it has, filled what the student has. How many, "
                                "not which.</p>\n<div class=\"students\">\n");
             any = true;
-            student(b, r, run, s, i % REPORT_COLOURS + 1);
+            student(b, r, run, s, i % TC_REPORT_COLOURS + 1);
         }
     }
     tc_buf_puts(b, any ? "</div>\n</section>\n"
