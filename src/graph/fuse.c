@@ -1,7 +1,6 @@
-/* fuse.c - joins a linear or conv node with what follows it: batch normalisation, the addition of the
- * residual, the activation, in this order. The joined node is one call of the library's product with its
- * epilogue, so that the result is touched once. In training, where statistics are those of the batch and the
- * residual is still needed, only the activation is joined, to a linear or batchnorm node. */
+/* fuse.c - joins a node with what follows it: a normalisation, the addition of the residual, the activation,
+ * in this order, as far as its operation takes them. The joined node is one call of a kernel with its
+ * epilogue, so that the result is touched once. */
 #include "graph/op.h"
 
 static int consumers(const tc_graph *g, int value) {
@@ -27,7 +26,9 @@ static tc_node *sole_producer(tc_graph *g, int value) {
     return g->nodes[p].act == TC_ACT_NONE ? &g->nodes[p] : NULL;
 }
 
-static bool is_product(const tc_node *n) { return n && (n->op == &tc_op_linear || n->op == &tc_op_conv); }
+static bool takes(const tc_node *n, const tc_node *behind, bool training) {
+    return n && n->op->takes && n->op->takes(behind, training);
+}
 
 static void remove_node(tc_graph *g, size_t index) {
     for (size_t i = index; i + 1 < g->node_count; i++) g->nodes[i] = g->nodes[i + 1];
@@ -36,12 +37,12 @@ static void remove_node(tc_graph *g, size_t index) {
 }
 
 /* The residual is overwritten, so this must be its last use, and nobody may read it between. */
-static bool join_add(tc_graph *g, size_t index) {
+static bool join_add(tc_graph *g, size_t index, bool training) {
     tc_node *n = &g->nodes[index];
     for (int side = 0; side < 2; side++) {
         int residual = n->in[side], other = n->in[!side];
         tc_node *linear = sole_producer(g, other);
-        if (!is_product(linear) || linear->add || residual == g->input ||
+        if (!takes(linear, n, training) || linear->add || residual == g->input ||
             last_use(g, residual) != (int)index || g->values[residual].name[0])
             continue;
         size_t at = (size_t)(linear - g->nodes);
@@ -60,20 +61,19 @@ static bool join_add(tc_graph *g, size_t index) {
 
 static bool join_act(tc_graph *g, size_t index, bool training) {
     tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
-    bool norm = before && before->op == &tc_op_batchnorm && n->act == TC_ACT_RELU;
-    if (!norm && (!is_product(before) || (training && before->op != &tc_op_linear))) return false;
+    if (!takes(before, n, training)) return false;
     before->act = n->act;
     before->out = n->out;
     remove_node(g, index);
     return true;
 }
 
-static bool join_norm(tc_graph *g, size_t index) {
+static bool join_norm(tc_graph *g, size_t index, bool training) {
     tc_node *n = &g->nodes[index], *before = sole_producer(g, n->in[0]);
-    if (!is_product(before) || before->add || before->param[2] >= 0 || before->transposed || before->row0 ||
-        n->act)
+    if (!takes(before, n, training) || before->add || before->param[TC_NODE_NORM] >= 0 ||
+        before->transposed || before->row0 || n->act)
         return false;
-    for (int i = 0; i < 4; i++) before->param[2 + i] = n->param[i];
+    for (int i = 0; i < 4; i++) before->param[TC_NODE_NORM + i] = n->param[i];
     before->out = n->out;
     remove_node(g, index);
     return true;
@@ -82,9 +82,10 @@ static bool join_norm(tc_graph *g, size_t index) {
 void tc_graph_fuse(tc_graph *g, bool training) {
     for (size_t i = 0; i < g->node_count;) {
         bool joined = false;
-        if (g->nodes[i].op == &tc_op_act) joined = join_act(g, i, training);
-        else if (g->nodes[i].op == &tc_op_add && !training) joined = join_add(g, i);
-        else if (g->nodes[i].op == &tc_op_batchnorm && !training) joined = join_norm(g, i);
+        tc_op_kind kind = g->nodes[i].op->kind;
+        if (kind == TC_OP_ACT) joined = join_act(g, i, training);
+        if (kind == TC_OP_ADD) joined = join_add(g, i, training);
+        if (kind == TC_OP_NORM) joined = join_norm(g, i, training);
         if (!joined) i++;
     }
 }

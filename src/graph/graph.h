@@ -24,6 +24,7 @@ typedef struct tc_value {
 typedef enum tc_pick { TC_PICK_ALL, TC_PICK_FIRST, TC_PICK_LAST } tc_pick;
 
 enum { TC_SPACES = 16, TC_NODE_INPUTS = 3, TC_NODE_PARAMS = 6 };
+enum { TC_NODE_NORM = 2 }; /* param[] of a node's folded normalisation: weight, bias, mean, variance */
 
 typedef struct tc_op tc_op;
 typedef struct tc_node {

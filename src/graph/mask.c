@@ -24,21 +24,22 @@ static int site_at(const pass *p, const tc_node *n, int param, int axis, tc_grou
 }
 
 static int read_site(const pass *p, const tc_node *n) {
-    if (n->op != &tc_op_linear && n->op != &tc_op_conv) return 0;
-    return site_at(p, n, 0, n->transposed ? 0 : 1, TC_GROUP_NONE);
+    int axis = tc_node_input_axis(n);
+    return axis < 0 ? 0 : site_at(p, n, 0, axis, TC_GROUP_NONE);
 }
 
-/* Patches become part of the stream only where the tokens node adds the positions. */
-static bool feeds_tokens(const tc_node *nodes, size_t count, int value) {
+/* Patches become part of the stream only where it begins: where the positions are added. */
+static bool feeds_stream(const tc_node *nodes, size_t count, int value) {
     for (size_t i = 0; i < count; i++)
-        if (nodes[i].op == &tc_op_tokens && nodes[i].in[0] == value) return true;
+        if (nodes[i].op->begins_stream && nodes[i].nin > 0 && nodes[i].in[0] == value) return true;
     return false;
 }
 
 static int written_site(const pass *p, const tc_node *n, const tc_node *nodes, size_t count) {
-    if (n->op == &tc_op_tokens || n->op == &tc_op_embed) return site_at(p, n, 1, 1, TC_GROUP_WIDTH);
-    if (n->op != &tc_op_linear || feeds_tokens(nodes, count, n->out)) return 0;
-    return site_at(p, n, 0, n->transposed ? 1 : 0, TC_GROUP_WIDTH);
+    int axis = tc_node_input_axis(n);
+    if (n->op->begins_stream) return site_at(p, n, 1, 1, TC_GROUP_WIDTH);
+    if (axis < 0 || feeds_stream(nodes, count, n->out)) return 0;
+    return site_at(p, n, 0, 1 - axis, TC_GROUP_WIDTH);
 }
 
 static int scaled(pass *p, int value, int site) {
@@ -62,7 +63,7 @@ static void mask_node(pass *p, tc_node n, const tc_node *nodes, size_t count) {
     int before = read_site(p, &n), behind = written_site(p, &n, nodes, count), out = n.out;
     for (int i = 0; i < n.nin; i++) n.in[i] = p->now[n.in[i]];
     if (before) n.in[0] = scaled(p, n.in[0], before);
-    if (n.op == &tc_op_layernorm) n.site = site_at(p, &n, 0, 0, TC_GROUP_WIDTH);
+    if (n.op->takes_mask) n.site = site_at(p, &n, 0, 0, TC_GROUP_WIDTH);
     append(g, &n);
     if (!behind || g->failed) return;
     p->now[out] = scaled(p, out, behind);

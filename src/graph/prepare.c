@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NORM = 2 }; /* the first parameter of a folded normalisation */
-
 /* What a node is made of. */
 typedef struct layer {
     tc_weight w;
@@ -31,8 +29,8 @@ static tc_status widen(layer *f, int64_t out, int64_t per_out, tc_error *err) {
 
 static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out,
                       tc_error *err) {
-    const tc_real *w = param[n->param[NORM]], *b = param[n->param[NORM + 1]],
-                  *mean = param[n->param[NORM + 2]], *var = param[n->param[NORM + 3]];
+    const tc_real *w = param[n->param[TC_NODE_NORM]], *b = param[n->param[TC_NODE_NORM + 1]],
+                  *mean = param[n->param[TC_NODE_NORM + 2]], *var = param[n->param[TC_NODE_NORM + 3]];
     tc_status status = widen(f, out, per_out, err);
     if (status != TC_OK) return status;
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
@@ -48,39 +46,28 @@ static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, i
     return TC_OK;
 }
 
-/* A linear node with a normalisation is a convolution of 1 x 1. Run as one it is an eighth faster than
- * the packed linear layer, whose panels of 32 outputs a ResNet's widths do not fill (docs/PERF.md). 0: it is
- * none. */
-static int side_of_map(const tc_graph *g, const tc_node *n) {
-    int per_seq = g->spaces[g->values[n->out].space].per_seq, side = (int)lround(sqrt(per_seq));
-    return n->op == &tc_op_linear && n->param[NORM] >= 0 && side * side == per_seq ? side : 0;
-}
-
 static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param,
                               const tc_weight_source *source, tc_error *err) {
     const tc_node *n = &g->nodes[i];
     const tc_param *p = &g->params->items[n->param[0]];
-    int side = side_of_map(g, n), width = g->values[n->in[0]].width;
-    bool conv = n->op == &tc_op_conv || side;
-    tc_conv_shape s = side   ? (tc_conv_shape){side, width, n->rows, 1, 1, 0}
-                      : conv ? tc_graph_conv_shape(g, n)
-                             : (tc_conv_shape){0};
-    int64_t k = conv ? (int64_t)s.in * s.kernel * s.kernel : width, rows = conv ? s.out : n->rows;
+    tc_product x;
+    n->op->product(g, n, &x);
+    bool conv = x.map.kernel > 0;
     layer l = {.w = {.part = {param[n->param[0]]},
                      .part_rows = p->shape[0],
-                     .ld = n->transposed ? p->shape[1] : k,
+                     .ld = n->transposed ? p->shape[1] : x.k,
                      .transposed = n->transposed},
                .bias = n->param[1] >= 0 ? param[n->param[1]] + n->row0 : NULL};
     tc_status status = source ? source->get(source->user, n->param[0], n->transposed, &l.w, err) : TC_OK;
     l.w.first = n->row0;
-    if (status == TC_OK && n->param[NORM] >= 0) status = fold(&l, n, param, rows, k, err);
-    else if (status == TC_OK && conv && l.w.widen) status = widen(&l, rows, k, err);
+    if (status == TC_OK && n->param[TC_NODE_NORM] >= 0) status = fold(&l, n, param, x.n, x.k, err);
+    else if (status == TC_OK && conv && l.w.widen) status = widen(&l, x.n, x.k, err);
     if (status == TC_OK && conv)
-        out->conv[i] = out->kern->conv_create(&s, l.w.part[0], l.bias, n->act, n->add);
+        out->conv[i] = out->kern->conv_create(&x.map, l.w.part[0], l.bias, x.act, x.add);
     else if (status == TC_OK)
-        out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, rows, k, n->act, n->add);
+        out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, x.n, x.k, x.act, x.add);
     if (status == TC_OK && !out->conv[i] && !out->linear[i])
-        status = tc_fail_memory(err, (size_t)(rows * k) * sizeof *param[0]);
+        status = tc_fail_memory(err, (size_t)(x.n * x.k) * sizeof *param[0]);
     free(l.own_w);
     free(l.own_bias);
     return status;
@@ -95,8 +82,7 @@ tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *
     tc_status status =
         out->linear && out->conv ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
     for (size_t i = 0; i < g->node_count && status == TC_OK; i++)
-        if (g->nodes[i].op == &tc_op_linear || g->nodes[i].op == &tc_op_conv)
-            status = prepare_node(out, i, g, param, source, err);
+        if (g->nodes[i].op->product) status = prepare_node(out, i, g, param, source, err);
     if (status != TC_OK) tc_prepared_free(out);
     return status;
 }

@@ -5,13 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without prepared weights each convolution keeps what oneDNN sets up for its shapes. */
-static bool make_convolutions(tc_runner *r) {
+static bool set_up(tc_runner *r) {
     const tc_graph *g = r->graph;
     for (size_t i = 0; i < g->node_count; i++) {
-        if (g->nodes[i].op != &tc_op_conv) continue;
-        tc_conv_shape s = tc_graph_conv_shape(g, &g->nodes[i]);
-        if (!(r->conv[i] = r->kern->conv_create(&s, NULL, NULL, TC_ACT_NONE, false))) return false;
+        const tc_op *op = g->nodes[i].op;
+        if (op->setup && !(r->state[i] = op->setup(r, &g->nodes[i]))) return false;
     }
     return true;
 }
@@ -25,11 +23,11 @@ tc_status tc_runner_create(tc_runner **out, const tc_graph *g, const tc_real *co
         r->value = tc_new(g->value_count, sizeof *r->value);
         r->grad = tc_new(g->value_count, sizeof *r->grad);
         r->aux = tc_new(g->node_count, sizeof *r->aux);
-        r->conv = tc_new(g->node_count, sizeof *r->conv);
+        r->state = tc_new(g->node_count, sizeof *r->state);
         r->graph = g;
         r->kern = prepared ? prepared->kern : tc_kern_get();
     }
-    if (!r || !r->value || !r->grad || !r->aux || !r->conv || (!prepared && !make_convolutions(r))) {
+    if (!r || !r->value || !r->grad || !r->aux || !r->state || (!prepared && !set_up(r))) {
         tc_runner_free(&r);
         return tc_fail_memory(err, sizeof *r);
     }
@@ -66,9 +64,9 @@ void tc_runner_free(tc_runner **out) {
     free(r->value);
     free(r->grad);
     free(r->aux);
-    for (size_t i = 0; r->conv && i < r->graph->node_count; i++)
-        if (r->conv[i]) r->kern->conv_free(r->conv[i]);
-    free(r->conv);
+    for (size_t i = 0; r->state && i < r->graph->node_count; i++)
+        if (r->state[i]) r->graph->nodes[i].op->release(r, r->state[i]);
+    free(r->state);
     free(r->touched);
     free(r);
     *out = NULL;
@@ -179,16 +177,12 @@ void tc_runner_backward(tc_runner *r) {
             if (id < 0 || g->params->items[id].ndim > 1) continue;
             memset(r->param_grad[id], 0, (size_t)g->params->items[id].numel * sizeof(tc_real));
         }
-    for (size_t i = 0; i < g->node_count; i++) {
-        if (g->nodes[i].op != &tc_op_scale) continue;
-        const tc_mask_site *s = &g->sites->items[g->nodes[i].site - 1];
-        memset(r->mask_grad + s->offset, 0, (size_t)s->size * sizeof(tc_real));
-    }
+    for (size_t i = 0; i < g->node_count; i++)
+        if (g->nodes[i].op->before_backward) g->nodes[i].op->before_backward(r, &g->nodes[i]);
     for (size_t i = g->node_count; i-- > 0;) {
         const tc_node *n = &g->nodes[i];
         if (n->op->backward && g->values[n->out].needs_grad) n->op->backward(r, n);
     }
-    if (r->ids) r->touched_count = r->rows[g->values[g->nodes[0].out].space];
 }
 
 void tc_runner_update_state(const tc_runner *r, tc_real *flat) {

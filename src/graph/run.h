@@ -32,7 +32,7 @@ typedef struct tc_runner {
     const int32_t *seq[TC_SPACES]; /* [batch+1] offsets of each space */
     const int32_t *pick_row[3];    /* [batch] position of the picked row, by tc_pick */
     tc_real **value, **grad, **aux;
-    tc_conv **conv; /* [node_count] without prepared weights */
+    void **state; /* [node_count] what nodes keep from pass to pass, see tc_op.setup */
     /* plan */
     int batch_capacity;
     int64_t ragged_capacity;
@@ -41,7 +41,9 @@ typedef struct tc_runner {
     char *arena;
     size_t arena_bytes;
     bool *accumulate; /* [node][TC_NODE_INPUTS] the gradient of that input was already written */
-    int32_t *touched; /* rows of the token table that the last backward pass wrote */
+    /* rows of the token table whose gradients the last backward pass wrote; -1 of them: all, for all we know
+     */
+    int32_t *touched;
     int64_t touched_count;
 } tc_runner;
 

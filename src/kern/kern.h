@@ -65,6 +65,14 @@ static inline int tc_conv_out_side(const tc_conv_shape *s) {
 }
 typedef struct tc_conv tc_conv;
 
+/* A product with a weight that stays, W [n,k]: y = act(x W^T + b), with `add` y = act(x W^T + b + y). */
+typedef struct tc_product {
+    int64_t n, k;
+    tc_conv_shape map; /* of a convolution, k = in * kernel * kernel; kernel 0: of rows */
+    int act;
+    bool add;
+} tc_product;
+
 /* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements.
  * q has one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then
  * q, out, dq, dout have nseq rows. The scores are scale * q . k; with `causal`, key j is seen by query i only

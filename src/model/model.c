@@ -155,9 +155,7 @@ static const tc_real *value_in_place(const tc_model *m, size_t i) {
 static bool used_as_it_is(const tc_graph *g, int param) {
     for (size_t i = 0; i < g->node_count; i++)
         for (int j = 0; j < TC_NODE_PARAMS; j++)
-            if (g->nodes[i].param[j] == param && g->nodes[i].op != &tc_op_linear &&
-                g->nodes[i].op != &tc_op_conv)
-                return true;
+            if (g->nodes[i].param[j] == param && !g->nodes[i].op->product) return true;
     return false;
 }
 

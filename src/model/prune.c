@@ -87,8 +87,6 @@ static void list_members(folding *f, int *counted) {
 
 /* ---- the graph */
 
-static bool is_weighted(const tc_node *n) { return n->op == &tc_op_linear || n->op == &tc_op_conv; }
-
 static void scale(folding *f, int param, int axis, int site) {
     f->scaled[param * TC_PARAM_RANK + axis] = site;
 }
@@ -97,13 +95,13 @@ static void scale(folding *f, int param, int axis, int site) {
  * stream. */
 static void scale_node(folding *f, const tc_node *n) {
     const tc_param *items = f->from->params.items;
-    bool begins = n->op == &tc_op_tokens || n->op == &tc_op_embed;
-    if (!begins && !is_weighted(n)) return;
+    int input_axis = tc_node_input_axis(n);
+    if (!n->op->begins_stream && input_axis < 0) return;
     for (int k = 0; k < 2; k++) {
         int param = n->param[k];
         for (int a = 0; param >= 0 && a < items[param].ndim; a++) {
             tc_group group = items[param].axis[a].group;
-            bool input = is_weighted(n) && k == 0 && a == (n->transposed ? 0 : 1);
+            bool input = k == 0 && a == input_axis;
             if (input ? group == TC_GROUP_HEADS || group == TC_GROUP_FFN || group == TC_GROUP_CHANNELS
                       : group == TC_GROUP_WIDTH)
                 scale(f, param, a, site_of(f, param, a));
@@ -113,8 +111,9 @@ static void scale_node(folding *f, const tc_node *n) {
 
 /* Is nothing left of what the node reads? Then its result is its bias. */
 static bool is_constant(const folding *f, const tc_node *n) {
-    if (!is_weighted(n)) return false;
-    int axis = n->transposed ? 0 : 1, site = site_of(f, n->param[0], axis);
+    int axis = tc_node_input_axis(n);
+    if (axis < 0) return false;
+    int site = site_of(f, n->param[0], axis);
     return site >= 0 ? f->kept[site] == 0 : f->from->params.items[n->param[0]].shape[axis] == 0;
 }
 
@@ -126,13 +125,11 @@ static const tc_node *producer(const tc_graph *g, int value) {
 /* The parameter to which a constant can be added instead of to `value`; -1: there is none. */
 static int receiver(const folding *f, const tc_graph *g, int value) {
     const tc_node *n = producer(g, value);
-    while (n && n->op == &tc_op_add) {
+    while (n && n->op->kind == TC_OP_ADD) {
         const tc_node *added = producer(g, n->in[1]);
         n = added && is_constant(f, added) ? producer(g, n->in[0]) : added;
     }
-    bool takes =
-        n && (is_weighted(n) || n->op == &tc_op_layernorm || n->op == &tc_op_embed || n->op == &tc_op_tokens);
-    return takes ? n->param[1] : -1;
+    return n && n->op->takes_constant ? n->param[1] : -1;
 }
 
 /* ---- the values */
@@ -217,7 +214,7 @@ static tc_status move_constant(const folding *f, int bias, int to) {
 static tc_status move_constants(const folding *f, const tc_graph *g) {
     tc_status status = TC_OK;
     for (size_t i = 0; i < g->node_count && status == TC_OK; i++) {
-        const tc_node *n = &g->nodes[i], *branch = n->op == &tc_op_add ? producer(g, n->in[1]) : NULL;
+        const tc_node *n = &g->nodes[i], *branch = n->op->kind == TC_OP_ADD ? producer(g, n->in[1]) : NULL;
         if (branch && is_constant(f, branch) && branch->param[1] >= 0)
             status = move_constant(f, branch->param[1], receiver(f, g, n->in[0]));
     }

@@ -108,8 +108,7 @@ static bool mac_terms(tc_budget *b, const tc_graph *g, const tc_mask_sites *site
             continue;
         }
         tc_param p = g->params->items[id];
-        /* Attention itself costs by its heads alone. */
-        if (g->nodes[i].op == &tc_op_attention)
+        if (g->nodes[i].op->macs_by_heads)
             for (int a = 0; a < p.ndim; a++)
                 if (!is_heads(&p, a)) p.axis[a].group = TC_GROUP_NONE;
         ok = add_by_axes(b, sites, &p, macs) && ok;

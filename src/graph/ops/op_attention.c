@@ -74,5 +74,6 @@ const tc_op tc_op_attention = {.name = "attention",
                                .forward = attention_forward,
                                .backward = attention_backward,
                                .macs = attention_macs,
+                               .macs_by_heads = true,
                                .aux_width = attention_aux,
                                .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT};

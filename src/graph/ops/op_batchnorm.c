@@ -74,7 +74,14 @@ static void batchnorm_update(const tc_runner *r, const tc_node *n, tc_real *flat
     *counter += 1;
 }
 
+static bool batchnorm_takes(const tc_node *behind, bool training) {
+    (void)training;
+    return behind->op->kind == TC_OP_ACT && behind->act == TC_ACT_RELU;
+}
+
 const tc_op tc_op_batchnorm = {.name = "batchnorm",
+                               .kind = TC_OP_NORM,
+                               .takes = batchnorm_takes,
                                .shape = batchnorm_shape,
                                .forward = batchnorm_forward,
                                .backward = batchnorm_backward,

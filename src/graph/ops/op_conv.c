@@ -39,7 +39,7 @@ static void conv_forward(const tc_runner *r, const tc_node *n) {
         r->kern->conv_run(r->prepared->conv[i], r->batch, r->value[n->in[0]], NULL, y);
         return;
     }
-    r->kern->conv_run(r->conv[i], r->batch, r->value[n->in[0]], r->param[n->param[0]], y);
+    r->kern->conv_run(r->state[i], r->batch, r->value[n->in[0]], r->param[n->param[0]], y);
     if (n->param[1] >= 0)
         r->kern->bias_act(TC_ACT_NONE, tc_rows_of(r, n->out), tc_width_of(r, n->out), y,
                           r->param[n->param[1]], y);
@@ -47,7 +47,7 @@ static void conv_forward(const tc_runner *r, const tc_node *n) {
 
 static void conv_backward(const tc_runner *r, const tc_node *n) {
     const tc_real *dy = r->grad[n->out];
-    r->kern->conv_backward(r->conv[tc_node_index(r, n)], r->batch, r->value[n->in[0]], r->param[n->param[0]],
+    r->kern->conv_backward(r->state[tc_node_index(r, n)], r->batch, r->value[n->in[0]], r->param[n->param[0]],
                            dy, r->grad[n->in[0]], r->param_grad[n->param[0]]);
     if (n->param[1] >= 0)
         r->kern->bias_backward(tc_rows_of(r, n->out), tc_width_of(r, n->out), dy, r->param_grad[n->param[1]]);
@@ -60,9 +60,34 @@ static double conv_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, in
     return (double)rows_out * (double)w->numel;
 }
 
+/* What oneDNN sets up for the shapes of a convolution. */
+static void *conv_setup(const tc_runner *r, const tc_node *n) {
+    tc_conv_shape s = tc_graph_conv_shape(r->graph, n);
+    return r->kern->conv_create(&s, NULL, NULL, TC_ACT_NONE, false);
+}
+
+static void conv_release(const tc_runner *r, void *state) { r->kern->conv_free(state); }
+
+static void conv_product(const tc_graph *g, const tc_node *n, tc_product *out) {
+    tc_conv_shape s = tc_graph_conv_shape(g, n);
+    *out = (tc_product){
+        .n = s.out, .k = (int64_t)s.in * s.kernel * s.kernel, .map = s, .act = n->act, .add = n->add};
+}
+
+/* In training the statistics are those of the batch, and the residual is still needed. */
+static bool conv_takes(const tc_node *behind, bool training) {
+    (void)behind;
+    return !training;
+}
+
 const tc_op tc_op_conv = {.name = "conv",
                           .shape = conv_shape,
                           .forward = conv_forward,
                           .backward = conv_backward,
+                          .setup = conv_setup,
+                          .release = conv_release,
+                          .keep = TC_KEEP_IN0,
                           .macs = conv_macs,
-                          .keep = TC_KEEP_IN0};
+                          .product = conv_product,
+                          .takes_constant = true,
+                          .takes = conv_takes};

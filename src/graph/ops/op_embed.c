@@ -95,8 +95,12 @@ static void tokens_backward(const tc_runner *r, const tc_node *n) {
     if (dfirst) memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
 }
 
-const tc_op tc_op_tokens = {
-    .name = "tokens", .shape = tokens_shape, .forward = tokens_forward, .backward = tokens_backward};
+const tc_op tc_op_tokens = {.name = "tokens",
+                            .shape = tokens_shape,
+                            .forward = tokens_forward,
+                            .backward = tokens_backward,
+                            .takes_constant = true,
+                            .begins_stream = true};
 
 /* ---- embed; parameters: token_embedding [V, W], positional_embedding [context, W]. The space of ids is
  * ragged. */
@@ -123,16 +127,22 @@ static void embed_forward(const tc_runner *r, const tc_node *n) {
 
 /* The gradient of the token table is zero but for the rows of this pass's ids: only the rows of the last pass
  * are cleared. */
-static void embed_backward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
-    tc_real *dtable = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
-    const int32_t *seq = r->seq[r->graph->values[n->out].space];
+static void embed_before_backward(tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out);
+    tc_real *dtable = r->param_grad[n->param[0]];
     if (r->touched_count < 0)
         memset(dtable, 0, (size_t)r->graph->params->items[n->param[0]].numel * sizeof *dtable);
     for (int64_t i = 0; i < r->touched_count; i++)
         memset(dtable + r->touched[i] * width, 0, (size_t)width * sizeof *dtable);
+    r->touched_count = tc_rows_of(r, n->out);
+    memcpy(r->touched, r->ids, (size_t)r->touched_count * sizeof *r->touched);
+}
+
+static void embed_backward(const tc_runner *r, const tc_node *n) {
+    int64_t width = tc_width_of(r, n->out);
+    tc_real *dtable = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
+    const int32_t *seq = r->seq[r->graph->values[n->out].space];
     memset(dpositions, 0, (size_t)r->graph->params->items[n->param[1]].numel * sizeof *dpositions);
-    memcpy(r->touched, r->ids, (size_t)rows * sizeof *r->touched);
     for (int s = 0; s < r->batch; s++)
         for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
             const tc_real *dy = r->grad[n->out] + row * width;
@@ -144,5 +154,10 @@ static void embed_backward(const tc_runner *r, const tc_node *n) {
         }
 }
 
-const tc_op tc_op_embed = {
-    .name = "embed", .shape = embed_shape, .forward = embed_forward, .backward = embed_backward};
+const tc_op tc_op_embed = {.name = "embed",
+                           .shape = embed_shape,
+                           .forward = embed_forward,
+                           .backward = embed_backward,
+                           .before_backward = embed_before_backward,
+                           .takes_constant = true,
+                           .begins_stream = true};

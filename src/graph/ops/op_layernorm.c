@@ -44,4 +44,6 @@ const tc_op tc_op_layernorm = {.name = "layernorm",
                                .backward = layernorm_backward,
                                .aux_width = layernorm_aux,
                                .keep = TC_KEEP_IN0,
-                               .grad_adds = true};
+                               .grad_adds = true,
+                               .takes_constant = true,
+                               .takes_mask = true};

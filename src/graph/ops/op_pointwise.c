@@ -25,6 +25,7 @@ static void act_backward(const tc_runner *r, const tc_node *n) {
 }
 
 const tc_op tc_op_act = {.name = "act",
+                         .kind = TC_OP_ACT,
                          .shape = same_shape,
                          .forward = act_forward,
                          .backward = act_backward,
@@ -47,6 +48,7 @@ static void add_backward(const tc_runner *r, const tc_node *n) {
 }
 
 const tc_op tc_op_add = {.name = "add",
+                         .kind = TC_OP_ADD,
                          .shape = same_shape,
                          .forward = add_forward,
                          .backward = add_backward,

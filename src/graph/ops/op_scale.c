@@ -2,6 +2,8 @@
  * into a graph. */
 #include "graph/op.h"
 
+#include <string.h>
+
 static const tc_mask_site *site_of(const tc_graph *g, const tc_node *n) {
     return &g->sites->items[n->site - 1];
 }
@@ -28,10 +30,17 @@ static void scale_backward(const tc_runner *r, const tc_node *n) {
                             r->mask_grad + s->offset);
 }
 
+/* Nodes of one site add to the same gradient. */
+static void scale_before_backward(tc_runner *r, const tc_node *n) {
+    const tc_mask_site *s = site_of(r->graph, n);
+    memset(r->mask_grad + s->offset, 0, (size_t)s->size * sizeof(tc_real));
+}
+
 const tc_op tc_op_scale = {.name = "scale",
                            .shape = scale_shape,
                            .forward = scale_forward,
                            .backward = scale_backward,
+                           .before_backward = scale_before_backward,
                            .keep = TC_KEEP_IN0,
                            .grad_in_place = true,
                            .grad_adds = true,
