@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const tc_op *const tc_ops[] = {
-    &tc_op_patchify, &tc_op_tokens, &tc_op_embed,  &tc_op_layernorm, &tc_op_linear,    &tc_op_attention,
-    &tc_op_act,      &tc_op_add,    &tc_op_select, &tc_op_conv,      &tc_op_batchnorm, &tc_op_avgpool,
-    &tc_op_scale,    NULL};
-
 tc_graph *tc_graph_create(const tc_params *params) {
     tc_graph *g = tc_new(1, sizeof *g);
     if (g) {

@@ -1,5 +1,5 @@
 /* onnx.h - graphs as ONNX models: a pass that walks the nodes of a graph and writes the operators that do the
- * same (onnx_ops.c), over a writer of the file format (onnx_file.c).
+ * same (onnx_graph.c), over a writer of the file format (onnx_file.c).
  *
  * Format: https://github.com/onnx/onnx/blob/main/docs/IR.md, messages of onnx.proto; operators of set 17. */
 #ifndef TC_ONNX_H
@@ -83,7 +83,5 @@ tc_status tc_onnx_write(const tc_onnx *o, const char *path, const tc_onnx_weight
  * width]. Ragged rows are padded ones here: every sequence has L rows, and with the causal mask those behind
  * the picked one change nothing. */
 int tc_onnx_graph(tc_onnx *o, const tc_graph *g, int input, int last);
-/* Whether there is an ONNX form of the operation. */
-bool tc_onnx_knows(const tc_op *op);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "graph/run.h"
 
+struct tc_onnx_walk; /* onnx_walk.h */
+
 /* What an operation is to its neighbours: fuse.c joins those that are not plain to the node before, prune.c
  * follows additions along the residual stream. */
 typedef enum tc_op_kind {
@@ -72,8 +74,12 @@ struct tc_op {
     bool begins_stream; /* its result begins a residual stream, positions param[1] included */
     bool takes_mask;    /* runs over the columns alone that a mask of the width keeps: the node's `site` */
 
-    /* only in graphs that are trained, never in a model that is saved: has no ONNX form */
-    bool unsaved;
+    /* ---- ONNX (onnx_graph.c) */
+    /* Writes the node and returns the ONNX value of its result. */
+    int (*onnx)(struct tc_onnx_walk *w, const tc_node *n);
+    bool onnx_takes_uniform; /* its inputs may be one row for all */
+    bool onnx_takes_maps;    /* its inputs may be maps; others get them as rows */
+    bool unsaved; /* only in graphs that are trained, never in a model that is saved: has no form */
 };
 enum { TC_KEEP_IN0 = 1, TC_KEEP_IN1 = 2, TC_KEEP_IN2 = 4, TC_KEEP_OUT = 8 };
 
@@ -86,9 +92,26 @@ static inline int tc_node_input_axis(const tc_node *n) {
     return n->transposed ? 0 : 1;
 }
 
-extern const tc_op tc_op_patchify, tc_op_tokens, tc_op_embed, tc_op_layernorm, tc_op_linear, tc_op_attention,
-    tc_op_act, tc_op_add, tc_op_select, tc_op_conv, tc_op_batchnorm, tc_op_avgpool, tc_op_scale;
-/* All operations, for tests that go through them; ends with NULL. */
+/* Every operation: a file in ops/ and a line here. */
+#define TC_OP_LIST(X) \
+    X(patchify)       \
+    X(tokens)         \
+    X(embed)          \
+    X(layernorm)      \
+    X(linear)         \
+    X(attention)      \
+    X(act)            \
+    X(add)            \
+    X(select)         \
+    X(conv)           \
+    X(batchnorm)      \
+    X(avgpool)        \
+    X(scale)
+
+#define TC_OP_DECLARE(name) extern const tc_op tc_op_##name;
+TC_OP_LIST(TC_OP_DECLARE)
+#undef TC_OP_DECLARE
+/* The same as an array that ends with NULL, for tests that go through them. */
 extern const tc_op *const tc_ops[];
 
 #endif

@@ -591,10 +591,8 @@ static void onnx_files(void **state) {
 static void every_operation_has_a_form(void **state) {
     (void)state;
     for (int i = 0; tc_ops[i]; i++)
-        if (tc_onnx_knows(tc_ops[i]) == tc_ops[i]->unsaved)
+        if (!tc_ops[i]->onnx != tc_ops[i]->unsaved)
             fail_msg("%s has no ONNX form, or one that is not used", tc_ops[i]->name);
-    static const tc_op other = {.name = "other"};
-    assert_false(tc_onnx_knows(&other));
 }
 
 static tc_status read_nothing(void *user, size_t param, tc_real *values, tc_error *err) {

@@ -5,8 +5,10 @@
  * the class or end-of-text row is read. With three, k and v are values of their own (attention pooling, whose
  * projections are separate matrices), and in[0] holds the queries of the picked rows or, without a pick, of
  * all. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
+#include <float.h>
 #include <math.h>
 
 static void attention_shape(tc_graph *g, tc_node *n, tc_value *out) {
@@ -69,6 +71,45 @@ static double attention_macs(const tc_graph *g, const tc_node *n, int64_t rows_i
     return 2 * pairs * n->heads * n->dim;
 }
 
+/* Keys behind the query become the lowest number there is. The queries are all positions, or the picked one
+ * of each caption. */
+static int mask_scores(tc_onnx_walk *w, const tc_node *n, int scores) {
+    tc_onnx *o = w->o;
+    if (n->pick == TC_PICK_FIRST) tc_onnx_fail(o, "attention of the first row alone is not causal");
+    int query = n->pick == TC_PICK_ALL ? tc_onnx_reshape(o, tc_onnx_positions(w), 2, (int64_t[]){-1, 1})
+                                       : tc_onnx_reshape(o, w->last, 4, (int64_t[]){-1, 1, 1, 1});
+    int hidden = tc_onnx_binary(o, "Greater", tc_onnx_positions(w), query);
+    return tc_onnx_node(o, "Where", 3, (int[]){hidden, tc_onnx_float(o, -FLT_MAX), scores}, 0, NULL);
+}
+
+/* softmax(q k^T / sqrt d) v over [batch,heads,rows,dim]. */
+static int attention_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx *o = w->o;
+    int part[3], *q = &part[0], *k = &part[1], *v = &part[2];
+    int64_t heads = n->heads, dim = n->dim;
+    bool all = n->pick == TC_PICK_ALL;
+    if (n->nin == 1) tc_onnx_split(o, w->value[n->in[0]], 3, part);
+    else *q = w->value[n->in[0]];
+    if (n->nin == 2) tc_onnx_split(o, w->value[n->in[1]], 2, part + 1);
+    for (int i = 1; n->nin == 3 && i < 3; i++) part[i] = w->value[n->in[i]];
+    if (all)
+        *q = tc_onnx_transpose(o, tc_onnx_reshape(o, *q, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                               (int64_t[]){0, 2, 1, 3});
+    else *q = tc_onnx_reshape(o, *q, 4, (int64_t[]){0, heads, 1, dim});
+    *q = tc_onnx_binary(o, "Mul", *q, tc_onnx_float(o, (float)(1 / sqrt((double)dim))));
+    *k = tc_onnx_transpose(o, tc_onnx_reshape(o, *k, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                           (int64_t[]){0, 2, 3, 1});
+    *v = tc_onnx_transpose(o, tc_onnx_reshape(o, *v, 4, (int64_t[]){0, 0, heads, dim}), 4,
+                           (int64_t[]){0, 2, 1, 3});
+    int scores = tc_onnx_binary(o, "MatMul", *q, *k);
+    if (n->causal) scores = mask_scores(w, n, scores);
+    tc_onnx_attr axis = tc_onnx_int_attr("axis", -1);
+    int y = tc_onnx_binary(o, "MatMul", tc_onnx_node(o, "Softmax", 1, &scores, 1, &axis), *v);
+    if (!all) return tc_onnx_reshape(o, y, 2, (int64_t[]){0, heads * dim});
+    return tc_onnx_reshape(o, tc_onnx_transpose(o, y, 4, (int64_t[]){0, 2, 1, 3}), 3,
+                           (int64_t[]){0, 0, heads * dim});
+}
+
 const tc_op tc_op_attention = {.name = "attention",
                                .shape = attention_shape,
                                .forward = attention_forward,
@@ -76,4 +117,5 @@ const tc_op tc_op_attention = {.name = "attention",
                                .macs = attention_macs,
                                .macs_by_heads = true,
                                .aux_width = attention_aux,
-                               .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT};
+                               .keep = TC_KEEP_IN0 | TC_KEEP_IN1 | TC_KEEP_IN2 | TC_KEEP_OUT,
+                               .onnx = attention_onnx};

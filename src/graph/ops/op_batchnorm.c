@@ -6,6 +6,7 @@
  * only when a step counts (update), so a step that is left out leaves nothing behind. Otherwise the running
  * statistics are used; where weights are prepared they are folded into the layer before. Parameters: weight,
  * bias, running mean, running variance, counter. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
 #include <math.h>
@@ -79,6 +80,18 @@ static bool batchnorm_takes(const tc_node *behind, bool training) {
     return behind->op->kind == TC_OP_ACT && behind->act == TC_ACT_RELU;
 }
 
+/* With the running statistics, as in inference. */
+static int batchnorm_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx *o = w->o;
+    tc_onnx_attr eps = {.name = "epsilon", .kind = TC_ONNX_FLOAT_ATTR, .f = (float)TC_BATCHNORM_EPS};
+    int in[5] = {w->value[n->in[0]]};
+    for (int i = 0; i < 4; i++) in[1 + i] = tc_onnx_param(o, n->param[i]);
+    if (w->side[n->in[0]] == 0) tc_onnx_fail(o, "batch normalisation of what is no map");
+    if (n->act != TC_ACT_NONE) tc_onnx_fail(o, "the graph is fused");
+    w->side[n->out] = w->side[n->in[0]];
+    return tc_onnx_node(o, "BatchNormalization", 5, in, 1, &eps);
+}
+
 const tc_op tc_op_batchnorm = {.name = "batchnorm",
                                .kind = TC_OP_NORM,
                                .takes = batchnorm_takes,
@@ -89,4 +102,6 @@ const tc_op tc_op_batchnorm = {.name = "batchnorm",
                                .update = batchnorm_update,
                                .state_params = 3,
                                .keep = TC_KEEP_IN0,
-                               .grad_in_place = true};
+                               .grad_in_place = true,
+                               .onnx = batchnorm_onnx,
+                               .onnx_takes_maps = true};

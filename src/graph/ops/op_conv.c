@@ -3,6 +3,7 @@
  * A map is a space of side * side rows with its channels innermost, so that a convolution's neighbours
  * (linear, normalisation, activation) know nothing of maps. For inference the batch normalisation behind it
  * is folded into its weight, and the residual and ReLU into its epilogue. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
 #include <string.h>
@@ -80,6 +81,11 @@ static bool conv_takes(const tc_node *behind, bool training) {
     return !training;
 }
 
+static int conv_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx_map(w, n->in[0], n->side);
+    return tc_onnx_conv(w, n, w->g->params->items[n->param[0]].shape[2], n->stride, n->pad);
+}
+
 const tc_op tc_op_conv = {.name = "conv",
                           .shape = conv_shape,
                           .forward = conv_forward,
@@ -90,4 +96,6 @@ const tc_op tc_op_conv = {.name = "conv",
                           .macs = conv_macs,
                           .product = conv_product,
                           .takes_constant = true,
-                          .takes = conv_takes};
+                          .takes = conv_takes,
+                          .onnx = conv_onnx,
+                          .onnx_takes_maps = true};

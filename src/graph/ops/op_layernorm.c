@@ -1,5 +1,6 @@
 /* op_layernorm.c - y = (x - mean) / sqrt(var + 1e-5) * w + b over each row (Ba, Kiros, Hinton 2016); mean and
  * 1/sqrt(var + eps) are kept for the way back. With a site only the columns that its mask keeps take part. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
 #define LAYERNORM_EPS ((tc_real)1e-5)
@@ -38,6 +39,13 @@ static void layernorm_backward(const tc_runner *r, const tc_node *n) {
     else r->kern->layernorm_backward(rows, width, x, w, mean_rstd, r->grad[n->out], dx, add, dw, db);
 }
 
+static int layernorm_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx_attr attr[2] = {tc_onnx_int_attr("axis", -1),
+                            {.name = "epsilon", .kind = TC_ONNX_FLOAT_ATTR, .f = 1e-5f}};
+    int in[3] = {w->value[n->in[0]], tc_onnx_param(w->o, n->param[0]), tc_onnx_param(w->o, n->param[1])};
+    return tc_onnx_node(w->o, "LayerNormalization", 3, in, 2, attr);
+}
+
 const tc_op tc_op_layernorm = {.name = "layernorm",
                                .shape = layernorm_shape,
                                .forward = layernorm_forward,
@@ -46,4 +54,5 @@ const tc_op tc_op_layernorm = {.name = "layernorm",
                                .keep = TC_KEEP_IN0,
                                .grad_adds = true,
                                .takes_constant = true,
-                               .takes_mask = true};
+                               .takes_mask = true,
+                               .onnx = layernorm_onnx};

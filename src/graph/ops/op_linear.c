@@ -3,6 +3,7 @@
  *
  * Joined with an activation, y = act(h), h = x W^T + b. Training keeps h aside; on the way back the gradient
  * of h takes its place. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
 #include <math.h>
@@ -94,6 +95,26 @@ static bool linear_takes(const tc_node *behind, bool training) {
     return behind->op->kind == TC_OP_ACT || !training;
 }
 
+static int linear_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx *o = w->o;
+    const tc_param *p = &w->g->params->items[n->param[0]];
+    if (p->ndim == 4 && w->side[n->in[0]]) return tc_onnx_conv(w, n, 1, 1, 0);
+    tc_onnx_rows(w, n->in[0]);
+    int bias = n->param[1] >= 0 ? tc_onnx_param_rows(o, n->param[1], n->row0, n->rows, false) : -1;
+    if (n->act != TC_ACT_NONE || n->add) tc_onnx_fail(o, "the graph is fused");
+    if (w->g->values[n->in[0]].width == 0) {
+        if (bias < 0)
+            tc_onnx_fail(o, "%s: a linear node without inputs and bias",
+                         w->g->params->items[n->param[0]].name);
+        w->uniform[n->out] = true;
+        return bias;
+    }
+    int weight = n->transposed ? tc_onnx_param(o, n->param[0])
+                               : tc_onnx_param_rows(o, n->param[0], n->row0, n->rows, true);
+    int y = tc_onnx_binary(o, "MatMul", w->value[n->in[0]], weight);
+    return bias < 0 ? y : tc_onnx_binary(o, "Add", y, bias);
+}
+
 const tc_op tc_op_linear = {.name = "linear",
                             .shape = linear_shape,
                             .forward = linear_forward,
@@ -104,4 +125,6 @@ const tc_op tc_op_linear = {.name = "linear",
                             .macs = linear_macs,
                             .product = linear_product,
                             .takes_constant = true,
-                            .takes = linear_takes};
+                            .takes = linear_takes,
+                            .onnx = linear_onnx,
+                            .onnx_takes_maps = true};

@@ -1,4 +1,5 @@
 /* op_select.c - the first or the last row of each sequence: class token, end-of-text token. */
+#include "graph/onnx_walk.h"
 #include "graph/op.h"
 
 #include <string.h>
@@ -38,8 +39,21 @@ static void select_backward(const tc_runner *r, const tc_node *n) {
     }
 }
 
+/* Rows of x [batch,L,width] -> [batch,width]. */
+static int select_onnx(tc_onnx_walk *w, const tc_node *n) {
+    tc_onnx *o = w->o;
+    int x = w->value[n->in[0]];
+    tc_onnx_attr axis = tc_onnx_int_attr("axis", 1), dims = tc_onnx_int_attr("batch_dims", 1);
+    if (w->g->spaces[w->g->values[n->in[0]].space].per_seq == 1) return x;
+    if (n->pick == TC_PICK_FIRST)
+        return tc_onnx_node(o, "Gather", 2, (int[]){x, tc_onnx_int(o, 0)}, 1, &axis);
+    int at = tc_onnx_reshape(o, w->last, 2, (int64_t[]){-1, 1});
+    return tc_onnx_node(o, "GatherND", 2, (int[]){x, at}, 1, &dims);
+}
+
 const tc_op tc_op_select = {.name = "select",
                             .shape = select_shape,
                             .forward = select_forward,
                             .backward = select_backward,
-                            .grad_adds = true};
+                            .grad_adds = true,
+                            .onnx = select_onnx};
