@@ -38,8 +38,18 @@ $(B)/obj/%.o: %.c Makefile
 EMBEDDED := $(shell cat data/embed.list 2>/dev/null)
 $(B)/embedded.S: data/embed.list $(EMBEDDED) data/embed.sh
 	@mkdir -p $(@D)
-	sh data/embed.sh $(EMBEDDED) >$@
-$(DATA_OBJ): $(B)/embedded.S
+	sh data/embed.sh tc_file_ $(EMBEDDED) >$@
+$(DATA_OBJ): $(B)/*embedded.S
+	@mkdir -p $(@D)
+	$(CC) -c $< -o $@
+
+# The program has files of its own.
+CLI_EMBEDDED := examples/demo-teacher.json examples/demo-student.json
+CLI_OBJ += $(B)/obj/cli/embedded.o
+$(B)/cli_embedded.S: $(CLI_EMBEDDED) data/embed.sh
+	@mkdir -p $(@D)
+	sh data/embed.sh cli_file_ $(CLI_EMBEDDED) >$@
+$(B)/obj/cli/embedded.o: $(B)/cli_embedded.S
 	@mkdir -p $(@D)
 	$(CC) -c $< -o $@
 
@@ -79,7 +89,7 @@ install: all
 	install -m 644 docs/tinyclip.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 
 clean:
-	rm -rf $(B)/obj $(B)/tests $(B)/f64 $(B)/tinyclip $(B)/libtinyclip.* $(B)/tinyclip.pc $(B)/embedded.S
+	rm -rf $(B)/obj $(B)/tests $(B)/f64 $(B)/tinyclip $(B)/libtinyclip.* $(B)/tinyclip.pc $(B)/*embedded.S
 
 .PHONY: all install clean help
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)

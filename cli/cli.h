@@ -5,8 +5,11 @@
 #ifndef TC_CLI_H
 #define TC_CLI_H
 
-#include "base/base.h"
-#include "store/store.h"
+#include "tinyclip.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
@@ -18,8 +21,12 @@ typedef struct cli_list {
 } cli_list;
 void cli_list_add(cli_list *l, const char *s);
 void cli_list_free(cli_list *l);
-/* tc_new, or the end of the program. */
+/* n * size zeroed bytes, or the end of the program. */
 void *cli_new(size_t n, size_t size);
+/* p, or the end of the program if it is NULL: memory ran out. */
+void *cli_or_end(void *p);
+/* A text in memory of its own, as printf writes it; the caller frees it. */
+char *cli_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- options */
 
@@ -117,6 +124,21 @@ typedef struct cli_goal {
 /* Reads them; what is not given is 0. Prints what is wrong with them. */
 int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs);
 
+/* ---- the machine */
+
+bool cli_ends_with(const char *s, const char *suffix);
+bool cli_path_exists(const char *path);
+bool cli_path_is_dir(const char *path);
+/* dir + "/" + name; the caller frees it. */
+char *cli_path(const char *dir, const char *name);
+/* mkdir -p. */
+tc_status cli_make_dirs(const char *path, tc_error *err);
+tc_status cli_write_file(const char *path, const char *text, size_t size, tc_error *err);
+/* Seconds of a clock that only goes forwards. */
+double cli_now(void);
+/* "1:02:03" or "4:05" */
+const char *cli_duration(double seconds, char *buffer, size_t size);
+
 /* ---- the nearest known word, for "did you mean 'X'?" */
 
 typedef struct cli_nearest {
@@ -132,6 +154,9 @@ const char *cli_nearest_text(cli_nearest *n);
 
 /* ---- failures: to stderr, and with --json as {"error": {"status", "message"}} to stdout too */
 
+/* Writes the message into err, which may be NULL, and returns `status`. */
+tc_status cli_fail(tc_error *err, tc_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Set once, before a verb runs. */
 void cli_failures_as_json(bool wanted);
 /* Prints the error and returns CLI_FAILED. */
@@ -148,7 +173,7 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * elsewhere. */
 void cli_log(void *user, int level, const char *line);
 /* A line of progress for work that takes longer than a second: "64 of 900 images, 30 a second". `start`:
- * tc_now() when it began. */
+ * cli_now() when it began. */
 void cli_progress(const char *what, size_t done, size_t all, double start);
 /* Ends a line of progress that stands on the terminal. */
 void cli_log_end(void);
@@ -161,14 +186,9 @@ tc_status cli_images(const cli_list *names, cli_list *out, tc_error *err);
 /* One text a line; `keep_blank` false leaves out blank ones. "-" is stdin. */
 tc_status cli_lines(const char *path, bool keep_blank, cli_list *out, tc_error *err);
 
-/* An array named on the command line: F.npy or F.safetensors:NAME. */
-typedef struct cli_array {
-    const tc_tensor *tensor;
-    tc_npy npy;
-    tc_store *store;
-} cli_array;
-tc_status cli_array_open(cli_array *a, const char *spec, tc_error *err);
-void cli_array_close(cli_array *a);
+/* An array named on the command line, F.npy or F.safetensors:NAME, in the file that holds it, which the
+ * caller closes. */
+tc_status cli_array_open(tc_arrays **file, tc_array *out, const char *spec, tc_error *err);
 
 /* What the options of a verb say about its data. */
 typedef struct cli_data_args {
@@ -241,6 +261,8 @@ json_t *cli_json_floats(const float *x, size_t n);
 json_t *cli_json_matrix(const float *x, size_t rows, size_t columns);
 /* Prints a value on one line, floats with nine digits, and releases it; returns the exit code. */
 int cli_print_json(json_t *value);
+/* "[512,768]" */
+const char *cli_shape(int ndim, const int64_t *shape, char *buffer, size_t size);
 /* "39,512,345" */
 const char *cli_grouped(int64_t n, char *buffer, size_t size);
 

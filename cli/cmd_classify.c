@@ -38,7 +38,7 @@ typedef struct classifier {
 } classifier;
 
 static void split_labels(const char *text, cli_list *out) {
-    char *copy = tc_strdup(text);
+    char *copy = cli_text("%s", text);
     for (char *at = copy, *end; at; at = end) {
         end = strchr(at, ',');
         if (end) *end++ = '\0';
@@ -54,12 +54,10 @@ static tc_status make_weights(classifier *c, const classify *o, tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
     int n = (int)o->templates.count, labels = (int)c->labels.count;
     const tc_log log = {.fn = cli_log};
-    c->weights = tc_new((size_t)labels * (size_t)c->model.info->embed_dim, sizeof *c->weights);
-    if (!c->weights)
-        return tc_fail_memory(err, (size_t)labels * (size_t)c->model.info->embed_dim * sizeof *c->weights);
+    c->weights = cli_new((size_t)labels * (size_t)c->model.info->embed_dim, sizeof *c->weights);
     for (int i = 0; i < n; i++)
         if (!strstr(o->templates.items[i], "{}"))
-            return tc_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
+            return cli_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
     tc_status status = tc_zeroshot_weights(
         c->model.session, c->model.model, c->model.tokenizer, (const char *const *)c->labels.items, labels,
         n ? (const char *const *)o->templates.items : plain, n ? n : 1, &log, c->weights, err);
@@ -130,7 +128,7 @@ static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t
 static tc_status classify_all(classifier *c, const cli_list *images, int64_t *bad, tc_error *err) {
     json_t *results = c->json ? json_array() : NULL;
     tc_status status = TC_OK;
-    double start = tc_now();
+    double start = cli_now();
     for (size_t at = 0; at < images->count && status == TC_OK; at += CLI_BATCH) {
         int n = images->count - at < CLI_BATCH ? (int)(images->count - at) : CLI_BATCH;
         status = classify_batch(c, images->items + at, n, results, bad, err);
@@ -162,7 +160,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (o.labels) split_labels(o.labels, &c.labels);
     else status = cli_lines(o.labels_file, false, &c.labels, &err);
     if (status == TC_OK && c.labels.count == 0)
-        status = tc_fail(&err, TC_EARG, "%s: there are no labels", o.labels ? "--labels" : o.labels_file);
+        status = cli_fail(&err, TC_EARG, "%s: there are no labels", o.labels ? "--labels" : o.labels_file);
     for (size_t i = 1; i < args.count; i++) cli_list_add(&names, args.items[i]);
     if (status == TC_OK) status = cli_images(&names, &images, &err);
     if (status == TC_OK)

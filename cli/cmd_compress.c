@@ -82,7 +82,7 @@ static void print_stage(const char *number, const char *name, int64_t params, in
 
 static void print_details(const tc_planned_stage *s, int number) {
     char time[32];
-    tc_format_duration(s->seconds, time, sizeof time);
+    cli_duration(s->seconds, time, sizeof time);
     printf("\nstage %d, \"%s\": %s inheritance, %lld steps of %d pairs", number, s->name,
            s->automatic ? "automatic" : "manual", (long long)s->steps, s->batch);
     if (s->automatic) printf(", masks folded after %lld", (long long)s->fold_step);
@@ -109,7 +109,7 @@ static int print_plan(const char *teacher, const tc_compress_plan *p) {
            "What an automatic stage leaves is decided\n"
            "by its masks; here all blocks keep the same part.\n");
     for (int k = 0; k < p->count; k++) print_details(&p->stages[k], k + 1);
-    tc_format_duration(p->seconds, time, sizeof time);
+    cli_duration(p->seconds, time, sizeof time);
     printf("\nall stages: about %s\n", time);
     return CLI_DONE;
 }
@@ -186,18 +186,20 @@ static void print_result(const json_t *m, const char *name, double teacher_pruna
     if (json_is_number(speed))
         printf(" %10.1f %10.1f", json_number_value(speed), real_of(m, "texts_per_second"));
     else printf(" %10s %10s", "-", "-");
-    tc_format_duration(real_of(m, "seconds"), time, sizeof time);
+    cli_duration(real_of(m, "seconds"), time, sizeof time);
     printf(" %9s\n", json_object_get(m, "seconds") ? time : "");
 }
 
 static int print_record(const compress *o, const tc_compress_result *r) {
     tc_error err = {0};
     json_t *record = NULL, *s;
-    char *path = tc_path_join(o->out, "compress.json");
+    json_error_t e;
+    char *path = cli_path(o->out, "compress.json");
     size_t k;
-    tc_status status = path ? tc_json_load(&record, path, (size_t)1 << 24, &err) : tc_fail_memory(&err, 1);
+    record = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    if (!record) cli_fail(&err, TC_EFORMAT, "%s: line %d: %s", path, e.line, e.text);
     free(path);
-    if (status != TC_OK) return cli_failed(&err);
+    if (!record) return cli_failed(&err);
     if (o->common.json) return cli_print_json(record);
     const json_t *teacher = json_object_get(record, "teacher"), *eval = json_object_get(record, "eval_data");
     bool pairs = json_is_object(eval) && !json_is_number(json_object_get(teacher, "top1"));

@@ -38,7 +38,7 @@ static tc_save_options save_options(const convert *o, const char *out) {
                                         [TC_FORMAT_OPENCLIP] = "openclip",
                                         [TC_FORMAT_ONNX] = "onnx"};
     tc_save_options s = tc_save_options_default();
-    const char *to = o->to ? o->to : tc_ends_with(out, ".safetensors") ? "safetensors" : "hf";
+    const char *to = o->to ? o->to : cli_ends_with(out, ".safetensors") ? "safetensors" : "hf";
     for (int f = TC_FORMAT_HF; f <= TC_FORMAT_ONNX; f++)
         if (strcmp(forms[f], to) == 0) s.format = (tc_format)f;
     s.precision = strcmp(o->dtype, "f16") == 0    ? TC_PRECISION_F16
@@ -75,7 +75,7 @@ static int convert_model(const convert *o, const char *in, const char *out) {
     tc_error err = {0};
     cli_model m;
     tc_save_options save = save_options(o, out);
-    if (tc_path_exists(out) && !o->force && !(tc_path_is_dir(out) && folder_is_empty(out))) {
+    if (cli_path_exists(out) && !o->force && !(cli_path_is_dir(out) && folder_is_empty(out))) {
         cli_say("%s: it is there already; --force writes over it", out);
         return CLI_FAILED;
     }
@@ -93,12 +93,12 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     const char *out = args.items[1];
-    bool file = tc_ends_with(out, ".safetensors");
+    bool file = cli_ends_with(out, ".safetensors");
     if (o.to && strcmp(o.to, "safetensors") == 0 && !file)
         code = cli_usage(verb, "--to safetensors writes a file: %s must end in .safetensors", out);
     else if (o.to && (strcmp(o.to, "hf") == 0 || strcmp(o.to, "onnx") == 0) && file)
         code = cli_usage(verb, "--to %s writes a folder: %s must not end in .safetensors", o.to, out);
-    else if (tc_ends_with(out, ".onnx"))
+    else if (cli_ends_with(out, ".onnx"))
         code = cli_usage(verb, "--to onnx writes a folder of three files: %s must not end in .onnx", out);
     else code = convert_model(&o, args.items[0], out);
     cli_release(verb, &o, &args);

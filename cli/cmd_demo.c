@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const char tc_file_examples_demo_teacher_json[], tc_file_examples_demo_teacher_json_end[];
-extern const char tc_file_examples_demo_student_json[], tc_file_examples_demo_student_json_end[];
+extern const char cli_file_examples_demo_teacher_json[], cli_file_examples_demo_teacher_json_end[];
+extern const char cli_file_examples_demo_student_json[], cli_file_examples_demo_student_json_end[];
 
 typedef struct demo {
     cli_common common;
@@ -73,22 +73,12 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 /* An older run in the folder would be gone on with, or refused. Links are removed, not followed. */
 static tc_status remove_run(const char *dir, tc_error *err) {
-    if (!tc_path_exists(dir) || nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0) return TC_OK;
-    return tc_fail(err, TC_EIO, "%s: the older run could not be removed: %s", dir, strerror(errno));
+    if (!cli_path_exists(dir) || nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0) return TC_OK;
+    return cli_fail(err, TC_EIO, "%s: the older run could not be removed: %s", dir, strerror(errno));
 }
 
 /* OUT/NAME; the caller frees it. */
-static tc_status place(const kitchen *k, const char *name, char **path, tc_error *err) {
-    *path = tc_path_join(k->o.out, name);
-    return *path ? TC_OK : tc_fail_memory(err, 1);
-}
-
-/* A file in the folder, that the other verbs can take too. */
-static tc_status write_text(const kitchen *k, const char *name, const char *text, size_t size, char **path,
-                            tc_error *err) {
-    tc_status status = place(k, name, path, err);
-    return status == TC_OK ? tc_file_write(*path, text, size, err) : status;
-}
+static char *place(const kitchen *k, const char *name) { return cli_path(k->o.out, name); }
 
 /* ---- the teacher */
 
@@ -111,24 +101,25 @@ static tc_status train_teacher(kitchen *k, const char *dir, const tc_model *init
     t.stop = k->stop;
     tc_status status = tc_train(&t, NULL, NULL, err);
     cli_log_end();
-    return status == TC_OK && *k->stop ? tc_fail(err, TC_ESTATE, "stopped") : status;
+    return status == TC_OK && *k->stop ? cli_fail(err, TC_ESTATE, "stopped") : status;
 }
 
 static tc_status make_teacher(kitchen *k, tc_error *err) {
     char *config = NULL, *dir = NULL, *cache = NULL;
     tc_model *init = NULL;
     heading("the teacher, from random weights, by the contrastive loss");
-    tc_status status = write_text(
-        k, "teacher.json", tc_file_examples_demo_teacher_json,
-        (size_t)(tc_file_examples_demo_teacher_json_end - tc_file_examples_demo_teacher_json), &config, err);
-    if (status == TC_OK) status = place(k, "teacher", &dir, err);
-    if (status == TC_OK) status = place(k, CACHE, &cache, err);
+    config = place(k, "teacher.json");
+    tc_status status = cli_write_file(
+        config, cli_file_examples_demo_teacher_json,
+        (size_t)(cli_file_examples_demo_teacher_json_end - cli_file_examples_demo_teacher_json), err);
+    if (status == TC_OK) dir = place(k, "teacher");
+    if (status == TC_OK) cache = place(k, CACHE);
     if (status == TC_OK) status = remove_run(dir, err);
     if (status == TC_OK) status = remove_run(cache, err);
     if (status == TC_OK) status = tc_model_create(&init, config, (uint64_t)k->o.seed, err);
     if (status == TC_OK) status = train_teacher(k, dir, init, err);
     tc_model_close(&init);
-    if (status == TC_OK) status = place(k, "teacher/model", &k->teacher_path, err);
+    if (status == TC_OK) k->teacher_path = place(k, "teacher/model");
     if (status == TC_OK) status = tc_model_open(&k->teacher, k->teacher_path, NULL, err);
     free(config);
     free(dir);
@@ -149,38 +140,45 @@ static const struct {
 
 /* A gate comes from 4.6, the most that it may be, down to 0, where it is as good as closed, by one rate a
  * step at the most: that is to be done well before the fold. */
-static void add_masked_stage(tc_buf *b, const char *name, double keep, int64_t steps) {
+static void add_masked_stage(FILE *f, const char *name, double keep, int64_t steps) {
     int64_t fold = steps / 2;
-    tc_buf_printf(b,
-                  "        {\"name\": \"%s\", \"inheritance\": \"auto\", \"keep\": %g, \"fold_step\": %lld, "
-                  "\"mask_lr\": %.3g, \"steps\": %lld}",
-                  name, keep, (long long)fold, 8 / (double)fold, (long long)steps);
+    fprintf(f,
+            "        {\"name\": \"%s\", \"inheritance\": \"auto\", \"keep\": %g, \"fold_step\": %lld, "
+            "\"mask_lr\": %.3g, \"steps\": %lld}",
+            name, keep, (long long)fold, 8 / (double)fold, (long long)steps);
+}
+
+static void print_recipe(FILE *f, const kitchen *k, way w) {
+    int64_t steps = k->o.stage_steps;
+    fprintf(f,
+            "{\n    \"name\": \"%s\",\n    \"description\": \"%s\",\n    \"train\": {\"batch\": %lld, "
+            "\"lr\": %g},\n"
+            "    \"cache_augmentations\": 2,\n    \"stages\": [\n",
+            ways[w].name, ways[w].heading, (long long)k->o.batch, LR);
+    if (w == BY_HAND)
+        fprintf(f,
+                "        {\"name\": \"50\", \"inheritance\": \"manual\", \"steps\": %lld, "
+                "\"student\":\n%.*s}",
+                (long long)steps,
+                (int)(cli_file_examples_demo_student_json_end - cli_file_examples_demo_student_json),
+                cli_file_examples_demo_student_json);
+    if (w == IN_TWO_STEPS) {
+        add_masked_stage(f, "50", 0.5, steps);
+        fprintf(f, ",\n");
+    }
+    if (w != BY_HAND) add_masked_stage(f, "25", 0.25, w == IN_TWO_STEPS ? steps : 2 * steps);
+    fprintf(f, "\n    ]\n}\n");
 }
 
 static tc_status write_recipe(const kitchen *k, way w, char **path, tc_error *err) {
-    tc_buf b = {0};
-    int64_t steps = k->o.stage_steps;
-    tc_buf_printf(&b,
-                  "{\n    \"name\": \"%s\",\n    \"description\": \"%s\",\n    \"train\": {\"batch\": %lld, "
-                  "\"lr\": %g},\n"
-                  "    \"cache_augmentations\": 2,\n    \"stages\": [\n",
-                  ways[w].name, ways[w].heading, (long long)k->o.batch, LR);
-    if (w == BY_HAND)
-        tc_buf_printf(
-            &b,
-            "        {\"name\": \"50\", \"inheritance\": \"manual\", \"steps\": %lld, \"student\":\n%.*s}",
-            (long long)steps,
-            (int)(tc_file_examples_demo_student_json_end - tc_file_examples_demo_student_json),
-            tc_file_examples_demo_student_json);
-    if (w == IN_TWO_STEPS) {
-        add_masked_stage(&b, "50", 0.5, steps);
-        tc_buf_printf(&b, ",\n");
-    }
-    if (w != BY_HAND) add_masked_stage(&b, "25", 0.25, w == IN_TWO_STEPS ? steps : 2 * steps);
-    tc_buf_printf(&b, "\n    ]\n}\n");
-    tc_status status =
-        b.failed ? tc_fail_memory(err, b.size) : write_text(k, ways[w].recipe, b.data, b.size, path, err);
-    tc_buf_free(&b);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = cli_or_end(open_memstream(&text, &size));
+    print_recipe(f, k, w);
+    if (fclose(f) != 0) cli_or_end(NULL);
+    *path = place(k, ways[w].recipe);
+    tc_status status = cli_write_file(*path, text, size, err);
+    free(text);
     return status;
 }
 
@@ -188,8 +186,8 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
     char *recipe = NULL, *dir = NULL, *cache = NULL, seed[24], watch[24];
     heading(ways[w].heading);
     tc_status status = write_recipe(k, w, &recipe, err);
-    if (status == TC_OK) status = place(k, ways[w].name, &dir, err);
-    if (status == TC_OK) status = place(k, CACHE, &cache, err);
+    if (status == TC_OK) dir = place(k, ways[w].name);
+    if (status == TC_OK) cache = place(k, CACHE);
     if (status == TC_OK) status = remove_run(dir, err);
     if (status == TC_OK) {
         tc_compress_options c = tc_compress_options_default();
@@ -231,7 +229,7 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
         status = tc_compress(&c, NULL, err);
         cli_log_end();
     }
-    if (status == TC_OK && *k->stop) status = tc_fail(err, TC_ESTATE, "stopped");
+    if (status == TC_OK && *k->stop) status = cli_fail(err, TC_ESTATE, "stopped");
     free(recipe);
     free(dir);
     free(cache);
@@ -242,13 +240,13 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
 
 static tc_status open_data(kitchen *k, tc_error *err) {
     tc_data_options d = tc_data_options_default();
-    tc_status status = tc_make_dirs(k->o.out, err);
+    tc_status status = cli_make_dirs(k->o.out, err);
     d.split = "train";
     if (status == TC_OK) status = tc_data_open(&k->train, k->o.data, &d, err);
     d.split = "test";
     if (status == TC_OK) status = tc_data_open(&k->test, k->o.data, &d, err);
     if (status == TC_OK && tc_data_classes(k->test) < 2)
-        status = tc_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o.data);
+        status = cli_fail(err, TC_EARG, "%s: the demonstration needs labelled pictures", k->o.data);
     if (status == TC_OK) status = tc_tokenizer_create(&k->tokenizer, TC_TOKENIZER_HF, err);
     return status;
 }
@@ -257,8 +255,8 @@ static tc_status show(kitchen *k, double start, tc_error *err) {
     char *table = NULL, *page = NULL, *model = NULL, time[32];
     tc_report_options r = tc_report_options_default();
     tc_status status = tc_report_table(k->o.out, &table, err);
-    if (status == TC_OK) status = place(k, "report.html", &page, err);
-    if (status == TC_OK) status = place(k, "in-two-steps/model.safetensors", &model, err);
+    if (status == TC_OK) page = place(k, "report.html");
+    if (status == TC_OK) model = place(k, "in-two-steps/model.safetensors");
     if (status == TC_OK) {
         printf("\n%s", table);
         status = demo_classify(k->o.out, model, k->test, err);
@@ -269,7 +267,7 @@ static tc_status show(kitchen *k, double start, tc_error *err) {
     if (status == TC_OK) status = tc_report_write(&r, NULL, err);
     cli_log_end();
     if (status == TC_OK) {
-        tc_format_duration(tc_now() - start, time, sizeof time);
+        cli_duration(cli_now() - start, time, sizeof time);
         printf("\nall of it took %s; the report: %s\n", time, page);
     }
     free(table);
@@ -288,7 +286,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         k.o.teacher_steps = (k.o.teacher_steps + 9) / 10;
         k.o.stage_steps = (k.o.stage_steps + 9) / 10;
     }
-    double start = tc_now();
+    double start = cli_now();
     k.stop = cli_catch_signals();
     tc_status status = open_data(&k, &err);
     if (status == TC_OK) status = make_teacher(&k, &err);

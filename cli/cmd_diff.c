@@ -61,8 +61,8 @@ static int print_json(const tc_diff *d, size_t rows) {
 
 static void print_tensor(const tc_diff_tensor *t) {
     char a[64], b[64];
-    if (t->ndim_a >= 0) tc_shape_text(t->ndim_a, t->shape_a, a, sizeof a);
-    if (t->ndim_b >= 0) tc_shape_text(t->ndim_b, t->shape_b, b, sizeof b);
+    if (t->ndim_a >= 0) cli_shape(t->ndim_a, t->shape_a, a, sizeof a);
+    if (t->ndim_b >= 0) cli_shape(t->ndim_b, t->shape_b, b, sizeof b);
     printf("%-48s %-9s ", t->name, kinds[t->kind]);
     if (t->kind == TC_DIFF_VALUES || t->kind == TC_DIFF_NONE)
         printf("%11.4g %11.4g %10.7f\n", t->max_abs, t->relative_l2, t->cosine);

@@ -54,8 +54,8 @@ static tc_status open_student(const training *t, const tc_model *teacher, tc_mod
     bool configuration = t->inherit ? cli_names_configuration(t->student) : cli_is_configuration(t->student);
     *path = configuration ? "" : t->student;
     if (t->inherit && !configuration)
-        return tc_fail(err, TC_EARG, "%s: --inherit needs a configuration as the student; this is a model",
-                       t->student);
+        return cli_fail(err, TC_EARG, "%s: --inherit needs a configuration as the student; this is a model",
+                        t->student);
     if (t->inherit) {
         *path = t->teacher;
         return tc_model_inherit(out, teacher, t->student, err);

@@ -30,17 +30,16 @@ typedef struct rows {
     size_t n;
 } rows;
 
-static tc_status make_rows(rows *r, size_t n, const cli_model *m, tc_error *err) {
+static void make_rows(rows *r, size_t n, const cli_model *m) {
     r->n = n;
-    r->x = tc_new(n * (size_t)m->info->embed_dim, sizeof *r->x);
-    return r->x ? TC_OK : tc_fail_memory(err, n * (size_t)m->info->embed_dim * sizeof *r->x);
+    r->x = cli_new(n * (size_t)m->info->embed_dim, sizeof *r->x);
 }
 
 static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_error *err) {
     cli_list paths = {0};
     tc_status status = cli_images(names, &paths, err);
-    if (status == TC_OK) status = make_rows(r, paths.count, m, err);
-    double start = tc_now();
+    if (status == TC_OK) make_rows(r, paths.count, m);
+    double start = cli_now();
     for (size_t at = 0; at < paths.count && status == TC_OK; at += CLI_BATCH) {
         int n = paths.count - at < CLI_BATCH ? (int)(paths.count - at) : CLI_BATCH;
         status = cli_embed_images(m, paths.items + at, n, r->x + at * (size_t)m->info->embed_dim, NULL, err);
@@ -53,50 +52,50 @@ static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_er
 static tc_status from_texts(cli_model *m, const char *path, rows *r, tc_error *err) {
     cli_list texts = {0};
     tc_status status = cli_lines(path, true, &texts, err);
-    if (status == TC_OK) status = make_rows(r, texts.count, m, err);
+    if (status == TC_OK) make_rows(r, texts.count, m);
     if (status == TC_OK) status = cli_embed_texts(m, texts.items, texts.count, r->x, err);
     cli_list_free(&texts);
     return status;
 }
 
+static tc_status check_pixels(const tc_array *a, int side, const char *spec, tc_error *err) {
+    char text[200];
+    const int64_t *shape = a->shape + (a->ndim == 4);
+    bool fits = a->ndim == 3 || a->ndim == 4;
+    if (fits && shape[0] == 3 && shape[1] == side && shape[2] == side) return TC_OK;
+    return cli_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,3,%d,%d]", spec,
+                    cli_shape(a->ndim, a->shape, text, sizeof text), side, side);
+}
+
 static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *err) {
-    cli_array a;
-    tc_status status = cli_array_open(&a, spec, err);
+    tc_arrays *file;
+    tc_array a;
+    tc_status status = cli_array_open(&file, &a, spec, err);
     if (status != TC_OK) return status;
-    int side = m->info->image_size, first = a.tensor->ndim == 4;
+    int side = m->info->image_size;
     int64_t size = 3 * (int64_t)side * side;
-    const int64_t *shape = a.tensor->shape + first;
-    char text[96];
-    if ((!first && a.tensor->ndim != 3) || shape[0] != 3 || shape[1] != side || shape[2] != side)
-        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,3,%d,%d]", spec,
-                         tc_shape_text(a.tensor->ndim, a.tensor->shape, text, sizeof text), side, side);
-    size_t n = first ? (size_t)a.tensor->shape[0] : 1;
-    if (status == TC_OK) status = make_rows(r, n, m, err);
-    tc_real *pixels = cli_new(CLI_BATCH * (size_t)size, sizeof *pixels);
-    for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
-        int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
-        if (!tc_tensor_read(a.tensor, (int64_t)at * size, batch * size, pixels))
-            status = tc_fail(err, TC_EFORMAT, "%s: dtype %s cannot be read as numbers", spec,
-                             tc_dtype_name(a.tensor->dtype));
-        else
+    status = check_pixels(&a, side, spec, err);
+    if (status == TC_OK) make_rows(r, a.ndim == 4 ? (size_t)a.shape[0] : 1, m);
+    float *pixels = cli_new(CLI_BATCH * (size_t)size, sizeof *pixels);
+    for (size_t at = 0; at < r->n && status == TC_OK; at += CLI_BATCH) {
+        int batch = r->n - at < CLI_BATCH ? (int)(r->n - at) : CLI_BATCH;
+        status = tc_array_read(&a, (int64_t)at * size, batch * size, pixels, err);
+        if (status == TC_OK)
             status = tc_session_encode_image(m->session, pixels, batch,
                                              r->x + at * (size_t)m->info->embed_dim, err);
     }
     free(pixels);
-    cli_array_close(&a);
+    tc_arrays_close(&file);
     return status;
 }
 
-static tc_status read_ids(const tc_tensor *t, const char *spec, int32_t *ids, tc_error *err) {
-    int64_t n = tc_tensor_numel(t), *wide = cli_new((size_t)n, sizeof *wide);
-    tc_status status = TC_OK;
-    if (!tc_tensor_read_i64(t, 0, n, wide))
-        status =
-            tc_fail(err, TC_EFORMAT, "%s: dtype %s, expected whole numbers", spec, tc_dtype_name(t->dtype));
-    for (int64_t i = 0; i < n && status == TC_OK; i++) {
+static tc_status read_ids(const tc_array *a, const char *spec, int32_t *ids, tc_error *err) {
+    int64_t *wide = cli_new((size_t)a->numel, sizeof *wide);
+    tc_status status = tc_array_read_i64(a, 0, a->numel, wide, err);
+    for (int64_t i = 0; i < a->numel && status == TC_OK; i++) {
         if (wide[i] < 0 || wide[i] > INT32_MAX)
-            status = tc_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i,
-                             (long long)wide[i]);
+            status = cli_fail(err, TC_EFORMAT, "%s: element %lld is %lld, which is no id", spec, (long long)i,
+                              (long long)wide[i]);
         else ids[i] = (int32_t)wide[i];
     }
     free(wide);
@@ -104,21 +103,23 @@ static tc_status read_ids(const tc_tensor *t, const char *spec, int32_t *ids, tc
 }
 
 static tc_status from_ids(cli_model *m, const char *spec, rows *r, tc_error *err) {
-    cli_array a;
-    tc_status status = cli_array_open(&a, spec, err);
+    tc_arrays *file;
+    tc_array a;
+    tc_status status = cli_array_open(&file, &a, spec, err);
     if (status != TC_OK) return status;
-    char text[96];
-    const tc_tensor *t = a.tensor;
-    int64_t context = t->ndim ? t->shape[t->ndim - 1] : 0, n = t->ndim == 2 ? t->shape[0] : 1;
-    if (t->ndim < 1 || t->ndim > 2 || context < 1 || context > m->info->context_length || n > INT32_MAX)
-        status = tc_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,%d] or shorter rows", spec,
-                         tc_shape_text(t->ndim, t->shape, text, sizeof text), m->info->context_length);
-    int32_t *ids = status == TC_OK ? cli_new((size_t)n * (size_t)context, sizeof *ids) : NULL;
-    if (status == TC_OK) status = read_ids(t, spec, ids, err);
-    if (status == TC_OK) status = make_rows(r, (size_t)n, m, err);
-    if (status == TC_OK) status = tc_session_encode_text(m->session, ids, (int)n, (int)context, r->x, err);
+    char text[200];
+    int64_t context = a.ndim ? a.shape[a.ndim - 1] : 0, n = a.ndim == 2 ? a.shape[0] : 1;
+    if (a.ndim < 1 || a.ndim > 2 || context < 1 || context > m->info->context_length || n > INT32_MAX)
+        status = cli_fail(err, TC_EFORMAT, "%s: the tensor is %s, expected [n,%d] or shorter rows", spec,
+                          cli_shape(a.ndim, a.shape, text, sizeof text), m->info->context_length);
+    int32_t *ids = status == TC_OK ? cli_new((size_t)a.numel, sizeof *ids) : NULL;
+    if (status == TC_OK) status = read_ids(&a, spec, ids, err);
+    if (status == TC_OK) {
+        make_rows(r, (size_t)n, m);
+        status = tc_session_encode_text(m->session, ids, (int)n, (int)context, r->x, err);
+    }
     free(ids);
-    cli_array_close(&a);
+    tc_arrays_close(&file);
     return status;
 }
 
@@ -150,7 +151,7 @@ static int embed_and_write(const embed *o, const char *path) {
         shape[0] = (int64_t)r.n;
         shape[1] = m.info->embed_dim;
         if (o->normalize) tc_normalize(r.x, (int)r.n, m.info->embed_dim);
-        status = tc_npy_write(o->out, TC_F32, 2, shape, r.x, &err);
+        status = tc_array_write(o->out, "F32", 2, shape, r.x, &err);
     }
     cli_log_end();
     free(r.x);

@@ -186,7 +186,7 @@ static int print_info(const cli_model *m) {
     printf("tensors\n");
     for (size_t k = 0; tc_model_tensor(m->model, k, &name, &ndim, shape, &dtype); k++) {
         char text[96];
-        printf("  %-56s %-4s %s\n", name, dtype, tc_shape_text(ndim, shape, text, sizeof text));
+        printf("  %-56s %-4s %s\n", name, dtype, cli_shape(ndim, shape, text, sizeof text));
     }
     return CLI_DONE;
 }

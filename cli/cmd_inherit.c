@@ -37,7 +37,7 @@ static tc_status set_card(tc_model *student, const cli_model *teacher, const cha
     json_object_set_new(card, "macs_text", json_real(i->macs_text));
     char *text = json_dumps(card, JSON_INDENT(2));
     json_decref(card);
-    tc_status status = text ? tc_model_set_card(student, text, err) : tc_fail_memory(err, 1);
+    tc_status status = tc_model_set_card(student, cli_or_end(text), err);
     free(text);
     return status;
 }
@@ -84,7 +84,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     cli_list args = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    bool file = o.out && tc_ends_with(o.out, ".safetensors"),
+    bool file = o.out && cli_ends_with(o.out, ".safetensors"),
          openclip = o.names && strcmp(o.names, "openclip") == 0;
     if (!o.config) code = cli_usage(verb, "name the student's configuration with --config");
     else if (!o.out) code = cli_usage(verb, "name the folder or file to write with -o");

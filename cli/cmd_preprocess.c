@@ -60,8 +60,8 @@ static int preprocess_image(const preprocess *o, const char *model, const char *
     uint8_t *crop = cli_new(n, 1);
     status = tc_preprocess_file(&p, image, pixels, crop, &err);
     if (status == TC_OK)
-        status = o->bytes ? tc_npy_write(o->out, TC_U8, 3, bytes, crop, &err)
-                          : tc_npy_write(o->out, TC_F32, 3, floats, pixels, &err);
+        status = o->bytes ? tc_array_write(o->out, "U8", 3, bytes, crop, &err)
+                          : tc_array_write(o->out, "F32", 3, floats, pixels, &err);
     free(pixels);
     free(crop);
     return status == TC_OK ? report(o, o->bytes ? bytes : floats) : cli_failed(&err);

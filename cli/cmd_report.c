@@ -25,14 +25,14 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     tc_error err = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    char *page = tc_path_join(args.items[0], "report.html");
+    char *page = cli_path(args.items[0], "report.html");
     tc_report_options r = tc_report_options_default();
     tc_report_result result = {0};
     r.dir = args.items[0];
     r.out = o.out ? o.out : page;
     r.examples = (int)o.examples;
     r.log = cli_log;
-    tc_status status = page ? tc_report_write(&r, &result, &err) : tc_fail_memory(&err, 1);
+    tc_status status = tc_report_write(&r, &result, &err);
     if (status == TC_OK)
         printf("wrote %s: %d compression%s, %zu kB\n", r.out, result.compressions,
                result.compressions > 1 ? "s" : "", (result.bytes + 999) / 1000);

@@ -34,7 +34,7 @@ static tc_status compute(scores *s, tc_error *err) {
     s->per_text = cli_new(images * texts, sizeof *s->per_text);
     s->p = cli_new(images * texts, sizeof *s->p);
     tc_status status = TC_OK;
-    double start = tc_now();
+    double start = cli_now();
     for (size_t at = 0; at < images && status == TC_OK; at += CLI_BATCH) {
         int batch = images - at < CLI_BATCH ? (int)(images - at) : CLI_BATCH;
         status = cli_embed_images(&s->model, s->images.items + at, batch, s->image + at * dim, NULL, err);

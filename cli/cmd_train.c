@@ -18,7 +18,7 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
     if (!t->init) return cli_model_create(out, t->config, (uint64_t)t->seed, &t->common, err);
     /* A folder has its own configuration, which --config is compared with; a file alone may have none. */
     tc_open_options open = cli_open_options(&t->common);
-    if (!open.config && !tc_path_is_dir(t->init)) open.config = t->config;
+    if (!open.config && !cli_path_is_dir(t->init)) open.config = t->config;
     tc_status status = cli_model_load(out, t->init, &open, err);
     if (status != TC_OK || !t->config) return status;
     tc_config wanted;
@@ -26,9 +26,9 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
     status = tc_config_open(&wanted, t->config, err);
     wanted.eos_id = (*out)->config.eos_id; /* belongs to the weights, and OpenCLIP's form cannot say it */
     if (status == TC_OK && tc_config_difference(&(*out)->config, &wanted, difference, sizeof difference))
-        status = tc_fail(err, TC_EARG,
-                         "%s is not of the configuration %s: %s; a model of another size is made by inherit",
-                         t->init, t->config, difference);
+        status = cli_fail(err, TC_EARG,
+                          "%s is not of the configuration %s: %s; a model of another size is made by inherit",
+                          t->init, t->config, difference);
     if (status != TC_OK) tc_model_close(out);
     return status;
 }

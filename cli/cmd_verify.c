@@ -42,48 +42,35 @@ static float *copy(const float *x, size_t n) {
     return y;
 }
 
-/* pixel_values and input_ids of either file. */
-static const tc_tensor *find_input(const tc_store *golden, const tc_store *input, const char *name) {
-    const tc_tensor *t = tc_store_find(golden, name);
-    return t || !input ? t : tc_store_find(input, name);
-}
-
-static tc_status embed_images(outputs *o, const tc_tensor *t, tc_error *err) {
+static tc_status embed_images(outputs *o, const tc_array *a, tc_error *err) {
     int side = o->model.info->image_size;
-    if (t->ndim != 4 || t->shape[1] != 3 || t->shape[2] != side || t->shape[3] != side ||
-        t->shape[0] > INT32_MAX)
-        return tc_fail(err, TC_EFORMAT, "pixel_values: expected [n,3,%d,%d]", side, side);
-    if (!tc_tensor_data(t, err)) return err->status;
-    size_t n = (size_t)t->shape[0], dim = (size_t)o->model.info->embed_dim;
-    float *pixels = cli_new(n * 3 * (size_t)side * (size_t)side, sizeof *pixels);
-    o->image = cli_new(n * dim, sizeof *o->image);
-    o->images = n;
-    tc_status status = tc_tensor_read(t, 0, tc_tensor_numel(t), pixels)
-                           ? TC_OK
-                           : tc_fail(err, TC_EFORMAT, "pixel_values: dtype %s", tc_dtype_name(t->dtype));
-    if (status == TC_OK) status = tc_session_encode_image(o->model.session, pixels, (int)n, o->image, err);
+    if (a->ndim != 4 || a->shape[1] != 3 || a->shape[2] != side || a->shape[3] != side ||
+        a->shape[0] > INT32_MAX)
+        return cli_fail(err, TC_EFORMAT, "pixel_values: expected [n,3,%d,%d]", side, side);
+    float *pixels = cli_new((size_t)a->numel, sizeof *pixels);
+    o->images = (size_t)a->shape[0];
+    o->image = cli_new(o->images * (size_t)o->model.info->embed_dim, sizeof *o->image);
+    tc_status status = tc_array_read(a, 0, a->numel, pixels, err);
+    if (status == TC_OK)
+        status = tc_session_encode_image(o->model.session, pixels, (int)o->images, o->image, err);
     free(pixels);
     return status;
 }
 
-static tc_status embed_texts(outputs *o, const tc_tensor *t, tc_error *err) {
-    if (t->ndim != 2 || t->shape[1] < 1 || t->shape[0] > INT32_MAX ||
-        t->shape[1] > o->model.info->context_length)
-        return tc_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows",
-                       o->model.info->context_length);
-    if (!tc_tensor_data(t, err)) return err->status;
-    size_t n = (size_t)tc_tensor_numel(t), dim = (size_t)o->model.info->embed_dim;
+static tc_status embed_texts(outputs *o, const tc_array *a, tc_error *err) {
+    int context = o->model.info->context_length;
+    if (a->ndim != 2 || a->shape[1] < 1 || a->shape[0] > INT32_MAX || a->shape[1] > context)
+        return cli_fail(err, TC_EFORMAT, "input_ids: expected [n,%d] or shorter rows", context);
+    size_t n = (size_t)a->numel;
     int64_t *wide = cli_new(n, sizeof *wide);
     int32_t *ids = cli_new(n, sizeof *ids);
-    o->texts = (size_t)t->shape[0];
-    o->text = cli_new(o->texts * dim, sizeof *o->text);
-    tc_status status = tc_tensor_read_i64(t, 0, (int64_t)n, wide)
-                           ? TC_OK
-                           : tc_fail(err, TC_EFORMAT, "input_ids: dtype %s", tc_dtype_name(t->dtype));
+    o->texts = (size_t)a->shape[0];
+    o->text = cli_new(o->texts * (size_t)o->model.info->embed_dim, sizeof *o->text);
+    tc_status status = tc_array_read_i64(a, 0, a->numel, wide, err);
     /* What is no id becomes -1, which the session refuses with its position. */
     for (size_t i = 0; i < n; i++) ids[i] = wide[i] < 0 || wide[i] > INT32_MAX ? -1 : (int32_t)wide[i];
     if (status == TC_OK)
-        status = tc_session_encode_text(o->model.session, ids, (int)o->texts, (int)t->shape[1], o->text, err);
+        status = tc_session_encode_text(o->model.session, ids, (int)o->texts, (int)a->shape[1], o->text, err);
     free(wide);
     free(ids);
     return status;
@@ -104,17 +91,24 @@ static void compare_pairs(outputs *o) {
     tc_softmax(o->p_text = copy(o->per_text, pairs), m, n);
 }
 
-static tc_status compute(outputs *o, const tc_store *golden, const tc_store *input, tc_error *err) {
-    const tc_tensor *pixels = find_input(golden, input, "pixel_values"),
-                    *ids = find_input(golden, input, "input_ids");
-    if (!pixels && !ids)
-        return tc_fail(
+/* pixel_values and input_ids of either file. */
+static bool find_input(const tc_arrays *golden, const tc_arrays *input, const char *name, tc_array *out) {
+    return tc_arrays_find(golden, name, out) || (input && tc_arrays_find(input, name, out));
+}
+
+static tc_status compute(outputs *o, const char *path, const tc_arrays *golden, const tc_arrays *input,
+                         tc_error *err) {
+    tc_array pixels, ids;
+    bool images = find_input(golden, input, "pixel_values", &pixels),
+         texts = find_input(golden, input, "input_ids", &ids);
+    if (!images && !texts)
+        return cli_fail(
             err, TC_EARG,
             "%s: there is neither pixel_values nor input_ids; name the file that holds them with --input",
-            tc_store_path(golden));
+            path);
     o->scale = (float)exp((double)o->model.info->logit_scale);
-    tc_status status = pixels ? embed_images(o, pixels, err) : TC_OK;
-    if (status == TC_OK && ids) status = embed_texts(o, ids, err);
+    tc_status status = images ? embed_images(o, &pixels, err) : TC_OK;
+    if (status == TC_OK && texts) status = embed_texts(o, &ids, err);
     if (status == TC_OK) compare_pairs(o);
     return status;
 }
@@ -165,36 +159,40 @@ static const float *find_output(const outputs *o, const char *name, size_t shape
     return NULL;
 }
 
-static tc_status compare(const outputs *o, const tc_tensor *t, bool *known, difference *d, tc_error *err) {
-    size_t shape[2];
-    const float *unit, *ours = find_output(o, t->name, shape, &unit);
-    *known = ours != NULL;
-    if (!ours) return TC_OK;
-    size_t n = shape[0] * shape[1];
-    char text[96];
-    bool fits = (size_t)tc_tensor_numel(t) == n && (t->ndim < 1 || (size_t)t->shape[t->ndim - 1] == shape[1]);
-    if (!fits)
-        return tc_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", t->name,
-                       tc_shape_text(t->ndim, t->shape, text, sizeof text), shape[0], shape[1]);
-    if (!tc_tensor_data(t, err)) return err->status;
-    float *want = cli_new(n, sizeof *want);
-    if (!tc_tensor_read(t, 0, (int64_t)n, want)) {
-        free(want);
-        return tc_fail(err, TC_EFORMAT, "tensor '%s': dtype %s cannot be read as numbers", t->name,
-                       tc_dtype_name(t->dtype));
-    }
-    *d = (difference){.name = t->name, .unit = unit && is_unit(want, shape[0], shape[1])};
-    if (d->unit) ours = unit;
+static difference differ(const float *ours, const float *want, size_t n) {
+    difference d = {0};
     double ab = 0, aa = 0, bb = 0;
     for (size_t i = 0; i < n; i++) {
         double a = (double)ours[i], b = (double)want[i], off = fabs(a - b);
         ab += a * b, aa += a * a, bb += b * b;
-        if (!isnan(d->most) && !(off <= d->most)) d->most = off; /* what is not a number stays */
-        d->largest = fmax(d->largest, fabs(b));
+        if (!isnan(d.most) && !(off <= d.most)) d.most = off; /* what is not a number stays */
+        d.largest = fmax(d.largest, fabs(b));
     }
-    d->cosine = ab / sqrt(aa * bb);
+    d.cosine = ab / sqrt(aa * bb);
+    return d;
+}
+
+static tc_status compare(const outputs *o, const tc_array *a, bool *known, difference *d, tc_error *err) {
+    size_t shape[2];
+    const float *unit, *ours = find_output(o, a->name, shape, &unit);
+    *known = ours != NULL;
+    if (!ours) return TC_OK;
+    size_t n = shape[0] * shape[1];
+    char text[200];
+    bool fits = (size_t)a->numel == n && (a->ndim < 1 || (size_t)a->shape[a->ndim - 1] == shape[1]);
+    if (!fits)
+        return cli_fail(err, TC_EFORMAT, "tensor '%s' is %s, but the model gives [%zu,%zu]", a->name,
+                        cli_shape(a->ndim, a->shape, text, sizeof text), shape[0], shape[1]);
+    float *want = cli_new(n, sizeof *want);
+    tc_status status = tc_array_read(a, 0, a->numel, want, err);
+    if (status == TC_OK) {
+        bool normalised = unit && is_unit(want, shape[0], shape[1]);
+        *d = differ(normalised ? unit : ours, want, n);
+        d->name = a->name;
+        d->unit = normalised;
+    }
     free(want);
-    return TC_OK;
+    return status;
 }
 
 static void put(json_t *rows, const difference *d) {
@@ -208,25 +206,25 @@ static void put(json_t *rows, const difference *d) {
     json_object_set_new(one, "cosine", cli_json_real(d->cosine));
     json_object_set_new(one, "max_difference", cli_json_real(d->most));
     json_object_set_new(one, "max_abs", cli_json_real(d->largest));
-    json_object_set_new(one, "normalized", json_boolean(d->unit || tc_ends_with(d->name, "_norm")));
+    json_object_set_new(one, "normalized", json_boolean(d->unit || cli_ends_with(d->name, "_norm")));
     json_array_append_new(rows, one);
 }
 
-static tc_status compare_all(const outputs *o, const tc_store *golden, const verify *v, bool *passed,
-                             tc_error *err) {
+static tc_status compare_all(const outputs *o, const char *path, const tc_arrays *golden, const verify *v,
+                             bool *passed, tc_error *err) {
     json_t *rows = v->common.json ? json_array() : NULL;
     size_t compared = 0;
     tc_status status = TC_OK;
     *passed = true;
-    for (size_t i = 0; i < tc_store_count(golden) && status == TC_OK; i++) {
-        const tc_tensor *t = tc_store_at(golden, i);
+    tc_array a;
+    for (size_t i = 0; status == TC_OK && tc_arrays_at(golden, i, &a); i++) {
         bool known = false;
         difference d = {0};
-        status = compare(o, t, &known, &d, err);
+        status = compare(o, &a, &known, &d, err);
         if (status != TC_OK) break;
         if (!known) {
-            if (strcmp(t->name, "pixel_values") != 0 && strcmp(t->name, "input_ids") != 0)
-                cli_say("%s: not compared", t->name);
+            if (strcmp(a.name, "pixel_values") != 0 && strcmp(a.name, "input_ids") != 0)
+                cli_say("%s: not compared", a.name);
             continue;
         }
         if (compared++ == 0 && !rows)
@@ -235,7 +233,7 @@ static tc_status compare_all(const outputs *o, const tc_store *golden, const ver
         if (v->tolerance > 0 && !(d.most <= v->tolerance)) *passed = false;
     }
     if (status == TC_OK && compared == 0)
-        status = tc_fail(err, TC_EARG, "%s: there is no output to compare with", tc_store_path(golden));
+        status = cli_fail(err, TC_EARG, "%s: there is no output to compare with", path);
     if (status == TC_OK && rows) {
         json_t *all = json_object();
         json_object_set(all, "outputs", rows);
@@ -250,21 +248,21 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     verify v = defaults;
     cli_list args = {0};
     tc_error err = {0};
-    tc_store *golden = NULL, *input = NULL;
+    tc_arrays *golden = NULL, *input = NULL;
     outputs o = {0};
     bool passed = false;
     int code;
     if (!cli_parse(verb, argc, argv, &v, &args, &code)) return code;
-    tc_status status = tc_store_open(&golden, args.items[1], &err);
-    if (status == TC_OK && v.input) status = tc_store_open(&input, v.input, &err);
+    tc_status status = tc_arrays_open(&golden, args.items[1], &err);
+    if (status == TC_OK && v.input) status = tc_arrays_open(&input, v.input, &err);
     if (status == TC_OK) status = cli_model_open(&o.model, args.items[0], &v.common, CLI_SESSION, &err);
-    if (status == TC_OK) status = compute(&o, golden, input, &err);
-    if (status == TC_OK) status = compare_all(&o, golden, &v, &passed, &err);
+    if (status == TC_OK) status = compute(&o, args.items[1], golden, input, &err);
+    if (status == TC_OK) status = compare_all(&o, args.items[1], golden, &v, &passed, &err);
     code = status != TC_OK ? cli_failed(&err) : passed ? CLI_DONE : CLI_FAILED;
     if (status == TC_OK && !passed) cli_say("an output differs by more than %g", v.tolerance);
     outputs_free(&o);
-    if (golden) tc_store_close(&golden);
-    if (input) tc_store_close(&input);
+    tc_arrays_close(&golden);
+    tc_arrays_close(&input);
     cli_release(verb, &v, &args);
     return code;
 }

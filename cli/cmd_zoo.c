@@ -132,8 +132,8 @@ static int pull(const zoo *o, const char *name) {
     p.log = cli_log;
     tc_status status = tc_zoo_find(&m, name, &err);
     if (status == TC_OK && !m)
-        status =
-            tc_fail(&err, TC_EARG, "%s: no model of the zoo has that name (`tinyclip zoo` lists them)", name);
+        status = cli_fail(&err, TC_EARG, "%s: no model of the zoo has that name (`tinyclip zoo` lists them)",
+                          name);
     if (status == TC_OK) status = tc_zoo_pull(m, &p, &path, &err);
     cli_log_end();
     if (status != TC_OK) return cli_failed(&err);

@@ -25,7 +25,7 @@ static tc_status write_png(const char *path, const tc_data *data, int64_t index,
                        .height = (png_uint_32)p.crop,
                        .format = PNG_FORMAT_RGB};
     if (status == TC_OK && !png_image_write_to_file(&image, path, 0, bytes, 0, NULL))
-        status = tc_fail(err, TC_EIO, "%s: %s", path, image.message);
+        status = cli_fail(err, TC_EIO, "%s: %s", path, image.message);
     free(values);
     free(bytes);
     return status;
@@ -68,8 +68,8 @@ static tc_status classify(const char *folder, cli_model *m, const tc_data *data,
 tc_status demo_classify(const char *dir, const char *path, const tc_data *data, tc_error *err) {
     static const cli_common none;
     cli_model m = {0};
-    char *folder = tc_path_join(dir, "images");
-    tc_status status = folder ? tc_make_dirs(folder, err) : tc_fail_memory(err, 1);
+    char *folder = cli_path(dir, "images");
+    tc_status status = cli_make_dirs(folder, err);
     if (status == TC_OK) status = cli_model_open(&m, path, &none, CLI_TOKENIZER | CLI_SESSION, err);
     if (status == TC_OK) printf("\n%-34s %-14s %s says\n", "test picture", "is", path);
     if (status == TC_OK) status = classify(folder, &m, data, err);

@@ -51,8 +51,8 @@ void cli_print_help(const cli_verb *verb) {
     printf("\n");
     for (const char *at = verb->description; *at;) {
         int n = (int)strcspn(at, "\n");
-        char *paragraph = tc_strndup(at, (size_t)n);
-        if (paragraph) print_filled(paragraph, 0, 0);
+        char *paragraph = cli_text("%.*s", n, at);
+        print_filled(paragraph, 0, 0);
         free(paragraph);
         at += n + (at[n] == '\n');
     }

@@ -27,10 +27,10 @@ void cli_log(void *user, int level, const char *line) {
         if (isatty(STDERR_FILENO)) {
             fprintf(stderr, "\r%s\033[K", line);
             progress.standing = true;
-        } else if (!progress.begun || tc_now() - progress.last >= PROGRESS_EVERY) {
+        } else if (!progress.begun || cli_now() - progress.last >= PROGRESS_EVERY) {
             fprintf(stderr, "%s\n", line);
             progress.begun = true;
-            progress.last = tc_now();
+            progress.last = cli_now();
         }
     } else {
         cli_log_end();
@@ -41,7 +41,7 @@ void cli_log(void *user, int level, const char *line) {
 
 void cli_progress(const char *what, size_t done, size_t all, double start) {
     char line[96];
-    double seconds = tc_now() - start;
+    double seconds = cli_now() - start;
     if (seconds < QUIET_FOR) return;
     snprintf(line, sizeof line, "%zu of %zu %s, %.0f a second", done, all, what, (double)done / seconds);
     cli_log(NULL, 0, line);
@@ -59,17 +59,20 @@ void cli_say(const char *format, ...) {
 
 /* ---- memory and lists */
 
-static void *or_end(void *p) {
+void *cli_or_end(void *p) {
     if (p) return p;
     cli_say("out of memory");
     exit(CLI_FAILED);
 }
 
-void *cli_new(size_t n, size_t size) { return or_end(tc_new(n, size)); }
+void *cli_new(size_t n, size_t size) { return cli_or_end(calloc(n ? n : 1, size)); }
 
 void cli_list_add(cli_list *l, const char *s) {
-    if (!tc_grow(&l->items, &l->capacity, l->count + 1, sizeof *l->items)) or_end(NULL);
-    l->items[l->count++] = or_end(tc_strdup(s));
+    if (l->count == l->capacity) {
+        l->capacity = l->capacity ? 2 * l->capacity : 16;
+        l->items = cli_or_end(reallocarray(l->items, l->capacity, sizeof *l->items));
+    }
+    l->items[l->count++] = cli_text("%s", s);
 }
 
 void cli_list_free(cli_list *l) {

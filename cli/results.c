@@ -20,14 +20,14 @@ static size_t character(const char *s) {
 json_t *cli_json_text(const char *s) {
     json_t *text = json_string(s);
     if (text) return text;
-    tc_buf b = {0};
+    /* Each byte becomes at most three. */
+    char *clean = cli_new(3 * strlen(s) + 1, 1), *end = clean;
     for (size_t n; *s; s += n ? n : 1) {
         n = character(s);
-        if (n) tc_buf_add(&b, s, n);
-        else tc_buf_puts(&b, "\xef\xbf\xbd");
+        end = n ? mempcpy(end, s, n) : stpcpy(end, "\xef\xbf\xbd");
     }
-    text = json_string(b.data ? b.data : "");
-    tc_buf_free(&b);
+    text = json_string(clean);
+    free(clean);
     return text;
 }
 
@@ -52,6 +52,15 @@ int cli_print_json(json_t *value) {
     if (!failed) return CLI_DONE;
     if (!ferror(stdout)) cli_say("the result could not be printed as JSON"); /* main tells of a full disk */
     return CLI_FAILED;
+}
+
+const char *cli_shape(int ndim, const int64_t *shape, char *buffer, size_t size) {
+    int used = snprintf(buffer, size, "[");
+    for (int i = 0; i < ndim && (size_t)used < size; i++)
+        used += snprintf(buffer + used, size - (size_t)used, "%lld%s", (long long)shape[i],
+                         i + 1 < ndim ? "," : "");
+    if ((size_t)used < size) snprintf(buffer + used, size - (size_t)used, "]");
+    return buffer;
 }
 
 const char *cli_grouped(int64_t n, char *buffer, size_t size) {

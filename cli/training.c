@@ -131,7 +131,7 @@ static tc_train_options train_options(const training *t) {
 static int report(const training *t, const tc_train_result *r) {
     char spent[32];
     if (!t->common.json) {
-        tc_format_duration(r->seconds, spent, sizeof spent);
+        cli_duration(r->seconds, spent, sizeof spent);
         printf("steps %lld, loss %.4f, %s, %.1f pairs/s", (long long)r->steps, r->final_loss, spent,
                r->pairs_per_second);
         if (r->skipped_samples) printf(", %lld samples left out", (long long)r->skipped_samples);

@@ -434,6 +434,39 @@ TC_API tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffe
 TC_API tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
                                tc_error *err);
 
+/* ---- arrays in files */
+
+/* What another program saved: a NumPy file (one array, whose name is its path), a .safetensors file, a file
+ * of PyTorch, or a folder of either. */
+typedef struct tc_arrays tc_arrays;
+
+typedef struct tc_array {
+    const char *name;  /* valid, as all of this, as long as the file is open */
+    const char *dtype; /* as safetensors names it: "F32", "BF16", "I64" ... */
+    int ndim;
+    int64_t shape[8];
+    int64_t numel;                  /* the product of the shape */
+    const tc_arrays *arrays;        /* where it is from */
+    const struct tc_tensor *tensor; /* the library's own */
+} tc_array;
+
+TC_API tc_status tc_arrays_open(tc_arrays **out, const char *path, tc_error *err);
+TC_API void tc_arrays_close(tc_arrays **a);
+/* Array i, in the order of their names. Returns false past the end. */
+TC_API bool tc_arrays_at(const tc_arrays *a, size_t i, tc_array *out);
+/* The array of that name. Returns false if there is none. */
+TC_API bool tc_arrays_find(const tc_arrays *a, const char *name, tc_array *out);
+/* Elements first .. first+n-1 in row-major order -> out [n], converted to float: exactly from F32, F16 and
+ * BF16. Errors: TC_EFORMAT damaged, or a dtype that holds no numbers; TC_EARG there are not so many.
+ * Thread-safe on one file. */
+TC_API tc_status tc_array_read(const tc_array *x, int64_t first, int64_t n, float *out, tc_error *err);
+/* The same of whole numbers. */
+TC_API tc_status tc_array_read_i64(const tc_array *x, int64_t first, int64_t n, int64_t *out, tc_error *err);
+/* Writes one array as a NumPy file, atomically. dtype as above; data [shape], row-major. TC_EUNSUPPORTED:
+ * NumPy has no such type. */
+TC_API tc_status tc_array_write(const char *path, const char *dtype, int ndim, const int64_t *shape,
+                                const void *data, tc_error *err);
+
 /* ---- training */
 
 /* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN

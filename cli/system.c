@@ -1,0 +1,81 @@
+/* system.c - what the program needs of the machine and takes no library for: messages of its own errors,
+ * paths, the clock, texts in memory. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+tc_status cli_fail(tc_error *err, tc_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (err) vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    if (err) err->status = status;
+    return status;
+}
+
+char *cli_text(const char *format, ...) {
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int failed = vasprintf(&text, format, args) < 0;
+    va_end(args);
+    return cli_or_end(failed ? NULL : text);
+}
+
+/* ---- paths */
+
+bool cli_ends_with(const char *s, const char *suffix) {
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+char *cli_path(const char *dir, const char *name) {
+    return cli_text("%s%s%s", dir, cli_ends_with(dir, "/") ? "" : "/", name);
+}
+
+bool cli_path_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool cli_path_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+tc_status cli_make_dirs(const char *path, tc_error *err) {
+    char *copy = cli_text("%s/", path);
+    tc_status status = TC_OK;
+    for (char *at = copy; status == TC_OK && (at = strchr(at + 1, '/'));) {
+        *at = '\0';
+        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && cli_path_is_dir(copy)))
+            status = cli_fail(err, TC_EIO, "%s: cannot make the folder: %s", copy, strerror(errno));
+        *at = '/';
+    }
+    free(copy);
+    return status;
+}
+
+tc_status cli_write_file(const char *path, const char *text, size_t size, tc_error *err) {
+    FILE *f = fopen(path, "wb");
+    bool written = f && fwrite(text, 1, size, f) == size;
+    if (f && fclose(f) != 0) written = false;
+    return written ? TC_OK : cli_fail(err, TC_EIO, "%s: cannot write: %s", path, strerror(errno));
+}
+
+/* ---- time */
+
+double cli_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+const char *cli_duration(double seconds, char *out, size_t size) {
+    long s = seconds > 0 && seconds < 1e12 ? (long)(seconds + 0.5) : 0;
+    if (s >= 3600) snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
+    return out;
+}
