@@ -39,7 +39,7 @@ EMBEDDED := $(shell cat data/embed.list 2>/dev/null)
 $(B)/embedded.S: data/embed.list $(EMBEDDED) data/embed.sh
 	@mkdir -p $(@D)
 	sh data/embed.sh tc_file_ $(EMBEDDED) >$@
-$(DATA_OBJ): $(B)/*embedded.S
+$(DATA_OBJ): $(B)/embedded.S
 	@mkdir -p $(@D)
 	$(CC) -c $< -o $@
 

@@ -9,6 +9,4 @@ for f in "$@"; do
     name=$prefix$(printf '%s' "$f" | tr -c 'A-Za-z0-9' '_')
     printf '    .global %s, %s_end\n    .hidden %s, %s_end\n    .balign 64\n%s:\n    .incbin "%s"\n%s_end:\n    .byte 0\n' "$name" "$name" "$name" "$name" "$name" "$f" "$name"
 done
-prefix=$1
-shift
 echo '    .section .note.GNU-stack,"",@progbits'
