@@ -586,8 +586,10 @@ typedef struct tc_compress_options {
     int workers; /* decoding threads; 0: chosen */
     /* steps between evaluations within a stage, of labelled eval_data; 0: only at its end */
     int64_t eval_every;
-    int64_t eval_limit;   /* samples of an evaluation; 0: all */
-    double speed_seconds; /* time of each measurement of speed; 0: none is made */
+    int64_t eval_limit; /* samples of an evaluation; 0: all */
+    /* the teacher and all stages are measured in turn when the last stage is done, each tower of each for so
+     * long; 0: not */
+    double speed_seconds;
     /* stop after this many steps of this call, with a checkpoint; 0: run to the end */
     int64_t stop_after;
     bool resume; /* go on with the compression that is in `out` */

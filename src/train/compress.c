@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/compress.h"
 #include "train/lock.h"
+#include "train/measure.h"
 #include "model/model.h"
 
 #include <dirent.h>
@@ -311,6 +312,27 @@ static tc_status note_teacher(tc_compression *c, tc_error *err) {
     return status == TC_OK ? tc_record_write(c, err) : status;
 }
 
+/* Teacher and stages are measured in one go, so that they can be compared. */
+static tc_status note_speeds(tc_compression *c, tc_error *err) {
+    int count = c->recipe->count;
+    tc_model *stages[TC_MAX_STAGES] = {NULL};
+    const tc_model *all[TC_MAX_STAGES + 1] = {c->o->teacher};
+    tc_speed speeds[TC_MAX_STAGES + 1];
+    tc_status status = TC_OK;
+    if (!(c->o->speed_seconds > 0)) return TC_OK;
+    for (int k = 0; k < count && status == TC_OK; k++) {
+        status = open_done(c, k, &stages[k], err);
+        all[k + 1] = stages[k];
+    }
+    if (status == TC_OK)
+        status = tc_measure_speeds(all, count + 1, TC_SPEED_BATCH, TC_SPEED_CAPTION, c->o->speed_seconds,
+                                   speeds, err);
+    for (int k = 0; k <= count && status == TC_OK; k++)
+        tc_record_speed(k ? tc_record_stage(c, k - 1) : json_object_get(c->record, "teacher"), &speeds[k]);
+    for (int k = 0; k < count; k++) tc_model_close(&stages[k]);
+    return status;
+}
+
 static tc_status run(tc_compression *c, tc_error *err) {
     bool complete = true;
     tc_status status = note_teacher(c, err);
@@ -321,6 +343,7 @@ static tc_status run(tc_compression *c, tc_error *err) {
     }
     if (status != TC_OK || !complete || json_is_true(json_object_get(c->record, "finished"))) return status;
     status = publish(c, err);
+    if (status == TC_OK) status = note_speeds(c, err);
     json_object_set_new(c->record, "finished", json_true());
     return status == TC_OK ? tc_record_write(c, err) : status;
 }

@@ -55,6 +55,8 @@ json_t *tc_record_stage(const tc_compression *c, int k);
 /* Measures a model and adds what it is to an object of the record. */
 tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into,
                           tc_error *err);
+/* Adds how fast a model is; NULL: not measured. */
+void tc_record_speed(json_t *into, const tc_speed *speed);
 /* "%016x" of a hash. */
 json_t *tc_record_hash(uint64_t hash);
 

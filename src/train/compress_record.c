@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_LIMIT = 16 << 20, SPEED_BATCH = 32, SPEED_CAPTION = 10 };
+enum { RECORD_LIMIT = 16 << 20 };
 
 /* 15 digits give back a number as it was written by hand. */
 #define FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
@@ -234,12 +234,9 @@ static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into
 tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path, json_t *into,
                           tc_error *err) {
     const tc_model_info *i = &m->info;
-    tc_speed speed = {.images_per_second = NAN, .texts_per_second = NAN};
     uint64_t hash;
     tc_status status = tc_model_hash(m, &hash, err);
     if (status == TC_OK) status = add_accuracy(c, m, into, err);
-    if (status == TC_OK && c->o->speed_seconds > 0)
-        status = tc_measure_speed(m, SPEED_BATCH, SPEED_CAPTION, c->o->speed_seconds, &speed, err);
     if (status != TC_OK) return status;
     json_object_set_new(into, "path", text_or_null(path));
     json_object_set_new(into, "weights_hash", tc_record_hash(hash));
@@ -251,7 +248,11 @@ tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path
     json_object_set_new(into, "embed_dim", json_integer(i->embed_dim));
     json_object_set_new(into, "vision", tc_tower_json(&m->config, false));
     json_object_set_new(into, "text", tc_tower_json(&m->config, true));
-    json_object_set_new(into, "images_per_second", real(speed.images_per_second));
-    json_object_set_new(into, "texts_per_second", real(speed.texts_per_second));
+    tc_record_speed(into, NULL);
     return TC_OK;
+}
+
+void tc_record_speed(json_t *into, const tc_speed *speed) {
+    json_object_set_new(into, "images_per_second", real(speed ? speed->images_per_second : NAN));
+    json_object_set_new(into, "texts_per_second", real(speed ? speed->texts_per_second : NAN));
 }

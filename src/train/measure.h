@@ -7,6 +7,11 @@
 /* Random pixel_values [batch,3,S,S] and captions [batch,context] of `caption` ids, padded with 0; the end is
  * the largest id, as in CLIP's vocabulary. */
 void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, int32_t *ids);
+/* What speeds are noted for: images at once, and ids of a caption. */
+enum { TC_SPEED_BATCH = 32, TC_SPEED_CAPTION = 10 };
+/* tc_measure_speed of several models, which take turns; out [count]. */
+tc_status tc_measure_speeds(const tc_model *const *models, int count, int batch, int caption, double seconds,
+                            tc_speed *out, tc_error *err);
 /* For qsort of doubles. */
 int tc_by_size(const void *a, const void *b);
 
