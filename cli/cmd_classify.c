@@ -1,7 +1,5 @@
 /* cmd_classify.c - zero-shot classification: which label fits each image best. */
 #include "cli.h"
-#include "eval/eval.h"
-#include "eval/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,16 +49,14 @@ static void split_labels(const char *text, cli_list *out) {
 }
 
 static tc_status make_weights(classifier *c, const classify *o, tc_error *err) {
-    static const char *const plain[] = {"a photo of a {}."};
     int n = (int)o->templates.count, labels = (int)c->labels.count;
-    const tc_log log = {.fn = cli_log};
     c->weights = cli_new((size_t)labels * (size_t)c->model.info->embed_dim, sizeof *c->weights);
     for (int i = 0; i < n; i++)
         if (!strstr(o->templates.items[i], "{}"))
             return cli_fail(err, TC_EARG, "--template '%s': there is no {} in it", o->templates.items[i]);
     tc_status status = tc_zeroshot_weights(
-        c->model.session, c->model.model, c->model.tokenizer, (const char *const *)c->labels.items, labels,
-        n ? (const char *const *)o->templates.items : plain, n ? n : 1, &log, c->weights, err);
+        c->model.session, c->model.tokenizer, (const char *const *)c->labels.items, labels,
+        (const char *const *)o->templates.items, n, cli_log, NULL, c->weights, err);
     c->scale = (float)exp((double)c->model.info->logit_scale);
     c->top = o->top < labels ? (int)o->top : labels;
     c->json = o->common.json;

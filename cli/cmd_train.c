@@ -1,6 +1,5 @@
 /* cmd_train.c - contrastive training, from random weights or from a model. */
 #include "training.h"
-#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +20,9 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
     if (!open.config && !cli_path_is_dir(t->init)) open.config = t->config;
     tc_status status = cli_model_load(out, t->init, &open, err);
     if (status != TC_OK || !t->config) return status;
-    tc_config wanted;
     char difference[256];
-    status = tc_config_open(&wanted, t->config, err);
-    wanted.eos_id = (*out)->config.eos_id; /* belongs to the weights, and OpenCLIP's form cannot say it */
-    if (status == TC_OK && tc_config_difference(&(*out)->config, &wanted, difference, sizeof difference))
+    status = tc_model_config_difference(*out, t->config, difference, sizeof difference, err);
+    if (status == TC_OK && *difference)
         status = cli_fail(err, TC_EARG,
                           "%s is not of the configuration %s: %s; a model of another size is made by inherit",
                           t->init, t->config, difference);

@@ -1,8 +1,6 @@
 /* demo_report.c - what the demonstration prints at its end beside the table of models: classified test
  * pictures. */
 #include "demo.h"
-#include "eval/eval.h"
-#include "eval/metrics.h"
 
 #include <math.h>
 #include <png.h>
@@ -49,7 +47,7 @@ static tc_status classify(const char *folder, cli_model *m, const tc_data *data,
     int64_t count = tc_data_count(data) < SHOWN ? tc_data_count(data) : SHOWN;
     float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights),
           *embed = cli_new((size_t)dim, sizeof *embed);
-    tc_status status = tc_zeroshot_data_weights(m->session, m->model, data, m->tokenizer, NULL, weights, err);
+    tc_status status = tc_zeroshot_data_weights(m->session, m->tokenizer, data, NULL, NULL, weights, err);
     for (int64_t i = 0; i < count && status == TC_OK; i++) {
         char path[512];
         snprintf(path, sizeof path, "%s/test-%02lld.png", folder, (long long)i);

@@ -1,7 +1,6 @@
 /* opened.c - a model with all that a verb needs of it: tokenizer, preprocessing, session; and what it makes
  * of images and texts. */
 #include "cli.h"
-#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +21,8 @@ void cli_preprocess_options(const cli_common *o, tc_preprocess *p) {
 static tc_status open_tokenizer(cli_model *m, const char *path, const cli_common *o, tc_error *err) {
     tc_tokenizer_kind own = tc_model_tokenizer_kind(m->model), kind = cli_tokenizer_kind(o, own);
     if (kind == own) return tc_model_tokenizer(m->model, &m->tokenizer, err);
-    char *vocabulary = tc_path_join(path, "vocab.json");
-    bool there = vocabulary && tc_path_exists(vocabulary);
+    char *vocabulary = cli_path(path, "vocab.json");
+    bool there = cli_path_exists(vocabulary);
     free(vocabulary);
     return there ? tc_tokenizer_open(&m->tokenizer, path, kind, err)
                  : tc_tokenizer_create(&m->tokenizer, kind, err);
@@ -46,15 +45,15 @@ tc_status cli_model_adopt(cli_model *m, tc_model *model, const char *path, const
 static tc_status zoo_model(const char *name, const tc_zoo_model **model, char **weights, tc_error *err) {
     *model = NULL;
     *weights = NULL;
-    tc_status status = tc_path_exists(name) ? TC_OK : tc_zoo_find(model, name, err);
+    tc_status status = cli_path_exists(name) ? TC_OK : tc_zoo_find(model, name, err);
     if (*model) *weights = tc_zoo_path(*model);
     return status;
 }
 
 bool cli_names_configuration(const char *path) {
     for (int i = 0; tc_builtin_config(i); i++)
-        if (strcmp(tc_builtin_config(i), path) == 0) return !tc_path_exists(path);
-    return tc_ends_with(path, ".json");
+        if (strcmp(tc_builtin_config(i), path) == 0) return !cli_path_exists(path);
+    return cli_ends_with(path, ".json");
 }
 
 /* ---- opening */
@@ -83,8 +82,8 @@ tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options
     tc_status status = zoo_model(path, &model, &weights, err);
     if (status == TC_OK && model && model->file && !weights)
         status =
-            tc_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them",
-                    path, model->name);
+            cli_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them",
+                     path, model->name);
     if (status == TC_OK) status = tc_model_open(out, weights ? weights : path, options, err);
     if (status == TC_OK && tc_model_get_info(*out)->activation_assumed)
         cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would "
@@ -94,53 +93,19 @@ tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options
     return status;
 }
 
-static tc_status read_config(tc_config *c, const char *path, const cli_common *o, tc_error *err) {
-    tc_status status = tc_config_open(c, path, err);
-    if (status == TC_OK && o->activation) {
-        status = tc_activation_parse(&c->vision.activation, o->activation, err);
-        c->text.activation = c->vision.activation;
-    }
-    if (status == TC_OK && o->image_size) {
-        c->image_size = (int)o->image_size;
-        if (c->image_tower == TC_IMAGE_RESNET && c->image_size % TC_RESNET_STRIDE)
-            status = tc_fail(err, TC_EARG, "%s: the image size of a ResNet is a multiple of %d", path,
-                             TC_RESNET_STRIDE);
-        if (c->image_size < c->patch_size)
-            status = tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", path,
-                             c->image_size, c->patch_size);
-    }
-    return status;
+static tc_status create(tc_model **out, const char *config, uint64_t seed, bool without_values,
+                        const cli_common *o, tc_error *err) {
+    tc_create_options create = tc_create_options_default();
+    create.seed = seed;
+    create.activation = o->activation;
+    create.image_size = (int)o->image_size;
+    create.without_values = without_values;
+    return tc_model_create_with(out, config, &create, err);
 }
 
 tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o,
                            tc_error *err) {
-    tc_config c;
-    tc_status status = read_config(&c, config, o, err);
-    return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
-}
-
-/* A configuration's model with zeros for weights, which take memory only where they are touched: a question
- * about sizes need not wait for random ones. */
-static tc_status create_sizes(tc_model **out, const char *path, const cli_common *o, tc_error *err) {
-    tc_config c;
-    tc_status status = read_config(&c, path, o, err);
-    if (status == TC_OK) status = tc_model_new(out, &c, err);
-    if (status != TC_OK) return status;
-    tc_model *m = *out;
-    m->flat = tc_new((size_t)m->params.total, sizeof *m->flat);
-    if (!m->flat) {
-        status = tc_fail_memory(err, (size_t)m->params.total * sizeof *m->flat);
-        tc_model_close(out);
-        return status;
-    }
-    const tc_param *scale = &m->params.items[m->params.count - 1];
-    m->flat[scale->offset] = (tc_real)(float)scale->init_mean;
-    m->tokenizer_kind = TC_TOKENIZER_HF;
-    m->preprocess.order = TC_IMAGE_HF;
-    m->source = tc_strdup("configuration");
-    status = m->source ? tc_model_finish(m, err) : tc_fail_memory(err, 16);
-    if (status != TC_OK) tc_model_close(out);
-    return status;
+    return create(out, config, seed, false, o, err);
 }
 
 tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, unsigned flags, tc_error *err) {
@@ -150,8 +115,7 @@ tc_status cli_model_open(cli_model *m, const char *path, const cli_common *o, un
     bool configuration = flags & (CLI_CONFIGS | CLI_SIZES) && cli_is_configuration(path);
     tc_status status;
     if (!configuration) status = cli_model_load(&model, path, &open, err);
-    else if (flags & CLI_SIZES) status = create_sizes(&model, path, o, err);
-    else status = cli_model_create(&model, path, 1, o, err);
+    else status = create(&model, path, 1, flags & CLI_SIZES, o, err);
     if (status == TC_OK && configuration && !(flags & CLI_SIZES))
         cli_say("%s: a configuration; the weights are random", path);
     return status == TC_OK ? cli_model_adopt(m, model, path, o, flags, err) : status;
@@ -169,18 +133,16 @@ void cli_model_close(cli_model *m) {
 tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors,
                            tc_error *err) {
     size_t side = (size_t)m->info->image_size, size = 3 * side * side, width = (size_t)m->info->embed_dim;
-    float *pixels = tc_new_aligned((size_t)n * size, sizeof *pixels);
+    float *pixels = cli_new((size_t)n * size, sizeof *pixels);
     tc_error *own = cli_new((size_t)n, sizeof *own);
-    tc_status status = pixels ? TC_OK : tc_fail_memory(err, (size_t)n * size * sizeof *pixels);
-    if (status == TC_OK) {
+    tc_status status = TC_OK;
 #pragma omp parallel for schedule(dynamic)
-        for (int i = 0; i < n; i++)
-            own[i].status =
-                tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
-    }
+    for (int i = 0; i < n; i++)
+        own[i].status =
+            tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
     for (int i = 0; i < n && status == TC_OK; i++) {
         if (own[i].status == TC_OK) continue;
-        if (!errors) status = tc_fail(err, own[i].status, "%s", own[i].message);
+        if (!errors) status = cli_fail(err, own[i].status, "%s", own[i].message);
         memset(pixels + (size_t)i * size, 0, size * sizeof *pixels);
     }
     if (status == TC_OK) status = tc_session_encode_image(m->session, pixels, n, embeds, err);
@@ -211,7 +173,7 @@ tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *emb
     int context = m->info->context_length;
     int32_t *ids = cli_new((size_t)CLI_BATCH * (size_t)context, sizeof *ids);
     tc_status status = TC_OK;
-    double start = tc_now();
+    double start = cli_now();
     for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
         int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
         for (int i = 0; i < batch && status == TC_OK; i++)

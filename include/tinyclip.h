@@ -46,7 +46,7 @@ typedef enum tc_status {
 } tc_status;
 
 /* "ok", "io", "format", "argument", "memory", "unsupported" or "state". */
-const char *tc_status_name(tc_status s);
+TC_API const char *tc_status_name(tc_status s);
 
 typedef struct tc_error {
     tc_status status;
@@ -159,8 +159,21 @@ TC_API tc_open_options tc_open_options_default(void);
 TC_API tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options,
                                tc_error *err);
 /* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an
- * OpenCLIP or Hugging Face configuration JSON. */
+ * OpenCLIP or Hugging Face configuration JSON. The weights are a pure function of configuration and seed. */
 TC_API tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err);
+
+typedef struct tc_create_options {
+    uint64_t seed;          /* 1 */
+    const char *activation; /* as in tc_open_options */
+    int image_size;         /* another than the configuration's, pixels; 0: the configuration's */
+    /* no weights are drawn (all but the logit scale are 0): for questions about sizes, which then take
+     * neither time nor memory */
+    bool without_values;
+} tc_create_options;
+TC_API tc_create_options tc_create_options_default(void);
+/* The same with options; NULL: the usual ones. */
+TC_API tc_status tc_model_create_with(tc_model **out, const char *config, const tc_create_options *options,
+                                      tc_error *err);
 TC_API void tc_model_close(tc_model **m);
 
 typedef enum tc_format {
@@ -244,9 +257,16 @@ TC_API tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err)
 TC_API void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
 /* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
 TC_API char *tc_model_config_json(const tc_model *m);
+/* Compares the model with a configuration (as tc_model_create takes it): `text` gets the first difference, or
+ * "" if there is none; cut at `size`. */
+TC_API tc_status tc_model_config_difference(const tc_model *m, const char *config, char *text, size_t size,
+                                            tc_error *err);
 /* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
 TC_API bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
                             const char **dtype);
+/* The values of parameter i, row-major -> values [product of its shape], as floats, whatever they are stored
+ * as. TC_EARG past the end. Thread-safe. */
+TC_API tc_status tc_model_tensor_read(const tc_model *m, size_t i, float *values, tc_error *err);
 /* The preprocessing that belongs to the model: its preprocessor file's, or the defaults of its kind. */
 TC_API tc_preprocess tc_model_preprocess(const tc_model *m);
 /* The tokenizer that belongs to the model. The caller closes it. */
@@ -310,6 +330,8 @@ typedef struct tc_session tc_session;
  * batch seen; after that no call allocates. */
 TC_API tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
 TC_API void tc_session_close(tc_session **s);
+/* The model that it runs. */
+TC_API const tc_model *tc_session_model(const tc_session *s);
 /* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
 TC_API tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
                                          tc_error *err);
@@ -323,6 +345,10 @@ TC_API void tc_logits(const float *image, const float *text, int n, int m, int d
                       float *logits);
 /* Softmax over each row of x [n,m], in place. */
 TC_API void tc_softmax(float *x, int n, int m);
+
+/* best [k]: the columns of the k largest of x [n], best first, equal values in index order; -1 where n < k.
+ * NAN is less than any number. */
+TC_API void tc_top_k(const float *x, int n, int k, int *best);
 
 /* ---- zoo: the published models */
 
@@ -700,6 +726,18 @@ typedef struct tc_retrieval_result {
     tc_retrieval_direction image_to_text, text_to_image;
 } tc_retrieval_result;
 
+/* The class weights of zero-shot classification: weights [classes,E], rows of length 1. A class's name is put
+ * into the place of "{}" in each template; the prompts are embedded, normalised, averaged over the templates
+ * and normalised again. A name with an article ("a cat") takes the place of the template's. That, and how
+ * many prompts were longer than the context and were cut, is logged; log may be NULL. n_templates 0: "a photo
+ * of a
+ * {}." is taken. Logits of image embeddings are then tc_logits(image_embeds, weights, ...). */
+TC_API tc_status tc_zeroshot_weights(tc_session *s, const tc_tokenizer *t, const char *const *names,
+                                     int classes, const char *const *templates, int n_templates,
+                                     tc_log_fn log, void *log_user, float *weights, tc_error *err);
+/* The same for the classes and templates of labelled data. */
+TC_API tc_status tc_zeroshot_data_weights(tc_session *s, const tc_tokenizer *t, const tc_data *d,
+                                          tc_log_fn log, void *log_user, float *weights, tc_error *err);
 /* classifier [E,C] from text embeddings [C,T,E]: each normalised, averaged over templates, normalised again.
  */
 TC_API void tc_zeroshot_classifier(const float *text_embeds, int classes, int templates, int dim,

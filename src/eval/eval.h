@@ -1,19 +1,8 @@
-/* eval.h - what zero-shot classification, retrieval and the program's classify share. */
+/* eval.h - what zero-shot classification and retrieval share. */
 #ifndef TC_EVAL_H
 #define TC_EVAL_H
 
 #include "data/data.h"
-
-/* One unit row a class, weights [classes,E]: its name in every template, embedded, normalised, averaged and
- * normalised again. A name with an article ("a cat") takes the place of the template's. That, and prompts
- * that were longer than the context and were cut, are logged; `log` may be NULL. */
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
-                              const char *const *names, int classes, const char *const *templates,
-                              int n_templates, const tc_log *log, float *weights, tc_error *err);
-
-/* The same for the classes and templates of a source. */
-tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t,
-                                   const tc_log *log, float *weights, tc_error *err);
 
 /* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by
  * class gives every class. */

@@ -23,12 +23,15 @@ int64_t tc_rank_of(const float *x, int64_t n, int64_t target) {
     return rank;
 }
 
+/* What is not a number is less than any. */
+static bool larger(float a, float b) { return a > b || (isnan(b) && !isnan(a)); }
+
 void tc_top_k(const float *x, int n, int k, int *best) {
     int have = 0;
     for (int i = 0; i < k; i++) best[i] = -1;
     for (int c = 0; c < n; c++) {
         int at = have;
-        while (at > 0 && x[c] > x[best[at - 1]]) at--;
+        while (at > 0 && larger(x[c], x[best[at - 1]])) at--;
         if (at == k) continue;
         if (have < k) have++;
         for (int i = have - 1; i > at; i--) best[i] = best[i - 1];

@@ -59,15 +59,20 @@ static tc_status tell(const prompts *p, int classes, const tc_log *log, tc_error
     return TC_OK;
 }
 
-tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokenizer *t,
-                              const char *const *names, int classes, const char *const *templates,
-                              int n_templates, const tc_log *log, float *weights, tc_error *err) {
-    const tc_model_info *info = tc_model_get_info(m);
-    int dim = info->embed_dim, at_once = n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / n_templates : 1;
+tc_status tc_zeroshot_weights(tc_session *s, const tc_tokenizer *t, const char *const *names, int classes,
+                              const char *const *templates, int n_templates, tc_log_fn log, void *log_user,
+                              float *weights, tc_error *err) {
+    static const char *const plain[] = {"a photo of a {}."};
+    const tc_model_info *info = tc_model_get_info(tc_session_model(s));
+    const tc_log to = {log, log_user};
+    prompts p = {.names = names,
+                 .templates = n_templates > 0 ? templates : plain,
+                 .n_templates = n_templates > 0 ? n_templates : 1,
+                 .context = info->context_length};
+    int dim = info->embed_dim;
+    int at_once = p.n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / p.n_templates : 1;
     if (at_once > classes) at_once = classes;
-    prompts p = {
-        .names = names, .templates = templates, .n_templates = n_templates, .context = info->context_length};
-    size_t rows = (size_t)at_once * (size_t)n_templates;
+    size_t rows = (size_t)at_once * (size_t)p.n_templates;
     p.ids = tc_new((size_t)PROMPTS_AT_ONCE * (size_t)p.context, sizeof *p.ids);
     p.embeds = tc_new(rows * (size_t)dim, sizeof *p.embeds);
     p.columns = tc_new((size_t)at_once * (size_t)dim, sizeof *p.columns);
@@ -75,17 +80,33 @@ tc_status tc_zeroshot_weights(tc_session *s, const tc_model *m, const tc_tokeniz
         p.ids && p.embeds && p.columns ? TC_OK : tc_fail_memory(err, rows * (size_t)dim * sizeof *p.embeds);
     for (int first = 0; first < classes && status == TC_OK; first += at_once) {
         int n = classes - first < at_once ? classes - first : at_once;
-        status = embed_prompts(&p, s, t, (int64_t)first * n_templates, (int64_t)n * n_templates, dim, err);
+        status =
+            embed_prompts(&p, s, t, (int64_t)first * p.n_templates, (int64_t)n * p.n_templates, dim, err);
         if (status != TC_OK) break;
-        tc_zeroshot_classifier(p.embeds, n, n_templates, dim, p.columns);
+        tc_zeroshot_classifier(p.embeds, n, p.n_templates, dim, p.columns);
         for (int c = 0; c < n; c++)
             for (int e = 0; e < dim; e++)
                 weights[(int64_t)(first + c) * dim + e] = p.columns[(int64_t)e * n + c];
     }
-    if (status == TC_OK) status = tell(&p, classes, log, err);
+    if (status == TC_OK) status = tell(&p, classes, &to, err);
     free(p.ids);
     free(p.embeds);
     free(p.columns);
+    return status;
+}
+
+tc_status tc_zeroshot_data_weights(tc_session *s, const tc_tokenizer *t, const tc_data *d, tc_log_fn log,
+                                   void *log_user, float *weights, tc_error *err) {
+    int classes = tc_data_classes(d), n = tc_data_templates(d);
+    const char **names = tc_new((size_t)classes, sizeof *names);
+    const char **templates = tc_new((size_t)n, sizeof *templates);
+    tc_status status = names && templates ? TC_OK : tc_fail_memory(err, (size_t)classes * sizeof *names);
+    for (int c = 0; c < classes && status == TC_OK; c++) names[c] = tc_data_class_name(d, c);
+    for (int i = 0; i < n && status == TC_OK; i++) templates[i] = tc_data_template(d, i);
+    if (status == TC_OK)
+        status = tc_zeroshot_weights(s, t, names, classes, templates, n, log, log_user, weights, err);
+    free(names);
+    free(templates);
     return status;
 }
 
@@ -95,23 +116,6 @@ void tc_zeroshot_result_free(tc_zeroshot_result *r) {
     free(r->class_count);
     free(r->class_correct);
     *r = (tc_zeroshot_result){0};
-}
-
-tc_status tc_zeroshot_data_weights(tc_session *s, const tc_model *m, const tc_data *d, const tc_tokenizer *t,
-                                   const tc_log *log, float *weights, tc_error *err) {
-    static const char *const plain[] = {"a photo of a {}."};
-    int classes = tc_data_classes(d), n = tc_data_templates(d);
-    const char **names = tc_new((size_t)classes, sizeof *names),
-               **templates = tc_new((size_t)n + 1, sizeof *templates);
-    tc_status status = names && templates ? TC_OK : tc_fail_memory(err, (size_t)classes * sizeof *names);
-    for (int c = 0; c < classes && status == TC_OK; c++) names[c] = tc_data_class_name(d, c);
-    for (int i = 0; i < n && status == TC_OK; i++) templates[i] = tc_data_template(d, i);
-    if (status == TC_OK)
-        status =
-            tc_zeroshot_weights(s, m, t, names, classes, n ? templates : plain, n ? n : 1, log, weights, err);
-    free(names);
-    free(templates);
-    return status;
 }
 
 static void count_batch(const tc_image_pass *p, int n, const float *weights, float *logits,
@@ -136,7 +140,8 @@ static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t,
           *logits = tc_new(MOST * classes, sizeof *logits);
     int64_t within5 = 0, correct = 0;
     tc_status status = weights && logits ? TC_OK : tc_fail_memory(err, classes * MOST * sizeof *logits);
-    if (status == TC_OK) status = tc_zeroshot_data_weights(p->session, m, p->data, t, &p->log, weights, err);
+    if (status == TC_OK)
+        status = tc_zeroshot_data_weights(p->session, t, p->data, p->log.fn, p->log.user, weights, err);
     while (status == TC_OK && p->at < p->selection.count) {
         int n;
         status = tc_image_pass_next(p, &n, err);

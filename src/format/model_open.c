@@ -375,14 +375,6 @@ out:
 
 /* ---- what the caller wants otherwise */
 
-tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *err) {
-    bool quick = strcmp(name, "quick_gelu") == 0;
-    if (!quick && strcmp(name, "gelu") != 0)
-        return tc_fail(err, TC_EARG, "activation \"%.40s\" is not gelu or quick_gelu", name);
-    *out = quick ? TC_QUICK_GELU : TC_GELU;
-    return TC_OK;
-}
-
 static tc_status apply_options(tc_model *m, const tc_open_options *o, tc_error *err) {
     tc_status status = TC_OK;
     if (o->activation) {

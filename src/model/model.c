@@ -265,35 +265,7 @@ tc_status tc_model_prepare(const tc_model *model, int tower, tc_error *err) {
     return status;
 }
 
-/* ---- making models in memory */
-
-tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err) {
-    tc_status status = tc_model_new_flat(out, config, err);
-    if (status != TC_OK) return status;
-    tc_model *m = *out;
-#pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < m->params.count; i++) {
-        const tc_param *p = &m->params.items[i];
-        tc_rng rng = tc_rng_make(seed, 0x696e6974, i);
-        tc_real *w = m->flat + p->offset;
-        for (int64_t k = 0; k < p->numel; k++)
-            w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
-    }
-    /* What is trained from here is saved as a Hugging Face folder, and used as one. */
-    m->tokenizer_kind = TC_TOKENIZER_HF;
-    m->preprocess.order = TC_IMAGE_HF;
-    m->source = tc_strdup("random weights");
-    status = m->source ? tc_model_finish(m, err) : tc_fail_memory(err, 16);
-    if (status != TC_OK) tc_model_close(out);
-    return status;
-}
-
-tc_status tc_model_create(tc_model **out, const char *config, uint64_t seed, tc_error *err) {
-    tc_config c;
-    *out = NULL;
-    tc_status status = tc_config_open(&c, config, err);
-    return status == TC_OK ? tc_model_random(out, &c, seed, err) : status;
-}
+/* ---- copies */
 
 /* Everything beside the weights. */
 tc_status tc_model_copy_settings(tc_model *to, const tc_model *from, tc_error *err) {

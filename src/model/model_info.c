@@ -131,6 +131,18 @@ bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, 
     return true;
 }
 
+tc_status tc_model_tensor_read(const tc_model *m, size_t i, float *values, tc_error *err) {
+    if (i >= m->params.count)
+        return tc_fail(err, TC_EARG, "no parameter %zu: the model has %zu", i, m->params.count);
+    if (sizeof(tc_real) == sizeof(float)) return tc_model_read(m, i, (tc_real *)(void *)values, err);
+    int64_t n = m->params.items[i].numel;
+    tc_real *wide = tc_new((size_t)n, sizeof *wide);
+    tc_status status = wide ? tc_model_read(m, i, wide, err) : tc_fail_memory(err, (size_t)n * sizeof *wide);
+    for (int64_t k = 0; k < n && status == TC_OK; k++) values[k] = (float)wide[k];
+    free(wide);
+    return status;
+}
+
 tc_preprocess tc_model_preprocess(const tc_model *m) { return m->preprocess; }
 
 tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m) { return m->tokenizer_kind; }

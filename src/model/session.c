@@ -31,6 +31,8 @@ tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err) 
     return TC_OK;
 }
 
+const tc_model *tc_session_model(const tc_session *s) { return s->model; }
+
 /* The tower is made ready when it is first used: who embeds images only does not wait for the text tower. */
 static tc_status make_ready(tc_session *s, int tower, tc_error *err) {
     const tc_model *m = s->model;

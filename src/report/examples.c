@@ -103,9 +103,9 @@ static tc_status class_weights(const opened *m, const tc_example_subject *s, con
                                float *weights, tc_error *err) {
     static const char *const as_it_is[] = {"{}"};
     if (!s->pairs)
-        return tc_zeroshot_data_weights(m->session, m->model, s->data, m->tokenizer, log, weights, err);
-    return tc_zeroshot_weights(m->session, m->model, m->tokenizer, (const char *const *)s->names, s->classes,
-                               as_it_is, 1, log, weights, err);
+        return tc_zeroshot_data_weights(m->session, m->tokenizer, s->data, log->fn, log->user, weights, err);
+    return tc_zeroshot_weights(m->session, m->tokenizer, (const char *const *)s->names, s->classes, as_it_is,
+                               1, log->fn, log->user, weights, err);
 }
 
 static void guess(tc_example_guess *g, const float *p, int classes) {
