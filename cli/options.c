@@ -119,14 +119,31 @@ static int read_option(const cli_verb *verb, int argc, char **argv, int *at, cha
     return *at > first ? CLI_DONE : cli_usage(verb, "%s needs a value", o->name);
 }
 
+/* "usage: tinyclip VERB ...", the first form. */
+static const char *usage_line(const cli_verb *verb, char *out, size_t size) {
+    snprintf(out, size, "usage: tinyclip %s %.*s", verb->name, (int)strcspn(verb->usage, "\n"), verb->usage);
+    return out;
+}
+
+/* A picture where the usage wants a model is most often an argument in the wrong place. */
+static int check_model(const cli_verb *verb, const cli_list *args) {
+    char line[256];
+    const char *usage = verb->usage;
+    bool optional = strncmp(usage, "[MODEL]", 7) == 0 && (int)args->count > verb->least_args,
+         wanted = optional || strncmp(usage, "MODEL", 5) == 0 || strncmp(usage, "TEACHER", 7) == 0;
+    const char *picture = wanted ? tc_picture_kind(args->items[0]) : NULL;
+    if (!picture) return CLI_DONE;
+    return cli_usage(verb, "%s is %s, not a model; %s", args->items[0], picture,
+                     usage_line(verb, line, sizeof line));
+}
+
 static int check_count(const cli_verb *verb, const cli_list *args) {
     int n = (int)args->count;
     if (verb->most_args >= 0 && n > verb->most_args)
         return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
-    if (n >= verb->least_args) return CLI_DONE;
-    const char *end = strpbrk(verb->usage, "\n");
-    return cli_usage(verb, "an argument is missing; usage: tinyclip %s %.*s", verb->name,
-                     end ? (int)(end - verb->usage) : (int)strlen(verb->usage), verb->usage);
+    if (n >= verb->least_args) return check_model(verb, args);
+    char line[256];
+    return cli_usage(verb, "an argument is missing; %s", usage_line(verb, line, sizeof line));
 }
 
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code) {

@@ -123,6 +123,9 @@ typedef struct tc_preprocess {
     int64_t pixel_limit; /* images with more pixels are refused before decoding; 89,478,485 by default */
 } tc_preprocess;
 
+/* What kind of picture a file is by its first bytes, e.g. "a JPEG picture", of formats that are not decoded
+ * too; NULL if it is none or cannot be read. Thread-safe. */
+TC_API const char *tc_picture_kind(const char *path);
 /* CLIP's own settings for a model of this image_size. */
 TC_API tc_preprocess tc_preprocess_default(int image_size);
 /* Decodes (JPEG, PNG, WebP, GIF, BMP, by content) and preprocesses one image that lies in memory.

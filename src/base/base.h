@@ -107,6 +107,20 @@ void tc_writer_abort(tc_writer **w);
 void tc_remove_temporaries(const char *dir);
 tc_status tc_file_write(const char *path, const void *data, size_t size, tc_error *err);
 
+/* What a file is that begins with certain bytes, for messages about files that are not what they should be.
+ */
+typedef enum tc_kind_role { TC_KIND_OTHER, TC_KIND_PICTURE, TC_KIND_WEIGHTS } tc_kind_role;
+typedef struct tc_file_kind {
+    const char *what;   /* "a JPEG picture" */
+    const char *remedy; /* what may help who wanted weights; NULL: nothing */
+    size_t at, size;    /* of the mark */
+    const char *mark;
+    tc_kind_role role;
+} tc_file_kind;
+enum { TC_KIND_BYTES = 300 }; /* how many first bytes are looked at */
+/* A text, or what has a mark; NULL if nothing tells. */
+const tc_file_kind *tc_file_kind_of(const uint8_t *first, size_t n);
+
 /* ---- random numbers: pure functions, so that order and augmentation depend on (seed, epoch, index) alone */
 
 /* 64 well-mixed bits of the key. */

@@ -13,6 +13,9 @@ static const tc_image_format *const formats[] = {&tc_format_jpeg, &tc_format_png
                                                  &tc_format_gif, &tc_format_bmp};
 
 static tc_status unknown(const tc_encoded *in, tc_error *err) {
+    const tc_file_kind *k = tc_file_kind_of(in->data, in->size < TC_KIND_BYTES ? in->size : TC_KIND_BYTES);
+    if (k)
+        return tc_fail(err, TC_EFORMAT, "%s: %s, not a JPEG, PNG, WebP, GIF or BMP image", in->name, k->what);
     char start[17] = "";
     size_t n = in->size < 16 ? in->size : 16;
     for (size_t i = 0; i < n; i++) start[i] = isprint(in->data[i]) ? (char)in->data[i] : '.';

@@ -286,7 +286,8 @@ static tc_status check_members(tc_archive *a, const ending *e, tc_error *err) {
         if (strcmp(m[i - 1].name, m[i].name) == 0)
             return refuse_member(b, m[i].name, "there are two of this name", err);
     const char *slash = strchr(m[0].name, '/');
-    if (!slash || slash == m[0].name) return refuse_member(b, m[0].name, "it lies in no folder", err);
+    if (!slash || slash == m[0].name)
+        return refuse_member(b, m[0].name, "it lies in no folder, so PyTorch did not write the archive", err);
     a->prefix = (size_t)(slash + 1 - m[0].name);
     for (size_t i = 1; i < a->count; i++)
         if (strncmp(m[i].name, m[0].name, a->prefix) != 0)

@@ -50,10 +50,26 @@ static tc_store *store_new(const char *path, size_t nshards) {
     return s;
 }
 
+/* Bytes of the header of a .safetensors file; an error that says what the file is if it is none. */
+static tc_status header_size(const tc_bytes *b, size_t *n, tc_error *err) {
+    uint8_t first[TC_KIND_BYTES];
+    size_t size = b->size < sizeof first ? b->size : sizeof first;
+    tc_error why = {0};
+    tc_status status = tc_bytes_read(b, 0, first, size, err);
+    if (status != TC_OK) return status;
+    if (b->size < 8)
+        status = tc_fail(&why, TC_EFORMAT, "%s: %zu bytes, too short for a model", b->name, b->size);
+    else status = tc_st_header_size(first, b->size, b->name, n, &why);
+    if (status == TC_OK) return TC_OK;
+    const tc_file_kind *k = tc_file_kind_of(first, size);
+    if (!k || k->role == TC_KIND_WEIGHTS) return tc_fail(err, status, "%s", why.message);
+    return tc_fail(err, TC_EFORMAT, "%s: %s, not a model%s%s", b->name, k->what, k->remedy ? "; " : "",
+                   k->remedy ? k->remedy : "");
+}
+
 /* Maps one file and adds its tensors to the list. */
 static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *err) {
     shard *sh = &s->shards[i];
-    uint8_t first[8];
     size_t n = 0;
     bool torch = false;
     tc_status status = tc_map_open(&sh->map, path, err);
@@ -62,10 +78,7 @@ static tc_status shard_open(tc_store *s, size_t i, const char *path, tc_error *e
     status = tc_torch_recognise(&bytes, &torch, err);
     if (status == TC_OK && torch) status = tc_torch_open(&sh->torch, &bytes, &s->list, err);
     if (status != TC_OK || torch) return status;
-    if (sh->map.size < 8)
-        return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", path, sh->map.size);
-    status = tc_map_read(&sh->map, 0, first, 8, err);
-    if (status == TC_OK) status = tc_st_header_size(first, sh->map.size, path, &n, err);
+    status = header_size(&bytes, &n, err);
     if (status != TC_OK) return status;
     char *header = malloc(n + 1);
     if (!header) return tc_fail_memory(err, n + 1);
@@ -222,18 +235,16 @@ tc_status tc_store_open(tc_store **out, const char *path, tc_error *err) {
         free(file);
         if (there) return status;
     }
-    return tc_fail(err, TC_EIO,
-                   "%s: the folder has no model.safetensors, pytorch_model.bin, index of shards of either, "
-                   "open_clip_model.safetensors or "
-                   "open_clip_pytorch_model.bin",
-                   path);
+    return tc_fail(
+        err, TC_EIO,
+        "%s: there is no model in the folder: it has no model.safetensors, pytorch_model.bin, index of "
+        "shards of either, open_clip_model.safetensors or open_clip_pytorch_model.bin",
+        path);
 }
 
 static tc_status parse_memory(tc_store *s, const tc_bytes *all, tc_error *err) {
     size_t n = 0;
-    if (all->size < 8)
-        return tc_fail(err, TC_EFORMAT, "%s: %zu bytes, too short for a model", all->name, all->size);
-    tc_status status = tc_st_header_size(all->data, all->size, all->name, &n, err);
+    tc_status status = header_size(all, &n, err);
     if (status != TC_OK) return status;
     const uint8_t *header = all->data + 8;
     return tc_st_parse_header(&s->list, &s->shards[0].header, (const char *)header, n, header + n,

@@ -216,6 +216,14 @@ static bool is_pickle(const uint8_t *start, size_t n) {
     return n >= 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;
 }
 
+/* The members that torch.save wrote, any of which may be the first; its name stands first. */
+static bool tar_of_torch(const uint8_t *start) {
+    static const char *const members[] = {"sys_info", "pickle", "tensors", "storages"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (memcmp(start, members[i], strlen(members[i]) + 1) == 0) return true;
+    return false;
+}
+
 tc_status tc_torch_recognise(const tc_bytes *b, bool *yes, tc_error *err) {
     uint8_t start[262], end[22] = {0};
     size_t n = b->size < sizeof start ? b->size : sizeof start;
@@ -236,6 +244,8 @@ static tc_status read_any(tc_torch *t, tc_tensor_list *list, tc_error *err) {
     size_t n = t->bytes.size < sizeof start ? t->bytes.size : sizeof start;
     tc_status status = tc_bytes_read(&t->bytes, 0, start, n, err);
     if (status != TC_OK) return status;
+    if (is_tar(start, n) && !tar_of_torch(start))
+        return tc_fail(err, TC_EFORMAT, "%s: a tar archive, not a model; unpack it first", t->bytes.name);
     if (is_tar(start, n))
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: a tar file, as PyTorch wrote before 0.1.10; load it there and save it again",

@@ -38,7 +38,28 @@ fails "an empty folder" "$scratch/empty" info "$scratch/empty"
 : >"$scratch/zero.safetensors"
 fails "an empty file" "$scratch/zero.safetensors: " info "$scratch/zero.safetensors" --model-config ViT-B-32
 echo "these are no weights" >"$scratch/text.pt"
-fails "a text under the name of weights" "$scratch/text.pt: neither a PyTorch file nor safetensors" info "$scratch/text.pt"
+fails "a text under the name of weights" "$scratch/text.pt: a text, not a model" info "$scratch/text.pt"
+printf '\001\002\003\004\005\006\007\010\011\012' >"$scratch/bytes.pt"
+kind() { # kind WHAT NAME: the file as a model, and as a picture
+    fails "$1 as a model" "$scratch/$2: $1, not a model" info "$scratch/$2"
+    fails "$1 as a picture" "$scratch/$2: $1, not a JPEG, PNG, WebP, GIF or BMP image" preprocess "$scratch/$2" -o "$scratch/x.npy"
+}
+printf 'GGUF\003\000\000\000\001\000\000\000\000\000\000\000' >"$scratch/m.gguf"
+kind "a GGUF file" m.gguf
+printf '\010\010\022\007pytorch\032\0052.1.0:\000\000\000' >"$scratch/m.onnx"
+kind "an ONNX file" m.onnx
+printf '<!DOCTYPE html>\n<html>not found</html>' >"$scratch/page.safetensors"
+kind "a web page" page.safetensors
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\n' >"$scratch/pointer.bin"
+kind "a pointer of Git LFS" pointer.bin
+printf '\303\244 text \342\202\254' >"$scratch/utf8.pt"
+kind "a text" utf8.pt
+(cd "$scratch" && tar cf a.tar text.pt && gzip -c a.tar >a.tar.gz)
+kind "a gzip file" a.tar.gz
+kind "a tar archive" a.tar
+fails "an empty file as a model" "$scratch/zero.safetensors: an empty file, not a model" info "$scratch/zero.safetensors"
+fails "weights as a picture" "model.safetensors: a safetensors file, not a" preprocess $gelu/safetensors/model.safetensors -o "$scratch/x.npy"
+fails "bytes that say nothing" "$scratch/bytes.pt: neither a PyTorch file nor safetensors" info "$scratch/bytes.pt"
 printf '\002\000\000\000\000\000\000\000{}' >"$scratch/none.safetensors"
 fails "a file without tensors" "$scratch/none.safetensors: it holds no tensors" info "$scratch/none.safetensors" --model-config ViT-B-32
 cp $gelu/safetensors/model.safetensors "$scratch/alone.safetensors"

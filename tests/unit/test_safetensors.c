@@ -173,8 +173,8 @@ static void build_short(int number, tc_buf *b) {
     if (number >= 3) tc_buf_add(b, "{}", 2);
     if (number == 6) b->size = 7;
 }
-static const char *const short_messages[] = {"",      "too short", "past the end", "limit", "past the end",
-                                             "limit", "too short"};
+static const char *const short_messages[] = {
+    "", "an empty file", "past the end", "limit", "past the end", "limit", "too short"};
 
 static void test_cut_before_the_header(void **state) {
     (void)state;
