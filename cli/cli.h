@@ -142,15 +142,18 @@ const char *cli_duration(double seconds, char *buffer, size_t size);
 /* ---- the nearest known word, for "did you mean 'X'?" */
 
 typedef struct cli_nearest {
-    const char *word; /* as it was given; set this one, zero the rest */
-    const char *best; /* NULL: nothing that was offered is near */
+    const char *word;   /* as it was given; set this one, zero the rest */
+    const char *before; /* what stands before each known word in the text; NULL: nothing */
+    char text[160];     /* "; did you mean 'X'?", or "" if nothing that was offered is near */
     int errors;
-    char text[128];
 } cli_nearest;
-/* Known words one by one; the first of the nearest ones stays. The word must stay where it is. */
+/* Known words one by one; the first of the nearest ones stays. */
 void cli_nearest_offer(cli_nearest *n, const char *known);
-/* "; did you mean 'X'?", or "" if nothing is near. */
-const char *cli_nearest_text(cli_nearest *n);
+
+enum { CLI_KNOWN_FILES = 1, CLI_KNOWN_CONFIGS = 2, CLI_KNOWN_ZOO = 4, CLI_KNOWN_DATA = 8 };
+/* Adds the nearest name that is known to the message of an error, if `name` is no file; if it is a folder
+ * with a model in it that was not found, its path. `known`: CLI_KNOWN_. */
+void cli_suggest(tc_error *err, const char *name, unsigned known);
 
 /* ---- failures: to stderr, and with --json as {"error": {"status", "message"}} to stdout too */
 
@@ -199,6 +202,8 @@ typedef struct cli_data_args {
     "fashion-mnist or tuxpaint"
 #define CLI_SPLIT_HELP \
     "; of data without parts of its own a tenth of the samples, chosen by their names, is test"
+/* The data sets that have a name, up to NULL. */
+extern const char *const cli_named_data[];
 /* Opens it; `named_split` is the part that is taken of the sets with a name unless a split is given. */
 tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err);
 

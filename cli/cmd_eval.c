@@ -137,8 +137,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         cli_nearest near = {.word = args.items[1]};
         cli_nearest_offer(&near, "zeroshot");
         cli_nearest_offer(&near, "retrieval");
-        code =
-            cli_usage(verb, "'%s' is none of zeroshot, retrieval%s", args.items[1], cli_nearest_text(&near));
+        code = cli_usage(verb, "'%s' is none of zeroshot, retrieval%s", args.items[1], near.text);
     } else if (!o.data.spec) {
         code = cli_usage(verb, "name the data with --data");
     } else {

@@ -71,6 +71,7 @@ static int inherit_and_save(const inherit *o, const char *path) {
     tc_status status = cli_model_open(&teacher, path, &o->common, 0, &err);
     if (status != TC_OK) return cli_failed(&err);
     status = tc_model_inherit(&student, teacher.model, o->config, &err);
+    if (status != TC_OK) cli_suggest(&err, o->config, CLI_KNOWN_FILES | CLI_KNOWN_CONFIGS);
     if (status == TC_OK) status = set_card(student, &teacher, path, &err);
     if (status == TC_OK) status = tc_model_save(student, o->out, format, &err);
     int code = status == TC_OK ? report(o, teacher.info, tc_model_get_info(student)) : cli_failed(&err);

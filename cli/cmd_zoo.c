@@ -131,9 +131,11 @@ static int pull(const zoo *o, const char *name) {
     p.stall_timeout = o->timeout;
     p.log = cli_log;
     tc_status status = tc_zoo_find(&m, name, &err);
-    if (status == TC_OK && !m)
+    if (status == TC_OK && !m) {
         status = cli_fail(&err, TC_EARG, "%s: no model of the zoo has that name (`tinyclip zoo` lists them)",
                           name);
+        cli_suggest(&err, name, CLI_KNOWN_ZOO);
+    }
     if (status == TC_OK) status = tc_zoo_pull(m, &p, &path, &err);
     cli_log_end();
     if (status != TC_OK) return cli_failed(&err);
@@ -157,7 +159,9 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     if (args.count == 0) code = o.common.json ? list_json() : list();
     else if (strcmp(args.items[0], "pull") != 0)
-        code = cli_usage(verb, "'%s' is not something to do with the zoo; only pull is", args.items[0]);
+        code = cli_usage(verb,
+                         "'%s' is nothing to do with the zoo; usage: tinyclip zoo, or tinyclip zoo pull NAME",
+                         args.items[0]);
     else if (args.count < 2) code = cli_usage(verb, "pull needs the name of a model");
     else code = pull(&o, args.items[1]);
     cli_release(verb, &o, &args);

@@ -134,13 +134,22 @@ tc_status cli_array_open(tc_arrays **file, tc_array *out, const char *spec, tc_e
 
 /* ---- data */
 
+const char *const cli_named_data[] = {"fashion-mnist", "tuxpaint", NULL};
+
+static bool has_name(const char *spec) {
+    for (int i = 0; cli_named_data[i]; i++)
+        if (strcmp(spec, cli_named_data[i]) == 0) return true;
+    return false;
+}
+
 tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err) {
     tc_data_options o = tc_data_options_default();
-    bool named = strcmp(a->spec, "fashion-mnist") == 0 || strcmp(a->spec, "tuxpaint") == 0;
-    o.split = a->split ? a->split : named ? named_split : NULL;
+    o.split = a->split ? a->split : has_name(a->spec) ? named_split : NULL;
     if (o.split && strcmp(o.split, "all") == 0) o.split = NULL;
     o.templates = a->templates;
     o.caption_column = a->caption_column;
     o.image_column = a->image_column;
-    return tc_data_open(out, a->spec, &o, err);
+    tc_status status = tc_data_open(out, a->spec, &o, err);
+    if (status != TC_OK) cli_suggest(err, a->spec, CLI_KNOWN_DATA | CLI_KNOWN_FILES);
+    return status;
 }

@@ -58,7 +58,7 @@ static const cli_verb *find_verb(const char *name) {
     for (size_t i = 0; cli_verb_at(i); i++) cli_nearest_offer(&near, cli_verb_at(i)->name);
     cli_nearest_offer(&near, help_words[0]);
     cli_nearest_offer(&near, version_words[0]);
-    cli_usage(NULL, "'%s' is not a verb%s", name, cli_nearest_text(&near));
+    cli_usage(NULL, "'%s' is not a verb%s", name, near.text);
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -41,13 +42,39 @@ void cli_nearest_offer(cli_nearest *n, const char *known) {
     int errors = distance(word, length, other, size), allowed = least((int)(length + 2) / 4, MOST_ERRORS);
     bool begins_alike = common >= LEAST_PREFIX && strncasecmp(word, other, common) == 0;
     if (errors > allowed && !begins_alike) return;
-    if (n->best && errors >= n->errors) return;
-    n->best = known;
+    if (n->text[0] && errors >= n->errors) return;
+    snprintf(n->text, sizeof n->text, "; did you mean '%s%s'?", n->before ? n->before : "", known);
     n->errors = errors;
 }
 
-const char *cli_nearest_text(cli_nearest *n) {
-    if (!n->best) return "";
-    snprintf(n->text, sizeof n->text, "; did you mean '%s'?", n->best);
-    return n->text;
+/* The files beside the one that is not there. */
+static void offer_files(const char *name, cli_nearest *n) {
+    const char *slash = strrchr(name, '/');
+    char *folder = cli_text("%.*s", slash ? (int)(slash - name + 1) : 0, name);
+    DIR *d = opendir(*folder ? folder : ".");
+    n->word = slash ? slash + 1 : name;
+    n->before = folder;
+    for (const struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.') cli_nearest_offer(n, e->d_name);
+    if (d) closedir(d);
+    n->word = name;
+    n->before = NULL;
+    free(folder);
+}
+
+void cli_suggest(tc_error *err, const char *name, unsigned known) {
+    cli_nearest n = {.word = name};
+    char *inside = cli_path(name, "model");
+    if (known & CLI_KNOWN_ZOO && cli_path_exists(inside)) {
+        snprintf(n.text, sizeof n.text, "; did you mean '%s'?", inside);
+    } else if (!cli_path_exists(name)) {
+        if (known & CLI_KNOWN_FILES) offer_files(name, &n);
+        for (int i = 0; known & CLI_KNOWN_CONFIGS && tc_builtin_config(i); i++)
+            cli_nearest_offer(&n, tc_builtin_config(i));
+        for (int i = 0; known & CLI_KNOWN_ZOO && tc_zoo_at(i); i++) cli_nearest_offer(&n, tc_zoo_at(i)->name);
+        for (int i = 0; known & CLI_KNOWN_DATA && cli_named_data[i]; i++)
+            cli_nearest_offer(&n, cli_named_data[i]);
+    }
+    strncat(err->message, n.text, sizeof err->message - strlen(err->message) - 1);
+    free(inside);
 }

@@ -84,7 +84,10 @@ tc_status cli_model_load(tc_model **out, const char *path, const tc_open_options
         status =
             cli_fail(err, TC_EARG, "%s: the weights are not here yet; `tinyclip zoo pull %s` fetches them",
                      path, model->name);
-    if (status == TC_OK) status = tc_model_open(out, weights ? weights : path, options, err);
+    if (status == TC_OK) {
+        status = tc_model_open(out, weights ? weights : path, options, err);
+        if (status == TC_EIO) cli_suggest(err, path, CLI_KNOWN_FILES | CLI_KNOWN_CONFIGS | CLI_KNOWN_ZOO);
+    }
     if (status == TC_OK && tc_model_get_info(*out)->activation_assumed)
         cli_say("%s: nothing says which activation it was trained with; gelu is taken, and quick_gelu would "
                 "give other results: see --activation",
@@ -100,7 +103,9 @@ static tc_status create(tc_model **out, const char *config, uint64_t seed, bool 
     create.activation = o->activation;
     create.image_size = (int)o->image_size;
     create.without_values = without_values;
-    return tc_model_create_with(out, config, &create, err);
+    tc_status status = tc_model_create_with(out, config, &create, err);
+    if (status != TC_OK) cli_suggest(err, config, CLI_KNOWN_FILES | CLI_KNOWN_CONFIGS);
+    return status;
 }
 
 tc_status cli_model_create(tc_model **out, const char *config, uint64_t seed, const cli_common *o,

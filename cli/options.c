@@ -26,7 +26,7 @@ static int unknown_option(const cli_verb *verb, const char *arg, size_t length) 
     for (size_t i = 0; (o = cli_option_at(verb, i)); i++) cli_nearest_offer(&near, o->name);
     for (size_t i = 0; cli_common_options[i].name; i++)
         if (cli_takes_common(verb, i)) cli_nearest_offer(&near, cli_common_options[i].name);
-    return cli_usage(verb, "unknown option '%s'%s", name, cli_nearest_text(&near));
+    return cli_usage(verb, "unknown option '%s'%s", name, near.text);
 }
 
 /* ---- values */
@@ -43,7 +43,7 @@ static int choice_error(const cli_verb *verb, const cli_option *o, const char *v
     snprintf(choices, sizeof choices, "%s", o->choices);
     cli_nearest near = {.word = value};
     for (const char *one; (one = strsep(&rest, "|"));) cli_nearest_offer(&near, one);
-    return cli_usage(verb, "%s: '%s' is none of %s%s", o->name, value, o->choices, cli_nearest_text(&near));
+    return cli_usage(verb, "%s: '%s' is none of %s%s", o->name, value, o->choices, near.text);
 }
 
 static int range_error(const cli_verb *verb, const cli_option *o, const char *value) {

@@ -32,6 +32,15 @@ holds "classify --json without one readable image" grep -q '^{"results": \[{"ima
 
 # ---- models
 fails "a model that is not there" "nowhere: no such file or folder" info nowhere
+fails "a configuration that is not there" "ViT-B-23: no such file or folder; did you mean 'ViT-B-32'?" info ViT-B-23
+fails "the beginning of a name" "; did you mean 'TinyCLIP-ViT-40M-32-Text-19M'?" embed TinyCLIP-ViT-40M --texts-file x -o y.npy
+fails "a configuration to train" "ViT-B-61: neither a file nor a built-in configuration (\`tinyclip info\` lists them); did you mean 'ViT-B-16'?" train --config ViT-B-61 --data d --out o --steps 1
+mkdir -p "$scratch/run" && cp -r $gelu/safetensors "$scratch/run/model"
+fails "a file beside" "$scratch/rnu: no such file or folder; did you mean '$scratch/run'?" info "$scratch/rnu"
+fails "the folder of a run" "did you mean '$scratch/run/model'?" info "$scratch/run"
+fails "data of another name" "did you mean 'fashion-mnist'?" eval $vit zeroshot --data fashion_mnist
+fails "nothing is near" "nowhere: no such file or folder" info nowhere
+holds "nothing is near: no guess" sh -c "! grep -q 'did you mean' '$err'"
 fails "a configuration where weights are needed" "ViT-B-32: " classify ViT-B-32 x.png --labels a
 mkdir "$scratch/empty"
 fails "an empty folder" "$scratch/empty" info "$scratch/empty"

@@ -53,6 +53,8 @@ code "zoo pull without a name: exit code" 2
 run zoo pull nothing
 code "pull of an unknown name: exit code" 1
 says "pull of an unknown name" "nothing: no model of the zoo has that name (\`tinyclip zoo\` lists them)"
+run zoo pull TinyCLIP-ViT-8M-16-Txt-3M
+says "pull of a name that is near one" "; did you mean 'TinyCLIP-ViT-8M-16-Text-3M'?"
 run zoo pull ViT-B-32
 code "pull of a teacher: exit code" 1
 says "pull of a teacher" "the release page holds the students, not their teachers"
