@@ -717,6 +717,9 @@ typedef struct tc_zeroshot_result {
     double top1, top5; /* fractions */
     int classes;
     int64_t *class_count, *class_correct; /* [classes]; freed by tc_zeroshot_result_free */
+    /* [classes,classes] images of class (row) that were taken for class (column); NULL: more than 100 classes
+     */
+    int64_t *confusion;
 } tc_zeroshot_result;
 TC_API void tc_zeroshot_result_free(tc_zeroshot_result *r);
 

@@ -4,6 +4,9 @@
 
 #include "data/data.h"
 
+/* Who is taken for whom is counted among so many classes at most. */
+enum { TC_CONFUSION_CLASSES = 100 };
+
 /* Which samples of a source are looked at: all, or `limit` of them evenly spaced, so that a source sorted by
  * class gives every class. */
 typedef struct tc_selection {

@@ -115,7 +115,14 @@ tc_status tc_zeroshot_data_weights(tc_session *s, const tc_tokenizer *t, const t
 void tc_zeroshot_result_free(tc_zeroshot_result *r) {
     free(r->class_count);
     free(r->class_correct);
+    free(r->confusion);
     *r = (tc_zeroshot_result){0};
+}
+
+static int said(const float *logits, int classes) {
+    int best;
+    tc_top_k(logits, classes, 1, &best);
+    return best;
 }
 
 static void count_batch(const tc_image_pass *p, int n, const float *weights, float *logits,
@@ -129,6 +136,8 @@ static void count_batch(const tc_image_pass *p, int n, const float *weights, flo
         r->class_count[label]++;
         r->class_correct[label] += rank == 0;
         *within5 += rank < 5;
+        if (r->confusion)
+            r->confusion[(int64_t)label * r->classes + said(logits + (int64_t)i * r->classes, r->classes)]++;
     }
 }
 
@@ -172,9 +181,12 @@ tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokeniz
                           .what = "zero-shot"};
     result->class_count = tc_new((size_t)result->classes, sizeof *result->class_count);
     result->class_correct = tc_new((size_t)result->classes, sizeof *result->class_correct);
-    tc_status status = result->class_count && result->class_correct
+    size_t classes = (size_t)result->classes;
+    bool small = classes <= TC_CONFUSION_CLASSES;
+    if (small) result->confusion = tc_new(classes * classes, sizeof *result->confusion);
+    tc_status status = result->class_count && result->class_correct && (result->confusion || !small)
                            ? TC_OK
-                           : tc_fail_memory(err, (size_t)result->classes * 16);
+                           : tc_fail_memory(err, classes * classes * sizeof *result->confusion);
     if (status == TC_OK) status = tc_session_create(&pass.session, m, err);
     if (status == TC_OK) status = tc_image_pass_start(&pass, m, err);
     if (status == TC_OK) status = run(&pass, m, t, result, err);

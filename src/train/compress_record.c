@@ -3,13 +3,14 @@
  * written; what it says of a stage is true only if the stage's files agree. */
 #include "train/checkpoint.h"
 #include "train/compress.h"
+#include "eval/eval.h"
 #include "model/model.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_LIMIT = 16 << 20 };
+enum { RECORD_LIMIT = 16 << 20, CONFUSIONS = 3 /* that are noted of a class */ };
 
 /* 15 digits give back a number as it was written by hand. */
 #define FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(15))
@@ -52,6 +53,9 @@ static tc_status data_json(json_t **out, const tc_data *d, int64_t limit, tc_err
     *out = json_pack("{s:o, s:s, s:I, s:o}", "spec", text_or_null(tc_data_spec(d)), "split", tc_data_split(d),
                      "samples", (json_int_t)tc_data_count(d), "hash", tc_record_hash(hash));
     if (limit >= 0) json_object_set_new(*out, "limit", json_integer((json_int_t)limit));
+    int templates = tc_data_templates(d);
+    json_object_set_new(*out, "templates", json_integer(templates));
+    if (templates) json_object_set_new(*out, "template", text_or_null(tc_data_template(d, 0)));
     return TC_OK;
 }
 
@@ -201,6 +205,30 @@ static json_t *direction_json(const tc_retrieval_direction *d) {
                      "mean_rank", real(d->mean_rank), "median_rank", real(d->median_rank));
 }
 
+/* What a class was taken for most often, but for itself. */
+static json_t *taken_for_json(const int64_t *row, int classes, int own) {
+    json_t *list = json_array();
+    float images[TC_CONFUSION_CLASSES];
+    int most[CONFUSIONS];
+    for (int c = 0; c < classes; c++) images[c] = c == own ? 0 : (float)row[c];
+    tc_top_k(images, classes, CONFUSIONS, most);
+    for (int k = 0; k < CONFUSIONS && most[k] >= 0 && row[most[k]] > 0 && most[k] != own; k++)
+        json_array_append_new(list,
+                              json_pack("{s:i, s:I}", "class", most[k], "images", (json_int_t)row[most[k]]));
+    return list;
+}
+
+static json_t *classes_json(const tc_data *d, const tc_zeroshot_result *z) {
+    json_t *list = json_array();
+    for (int c = 0; c < z->classes; c++)
+        json_array_append_new(
+            list,
+            json_pack("{s:o, s:I, s:I, s:o}", "name", text_or_null(tc_data_class_name(d, c)), "images",
+                      (json_int_t)z->class_count[c], "right", (json_int_t)z->class_correct[c], "taken_for",
+                      taken_for_json(z->confusion + (int64_t)c * z->classes, z->classes, c)));
+    return list;
+}
+
 static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into, tc_error *err) {
     const tc_compress_options *o = c->o;
     bool labelled = o->eval_data && tc_data_classes(o->eval_data) > 0;
@@ -226,6 +254,7 @@ static tc_status add_accuracy(tc_compression *c, const tc_model *m, json_t *into
     json_object_set_new(into, "top1", labelled ? real(z.top1) : json_null());
     json_object_set_new(into, "top5", labelled ? real(z.top5) : json_null());
     json_object_set_new(into, "images", json_integer((json_int_t)z.images));
+    if (z.confusion) json_object_set_new(into, "classes", classes_json(o->eval_data, &z));
     json_object_set_new(into, "retrieval", retrieval ? retrieval : json_null());
     tc_zeroshot_result_free(&z);
     return TC_OK;

@@ -223,6 +223,7 @@ static void check_zeroshot(fixture *f, int64_t limit) {
     const char *templates[] = {tc_data_template(f->labelled, 0), tc_data_template(f->labelled, 1),
                                tc_data_template(f->labelled, 2)};
     int64_t first = 0, five = 0, counts[CLASSES] = {0}, correct[CLASSES] = {0};
+    int64_t confusion[CLASSES][CLASSES] = {{0}};
     tc_selection s = tc_select(PICTURES, limit);
     for (int c = 0; c < CLASSES; c++)
         plain_weights(f, tc_data_class_name(f->labelled, c), templates, 3, weights + c * DIM);
@@ -233,6 +234,7 @@ static void check_zeroshot(fixture *f, int64_t limit) {
         tc_logits(image, weights, 1, CLASSES, DIM, 1, logits);
         int64_t rank = tc_rank_of(logits, CLASSES, label);
         first += rank == 0, five += rank < 5, counts[label]++, correct[label] += rank == 0;
+        for (int c = 0; c < CLASSES; c++) confusion[label][c] += tc_rank_of(logits, CLASSES, c) == 0;
     }
     tc_zeroshot_result r;
     tc_error err;
@@ -246,6 +248,7 @@ static void check_zeroshot(fixture *f, int64_t limit) {
     assert_true(r.top5 == (double)five / (double)s.count);
     assert_memory_equal(r.class_count, counts, sizeof counts);
     assert_memory_equal(r.class_correct, correct, sizeof correct);
+    assert_memory_equal(r.confusion, confusion, sizeof confusion);
     tc_zeroshot_result_free(&r);
 }
 
