@@ -26,7 +26,7 @@ enum {
 static float *x, *y, *z, *w, *g, *stats;
 static int32_t image_seq[IMAGES + 1], caption_seq[CAPTIONS + 1];
 static const tc_kern *k;
-static tc_linear *linear;
+static tc_packed *linear;
 static tc_attention images, captions;
 
 typedef struct bench {
@@ -39,7 +39,7 @@ typedef struct bench {
     bool flops;
 } bench;
 
-static void run_linear(const bench *b) { k->linear_run(linear, b->m, x, b->k, y, b->n); }
+static void run_linear(const bench *b) { tc_packed_run(linear, b->m, x, b->k, y, b->n); }
 static void run_gemm_nt(const bench *b) {
     k->gemm(false, true, b->m, b->n, b->k, 1, x, b->k, w, b->k, 0, y, b->n);
 }
@@ -167,10 +167,10 @@ static bool prepare(const bench *b) {
     memset(g, 0, ROOM * sizeof *g);
     memset(stats, 0, ROOM * sizeof *stats);
     for (int i = 0; b->run == run_adamw && i < ROOM; i++) z[i] *= z[i];
-    linear = b->run == run_linear
-                 ? k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = b->n, .ld = b->k}, w, b->n, b->k,
-                                     b->act, b->add)
-                 : NULL;
+    tc_product p = {.n = b->n, .k = b->k, .act = b->act, .add = b->add};
+    if (b->run == run_linear)
+        linear = tc_pack(tc_form_choose(k->forms, &p, "f32"), &p,
+                         &(tc_weight){.part = {w}, .part_rows = b->n, .ld = b->k}, w);
     return b->run != run_linear || linear;
 }
 
@@ -188,7 +188,7 @@ static void report(const bench *b, double seconds, double peak) {
         if (level && b->flops) printf(" %6.1f GFLOP/s", 2e-9 * work / time[level]);
         else if (level) printf(" %6.2f G/s    ", 1e-9 * work / time[level]);
         if (level) printf(" %5.1fx", time[0] / time[level]);
-        if (linear) k->linear_free(linear);
+        tc_packed_free(linear);
         linear = NULL;
     }
     double fast = time[2] > 0 ? time[2] : time[1];

@@ -6,35 +6,22 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* What a node is made of. */
 typedef struct layer {
     tc_weight w;
     const tc_real *bias;
-    /* with a normalisation folded in, or NULL; own_w also if a convolution's weight is not tc_real */
-    tc_real *own_w, *own_bias;
+    tc_real *own_w, *own_bias; /* with a normalisation folded in, or NULL */
 } layer;
-
-static tc_status widen(layer *f, int64_t out, int64_t per_out, tc_error *err) {
-    f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
-    if (!f->own_w) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
-    for (int64_t o = 0; o < out; o++) {
-        const tc_real *from = tc_weight_get(&f->w, o, 0, per_out, f->own_w + o * per_out);
-        if (!f->w.widen) memcpy(f->own_w + o * per_out, from, (size_t)per_out * sizeof *from);
-    }
-    f->w = (tc_weight){.part = {f->own_w}, .part_rows = out, .ld = per_out};
-    return TC_OK;
-}
 
 static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out,
                       tc_error *err) {
     const tc_real *w = param[n->param[TC_NODE_NORM]], *b = param[n->param[TC_NODE_NORM + 1]],
                   *mean = param[n->param[TC_NODE_NORM + 2]], *var = param[n->param[TC_NODE_NORM + 3]];
-    tc_status status = widen(f, out, per_out, err);
-    if (status != TC_OK) return status;
+    f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
-    if (!f->own_bias) return tc_fail_memory(err, (size_t)out * sizeof *f->own_bias);
+    if (!f->own_w || !f->own_bias) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
+    tc_weight_copy(&f->w, out, per_out, f->own_w);
     for (int64_t o = 0; o < out; o++) {
         double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS),
                c = f->bias ? (double)f->bias[o] : 0;
@@ -42,17 +29,17 @@ static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, i
             f->own_w[o * per_out + i] = (tc_real)((double)f->own_w[o * per_out + i] * s);
         f->own_bias[o] = (tc_real)((c - (double)mean[o]) * s + (double)b[o]);
     }
+    f->w = (tc_weight){.part = {f->own_w}, .part_rows = out, .ld = per_out};
     f->bias = f->own_bias;
     return TC_OK;
 }
 
-static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const tc_real *const *param,
-                              const tc_weight_source *source, tc_error *err) {
+static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, const char *numbers,
+                              const tc_real *const *param, const tc_weight_source *source, tc_error *err) {
     const tc_node *n = &g->nodes[i];
     const tc_param *p = &g->params->items[n->param[0]];
     tc_product x;
     n->op->product(g, n, &x);
-    bool conv = x.map.kernel > 0;
     layer l = {.w = {.part = {param[n->param[0]]},
                      .part_rows = p->shape[0],
                      .ld = n->transposed ? p->shape[1] : x.k,
@@ -61,38 +48,37 @@ static tc_status prepare_node(tc_prepared *out, size_t i, const tc_graph *g, con
     tc_status status = source ? source->get(source->user, n->param[0], n->transposed, &l.w, err) : TC_OK;
     l.w.first = n->row0;
     if (status == TC_OK && n->param[TC_NODE_NORM] >= 0) status = fold(&l, n, param, x.n, x.k, err);
-    else if (status == TC_OK && conv && l.w.widen) status = widen(&l, x.n, x.k, err);
-    if (status == TC_OK && conv)
-        out->conv[i] = out->kern->conv_create(&x.map, l.w.part[0], l.bias, x.act, x.add);
-    else if (status == TC_OK)
-        out->linear[i] = out->kern->linear_prepare(&l.w, l.bias, x.n, x.k, x.act, x.add);
-    if (status == TC_OK && !out->conv[i] && !out->linear[i])
+    const tc_form *form = tc_form_choose(out->kern->forms, &x, numbers);
+    if (status == TC_OK && !form)
+        status = tc_fail(err, TC_EUNSUPPORTED, "%s: no form of weights for its product", p->name);
+    if (status == TC_OK && !(out->packed[i] = tc_pack(form, &x, &l.w, l.bias)))
         status = tc_fail_memory(err, (size_t)(x.n * x.k) * sizeof *param[0]);
     free(l.own_w);
     free(l.own_bias);
     return status;
 }
 
-tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_real *const *param,
-                     const tc_weight_source *source, tc_error *err) {
-    *out = (tc_prepared){.linear = tc_new(g->node_count, sizeof *out->linear),
-                         .conv = tc_new(g->node_count, sizeof *out->conv),
+tc_status tc_prepare(tc_prepared *out, const tc_graph *g, const tc_kern *kern, const char *numbers,
+                     const tc_real *const *param, const tc_weight_source *source, tc_error *err) {
+    *out = (tc_prepared){.packed = tc_new(g->node_count, sizeof *out->packed),
                          .count = g->node_count,
-                         .kern = tc_kern_get()};
-    tc_status status =
-        out->linear && out->conv ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->linear);
+                         .kern = kern ? kern : tc_kern_get()};
+    tc_status status = out->packed ? TC_OK : tc_fail_memory(err, g->node_count * sizeof *out->packed);
     for (size_t i = 0; i < g->node_count && status == TC_OK; i++)
-        if (g->nodes[i].op->product) status = prepare_node(out, i, g, param, source, err);
+        if (g->nodes[i].op->product) status = prepare_node(out, i, g, numbers, param, source, err);
     if (status != TC_OK) tc_prepared_free(out);
     return status;
 }
 
+size_t tc_prepared_bytes(const tc_prepared *p) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->packed[i]) bytes += tc_packed_bytes(p->packed[i]);
+    return bytes;
+}
+
 void tc_prepared_free(tc_prepared *p) {
-    for (size_t i = 0; i < p->count && p->linear; i++)
-        if (p->linear[i]) p->kern->linear_free(p->linear[i]);
-    for (size_t i = 0; i < p->count && p->conv; i++)
-        if (p->conv[i]) p->kern->conv_free(p->conv[i]);
-    free(p->linear);
-    free(p->conv);
+    for (size_t i = 0; i < p->count && p->packed; i++) tc_packed_free(p->packed[i]);
+    free(p->packed);
     *p = (tc_prepared){0};
 }

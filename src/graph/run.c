@@ -164,6 +164,17 @@ tc_status tc_runner_forward(tc_runner *r, const tc_feed *feed, tc_error *err) {
     return TC_OK;
 }
 
+bool tc_run_prepared(const tc_runner *r, const tc_node *n) {
+    tc_packed *packed = r->prepared ? r->prepared->packed[tc_node_index(r, n)] : NULL;
+    int64_t rows = tc_rows_of(r, n->out), width = tc_width_of(r, n->out);
+    tc_real *y = r->value[n->out];
+    if (!packed) return false;
+    /* The plan puts the result over the residual, unless every value is kept. */
+    if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(rows * width) * sizeof *y);
+    tc_packed_run(packed, tc_rows_of(r, n->in[0]), r->value[n->in[0]], tc_width_of(r, n->in[0]), y, width);
+    return true;
+}
+
 const tc_real *tc_runner_output(const tc_runner *r) { return r->value[r->graph->output]; }
 
 tc_real *tc_runner_output_grad(const tc_runner *r) { return r->grad[r->graph->output]; }

@@ -65,7 +65,10 @@ void tc_runner_backward(tc_runner *r);
 /* Brings the state parameters in the flat block up to date with the last forward pass: running statistics. */
 void tc_runner_update_state(const tc_runner *r, tc_real *flat);
 
-/* For operations. */
+/* ---- for operations */
+
+/* The product of a node whose weight is prepared; false: it is not. */
+bool tc_run_prepared(const tc_runner *r, const tc_node *n);
 static inline int64_t tc_rows_of(const tc_runner *r, int value) {
     return r->rows[r->graph->values[value].space];
 }

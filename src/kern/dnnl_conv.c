@@ -36,11 +36,8 @@ typedef struct tools {
 } tools;
 
 struct tc_conv {
-    tc_conv_shape shape;
-    int act;
-    bool add, inference;
-    float *w;    /* inference: in the layout that the first tools chose and the others keep */
-    float *bias; /* inference: [out] */
+    tc_product product;
+    bool inference; /* with an epilogue, and weights in the layout that the first tools chose */
     pthread_mutex_t lock;
     _Atomic(tools *) made;
 };
@@ -70,10 +67,10 @@ static dnnl_primitive_attr_t make_attributes(const tc_conv *c) {
     if (dnnl_primitive_attr_create(&attr) != dnnl_success) return NULL;
     dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (dnnl_post_ops_create(&ops) != dnnl_success) return attr;
-    if (c->add) dnnl_add_sum(ops);
-    if (c->act == TC_ACT_RELU) dnnl_add_eltwise(ops, dnnl_eltwise_relu, 0);
-    if (c->act == TC_ACT_GELU) dnnl_add_eltwise(ops, dnnl_eltwise_gelu_erf, 0);
-    if (c->act == TC_ACT_QUICK_GELU) dnnl_add_eltwise(ops, dnnl_eltwise_swish, 1.702f);
+    if (c->product.add) dnnl_add_sum(ops);
+    if (c->product.act == TC_ACT_RELU) dnnl_add_eltwise(ops, dnnl_eltwise_relu, 0);
+    if (c->product.act == TC_ACT_GELU) dnnl_add_eltwise(ops, dnnl_eltwise_gelu_erf, 0);
+    if (c->product.act == TC_ACT_QUICK_GELU) dnnl_add_eltwise(ops, dnnl_eltwise_swish, 1.702f);
     dnnl_primitive_attr_set_post_ops(attr, ops);
     dnnl_post_ops_destroy(ops);
     return attr;
@@ -87,7 +84,7 @@ static dnnl_layout weight_layout(const tool *t, dnnl_direction d) {
 /* `like`: of a gradient, the forward tool that it belongs to; of a forward tool, another one whose layout of
  * weights it takes, or NULL. */
 static bool make_tool(tool *t, const tc_conv *c, dnnl_direction d, int64_t batch, const tool *like) {
-    dnnl_geometry g = geometry(&c->shape, batch);
+    dnnl_geometry g = geometry(&c->product.map, batch);
     dnnl_memory_desc_t md[4], plain;
     dnnl_primitive_attr_t attr = make_attributes(c);
     dnnl_primitive_desc_t reorder = NULL;
@@ -204,13 +201,14 @@ static bool reorder(const tool *t, const float *from, float *to) {
 
 static size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-static bool run_forward(tc_conv *c, const tools *t, int64_t batch, const float *x, const float *w, float *y) {
+/* `packed` and bias: of inference; w: of training, [out,in,k,k]. */
+static bool run_forward(const tc_conv *c, const tools *t, int64_t batch, const float *x, const float *w,
+                        const float *packed, const float *bias, float *y) {
     const tool *f = &t->forward;
-    const tc_conv_shape *s = &c->shape;
+    const tc_conv_shape *s = &c->product.map;
     int side = tc_conv_out_side(s);
     char *scratch = tc_scratch(aligned(f->weight_bytes) + f->scratch_bytes + 1);
     if (!scratch) return false;
-    const float *packed = c->w;
     if (w && !reorder(f, w, (float *)(void *)scratch)) return false;
     if (w) packed = (const float *)(void *)scratch;
     for (int64_t i = 0; i < batch; i++) {
@@ -222,7 +220,7 @@ static bool run_forward(tc_conv *c, const tools *t, int64_t batch, const float *
              y + i * side * side * s->out},
             {DNNL_ARG_SCRATCHPAD, dnnl_primitive_desc_query_md(f->desc, dnnl_query_scratchpad_md, 0),
              scratch + aligned(f->weight_bytes)},
-            {DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(f->desc, dnnl_query_weights_md, 1), c->bias}};
+            {DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(f->desc, dnnl_query_weights_md, 1), bias}};
         if (!execute(f->primitive, arguments, c->inference ? 5 : 4)) return false;
     }
     return true;
@@ -231,7 +229,7 @@ static bool run_forward(tc_conv *c, const tools *t, int64_t batch, const float *
 static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const float *w, const float *dy,
                      float *dx) {
     const tool *d = &t->data;
-    const tc_conv_shape *s = &c->shape;
+    const tc_conv_shape *s = &c->product.map;
     int side = tc_conv_out_side(s);
     char *scratch = tc_scratch(aligned(d->weight_bytes) + d->scratch_bytes + 1);
     if (!scratch || !reorder(d, w, (float *)(void *)scratch)) return false;
@@ -252,7 +250,7 @@ static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const floa
 /* Groups first, then single images; each gives a gradient of its own, and they are added in order. */
 static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const float *x, const float *dy,
                         float *dw) {
-    const tc_conv_shape *s = &c->shape;
+    const tc_conv_shape *s = &c->product.map;
     int side = tc_conv_out_side(s);
     int64_t count = (int64_t)s->out * s->in * s->kernel * s->kernel;
     for (int64_t i = 0; i < batch;) {
@@ -282,49 +280,79 @@ static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const f
 /* ---- the table's functions */
 
 void tc_dnnl_conv_free(tc_conv *c) {
-    if (!c) return;
     for (tools *t = atomic_load(&c->made), *next; t; t = next) {
         next = t->next;
         free_tools(t);
     }
     pthread_mutex_destroy(&c->lock);
-    free(c->w);
-    free(c->bias);
     free(c);
 }
 
-tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act,
-                             bool add) {
+static tc_conv *conv_new(const tc_product *p, bool inference) {
     pthread_once(&engine_once, make_engine);
     tc_conv *c = tc_new(1, sizeof *c);
     if (!c) return NULL;
     pthread_mutex_init(&c->lock, NULL);
-    c->shape = *s, c->act = act, c->add = add, c->inference = w != NULL;
-    tools *t = tools_of(c);
-    bool ok = t != NULL;
-    if (ok && w) {
-        ok = (c->w = tc_new_aligned(t->forward.weight_bytes, 1)) &&
-             (c->bias = tc_new_aligned((size_t)s->out, sizeof *c->bias)) && reorder(&t->forward, w, c->w);
-        if (ok && bias) memcpy(c->bias, bias, (size_t)s->out * sizeof *bias);
-    }
-    if (ok) return c;
+    c->product = *p;
+    c->inference = inference;
+    if (tools_of(c)) return c;
     tc_dnnl_conv_free(c);
     return NULL;
 }
 
-/* Where oneDNN or memory fails, training goes on in plain C; inference, which has only the packed weights,
- * says so with numbers that are none. */
+tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s) { return conv_new(&(tc_product){.map = *s}, false); }
+
+/* Where oneDNN or memory fails, training goes on in plain C. */
 void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
     const tools *t = tools_of(c);
-    int side = tc_conv_out_side(&c->shape);
-    if (t && run_forward(c, t, batch, x, w, y)) return;
-    if (w) ref_conv_forward(&c->shape, batch, x, w, y);
-    for (int64_t i = 0; !w && i < batch * side * side * c->shape.out; i++) y[i] = NAN;
+    if (!t || !run_forward(c, t, batch, x, w, NULL, NULL, y))
+        ref_conv_forward(&c->product.map, batch, x, w, y);
 }
 
 void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
                            tc_real *dx, tc_real *dw) {
     const tools *t = tools_of(c);
     if (t && (!dx || run_data(c, t, batch, w, dy, dx)) && run_weights(c, t, batch, x, dy, dw)) return;
-    ref_conv_gradients(&c->shape, batch, x, w, dy, dx, dw);
+    ref_conv_gradients(&c->product.map, batch, x, w, dy, dx, dw);
 }
+
+/* ---- the form of a weight that stays */
+
+static bool form_can(const tc_product *p) { return p->map.kernel > 0; }
+static void *form_open(const tc_product *p) { return conv_new(p, true); }
+static void form_close(void *own) { tc_dnnl_conv_free(own); }
+
+static size_t form_bytes(const tc_packed *p) {
+    tc_conv *c = p->own;
+    return atomic_load_explicit(&c->made, memory_order_acquire)->forward.weight_bytes;
+}
+
+static bool form_pack(const tc_packed *p, void *to) {
+    const tools *t = tools_of(p->own);
+    float *plain = tc_alloc_aligned((size_t)(p->product.n * p->product.k), sizeof *plain);
+    if (plain) tc_weight_copy(&p->weight, p->product.n, p->product.k, plain);
+    bool ok = plain && t && reorder(&t->forward, plain, to);
+    free(plain);
+    return ok;
+}
+
+/* There are only the packed weights: where oneDNN or memory fails, the numbers are none. */
+static void form_run(const tc_packed *p, const void *packed, int64_t rows, const tc_real *x, int64_t ldx,
+                     tc_real *y, int64_t ldy) {
+    (void)ldx, (void)ldy;
+    const tc_conv_shape *s = &p->product.map;
+    int64_t batch = rows / s->side / s->side, side = tc_conv_out_side(s);
+    const tools *t = tools_of(p->own);
+    if (t && run_forward(p->own, t, batch, x, NULL, packed, p->bias, y)) return;
+    for (int64_t i = 0; i < batch * side * side * s->out; i++) y[i] = NAN;
+}
+
+const tc_form tc_form_dnnl_conv = {.name = "dnnl_conv",
+                                   .numbers = "f32",
+                                   .can = form_can,
+                                   .open = form_open,
+                                   .close = form_close,
+                                   .bytes = form_bytes,
+                                   .pack = form_pack,
+                                   .run = form_run,
+                                   .at_once = true};

@@ -2,76 +2,19 @@
  *
  * Three levels fill the table: `ref` (plain C, the specification), avx2 (AVX2 + FMA + F16C) and avx512 (F,
  * BW, DQ, VL). tc_kern_get() gives the table of the best level that the CPU has and TINYCLIP_CPU allows. gemm
- * is oneDNN's at avx2 and avx512 and plain C at ref; the prepared linear layer is our own at every level
- * (docs/PERF.md has the figures). In the double build (TC_REAL=double) only ref exists.
+ * is oneDNN's at avx2 and avx512 and plain C at ref; products with a weight that stays have forms of their
+ * own (form.h). In the double build (TC_REAL=double) only ref exists.
  *
  * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no
  * alignment beyond the element's, but aligned ones are faster. Outputs never overlap inputs unless the
- * comment says so. Kernels are thread-safe, never allocate (except the *_prepare functions and a bounded
- * thread-local scratch on first use), and split their own work over OpenMP threads where it is worth it.
+ * comment says so. Kernels are thread-safe, never allocate (except conv_create and a bounded thread-local
+ * scratch on first use), and split their own work over OpenMP threads where it is worth it.
  * Reductions have a fixed order whatever the number of threads. Sequences: seq[0..nseq] are row offsets,
  * seq[0] = 0, ascending; sequence s has rows seq[s] .. seq[s+1]-1. */
 #ifndef TC_KERN_H
 #define TC_KERN_H
 
-#include "base/base.h"
-
-/* GELU is the exact one, x/2 (1 + erf(x / sqrt 2)); QuickGELU x / (1 + exp(-1.702 x)); ReLU max(x, 0), its
- * slope at 0 is 0 */
-enum { TC_ACT_NONE, TC_ACT_GELU, TC_ACT_QUICK_GELU, TC_ACT_RELU };
-
-/* Where a matrix lies: rows first .. of `parts` pieces of part_rows rows each, one piece after the other; its
- * rows are ld apart. If `transposed` there is one piece, whose rows are the matrix's columns, `first` the
- * first of its columns. */
-typedef struct tc_weight {
-    const void *part[3]; /* tc_real, or what `widen` reads, numbers of `size` bytes at any alignment */
-    void (*widen)(const void *from, int64_t n, tc_real *to);
-    size_t size;
-    int64_t part_rows, first, ld;
-    bool transposed;
-    bool stays; /* it stays there unchanged as long as what is made of it */
-    /* it lies in the read-only mapping of a file, whose pages are given back once it is packed */
-    bool mapped;
-} tc_weight;
-static inline size_t tc_weight_size(const tc_weight *w) { return w->widen ? w->size : sizeof(tc_real); }
-/* n numbers that lie together, from (row, column) of the matrix on: along the row, or along the column if it
- * is transposed; where they are, or in `room`. */
-static inline const tc_real *tc_weight_get(const tc_weight *w, int64_t row, int64_t column, int64_t n,
-                                           tc_real *room) {
-    row += w->first;
-    int64_t piece = w->transposed ? 0 : row / w->part_rows,
-            at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
-    const void *from = (const char *)w->part[piece] + at * (int64_t)tc_weight_size(w);
-    if (!w->widen) return (const tc_real *)from;
-    w->widen(from, n, room);
-    return room;
-}
-static inline tc_real tc_weight_at(const tc_weight *w, int64_t row, int64_t column) {
-    tc_real room;
-    return *tc_weight_get(w, row, column, 1, &room);
-}
-
-/* A weight W [n,k] made ready for y = act(x W^T + b + r); immutable, shared between threads. */
-typedef struct tc_linear tc_linear;
-
-/* A convolution of square maps: x [batch, side*side, in] -> y [batch, out_side*out_side, out], pixels row by
- * row, channels innermost; weight [out, in, kernel, kernel]; zeros lie around the map. y[o](v,u) = sum over
- * i,a,b of w[o][i][a][b] x[i](v*stride-pad+a, u*stride-pad+b). */
-typedef struct tc_conv_shape {
-    int side, in, out, kernel, stride, pad;
-} tc_conv_shape;
-static inline int tc_conv_out_side(const tc_conv_shape *s) {
-    return (s->side + 2 * s->pad - s->kernel) / s->stride + 1;
-}
-typedef struct tc_conv tc_conv;
-
-/* A product with a weight that stays, W [n,k]: y = act(x W^T + b), with `add` y = act(x W^T + b + y). */
-typedef struct tc_product {
-    int64_t n, k;
-    tc_conv_shape map; /* of a convolution, k = in * kernel * kernel; kernel 0: of rows */
-    int act;
-    bool add;
-} tc_product;
+#include "kern/form.h"
 
 /* Attention of one head set. Row r of q, k, v holds the heads one after the other, `heads` x `dim` elements.
  * q has one row for every key row (nq_rows == NULL), or only row q_row[s] of every sequence s is wanted: then
@@ -89,31 +32,25 @@ typedef struct tc_attention {
     int64_t ldq, ldk, ldv;
 } tc_attention;
 
+typedef struct tc_conv tc_conv;
+
 typedef struct tc_kern {
     const char *name;
+
+    /* ---- weights that stay: the forms that they may be packed in (form.h), the preferred ones first; ends
+     * with NULL */
+    const tc_form *const *forms;
 
     /* ---- matrix products
      * c [m,n] = alpha * op(a) [m,k] . op(b) [k,n] + beta * c; op is transposition if the flag is set. Repeats
      * bit for bit at the same number of threads. m, n or k may be 0. */
     void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a,
                  int64_t lda, const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
-    /* Makes W [n,k] ready: packed at once, or, if it stays, from where it lies during the first run and
-     * packed in the second: who runs a model once does not wait for its weights. bias [n] or NULL is copied.
-     * NULL if memory ran out. */
-    tc_linear *(*linear_prepare)(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
-                                 bool add);
-    /* y [m,n] = act(x [m,k] W^T + b), or with `add` at preparation: y = act(x W^T + b + y). A row's bits
-     * depend neither on the other rows nor on the number of threads nor on how often it ran. */
-    void (*linear_run)(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
-    void (*linear_free)(tc_linear *l);
-
-    /* ---- convolutions
-     * With a weight (copied, with bias [out] or NULL): for inference; y = act(conv(x) + b), or with `add` y =
-     * act(conv(x) + b + y). Without one (w NULL, act NONE, no add, no bias): for training; the weight comes
-     * with each call. NULL if memory ran out. */
-    tc_conv *(*conv_create)(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
-    /* w: NULL for a convolution that has its weight. Thread-safe on one object. An image's bits do not depend
-     * on the others; they repeat at the same number of threads. */
+    /* ---- convolutions whose weight changes (training); those of a weight that stays are forms
+     * What a shape needs, made once; NULL if memory ran out. */
+    tc_conv *(*conv_create)(const tc_conv_shape *s);
+    /* y = conv(x). Thread-safe on one object. An image's bits do not depend on the others; they repeat at the
+     * same number of threads. */
     void (*conv_run)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
     /* dx (NULL: not wanted) and dw are written. Repeats bit for bit at the same number of threads. */
     void (*conv_backward)(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,

@@ -6,16 +6,14 @@
 
 void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda,
               const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
-tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
-                              bool add);
-void ref_linear_run(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy);
+extern const tc_form ref_form;
 
-tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add);
+tc_conv *ref_conv_create(const tc_conv_shape *s);
 void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
 void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
                        tc_real *dx, tc_real *dw);
 void ref_conv_free(tc_conv *c);
-/* The same without an object: conv_run without bias and activation, conv_backward. */
+/* The same without an object. */
 void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
 void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w,
                         const tc_real *dy, tc_real *dx, tc_real *dw);

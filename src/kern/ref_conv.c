@@ -5,36 +5,18 @@
 #include "kern/ref.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct tc_conv {
     tc_conv_shape shape;
-    int act;
-    bool add;
-    tc_real *w, *bias; /* or NULL */
 };
 
-tc_conv *ref_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act, bool add) {
-    size_t count = (size_t)s->out * (size_t)s->in * (size_t)s->kernel * (size_t)s->kernel;
+tc_conv *ref_conv_create(const tc_conv_shape *s) {
     tc_conv *c = tc_new(1, sizeof *c);
-    if (!c) return NULL;
-    c->shape = *s, c->act = act, c->add = add;
-    if ((w && !(c->w = tc_new(count, sizeof *w))) ||
-        (bias && !(c->bias = tc_new((size_t)s->out, sizeof *bias)))) {
-        ref_conv_free(c);
-        return NULL;
-    }
-    if (w) memcpy(c->w, w, count * sizeof *w);
-    if (bias) memcpy(c->bias, bias, (size_t)s->out * sizeof *bias);
+    if (c) c->shape = *s;
     return c;
 }
 
-void ref_conv_free(tc_conv *c) {
-    if (!c) return;
-    free(c->w);
-    free(c->bias);
-    free(c);
-}
+void ref_conv_free(tc_conv *c) { free(c); }
 
 /* Pixel of x that tap (a,b) of output pixel (v,u) reads, or -1 outside of the map. */
 static int64_t pixel(const tc_conv_shape *s, int v, int u, int a, int b) {
@@ -66,16 +48,7 @@ void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, c
 }
 
 void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
-    const tc_conv_shape *s = &c->shape;
-    int side = tc_conv_out_side(s);
-    int64_t n = batch * side * side;
-    tc_real *old = c->add ? tc_scratch((size_t)(n * s->out) * sizeof *old) : NULL;
-    if (old) memcpy(old, y, (size_t)(n * s->out) * sizeof *old);
-    ref_conv_forward(s, batch, x, w ? w : c->w, y);
-    for (int64_t p = 0; p < n && c->bias; p++)
-        for (int o = 0; o < s->out; o++) y[p * s->out + o] += c->bias[o];
-    if (old) ref_add(n * s->out, y, old, y);
-    if (c->act) ref_act(c->act, n * s->out, y, y);
+    ref_conv_forward(&c->shape, batch, x, w, y);
 }
 
 /* One input channel of dx, all images: each output pixel gives to the pixels that it read. */

@@ -1,11 +1,10 @@
-/* ref_gemm.c - matrix products in plain C: c = alpha op(a) op(b) + beta c, and y = act(x W^T + b + y).
+/* ref_gemm.c - matrix products in plain C: c = alpha op(a) op(b) + beta c.
  *
  * Both operands are copied in blocks into small arrays on the stack, so that the four transposition cases
  * share one inner loop and the compiler can keep it in vector registers of the base machine. Sums run over
  * blocks of k that are added up one after the other, which keeps rounding errors small. */
 #include "kern/ref.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { BM = 4, BN = 64, BK = 128 };
@@ -81,42 +80,4 @@ void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, 
         int64_t j0 = block * BN;
         column_block(ta, tb, m, k, alpha, a, lda, b, ldb, beta, c + j0, ldc, j0, smaller(BN, n - j0));
     }
-}
-
-tc_linear *ref_linear_prepare(const tc_weight *w, const tc_real *bias, int64_t n, int64_t k, int act,
-                              bool add) {
-    size_t count;
-    tc_linear *l = tc_linear_new(bias, n, k, act, add);
-    if (!l) return NULL;
-    tc_real *dense = tc_mul((size_t)n, (size_t)k, &count) ? tc_linear_room(l, count) : NULL;
-    l->packed = dense;
-    if (!dense) {
-        tc_linear_free(l);
-        return NULL;
-    }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t p = 0; p < k; p++) dense[i * k + p] = tc_weight_at(w, i, p);
-    return l;
-}
-
-/* y = act(sum + bias + y) for one row of sums. */
-static void finish_row(const tc_linear *l, int64_t j0, int64_t jn, tc_real *sum, tc_real *y) {
-    for (int64_t j = 0; l->bias && j < jn; j++) sum[j] += l->bias[j0 + j];
-    for (int64_t j = 0; l->add && j < jn; j++) sum[j] += y[j];
-    ref_act(l->act, jn, sum, y);
-}
-
-void ref_linear_run(tc_linear *l, int64_t m, const tc_real *x, int64_t ldx, tc_real *y, int64_t ldy) {
-    int64_t row_blocks = (m + BM - 1) / BM, column_blocks = (l->n + BN - 1) / BN;
-    const tc_real *w = l->packed;
-#pragma omp parallel for collapse(2) schedule(static) \
-    num_threads(tc_threads()) if (m * l->n * l->k > TC_PARALLEL_WORK)
-    for (int64_t row_block = 0; row_block < row_blocks; row_block++)
-        for (int64_t column = 0; column < column_blocks; column++) {
-            tc_real sum[BM][BN];
-            int64_t i0 = row_block * BM, j0 = column * BN;
-            int64_t in = smaller(BM, m - i0), jn = smaller(BN, l->n - j0);
-            column_block(false, true, in, l->k, 1, x + i0 * ldx, ldx, w, l->k, 0, sum[0], BN, j0, jn);
-            for (int64_t i = 0; i < in; i++) finish_row(l, j0, jn, sum[i], y + (i0 + i) * ldy + j0);
-        }
 }

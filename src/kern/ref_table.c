@@ -1,12 +1,12 @@
 /* ref_table.c - the table of level 0. */
 #include "kern/ref.h"
 
+static const tc_form *const forms[] = {&ref_form, NULL};
+
 const tc_kern tc_kern_ref = {
     .name = "ref",
+    .forms = forms,
     .gemm = ref_gemm,
-    .linear_prepare = ref_linear_prepare,
-    .linear_run = ref_linear_run,
-    .linear_free = tc_linear_free,
     .conv_create = ref_conv_create,
     .conv_run = ref_conv_run,
     .conv_backward = ref_conv_backward,

@@ -241,7 +241,8 @@ static tc_status prepare_tower(tc_model *m, int tower, tc_graph **graph, tc_prep
     tc_graph_fuse(*graph, false);
     status = gather(m, tower, *graph, err);
     if (status == TC_OK)
-        status = tc_prepare(prepared, *graph, m->data, &(tc_weight_source){find_matrix, &x}, err);
+        status =
+            tc_prepare(prepared, *graph, NULL, "f32", m->data, &(tc_weight_source){find_matrix, &x}, err);
     free(x.room);
     return status;
 }

@@ -108,6 +108,23 @@ static inline void near(run *r, double got, double want, double bound) {
     if (bound > 0 && error / bound > r->worst) r->worst = error / bound;
 }
 
+/* ---- weights that stay */
+
+enum { MOST_FORMS = 16 };
+static const tc_form *forms_that_ran[MOST_FORMS];
+
+/* The weight in the form that the level prefers for this product, which is noted. */
+static inline tc_packed *packed_of(run *r, const tc_product *p, const tc_weight *w, const float *bias) {
+    const tc_form *form = tc_form_choose(r->k->forms, p, "f32");
+    int i = 0;
+    assert_non_null(form);
+    while (i < MOST_FORMS - 1 && forms_that_ran[i] && forms_that_ran[i] != form) i++;
+    forms_that_ran[i] = form;
+    tc_packed *packed = tc_pack(form, p, w, bias);
+    assert_non_null(packed);
+    return packed;
+}
+
 static double act_double(int kind, double x) {
     return kind == TC_ACT_GELU         ? 0.5 * x * erfc(-x * sqrt(0.5))
            : kind == TC_ACT_QUICK_GELU ? x / (1 + exp(-1.702 * x))

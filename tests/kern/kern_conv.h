@@ -39,6 +39,12 @@ static const float *read_pixel(const conv_case *c, int64_t p, int tap) {
     return inside ? c->x + (p / c->pixels_out * c->pixels_in + v * s->side + u) * s->in : NULL;
 }
 
+static tc_packed *packed_conv(run *r, const conv_case *c, const float *bias, int act, bool add) {
+    int64_t k = c->weights / c->s.out;
+    tc_product p = {.n = c->s.out, .k = k, .map = c->s, .act = act, .add = add};
+    return packed_of(r, &p, &(tc_weight){.part = {c->w}, .part_rows = c->s.out, .ld = k}, bias);
+}
+
 static void check_conv(run *r) {
     conv_case c;
     make_conv(r, &c);
@@ -48,14 +54,17 @@ static void check_conv(run *r) {
     int64_t n = c.batch * c.pixels_out, out = c.s.out;
     float *bias = filled(r, vector(r, out), 1), *y = filled(r, matrix(r, n, out, out), 1),
           *old = same(r, y, n, out, out);
-    tc_conv *conv = r->k->conv_create(&c.s, training ? NULL : c.w, with_bias ? bias : NULL, act, add);
+    tc_conv *conv = training ? r->k->conv_create(&c.s) : NULL;
+    tc_packed *packed = training ? NULL : packed_conv(r, &c, with_bias ? bias : NULL, act, add);
     int threads = tc_threads();
-    assert_non_null(conv);
+    assert_true(conv || packed);
     /* Another number of threads than it was made for. */
     tc_set_threads((int)pick(r, 1, 3));
-    r->k->conv_run(conv, c.batch, c.x, training ? c.w : NULL, y);
+    if (conv) r->k->conv_run(conv, c.batch, c.x, c.w, y);
+    else tc_packed_run(packed, c.batch * c.pixels_in, c.x, c.s.in, y, out);
     tc_set_threads(threads);
-    r->k->conv_free(conv);
+    if (conv) r->k->conv_free(conv);
+    tc_packed_free(packed);
     for (int64_t p = 0; p < n; p++)
         for (int64_t o = 0; o < out; o++) {
             double sum = (with_bias ? (double)bias[o] : 0) + (add ? (double)old[p * out + o] : 0);
@@ -84,14 +93,13 @@ static void check_conv_images(run *r) {
     make_conv(r, &c);
     int64_t n = c.batch * c.pixels_out, out = c.s.out;
     float *y = matrix(r, n, out, out), *z = matrix(r, n, out, out), *one = matrix(r, c.pixels_out, out, out);
-    tc_conv *conv = r->k->conv_create(&c.s, c.w, NULL, TC_ACT_RELU, false);
-    assert_non_null(conv);
-    r->k->conv_run(conv, c.batch, c.x, NULL, y);
-    r->k->conv_run(conv, c.batch, c.x, NULL, z);
+    tc_packed *conv = packed_conv(r, &c, NULL, TC_ACT_RELU, false);
+    tc_packed_run(conv, c.batch * c.pixels_in, c.x, c.s.in, y, out);
+    tc_packed_run(conv, c.batch * c.pixels_in, c.x, c.s.in, z, out);
     assert_memory_equal(y, z, (size_t)(n * out) * sizeof *y);
-    r->k->conv_run(conv, 1, c.x + (c.batch - 1) * c.pixels_in * c.s.in, NULL, one);
+    tc_packed_run(conv, c.pixels_in, c.x + (c.batch - 1) * c.pixels_in * c.s.in, c.s.in, one, out);
     assert_memory_equal(y + (n - c.pixels_out) * out, one, (size_t)(c.pixels_out * out) * sizeof *y);
-    r->k->conv_free(conv);
+    tc_packed_free(conv);
 }
 
 static void check_conv_backward(run *r) {
@@ -103,7 +111,7 @@ static void check_conv_backward(run *r) {
     float *dx = matrix(r, m, c.s.in, c.s.in), *dw = vector(r, c.weights);
     double *want = tc_new((size_t)(m * c.s.in + c.weights), 2 * sizeof *want),
            *size = want + m * c.s.in + c.weights, *want_w = want + m * c.s.in;
-    tc_conv *conv = r->k->conv_create(&c.s, NULL, NULL, TC_ACT_NONE, false);
+    tc_conv *conv = r->k->conv_create(&c.s);
     assert_true(conv && want);
     r->k->conv_backward(conv, c.batch, c.x, c.w, c.dy, with_dx ? dx : NULL, dw);
     r->k->conv_free(conv);

@@ -77,10 +77,12 @@ static void check_linear(run *r) {
     for (int64_t i = 0; half && i < (transposed ? k : n); i++)
         for (int64_t j = 0; j < (transposed ? n : k); j++) memset(w + i * ldw + j, 0, 2);
     tc_weight weight = {.part = {w}, .part_rows = n, .ld = ldw, .transposed = transposed};
-    tc_linear *l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
-    assert_non_null(l);
-    r->k->linear_run(l, m, x, ldx, y, ldy);
-    r->k->linear_free(l);
+    tc_product product = {.n = n, .k = k, .act = act, .add = add};
+    tc_packed *l = packed_of(r, &product, &weight, with_bias ? bias : NULL);
+    size_t bytes = tc_packed_bytes(l);
+    assert_true(bytes >= (size_t)(n * k) * sizeof(float));
+    tc_packed_run(l, m, x, ldx, y, ldy);
+    tc_packed_free(l);
     /* A weight that stays, in up to three pieces, perhaps in half precision: packed in the second run, the
      * same bits in each. */
     float *again = matrix(r, m, n, ldy);
@@ -95,15 +97,15 @@ static void check_linear(run *r) {
     }
     if (half && transposed) weight.part[0] = upper_halves(r, w, k, n, ldw);
     if (half) weight.widen = widen_upper, weight.size = 2;
-    l = r->k->linear_prepare(&weight, with_bias ? bias : NULL, n, k, act, add);
-    assert_non_null(l);
+    l = packed_of(r, &product, &weight, with_bias ? bias : NULL);
     for (int run_number = 0; run_number < 3; run_number++) {
+        assert_true(tc_packed_bytes(l) == (l->form->at_once || run_number > 1 ? bytes : 0));
         for (int64_t i = 0; i < m; i++) memcpy(again + i * ldy, old + i * ldy, (size_t)n * sizeof *again);
-        r->k->linear_run(l, m, x, ldx, again, ldy);
+        tc_packed_run(l, m, x, ldx, again, ldy);
         for (int64_t i = 0; i < m; i++)
             assert_memory_equal(again + i * ldy, y + i * ldy, (size_t)n * sizeof *again);
     }
-    r->k->linear_free(l);
+    tc_packed_free(l);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = (with_bias ? (double)bias[j] : 0) + (add ? (double)old[i * ldy + j] : 0);
@@ -124,20 +126,19 @@ static void check_linear_rows(run *r) {
     int64_t m = pick(r, 100, 400), n = 96, k = 320;
     float *w = filled(r, matrix(r, n, k, k), 1), *x = filled(r, matrix(r, m, k, k), 1),
           *y = matrix(r, m, n, n), *z = matrix(r, m, n, n);
-    tc_linear *l = r->k->linear_prepare(&(tc_weight){.part = {w}, .part_rows = n, .ld = k}, NULL, n, k,
-                                        TC_ACT_GELU, false);
+    tc_product product = {.n = n, .k = k, .act = TC_ACT_GELU};
+    tc_packed *l = packed_of(r, &product, &(tc_weight){.part = {w}, .part_rows = n, .ld = k}, NULL);
     int threads = tc_threads();
-    assert_non_null(l);
-    r->k->linear_run(l, m, x, k, y, n);
+    tc_packed_run(l, m, x, k, y, n);
     tc_set_threads(threads > 1 ? 1 : 3);
-    r->k->linear_run(l, m, x, k, z, n);
+    tc_packed_run(l, m, x, k, z, n);
     tc_set_threads(threads);
     assert_memory_equal(y, z, (size_t)(m * n) * sizeof *y);
     for (int64_t i = 0; i < m; i += 37) {
-        r->k->linear_run(l, 1, x + i * k, k, z, n);
+        tc_packed_run(l, 1, x + i * k, k, z, n);
         assert_memory_equal(y + i * n, z, (size_t)n * sizeof *y);
     }
-    r->k->linear_free(l);
+    tc_packed_free(l);
 }
 
 static void check_batchnorm(run *r) {
@@ -607,8 +608,8 @@ static const struct kernel_case {
     size_t covers[3];
 } cases[] = {
     {"gemm", check_gemm, 40, false, {AT(gemm)}},
-    {"linear", check_linear, 40, false, {AT(linear_prepare), AT(linear_run), AT(linear_free)}},
-    {"linear_rows", check_linear_rows, 4, false, {AT(linear_run)}},
+    {"linear", check_linear, 40, false, {AT(forms)}},
+    {"linear_rows", check_linear_rows, 4, false, {AT(forms)}},
     {"conv", check_conv, 60, false, {AT(conv_create), AT(conv_run), AT(conv_free)}},
     {"conv_images", check_conv_images, 20, false, {AT(conv_run)}},
     {"conv_backward", check_conv_backward, 40, false, {AT(conv_backward)}},
@@ -679,7 +680,7 @@ static void test_avx512(void **state) {
 /* Every function pointer of the table, at every level: filled in, and covered by a case. */
 static void test_table_complete(void **state) {
     (void)state;
-    for (size_t at = AT(gemm); at < sizeof(tc_kern); at += sizeof(void (*)(void))) {
+    for (size_t at = AT(forms); at < sizeof(tc_kern); at += sizeof(void (*)(void))) {
         bool covered = false;
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
             for (int j = 0; j < 3; j++) covered = covered || cases[i].covers[j] == at;
@@ -691,6 +692,18 @@ static void test_table_complete(void **state) {
                 fail_msg("level %d has no entry %zu bytes into tc_kern", level, at);
         }
     }
+}
+
+/* Every form of a weight, at every level, was met by the cases; after them. */
+static void test_forms_complete(void **state) {
+    (void)state;
+    for (int level = 0; level < 3; level++)
+        for (int f = 0; tc_kern_level(level) && tc_kern_level(level)->forms[f]; f++) {
+            const tc_form *form = tc_kern_level(level)->forms[f];
+            bool ran = false;
+            for (int i = 0; i < MOST_FORMS; i++) ran = ran || forms_that_ran[i] == form;
+            if (!ran) fail_msg("level %d: the form %s has no case", level, form->name);
+        }
 }
 
 static void test_level_names(void **state) {
@@ -707,13 +720,17 @@ static void test_level_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_table_complete), cmocka_unit_test(test_level_names), cmocka_unit_test(test_ref),
-        cmocka_unit_test(test_avx2),           cmocka_unit_test(test_avx512),
+        cmocka_unit_test(test_table_complete),
+        cmocka_unit_test(test_level_names),
+        cmocka_unit_test(test_ref),
+        cmocka_unit_test(test_avx2),
+        cmocka_unit_test(test_avx512),
+        cmocka_unit_test(test_forms_complete),
     };
-    struct CMUnitTest tests[5];
+    struct CMUnitTest tests[6];
     size_t count = 0;
-    for (int i = 0; i < 5; i++)
-        if (i < 3 || tc_kern_level(i - 2)) tests[count++] = all[i];
+    for (int i = 0; i < 6; i++)
+        if (i < 3 || i > 4 || tc_kern_level(i - 2)) tests[count++] = all[i];
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return _cmocka_run_group_tests("kernels", tests, count, NULL, NULL);
 }

@@ -6,8 +6,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <string.h>
-
 tc_conv_shape tc_graph_conv_shape(const tc_graph *g, const tc_node *n) {
     const tc_param *w = &g->params->items[n->param[0]];
     return (tc_conv_shape){n->side, g->values[n->in[0]].width, (int)w->shape[0], (int)w->shape[2], n->stride,
@@ -31,16 +29,8 @@ static void conv_shape(tc_graph *g, tc_node *n, tc_value *out) {
 
 static void conv_forward(const tc_runner *r, const tc_node *n) {
     tc_real *y = r->value[n->out];
-    size_t i = tc_node_index(r, n);
-    if (r->prepared) {
-        /* The plan puts the result over the residual, unless every value is kept. */
-        if (n->add && y != r->value[n->in[1]])
-            memcpy(y, r->value[n->in[1]],
-                   (size_t)(tc_rows_of(r, n->out) * tc_width_of(r, n->out)) * sizeof *y);
-        r->kern->conv_run(r->prepared->conv[i], r->batch, r->value[n->in[0]], NULL, y);
-        return;
-    }
-    r->kern->conv_run(r->state[i], r->batch, r->value[n->in[0]], r->param[n->param[0]], y);
+    if (tc_run_prepared(r, n)) return;
+    r->kern->conv_run(r->state[tc_node_index(r, n)], r->batch, r->value[n->in[0]], r->param[n->param[0]], y);
     if (n->param[1] >= 0)
         r->kern->bias_act(TC_ACT_NONE, tc_rows_of(r, n->out), tc_width_of(r, n->out), y,
                           r->param[n->param[1]], y);
@@ -64,7 +54,7 @@ static double conv_macs(const tc_graph *g, const tc_node *n, int64_t rows_in, in
 /* What oneDNN sets up for the shapes of a convolution. */
 static void *conv_setup(const tc_runner *r, const tc_node *n) {
     tc_conv_shape s = tc_graph_conv_shape(r->graph, n);
-    return r->kern->conv_create(&s, NULL, NULL, TC_ACT_NONE, false);
+    return r->kern->conv_create(&s);
 }
 
 static void conv_release(const tc_runner *r, void *state) { r->kern->conv_free(state); }

@@ -7,7 +7,6 @@
 #include "graph/op.h"
 
 #include <math.h>
-#include <string.h>
 
 static const tc_param *weight_of(const tc_graph *g, const tc_node *n) {
     return &g->params->items[n->param[0]];
@@ -36,14 +35,7 @@ static void linear_forward(const tc_runner *r, const tc_node *n) {
     int64_t m = tc_rows_of(r, n->out), k = tc_width_of(r, n->in[0]), w = n->rows;
     const tc_real *x = r->value[n->in[0]];
     tc_real *y = r->value[n->out];
-    if (r->prepared) {
-        /* The plan puts the result over the residual, unless every value is kept. */
-        if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(m * w) * sizeof *y);
-        const size_t i = tc_node_index(r, n);
-        if (r->prepared->conv[i]) r->kern->conv_run(r->prepared->conv[i], r->batch, x, NULL, y);
-        else r->kern->linear_run(r->prepared->linear[i], m, x, k, y, w);
-        return;
-    }
+    if (tc_run_prepared(r, n)) return;
     tc_real *h = n->act ? r->aux[tc_node_index(r, n)] : y;
     r->kern->gemm(false, !n->transposed, m, w, k, 1, x, k, weight_data(r, n), n->transposed ? w : k, 0, h, w);
     if (n->param[1] >= 0) r->kern->bias_act(n->act, m, w, h, r->param[n->param[1]] + n->row0, y);

@@ -17,12 +17,12 @@
 #include "kern/x86/simd_attention_backward.h"
 #include "kern/x86/simd_train.h"
 
+static const tc_form *const forms[] = {&tc_form_dnnl_conv, &linear_form, NULL};
+
 const tc_kern tc_kern_avx2 = {
     .name = "avx2",
+    .forms = forms,
     .gemm = tc_dnnl_gemm,
-    .linear_prepare = linear_prepare,
-    .linear_run = linear_run,
-    .linear_free = tc_linear_free,
     .conv_create = tc_dnnl_conv_create,
     .conv_run = tc_dnnl_conv_run,
     .conv_backward = tc_dnnl_conv_backward,

@@ -9,9 +9,10 @@
 #define TC_SIMD_LINEAR_H
 
 /* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
-static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
+static void pack_panel(const tc_packed *l, int64_t panel, float *out) {
     const tc_weight *w = &l->weight;
-    int64_t first = panel * COLS, count = l->n - first < COLS ? l->n - first : COLS, k = l->k;
+    int64_t first = panel * COLS, count = l->product.n - first < COLS ? l->product.n - first : COLS,
+            k = l->product.k;
     float room[VL][BLOCK];
     for (int64_t p = 0; w->transposed && p < k; p++) {
         const float *from = tc_weight_get(w, first, p, count, room[0]);
@@ -34,28 +35,19 @@ static void pack_panel(const tc_linear *l, int64_t panel, float *out) {
         }
 }
 
-static float *linear_pack(tc_linear *l) {
-    int64_t panels = (l->n + COLS - 1) / COLS;
-    float *packed = tc_linear_room(l, (size_t)(panels * COLS * l->k));
-#pragma omp parallel for schedule(static) \
-    num_threads(tc_threads()) if (l->n * l->k > TC_PARALLEL_WORK && packed)
-    for (int64_t i = 0; i < panels; i++)
-        if (packed) pack_panel(l, i, packed + i * COLS * l->k);
-    return packed;
+static size_t linear_bytes(const tc_packed *l) {
+    size_t padded, count;
+    bool fits = tc_round_up((size_t)l->product.n, COLS, &padded) &&
+                tc_mul(padded, (size_t)l->product.k, &count) && tc_mul(count, sizeof(float), &count);
+    return fits ? count : 0;
 }
 
-static tc_linear *linear_prepare(const tc_weight *w, const float *bias, int64_t n, int64_t k, int act,
-                                 bool add) {
-    size_t padded, count;
-    bool fits = tc_round_up((size_t)n, COLS, &padded) && tc_mul(padded, (size_t)k, &count) &&
-                count < SIZE_MAX / sizeof *bias;
-    tc_linear *l = fits ? tc_linear_new(bias, n, k, act, add) : NULL;
-    if (!l) return NULL;
-    l->weight = *w;
-    if (!w->stays) l->packed = linear_pack(l);
-    if (w->stays || l->packed) return l;
-    tc_linear_free(l);
-    return NULL;
+static bool linear_pack(const tc_packed *l, void *to) {
+    int64_t n = l->product.n, k = l->product.k, panels = (n + COLS - 1) / COLS;
+    float *packed = to;
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * k > TC_PARALLEL_WORK)
+    for (int64_t i = 0; i < panels; i++) pack_panel(l, i, packed + i * COLS * k);
+    return true;
 }
 
 INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, int rows, int64_t columns,
@@ -72,15 +64,17 @@ INLINE void finish_rows(int act, bool add, const float *sum, const float *bias, 
         }
 }
 
-static void linear_finish(const tc_linear *l, const float *sum, int64_t column, int rows, float *y,
+static void linear_finish(const tc_packed *l, const float *sum, int64_t column, int rows, float *y,
                           int64_t ldy) {
     const float *bias = l->bias + column;
     y += column;
-    if (l->act == TC_ACT_GELU) finish_rows(TC_ACT_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else if (l->act == TC_ACT_QUICK_GELU)
-        finish_rows(TC_ACT_QUICK_GELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else if (l->act == TC_ACT_RELU) finish_rows(TC_ACT_RELU, l->add, sum, bias, rows, l->n - column, y, ldy);
-    else finish_rows(TC_ACT_NONE, l->add, sum, bias, rows, l->n - column, y, ldy);
+    if (l->product.act == TC_ACT_GELU)
+        finish_rows(TC_ACT_GELU, l->product.add, sum, bias, rows, l->product.n - column, y, ldy);
+    else if (l->product.act == TC_ACT_QUICK_GELU)
+        finish_rows(TC_ACT_QUICK_GELU, l->product.add, sum, bias, rows, l->product.n - column, y, ldy);
+    else if (l->product.act == TC_ACT_RELU)
+        finish_rows(TC_ACT_RELU, l->product.add, sum, bias, rows, l->product.n - column, y, ldy);
+    else finish_rows(TC_ACT_NONE, l->product.add, sum, bias, rows, l->product.n - column, y, ldy);
 }
 
 /* Rows of x that are packed at once: so many that they take half of a second-level cache of 1 MB, beside the
@@ -93,49 +87,50 @@ static int64_t linear_chunk(int64_t k) {
 /* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache
  * while every tile meets it; the tiles' sums wait in `sum` for the next block. Tiles share the rows evenly,
  * since small ones do not keep the multipliers busy. */
-static void linear_chunk_run(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m,
+static void linear_chunk_run(const tc_packed *l, const float *packed, int64_t first, int64_t last, int64_t m,
                              const float *x, int64_t ldx, float *y, int64_t ldy, float *scratch) {
     left_blocks left;
-    float *sum = scratch + left_size(m, l->k), *own = sum + m * COLS;
-    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, block = block_of(l->k);
-    left_pack(&left, scratch, x, ldx, m, l->k);
+    float *sum = scratch + left_size(m, l->product.k), *own = sum + m * COLS;
+    int64_t tiles = (m + TILE_ROWS - 1) / TILE_ROWS, block = block_of(l->product.k);
+    left_pack(&left, scratch, x, ldx, m, l->product.k);
     for (int64_t panel = first; panel < last; panel++) {
-        const float *weights = packed ? packed + panel * COLS * l->k : own;
-        int64_t columns = l->n - panel * COLS;
+        const float *weights = packed ? packed + panel * COLS * l->product.k : own;
+        int64_t columns = l->product.n - panel * COLS;
         if (!packed) pack_panel(l, panel, own);
-        for (int64_t p = 0; p == 0 || p < l->k; p += block) {
-            int64_t step = l->k - p < block ? l->k - p : block,
-                    rest = p + step < l->k ? l->k - p - step : l->k;
+        for (int64_t p = 0; p == 0 || p < l->product.k; p += block) {
+            int64_t step = l->product.k - p < block ? l->product.k - p : block,
+                    rest = p + step < l->product.k ? l->product.k - p - step : l->product.k;
             const float *a = scratch + p / block * m * A_STRIDE, *b = weights + p * COLS;
             /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its
              * share. */
             int64_t share = (rest < block ? rest : block) * COLS * (int64_t)sizeof *b / tiles;
             for (int64_t t = 0; t < tiles; t++) {
                 int64_t row = m * t / tiles, end = m * (t + 1) / tiles;
-                if (p + step == l->k)
+                if (p + step == l->product.k)
                     for (int64_t i = row; i < end; i++)
                         for (int64_t j = 0; j < COLS && j < columns; j += LINE)
                             __builtin_prefetch(y + i * ldy + panel * COLS + j);
                 ahead next = {(const char *)(b + step * COLS) + t * share, step ? share / step : 0};
                 tile_any((int)(end - row), columns, a + row * A_STRIDE, b, COLS, step, sum + row * COLS, COLS,
                          p > 0, next);
-                if (p + step == l->k)
+                if (p + step == l->product.k)
                     linear_finish(l, sum + row * COLS, panel * COLS, (int)(end - row), y + row * ldy, ldy);
             }
         }
     }
 }
 
-static void linear_part(const tc_linear *l, const float *packed, int64_t first, int64_t last, int64_t m,
+static void linear_part(const tc_packed *l, const float *packed, int64_t first, int64_t last, int64_t m,
                         const float *x, int64_t ldx, float *y, int64_t ldy) {
-    int64_t most = linear_chunk(l->k), chunks = (m + most - 1) / most,
+    int64_t most = linear_chunk(l->product.k), chunks = (m + most - 1) / most,
             rows = chunks ? (m + chunks - 1) / chunks : 0;
     if (first >= last || m < 1) return;
-    int64_t panel = packed ? 0 : l->k * COLS;
-    float *scratch = tc_scratch((size_t)(left_size(rows, l->k) + rows * COLS + panel) * sizeof *scratch);
+    int64_t panel = packed ? 0 : l->product.k * COLS;
+    float *scratch =
+        tc_scratch((size_t)(left_size(rows, l->product.k) + rows * COLS + panel) * sizeof *scratch);
     if (!scratch) {
-        tc_x86_linear_slow(l, packed, COLS, first * COLS, last * COLS < l->n ? last * COLS : l->n, m, x, ldx,
-                           y, ldy);
+        tc_x86_linear_slow(l, packed, COLS, first * COLS,
+                           last * COLS < l->product.n ? last * COLS : l->product.n, m, x, ldx, y, ldy);
         return;
     }
     for (int64_t c = 0; c < chunks; c++) {
@@ -144,10 +139,10 @@ static void linear_part(const tc_linear *l, const float *packed, int64_t first, 
     }
 }
 
-static void linear_run(tc_linear *l, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy) {
-    const float *packed = tc_linear_packed(l, linear_pack);
-    int64_t panels = (l->n + COLS - 1) / COLS;
-    int threads = m * l->n * l->k > TC_PARALLEL_WORK ? tc_threads() : 1;
+static void linear_run(const tc_packed *l, const void *packed, int64_t m, const float *x, int64_t ldx,
+                       float *y, int64_t ldy) {
+    int64_t panels = (l->product.n + COLS - 1) / COLS;
+    int threads = m * l->product.n * l->product.k > TC_PARALLEL_WORK ? tc_threads() : 1;
     /* Threads share the weights if there are few rows, so that each weight is read by one; else the rows. */
     int64_t row_parts = m / 96 < threads ? m / 96 : threads;
     while (row_parts > 1 && threads % row_parts) row_parts--;
@@ -161,5 +156,14 @@ static void linear_run(tc_linear *l, int64_t m, const float *x, int64_t ldx, flo
                     x + row * ldx, ldx, y + row * ldy, ldy);
     }
 }
+
+static bool linear_can(const tc_product *p) { return !p->map.kernel; }
+
+static const tc_form linear_form = {.name = "panels",
+                                    .numbers = "f32",
+                                    .can = linear_can,
+                                    .bytes = linear_bytes,
+                                    .pack = linear_pack,
+                                    .run = linear_run};
 
 #endif

@@ -15,8 +15,8 @@ void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alp
                   int64_t lda, const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
 
 /* ---- dnnl_conv.c */
-tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s, const tc_real *w, const tc_real *bias, int act,
-                             bool add);
+extern const tc_form tc_form_dnnl_conv;
+tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s);
 void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y);
 void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
                            tc_real *dx, tc_real *dw);
@@ -24,7 +24,7 @@ void tc_dnnl_conv_free(tc_conv *c);
 
 /* ---- x86_linear.c */
 /* Outputs first .. last-1 without scratch. */
-void tc_x86_linear_slow(const tc_linear *l, const float *packed, int64_t panel, int64_t first, int64_t last,
+void tc_x86_linear_slow(const tc_packed *l, const float *packed, int64_t panel, int64_t first, int64_t last,
                         int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy);
 
 #endif
