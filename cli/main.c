@@ -93,7 +93,7 @@ int main(int argc, char **argv) {
     }
     const char *word = argv[1];
     if (is_one_of(word, help_words)) return help(argv[2]);
-    if (is_one_of(word, version_words)) printf("tinyclip %s\n", TC_VERSION);
+    if (is_one_of(word, version_words)) printf("tinyclip %s\n", tc_version());
     else if (strcmp(word, "--cpu-level") == 0) printf("%s\n", tc_cpu_level());
     else if (strcmp(word, "--manual") == 0) cli_print_manual();
     else {

@@ -75,7 +75,7 @@ static void put_verb(const cli_verb *v) {
 void cli_print_manual(void) {
     printf(".\\\" Printed by tinyclip --manual.\n.TH TINYCLIP 1 \"\" \"tinyclip %s\" \"User commands\"\n.SH "
            "NAME\n",
-           TC_VERSION);
+           tc_version());
     printf("tinyclip \\- small CLIP models: make them, run them, measure them\n.SH SYNOPSIS\n.B tinyclip\n.I "
            "VERB\n[arguments]\n.SH DESCRIPTION\n");
     printf("One program for CLIP models that are made small by weight inheritance and affinity "

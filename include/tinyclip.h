@@ -9,7 +9,12 @@
  *   - The library never prints, exits or aborts. Paths and texts are UTF-8.
  *   - tc_X_open/create give an object that the caller owns; tc_X_close(&x) frees it and sets the pointer to
  * NULL; NULL is fine.
- *   - Option structs are filled by their tc_X_options_default() first, so that fields can be added later.
+ *   - Option structs are filled by their tc_X_options_default() first.
+ *   - Structs grow and stay compatible: one that a program may own ends with `reserved`, room for the fields
+ * of later versions. It is 0; sizes never change within a major version, and a later field that is 0 does
+ * what was done before it was there. Options in which it is not 0 are refused (TC_EARG). What is only ever
+ * given by pointer (tc_model_info, tc_diff, tc_zoo_model) grows at its end instead: do not copy it. tc_error
+ * is as it is.
  *   - A `const` object may be shared between threads; a non-const one belongs to one thread at a time.
  *   - Sizes in comments are row-major, slowest axis first. B is a batch, E is embed_dim.
  */
@@ -25,6 +30,7 @@ extern "C" {
 #endif
 
 #define TC_VERSION "0.1.0"
+#define TC_VERSION_NUMBER 100 /* major * 10000 + minor * 100 + patch */
 
 /* What the shared library exports: the functions that are marked with it here, and nothing else. */
 #if defined __GNUC__
@@ -32,6 +38,11 @@ extern "C" {
 #else
 #define TC_API
 #endif
+
+/* The version of the library that is running, which need not be that of the header: "0.1.0". */
+TC_API const char *tc_version(void);
+/* The same as TC_VERSION_NUMBER, to compare. */
+TC_API int tc_version_number(void);
 
 /* ---- status and errors */
 
@@ -121,6 +132,7 @@ typedef struct tc_preprocess {
     tc_image_order order;
     bool exif;           /* apply the EXIF orientation; the reference does not */
     int64_t pixel_limit; /* images with more pixels are refused before decoding; 89,478,485 by default */
+    uint64_t reserved[4];
 } tc_preprocess;
 
 /* What kind of picture a file is by its first bytes, e.g. "a JPEG picture", of formats that are not decoded
@@ -150,6 +162,7 @@ typedef struct tc_open_options {
     const char *activation;
     /* images of this size, pixels: positions are resized bicubically, as OpenCLIP does; 0: the model's own */
     int image_size;
+    uint64_t reserved[8];
 } tc_open_options;
 TC_API tc_open_options tc_open_options_default(void);
 
@@ -172,6 +185,7 @@ typedef struct tc_create_options {
     /* no weights are drawn (all but the logit scale are 0): for questions about sizes, which then take
      * neither time nor memory */
     bool without_values;
+    uint64_t reserved[8];
 } tc_create_options;
 TC_API tc_create_options tc_create_options_default(void);
 /* The same with options; NULL: the usual ones. */
@@ -195,6 +209,7 @@ typedef struct tc_save_options {
     tc_precision precision; /* of every tensor */
     tc_log_fn log;          /* progress of a second or more, and what a form leaves out; or NULL */
     void *log_user;
+    uint64_t reserved[8];
 } tc_save_options;
 TC_API tc_save_options tc_save_options_default(void);
 
@@ -287,6 +302,7 @@ TC_API tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const
 /* A setting in which they differ: of the configuration, the preprocessing or the tokenizer. */
 typedef struct tc_diff_setting {
     char what[48], a[64], b[64];
+    uint64_t reserved[2];
 } tc_diff_setting;
 
 typedef enum tc_diff_kind {
@@ -306,6 +322,7 @@ typedef struct tc_diff_tensor {
     double max_abs;     /* largest |a - b| */
     double relative_l2; /* |a - b| / max(|a|, |b|), Euclidean norms; 0 if both are 0 */
     double cosine;      /* between a and b as vectors; 1 if they are equal */
+    uint64_t reserved[2];
 } tc_diff_tensor;
 
 typedef struct tc_diff {
@@ -387,6 +404,7 @@ typedef struct tc_zoo_sizes {
     int64_t params, params_without_tokens, params_image, params_text;
     /* of an image and a full-length text, every position */
     double macs;
+    uint64_t reserved[4];
 } tc_zoo_sizes;
 /* Counted from the model's graph: that of its configuration, or of the weights in the cache. */
 TC_API tc_status tc_zoo_count(const tc_zoo_model *m, tc_zoo_sizes *out, tc_error *err);
@@ -412,6 +430,7 @@ typedef struct tc_zoo_options {
     bool force;
     tc_log_fn log;
     void *log_user;
+    uint64_t reserved[8];
 } tc_zoo_options;
 TC_API tc_zoo_options tc_zoo_options_default(void);
 /* Puts a model into the cache: downloads its file, going on from what an earlier call left; compares its
@@ -435,6 +454,7 @@ typedef struct tc_data_options {
     const char *templates;
     const char *caption_column, *image_column; /* CSV; NULL: found by the usual names */
     int64_t pixel_limit;
+    uint64_t reserved[8];
 } tc_data_options;
 TC_API tc_data_options tc_data_options_default(void);
 
@@ -477,6 +497,7 @@ typedef struct tc_array {
     int64_t numel;                  /* the product of the shape */
     const tc_arrays *arrays;        /* where it is from */
     const struct tc_tensor *tensor; /* the library's own */
+    uint64_t reserved[4];
 } tc_array;
 
 TC_API tc_status tc_arrays_open(tc_arrays **out, const char *path, tc_error *err);
@@ -515,6 +536,7 @@ typedef struct tc_mask_options {
     /* at which gates descend and multipliers ascend: 0.02; a gate needs some 5 / lr steps to close */
     double lr;
     double start; /* of the gates' log alpha and of the multipliers: 10 */
+    uint64_t reserved[8];
 } tc_mask_options;
 TC_API tc_mask_options tc_mask_options_default(void);
 
@@ -558,6 +580,7 @@ typedef struct tc_train_options {
     void *log_user;
     /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
     volatile int *stop;
+    uint64_t reserved[16];
 } tc_train_options;
 /* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them),
  * weight decay 0.2, clip 5, logit scale 50, alpha 1. */
@@ -567,6 +590,7 @@ typedef struct tc_train_result {
     int64_t steps, skipped_samples, skipped_steps;
     double final_loss, seconds, pairs_per_second;
     double top1; /* of eval_data, or -1 if there are none or they are pairs */
+    uint64_t reserved[8];
 } tc_train_result;
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors,
@@ -629,6 +653,7 @@ typedef struct tc_compress_options {
     tc_log_fn log;
     void *log_user;
     volatile int *stop; /* as in tc_train_options; or NULL */
+    uint64_t reserved[16];
 } tc_compress_options;
 TC_API tc_compress_options tc_compress_options_default(void);
 
@@ -637,6 +662,7 @@ typedef struct tc_compress_result {
     int64_t steps;           /* made in this call */
     double seconds;          /* of this call */
     bool finished;           /* OUT/model is there */
+    uint64_t reserved[8];
 } tc_compress_result;
 
 /* Runs the stages of a recipe, each from the result of the one before it. OUT gets compress.json (recipe,
@@ -662,6 +688,7 @@ typedef struct tc_planned_stage {
     char vision[160], text[160]; /* "12 blocks, width 768, 6 heads, 1536 FFN channels" */
     size_t memory, memory_most;  /* bytes: with captions of 12 tokens, and of full length */
     double seconds;              /* of its steps, at the measured speed; 0: not measured */
+    uint64_t reserved[8];
 } tc_planned_stage;
 typedef struct tc_compress_plan {
     char name[104]; /* of the recipe */
@@ -670,6 +697,7 @@ typedef struct tc_compress_plan {
     int count;
     tc_planned_stage stages[16];
     double seconds; /* of all */
+    uint64_t reserved[8];
 } tc_compress_plan;
 /* What tc_compress would do; makes all of its checks but those of the folder and writes nothing. `measure`:
  * makes a few training steps of each stage, on random pictures, to tell the time. */
@@ -690,6 +718,7 @@ typedef struct tc_speed {
     double image_seconds, image_seconds_p90, text_seconds, text_seconds_p90;
     /* tc_measure_peak beside it: a machine's clock wanders */
     double peak;
+    uint64_t reserved[4];
 } tc_speed;
 /* Measures each tower for `seconds` after a warm-up. A caption longer than the context is taken as long as
  * that. */
@@ -700,6 +729,7 @@ typedef struct tc_step_times {
     double plain;   /* contrastive loss, no teacher */
     double distill; /* affinity mimicking, the teacher computes its features */
     double cached;  /* affinity mimicking, they come from a file, as with tc_train_options.teacher_cache */
+    uint64_t reserved[4];
 } tc_step_times;
 /* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is
  * made under $TMPDIR, or /tmp, and removed afterwards. */
@@ -720,16 +750,19 @@ typedef struct tc_zeroshot_result {
     /* [classes,classes] images of class (row) that were taken for class (column); NULL: more than 100 classes
      */
     int64_t *confusion;
+    uint64_t reserved[4];
 } tc_zeroshot_result;
 TC_API void tc_zeroshot_result_free(tc_zeroshot_result *r);
 
 typedef struct tc_retrieval_direction {
     double r1, r5, r10;            /* fractions of the rows whose match is among the first 1, 5, 10 */
     double mean_rank, median_rank; /* 1 is best */
+    uint64_t reserved[2];
 } tc_retrieval_direction;
 typedef struct tc_retrieval_result {
     int64_t pairs, skipped;
     tc_retrieval_direction image_to_text, text_to_image;
+    uint64_t reserved[4];
 } tc_retrieval_result;
 
 /* The class weights of zero-shot classification: weights [classes,E], rows of length 1. A class's name is put
@@ -768,11 +801,13 @@ typedef struct tc_report_options {
     int examples;    /* held-out images that are shown with what the models make of them; at most 60 */
     tc_log_fn log;
     void *log_user;
+    uint64_t reserved[8];
 } tc_report_options;
 TC_API tc_report_options tc_report_options_default(void);
 typedef struct tc_report_result {
     int compressions;
     size_t bytes; /* of the page */
+    uint64_t reserved[4];
 } tc_report_result;
 /* Writes one page of HTML about compressions: figures, curves, structure, examples, origin. It needs no other
  * file and runs no script; the same folder gives the same bytes. For the examples the data and the models

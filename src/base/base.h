@@ -27,6 +27,10 @@ tc_status tc_fail_in(tc_error *err, tc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 tc_status tc_fail_memory(tc_error *err, size_t bytes);
 
+/* TC_EARG if there is anything in the reserved room of options of the type `what`: they are not from its
+ * _default(), or made for a later version. */
+tc_status tc_check_reserved(const uint64_t *reserved, size_t size, const char *what, tc_error *err);
+
 /* ---- checked arithmetic: false on overflow, then *out is unspecified */
 
 bool tc_add(size_t a, size_t b, size_t *out);

@@ -67,7 +67,9 @@ tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *o
         return tc_fail_memory(err, sizeof *d);
     }
     d->options = options ? *options : tc_data_options_default();
-    tc_status status = set_split(d, d->options.split, err);
+    tc_status status =
+        tc_check_reserved(d->options.reserved, sizeof d->options.reserved, "tc_data_options", err);
+    if (status == TC_OK) status = set_split(d, d->options.split, err);
     if (status == TC_OK) status = open_spec(d, spec, err);
     if (status == TC_OK) status = set_templates(d, d->options.templates, err);
     if (status == TC_OK && d->skipped.failed) status = tc_fail_memory(err, d->skipped.size);

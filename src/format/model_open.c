@@ -400,7 +400,8 @@ tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options 
                            path);
         return tc_fail(err, TC_EIO, "%s: no such file or folder", path);
     }
-    tc_status status = tc_store_open(&store, path, err);
+    tc_status status = tc_check_reserved(o.reserved, sizeof o.reserved, "tc_open_options", err);
+    if (status == TC_OK) status = tc_store_open(&store, path, err);
     if (status != TC_OK) return status;
     if (tc_store_metadata(store, "tinyclip.config")) status = open_single(out, path, &store, err);
     else status = open_checkpoint(out, path, &o, &store, err);

@@ -297,6 +297,8 @@ tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_op
                    .log = {o.log, o.log_user},
                    .started = tc_now()};
     s.bytes = (size_t)m->info.params * tc_dtype_size(s.dtype) * (o.format == TC_FORMAT_ONNX ? 2 : 1);
+    tc_status status = tc_check_reserved(o.reserved, sizeof o.reserved, "tc_save_options", err);
+    if (status != TC_OK) return status;
     if (o.format == TC_FORMAT_AUTO)
         o.format = tc_ends_with(path, ".safetensors") ? TC_FORMAT_FILE : TC_FORMAT_HF;
     if (o.format == TC_FORMAT_HF) return save_hf(&s, path, err);

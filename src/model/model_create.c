@@ -76,7 +76,8 @@ tc_status tc_model_create_with(tc_model **out, const char *config, const tc_crea
     tc_create_options o = options ? *options : tc_create_options_default();
     tc_config c;
     *out = NULL;
-    tc_status status = tc_config_open(&c, config, err);
+    tc_status status = tc_check_reserved(o.reserved, sizeof o.reserved, "tc_create_options", err);
+    if (status == TC_OK) status = tc_config_open(&c, config, err);
     if (status == TC_OK && o.activation) {
         status = tc_activation_parse(&c.vision.activation, o.activation, err);
         c.text.activation = c.vision.activation;

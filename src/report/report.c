@@ -15,8 +15,10 @@ tc_status tc_report_write(const tc_report_options *o, tc_report_result *result, 
     if (o->examples < 0 || o->examples > MOST_EXAMPLES)
         return tc_fail(err, TC_EARG, "%d examples make no sense; 0 to %d can be shown", o->examples,
                        MOST_EXAMPLES);
+    tc_status status = tc_check_reserved(o->reserved, sizeof o->reserved, "tc_report_options", err);
+    if (status != TC_OK) return status;
     char *beside = o->out ? NULL : tc_path_join(o->dir, "report.html");
-    tc_status status = o->out || beside ? tc_report_read(&r, o->dir, err) : tc_fail_memory(err, 1);
+    status = o->out || beside ? tc_report_read(&r, o->dir, err) : tc_fail_memory(err, 1);
     if (status == TC_OK) status = tc_report_page(&page, &r, o->examples, &log, err);
     if (status == TC_OK) status = tc_file_write(o->out ? o->out : beside, page.data, page.size, err);
     if (status == TC_OK && result) *result = (tc_report_result){.compressions = r.count, .bytes = page.size};

@@ -317,7 +317,8 @@ static tc_status check_cache(const tc_compression *c, tc_error *err) {
 
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err) {
     *c = (tc_compression){.o = o, .log = {o->log, o->log_user}, .lock = -1, .current = -1};
-    tc_status status = check_inputs(o, err);
+    tc_status status = tc_check_reserved(o->reserved, sizeof o->reserved, "tc_compress_options", err);
+    if (status == TC_OK) status = check_inputs(o, err);
     if (status == TC_OK) status = tc_recipe_open(&c->recipe, o->recipe, err);
     if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0))
         status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);

@@ -606,7 +606,12 @@ tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most
 tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result, tc_error *err) {
     training t = {.o = options, .log = {options->log, options->log_user}, .lock = -1, .top1 = -1};
     if (out) *out = NULL;
-    tc_status status = tc_train_check(options, err);
+    const tc_mask_options *masks = options->masks;
+    tc_status status =
+        tc_check_reserved(options->reserved, sizeof options->reserved, "tc_train_options", err);
+    if (status == TC_OK && masks)
+        status = tc_check_reserved(masks->reserved, sizeof masks->reserved, "tc_mask_options", err);
+    if (status == TC_OK) status = tc_train_check(options, err);
     if (status == TC_OK) status = plan(&t, err);
     if (status == TC_OK) status = start(&t, err);
     if (status == TC_OK) status = run_steps(&t, err);

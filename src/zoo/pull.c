@@ -239,7 +239,8 @@ tc_status tc_zoo_pull(const tc_zoo_model *m, const tc_zoo_options *options, char
         return tc_fail(err, TC_EUNSUPPORTED,
                        "%s: no configuration of that network is built in, so its weights could not be opened",
                        m->name);
-    tc_status status = start(&p, err);
+    tc_status status = tc_check_reserved(p.o.reserved, sizeof p.o.reserved, "tc_zoo_options", err);
+    if (status == TC_OK) status = start(&p, err);
     if (status == TC_OK) status = pull(&p, err);
     if (status == TC_OK && path && !(*path = tc_strdup(p.model)))
         status = tc_fail_memory(err, strlen(p.model));
