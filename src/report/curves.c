@@ -62,32 +62,32 @@ static void end_line(curve *c) {
 }
 
 /* Evaluations where the log has any, else what was measured when the stages ended. */
-static curve accuracy(const tc_report_run *run, tc_report_metric m) {
+static curve accuracy(const tc_compress_record *run, tc_report_metric m) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
-        const tc_report_stage *s = &run->stages[i];
-        for (size_t k = 0; m == TC_REPORT_TOP1 && k < s->log.evals; k++)
-            add(&c, (double)(s->before + s->log.eval[k].step), s->log.eval[k].top1);
-        double value = tc_report_metric_value(&s->facts, m);
-        if (s->done && !isnan(value) && (m != TC_REPORT_TOP1 || s->log.evals == 0))
+        const tc_stage_record *s = &run->stages[i];
+        for (size_t k = 0; m == TC_REPORT_TOP1 && k < s->log.eval_count; k++)
+            add(&c, (double)(s->before + s->log.evals[k].step), s->log.evals[k].top1);
+        double value = tc_report_metric_value(&s->model, m);
+        if (s->done && !isnan(value) && (m != TC_REPORT_TOP1 || s->log.eval_count == 0))
             add(&c, (double)(s->before + s->steps), value);
-        if (s->log.evals > 1) break_line(&c);
+        if (s->log.eval_count > 1) break_line(&c);
     }
     end_line(&c);
     return c;
 }
 
-static curve loss(const tc_report_run *run) {
+static curve loss(const tc_compress_record *run) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
-        const tc_report_stage *s = &run->stages[i];
-        size_t bins = s->log.steps < BINS ? s->log.steps : BINS, at = 0;
+        const tc_stage_record *s = &run->stages[i];
+        size_t bins = s->log.step_count < BINS ? s->log.step_count : BINS, at = 0;
         for (size_t bin = 0; bin < bins; bin++) {
             double sum = 0, steps = 0;
             size_t n = 0;
-            for (size_t end = s->log.steps * (bin + 1) / bins; at < end; at++)
-                if (!isnan(s->log.step[at].loss))
-                    sum += s->log.step[at].loss, steps += (double)s->log.step[at].step, n++;
+            for (size_t end = s->log.step_count * (bin + 1) / bins; at < end; at++)
+                if (!isnan(s->log.steps[at].loss))
+                    sum += s->log.steps[at].loss, steps += (double)s->log.steps[at].step, n++;
             if (n) add(&c, (double)s->before + steps / (double)n, sum / (double)n);
         }
         break_line(&c);
@@ -111,10 +111,10 @@ static double value_at(const curve *c, double x) {
 /* The folds, and where stages begin: upright lines if the page is about one compression, rings on the curves
  * else. */
 static void draw_marks(tc_chart *c, const tc_report *r, int run, const curve *line) {
-    const tc_report_run *one = &r->runs[run];
+    const tc_compress_record *one = &r->runs[run];
     char text[160], brief[24];
     for (int i = 0; i < one->stage_count && line->n; i++) {
-        const tc_report_stage *s = &one->stages[i];
+        const tc_stage_record *s = &one->stages[i];
         double first = (double)s->before, fold = (double)(s->before + s->log.fold);
         snprintf(text, sizeof text, "stage %d (%.100s)", i + 1, s->name);
         snprintf(brief, sizeof brief, "stage %d", i + 1);
@@ -260,23 +260,24 @@ static void loss_chart(tc_buf *b, const tc_report *r) {
 
 /* ---- sparsity */
 
-static bool has_masks(const tc_report_stage *s) {
-    for (size_t i = 0; i < s->log.steps; i++)
-        if (!isnan(s->log.step[i].sparsity)) return true;
+static bool has_masks(const tc_stage_record *s) {
+    for (size_t i = 0; i < s->log.step_count; i++)
+        if (!isnan(s->log.steps[i].sparsity)) return true;
     return false;
 }
 
-static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_report_stage *s) {
+static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_stage_record *s) {
     curve c[2] = {0}; /* sparsity, target */
     tc_chart to;
     tc_report_number n;
     tc_report_name held;
     const char *name = tc_report_model_name(r, &r->runs[run], s, &held);
     char text[160];
-    size_t stride = s->log.steps / (2 * BINS) + 1;
-    for (size_t i = 0; i < s->log.steps; i++) {
-        const struct tc_report_step *p = &s->log.step[i];
-        if (isnan(p->sparsity) || (i % stride && i + 1 < s->log.steps && !isnan(p[1].sparsity))) continue;
+    size_t stride = s->log.step_count / (2 * BINS) + 1;
+    for (size_t i = 0; i < s->log.step_count; i++) {
+        const tc_logged_step *p = &s->log.steps[i];
+        if (isnan(p->sparsity) || (i % stride && i + 1 < s->log.step_count && !isnan(p[1].sparsity)))
+            continue;
         add(&c[0], (double)p->step, p->sparsity);
         add(&c[1], (double)p->step, p->target);
     }
@@ -311,7 +312,7 @@ static void sparsity(tc_buf *b, const tc_report *r) {
     bool any = false, automatic = false;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_report_stage *s = &r->runs[i].stages[k];
+            const tc_stage_record *s = &r->runs[i].stages[k];
             automatic = automatic || strcmp(s->inheritance, "auto") == 0;
             if (!has_masks(s)) continue;
             if (!any) tc_buf_puts(b, "<h3>Sparsity and its target</h3>\n<div class=\"charts\">\n");
@@ -338,13 +339,13 @@ void tc_report_curves(tc_buf *b, const tc_report *r) {
 
 /* ---- size */
 
-typedef double (*figure_of)(const tc_report_facts *f, tc_report_metric m);
-static double images_a_second(const tc_report_facts *f, tc_report_metric m) {
+typedef double (*figure_of)(const tc_model_record *f, tc_report_metric m);
+static double images_a_second(const tc_model_record *f, tc_report_metric m) {
     (void)m;
     return f->images_per_second;
 }
 
-static void point(tc_chart *c, const tc_report_facts *f, double y, tc_chart_sign sign, int colour,
+static void point(tc_chart *c, const tc_model_record *f, double y, tc_chart_sign sign, int colour,
                   const char *name) {
     double x = (double)f->params_without_tokens;
     tc_chart_mark(c, x, y, sign, colour, name);
@@ -355,16 +356,16 @@ static void point(tc_chart *c, const tc_report_facts *f, double y, tc_chart_sign
 static void stages_by_size(tc_chart *c, const tc_report *r, int run, figure_of figure, tc_report_metric m) {
     curve line = {0};
     char text[64];
-    const tc_report_run *one = &r->runs[run];
+    const tc_compress_record *one = &r->runs[run];
     for (int k = 0; k < one->stage_count; k++) {
-        const tc_report_stage *s = &one->stages[k];
-        double y = s->done ? figure(&s->facts, m) : NAN;
+        const tc_stage_record *s = &one->stages[k];
+        double y = s->done ? figure(&s->model, m) : NAN;
         if (isnan(y)) continue;
-        add(&line, (double)s->facts.params_without_tokens, y);
+        add(&line, (double)s->model.params_without_tokens, y);
         tc_report_name name;
         tc_report_model_name(r, one, s, &name);
         snprintf(text, sizeof text, "stage %d", k + 1);
-        point(c, &s->facts, y, TC_CHART_DOT, colour_of(run),
+        point(c, &s->model, y, TC_CHART_DOT, colour_of(run),
               r->count > 1 && k + 1 < one->stage_count ? text : name.s);
     }
     if (line.n > 1) tc_chart_line(c, line.x, line.y, line.n, colour_of(run), true);
@@ -373,18 +374,18 @@ static void stages_by_size(tc_chart *c, const tc_report *r, int run, figure_of f
 
 static bool size_chart(tc_buf *b, const tc_report *r, const char *title, const char *caption,
                        figure_of figure, tc_report_metric m, bool percent) {
-    const tc_report_facts *t = tc_report_teacher(r);
+    const tc_model_record *t = tc_report_teacher(r);
     double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y,
            largest = (double)t->params_without_tokens;
     int models = 0;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_report_stage *s = &r->runs[i].stages[k];
-            double value = s->done ? figure(&s->facts, m) : NAN;
+            const tc_stage_record *s = &r->runs[i].stages[k];
+            double value = s->done ? figure(&s->model, m) : NAN;
             if (isnan(value)) continue;
             models++;
             least = fmin(least, value), most = fmax(most, value),
-            largest = fmax(largest, (double)s->facts.params_without_tokens);
+            largest = fmax(largest, (double)s->model.params_without_tokens);
         }
     if (models < 2) return false;
     tc_chart c;

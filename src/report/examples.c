@@ -51,7 +51,7 @@ static tc_status read_labels(tc_example_subject *s, tc_error *err) {
     return status;
 }
 
-static tc_status open_subject(tc_example_subject *s, const tc_report_data *d, tc_error *err) {
+static tc_status open_subject(tc_example_subject *s, const tc_data_record *d, tc_error *err) {
     tc_data_options o = tc_data_options_default();
     o.split = d->split && strcmp(d->split, "all") != 0 ? d->split : NULL;
     tc_status status = tc_data_open(&s->data, d->spec, &o, err);
@@ -159,13 +159,13 @@ static tc_status ask(tc_example_model *model, const opened *m, const tc_example_
 static tc_status check_model(const opened *m, const tc_example_model *model, tc_error *err) {
     uint64_t hash;
     char text[32];
-    if (m->info->params != model->facts->params)
+    if (m->info->params != model->record->params)
         return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path,
-                       (long long)m->info->params, (long long)model->facts->params);
-    if (!model->facts->hash) return TC_OK;
+                       (long long)m->info->params, (long long)model->record->params);
+    if (!model->record->hash) return TC_OK;
     tc_status status = tc_model_hash(m->model, &hash, err);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    if (status == TC_OK && strcmp(text, model->facts->hash) != 0)
+    if (status == TC_OK && strcmp(text, model->record->hash) != 0)
         status = tc_fail(err, TC_EARG, "%s: its weights are not those that were measured", model->path);
     return status;
 }
@@ -188,14 +188,14 @@ static void open_and_ask(tc_examples *e, tc_example_model *model, const tc_log *
 
 /* ---- which models */
 
-static tc_example_model *add_model(tc_examples *e, char *path, const tc_report_facts *facts, int colour) {
+static tc_example_model *add_model(tc_examples *e, char *path, const tc_model_record *facts, int colour) {
     tc_example_model *m = &e->models[e->model_count++];
-    *m = (tc_example_model){.name = {"teacher"}, .path = path, .facts = facts, .colour = colour};
+    *m = (tc_example_model){.name = {"teacher"}, .path = path, .record = facts, .colour = colour};
     return m;
 }
 
 /* The path that a compression was given, from here or from beside its folder. */
-static char *teacher_path(const tc_report_run *run) {
+static char *teacher_path(const tc_compress_record *run) {
     const char *path = run->teacher.path;
     if (!path || tc_path_exists(path) || path[0] == '/') return path ? tc_strdup(path) : NULL;
     char *within = tc_path_join(run->dir, path), *up = tc_path_join(run->dir, ".."),
@@ -208,7 +208,7 @@ static char *teacher_path(const tc_report_run *run) {
     return found;
 }
 
-static char *stage_path(const tc_report_stage *s) {
+static char *stage_path(const tc_stage_record *s) {
     char *folder = tc_path_join(s->dir, "model"), *file = tc_path_join(s->dir, "model.safetensors");
     bool is_file = file && tc_path_exists(file), is_folder = folder && tc_path_exists(folder);
     char *found = is_folder ? folder : is_file ? file : NULL;
@@ -220,11 +220,11 @@ static char *stage_path(const tc_report_stage *s) {
 /* The teacher, and of one compression every stage, of several the last one of each; the last ones if there
  * are too many. */
 static void list_models(tc_examples *e, const tc_report *r) {
-    const tc_report_stage *all[TC_REPORT_RUNS * TC_REPORT_STAGES];
-    int run_of[TC_REPORT_RUNS * TC_REPORT_STAGES], n = 0;
+    const tc_stage_record *all[TC_REPORT_RUNS * TC_RECORD_STAGES];
+    int run_of[TC_REPORT_RUNS * TC_RECORD_STAGES], n = 0;
     for (int i = 0; i < r->count; i++)
         for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_report_stage *s = &r->runs[i].stages[k];
+            const tc_stage_record *s = &r->runs[i].stages[k];
             if (!s->done || (r->count > 1 && s != tc_report_last(&r->runs[i]))) continue;
             run_of[n] = i;
             all[n++] = s;
@@ -232,7 +232,7 @@ static void list_models(tc_examples *e, const tc_report *r) {
     add_model(e, teacher_path(&r->runs[0]), tc_report_teacher(r), 0);
     for (int i = n > TC_EXAMPLE_MODELS - 1 ? n - (TC_EXAMPLE_MODELS - 1) : 0; i < n; i++)
         tc_report_model_name(r, &r->runs[run_of[i]], all[i],
-                             &add_model(e, stage_path(all[i]), &all[i]->facts,
+                             &add_model(e, stage_path(all[i]), &all[i]->model,
                                         r->count > 1 ? run_of[i] % TC_REPORT_COLOURS + 1 : 1)
                                   ->name);
 }
@@ -311,7 +311,7 @@ static void missing(tc_buf *b, const char *why) {
 }
 
 tc_status tc_report_examples(tc_buf *b, const tc_report *r, int count, const tc_log *log, tc_error *err) {
-    const tc_report_data *d = &r->runs[0].eval;
+    const tc_data_record *d = &r->runs[0].eval;
     tc_error why = {0};
     tc_status status = TC_OK;
     if (count == 0) return TC_OK;

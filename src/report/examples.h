@@ -18,7 +18,7 @@ typedef struct tc_example_model {
     tc_report_name name;
     char *path;
     int colour;
-    const tc_report_facts *facts;
+    const tc_model_record *record;
     tc_example_guess *says; /* [images looked at]; NULL: it could not be asked */
     tc_error why;           /* then this is why */
 } tc_example_model;

@@ -24,7 +24,7 @@ static void put_argument(tc_buf *b, const char *s) {
     tc_buf_free(&quoted);
 }
 
-static void command(tc_buf *b, const tc_report_run *run) {
+static void command(tc_buf *b, const tc_compress_record *run) {
     size_t n = json_array_size(run->command);
     if (n == 0) {
         tc_buf_puts(b, "<p class=\"missing\">The command is not in compress.json.</p>\n");
@@ -48,7 +48,7 @@ static void fact(tc_buf *b, const char *name, const char *text, const char *hash
     tc_buf_puts(b, "</code></td></tr>\n");
 }
 
-static void data_fact(tc_buf *b, const char *name, const tc_report_data *d) {
+static void data_fact(tc_buf *b, const char *name, const tc_data_record *d) {
     if (!d->given) return;
     tc_report_number n;
     tc_buf text = {0};
@@ -59,7 +59,7 @@ static void data_fact(tc_buf *b, const char *name, const tc_report_data *d) {
     tc_buf_free(&text);
 }
 
-static void facts(tc_buf *b, const tc_report_run *run) {
+static void facts(tc_buf *b, const tc_compress_record *run) {
     char text[96], name[64];
     tc_buf_puts(b, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Origin\"><table "
                    "class=\"origin\">\n"
@@ -69,8 +69,8 @@ static void facts(tc_buf *b, const tc_report_run *run) {
     for (int i = 0; i < run->stage_count; i++) {
         if (!run->stages[i].done) continue;
         snprintf(name, sizeof name, "Stage %d", i + 1);
-        fact(b, name, run->stages[i].facts.path ? run->stages[i].facts.path : run->stages[i].folder,
-             run->stages[i].facts.hash);
+        fact(b, name, run->stages[i].model.path ? run->stages[i].model.path : run->stages[i].folder,
+             run->stages[i].model.hash);
     }
     data_fact(b, "Trained on", &run->data);
     data_fact(b, "Measured on", &run->eval);
@@ -89,7 +89,7 @@ static void facts(tc_buf *b, const tc_report_run *run) {
     tc_buf_puts(b, "</td><td></td></tr>\n</tbody>\n</table></div>\n");
 }
 
-static void recipe(tc_buf *b, const tc_report_run *run) {
+static void recipe(tc_buf *b, const tc_compress_record *run) {
     char *text = run->recipe ? json_dumps(run->recipe, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     if (!text) return;
     tc_buf_puts(b, "<details><summary>The recipe, with everything that was left to it</summary>\n<pre "
@@ -102,7 +102,7 @@ static void recipe(tc_buf *b, const tc_report_run *run) {
 void tc_report_origin(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<section id=\"origin\">\n<h2>How it was made</h2>\n");
     for (int i = 0; i < r->count; i++) {
-        const tc_report_run *run = &r->runs[i];
+        const tc_compress_record *run = &r->runs[i];
         if (r->count > 1) {
             tc_buf_printf(b, "<h3><span class=\"key c%d\"></span>", i % TC_REPORT_COLOURS + 1);
             tc_report_text(b, run->name);

@@ -29,14 +29,14 @@ static void head(tc_buf *b, const tc_report *r) {
 
 /* ---- the sentence */
 
-static double kept(const tc_report_run *run, tc_report_metric m) {
-    const tc_report_stage *s = tc_report_last(run);
+static double kept(const tc_compress_record *run, tc_report_metric m) {
+    const tc_stage_record *s = tc_report_last(run);
     double of = tc_report_metric_value(&run->teacher, m);
-    return s && of > 0 ? tc_report_metric_value(&s->facts, m) / of : NAN;
+    return s && of > 0 ? tc_report_metric_value(&s->model, m) / of : NAN;
 }
 
-static void headline_of_one(tc_buf *b, const tc_report_run *run, tc_report_metric m) {
-    const tc_report_stage *s = tc_report_last(run);
+static void headline_of_one(tc_buf *b, const tc_compress_record *run, tc_report_metric m) {
+    const tc_stage_record *s = tc_report_last(run);
     tc_report_number n;
     int64_t made = tc_report_steps_made(run), planned = tc_report_steps_planned(run);
     if (!run->finished || !s) {
@@ -46,7 +46,7 @@ static void headline_of_one(tc_buf *b, const tc_report_run *run, tc_report_metri
     }
     tc_buf_printf(b, "A teacher of %s parameters became ",
                   tc_report_amount((double)run->teacher.params_without_tokens, &n));
-    tc_buf_printf(b, "a student of %s", tc_report_amount((double)s->facts.params_without_tokens, &n));
+    tc_buf_printf(b, "a student of %s", tc_report_amount((double)s->model.params_without_tokens, &n));
     if (!isnan(kept(run, m)))
         tc_buf_printf(b, " that keeps %s of its accuracy", tc_report_percent(kept(run, m), &n));
 }
@@ -55,12 +55,12 @@ static void headline_of_many(tc_buf *b, const tc_report *r, tc_report_metric m) 
     double small = INFINITY, large = 0, low = INFINITY, high = 0;
     int students = 0, unfinished = 0;
     for (int i = 0; i < r->count; i++) {
-        const tc_report_stage *s = tc_report_last(&r->runs[i]);
+        const tc_stage_record *s = tc_report_last(&r->runs[i]);
         unfinished += !r->runs[i].finished;
         if (!s || !r->runs[i].finished) continue;
         students++;
-        small = fmin(small, (double)s->facts.params_without_tokens),
-        large = fmax(large, (double)s->facts.params_without_tokens);
+        small = fmin(small, (double)s->model.params_without_tokens),
+        large = fmax(large, (double)s->model.params_without_tokens);
         double k = kept(&r->runs[i], m);
         if (!isnan(k)) low = fmin(low, k), high = fmax(high, k);
     }
@@ -79,7 +79,7 @@ static void headline_of_many(tc_buf *b, const tc_report *r, tc_report_metric m) 
 }
 
 /* `used`: how many of its samples were looked at; -1: all. */
-static void put_data(tc_buf *b, const tc_report_data *d, int64_t used) {
+static void put_data(tc_buf *b, const tc_data_record *d, int64_t used) {
     tc_report_number n;
     tc_buf_puts(b, "<bdi>");
     tc_report_short(b, d->spec, 60);
@@ -96,7 +96,7 @@ static void put_data(tc_buf *b, const tc_report_data *d, int64_t used) {
 
 /* On what, for how long. */
 static void lede(tc_buf *b, const tc_report *r, tc_report_metric m) {
-    const tc_report_run *run = &r->runs[0];
+    const tc_compress_record *run = &r->runs[0];
     tc_report_number n;
     tc_buf_puts(b, "<p class=\"lede\">");
     if (r->count == 1) {
@@ -126,9 +126,9 @@ static void lede(tc_buf *b, const tc_report *r, tc_report_metric m) {
 /* How far a compression is that is not finished. */
 static void progress(tc_buf *b, const tc_report *r) {
     for (int i = 0; i < r->count; i++) {
-        const tc_report_run *run = &r->runs[i];
+        const tc_compress_record *run = &r->runs[i];
         if (run->finished) continue;
-        const tc_report_stage *now = NULL;
+        const tc_stage_record *now = NULL;
         for (int k = 0; k < run->stage_count && !now; k++)
             if (!run->stages[k].done) now = &run->stages[k];
         tc_report_number n, of;
@@ -161,12 +161,12 @@ static void figure(tc_buf *b, const char *name, const char *value, const char *b
     tc_buf_printf(b, "<div><dt>%s</dt><dd>%s <small>%s</small></dd></div>\n", name, value, beside);
 }
 
-static double macs(const tc_report_facts *f) { return f->macs_image + f->macs_text; }
+static double macs(const tc_model_record *f) { return f->macs_image + f->macs_text; }
 
-static void figures(tc_buf *b, const tc_report_run *run, tc_report_metric m) {
-    const tc_report_stage *s = tc_report_last(run);
+static void figures(tc_buf *b, const tc_compress_record *run, tc_report_metric m) {
+    const tc_stage_record *s = tc_report_last(run);
     if (!s) return;
-    const tc_report_facts *t = &run->teacher, *f = &s->facts;
+    const tc_model_record *t = &run->teacher, *f = &s->model;
     tc_report_number n, of, part;
     char beside[160];
     if (!run->finished)
@@ -236,7 +236,7 @@ static const struct {
                       {"Images/s", "measured"},
                       {"Texts/s", "measured"}};
 
-static double cell(const tc_report_facts *f, column c) {
+static double cell(const tc_model_record *f, column c) {
     bool pairs = f->pairs > 0;
     switch (c) {
     case PARAMS:
@@ -274,12 +274,12 @@ static bool wanted(const tc_report *r, column c) {
     for (int i = 0; i < r->count; i++) {
         if (cell(&r->runs[i].teacher, c) >= 0) return true;
         for (int k = 0; k < r->runs[i].stage_count; k++)
-            if (cell(&r->runs[i].stages[k].facts, c) >= 0) return true;
+            if (cell(&r->runs[i].stages[k].model, c) >= 0) return true;
     }
     return false;
 }
 
-static void table_cells(tc_buf *b, const tc_report *r, const tc_report_facts *f, const tc_report_facts *t) {
+static void table_cells(tc_buf *b, const tc_report *r, const tc_model_record *f, const tc_model_record *t) {
     tc_report_number n;
     for (column c = 0; c < COLUMNS; c++) {
         if (!wanted(r, c)) continue;
@@ -297,7 +297,8 @@ static void table_cells(tc_buf *b, const tc_report *r, const tc_report_facts *f,
     }
 }
 
-static void table_row(tc_buf *b, const tc_report *r, const tc_report_run *run, const tc_report_stage *s) {
+static void table_row(tc_buf *b, const tc_report *r, const tc_compress_record *run,
+                      const tc_stage_record *s) {
     tc_report_number n, of;
     tc_report_name name;
     tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
@@ -312,7 +313,7 @@ static void table_row(tc_buf *b, const tc_report *r, const tc_report_run *run, c
         tc_report_text(b, strcmp(s->teacher_loss, "none") == 0 ? "no teacher" : s->teacher_loss);
     }
     tc_buf_puts(b, "</small></th>");
-    table_cells(b, r, &s->facts, &run->teacher);
+    table_cells(b, r, &s->model, &run->teacher);
     if (s->done)
         tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", tc_report_whole(s->steps, &n),
                       tc_report_duration(s->seconds, &of));

@@ -30,7 +30,7 @@ tc_status tc_report_write(const tc_report_options *o, tc_report_result *result, 
 
 /* ---- the table of models */
 
-static void add_row(tc_buf *b, const char *name, const char *run, const tc_report_facts *f, int64_t steps,
+static void add_row(tc_buf *b, const char *name, const char *run, const tc_model_record *f, int64_t steps,
                     double seconds) {
     tc_report_number params, macs, images, time;
     tc_buf_printf(b, "%-14s %-14s %12s %10s %8.2f %10s", name, run,
@@ -42,21 +42,21 @@ static void add_row(tc_buf *b, const char *name, const char *run, const tc_repor
 }
 
 /* Stages that are called by a number are called by what they keep, in percent. */
-static const char *stage_name(const tc_report_stage *s, tc_report_number *n) {
+static const char *stage_name(const tc_stage_record *s, tc_report_number *n) {
     bool number = *s->name && s->name[strspn(s->name, "0123456789")] == '\0';
     snprintf(n->s, sizeof n->s, "%.30s%s", s->name, number ? " %" : "");
     return n->s;
 }
 
-static void add_run(tc_buf *b, const tc_report_run *run) {
+static void add_run(tc_buf *b, const tc_compress_record *run) {
     int64_t steps = 0;
     double seconds = 0;
     for (int i = 0; i < run->stage_count; i++) {
-        const tc_report_stage *s = &run->stages[i];
+        const tc_stage_record *s = &run->stages[i];
         tc_report_number name;
         steps += s->steps;
         seconds += s->seconds;
-        add_row(b, stage_name(s, &name), run->name, &s->facts, steps, seconds);
+        add_row(b, stage_name(s, &name), run->name, &s->model, steps, seconds);
     }
 }
 

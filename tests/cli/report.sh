@@ -190,7 +190,7 @@ record "$(stage 50)" true rn | sed "s/\"vision\":{[^}]*}/\"vision\":$cnn/g; s/16
 run report "$scratch/rn" -o "$page" --examples 0
 code "a ResNet: exit code" 0
 holds "a ResNet: well-formed" nests "$page"
-has "a ResNet: channels of each block" "3.1: 16 of 16 and 1 of 16 channels. 4.1: 32 of 32 and 7 of 32 channels."
+has "a ResNet: channels of each block" "3.1: 16 of 16 channels of conv 1, 1 of 16 channels of conv 2. 4.1: 32 of 32 channels of conv 1, 7 of 32"
 
 # ---- refused: one line that names file and value, and no page
 rm -f "$page"
@@ -205,7 +205,7 @@ bad "version is missing" 's/"version":"0.1.0",//'
 bad "finished is neither true nor false" 's/"finished":true/"finished":1/'
 bad "stages is not a list" 's/"stages":\[.*\]/"stages":{}/'
 bad "stages has none, or too many" 's/"stages":\[.*\]/"stages":[]/'
-bad "stages[0]. is not an object" 's/"stages":\[.*\]/"stages":[3]/'
+bad "stages[0] is not an object" 's/"stages":\[.*\]/"stages":[3]/'
 bad "stages[0].steps is not a whole number of at least 1" 's/"steps":6/"steps":0/'
 bad "stages[0].steps is not a whole number of at least 1" 's/"steps":6/"steps":6.5/'
 bad "stages[0].name is not a text" 's/"name":"50"/"name":50/'
@@ -214,8 +214,8 @@ bad "stages[0].folder is not the name of a folder" 's|"folder":"stage-1"|"folder
 bad "stages[0].seconds is not a number from 0 to 1e+15" 's/"seconds":75.5/"seconds":-1/'
 bad "teacher.params is missing" 's/"teacher":{\(.*\)"params":[0-9]*,\("params_w.*"stages\)/"teacher":{\1\2/'
 bad "teacher.vision.heads has not as many numbers as the tower has layers" 's/"heads":\[4,4\]/"heads":[4]/'
-bad "teacher.vision.heads holds something that is no count" 's/"heads":\[4,4\]/"heads":[4,-1]/'
-bad "teacher.vision.layers is too large" 's/"layers":2,"heads":\[4/"layers":2000000000,"heads":[4/'
+bad "teacher.vision.heads[1] is not a whole number from 0 to 16777216" 's/"heads":\[4,4\]/"heads":[4,-1]/'
+bad "teacher.vision.layers is not a whole number from 1 to 1024" 's/"layers":2,"heads":\[4/"layers":2000000000,"heads":[4/'
 bad "teacher.vision.kind is none of vit, resnet, text" 's/"kind":"vit","width":32/"kind":"cnn","width":32/'
 bad "teacher.retrieval.image_to_text.r1 is not a number from 0 to 1" 's/"r1":0.5/"r1":1.5/'
 bad "finished is true, but not every stage is done" 's/"done":true/"done":false/'
@@ -238,12 +238,12 @@ bad_log() { # bad_log MESSAGE LINE
     echo "tinyclip: $scratch/bad/stage-1/log.jsonl:4: $1" >"$scratch/want"
     if [ "$code" -eq 1 ] && cmp -s "$scratch/want" "$err"; then result "refused log: $1" 1; else result "refused log: $1" 0 "$err"; fi
 }
-bad_log "not a JSON object" '[]'
+bad_log "is not an object" '[]'
 bad_log "step is not a whole number from 0 to 1000000000000" '{"step":-1}'
-bad_log "step is not a whole number from 0 to 1000000000000" '{"loss":1}'
+bad_log "step is missing" '{"loss":1}'
 bad_log "step 1 follows step 2" '{"step":1,"loss":1}'
 bad_log "loss is not a number" '{"step":2,"loss":"low"}'
-bad_log "top1 is not from 0 to 1" '{"step":2,"top1":7}'
+bad_log "top1 is not a number from 0 to 1" '{"step":2,"top1":7}'
 bad_log "not JSON" '{no'
 
 mkdir "$scratch/empty"

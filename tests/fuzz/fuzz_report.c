@@ -43,17 +43,17 @@ static void check_page(const char *s) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *text = (const char *)data, *nul = size ? memchr(text, '\0', size) : NULL;
     size_t first = nul ? (size_t)(nul - text) : size;
-    tc_report_run *run = calloc(1, sizeof *run);
+    tc_compress_record *run = calloc(1, sizeof *run);
     tc_error err;
     if (!run) return 0;
-    tc_status status = tc_report_parse(run, "folder", "compress.json", text, first, &err);
+    tc_status status = tc_compress_record_parse(run, "folder", "compress.json", text, first, &err);
     if (status == TC_OK && nul)
-        status = tc_report_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
+        status = tc_run_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
     tc_report r = {.dir = "folder", .runs = run, .count = 1};
     tc_buf page = {0};
     if (status == TC_OK && tc_report_page(&page, &r, 0, NULL, &err) == TC_OK) check_page(page.data);
     tc_buf_free(&page);
-    tc_report_run_free(run);
+    tc_compress_record_free(run);
     free(run);
     return 0;
 }
