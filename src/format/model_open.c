@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+tc_open_options tc_open_options_default(void) { return (tc_open_options){0}; }
+
 enum { CONFIG_LIMIT = 1 << 24 };
 
 /* ---- binding of tensors to parameters */

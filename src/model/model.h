@@ -38,9 +38,9 @@ struct tc_model {
     tc_model_info info;
     /* made when a session first needs them, under the lock; then constant */
     pthread_mutex_t lock;
-    bool ready[2]; /* by tower */
-    tc_graph *image, *text;
-    tc_prepared image_prepared, text_prepared;
+    bool ready[2]; /* by tower, as the next two */
+    tc_graph *graph[2];
+    tc_prepared prepared[2];
     const tc_real **data; /* [params] for the nodes that are not matrix products; NULL for the others */
     bool *owned;          /* [params] data[i] is to be freed */
 };
@@ -71,6 +71,8 @@ tc_status tc_model_hash(const tc_model *m, uint64_t *hash, tc_error *err);
 void tc_model_let_go(const tc_model *m, size_t i);
 /* Makes the graph and the prepared weights of TC_TOWER_VISION or TC_TOWER_TEXT. Thread-safe. */
 tc_status tc_model_prepare(const tc_model *m, int tower, tc_error *err);
+/* Frees them again. */
+void tc_model_release(tc_model *m, int tower);
 /* Error if a mapped file was shortened since it was opened. */
 tc_status tc_model_check(const tc_model *m, tc_error *err);
 

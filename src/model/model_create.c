@@ -48,6 +48,20 @@ static tc_status create_without_values(tc_model **out, const tc_config *config, 
     return finish(out, "configuration", err);
 }
 
+tc_status tc_model_copy(tc_model **out, const tc_model *m, tc_error *err) {
+    tc_status status = tc_model_new_flat(out, &m->config, err);
+    if (status != TC_OK) return status;
+    for (size_t i = 0; i < m->params.count && status == TC_OK; i++) {
+        status = tc_model_read(m, i, (*out)->flat + m->params.items[i].offset, err);
+        tc_model_let_go(m, i);
+    }
+    if (status == TC_OK) status = tc_model_copy_settings(*out, m, err);
+    if (status == TC_OK && !((*out)->source = tc_strdup(m->source))) status = tc_fail_memory(err, 1);
+    if (status == TC_OK) status = tc_model_finish(*out, err);
+    if (status != TC_OK) tc_model_close(out);
+    return status;
+}
+
 /* ---- what the caller wants otherwise */
 
 tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *err) {

@@ -15,8 +15,8 @@ enum { IMAGES_AT_ONCE = 8, TEXT_ROWS_AT_ONCE = 8192 };
 
 struct tc_session {
     const tc_model *model;
-    tc_runner *image, *text;
-    tc_runner **apart; /* [apart_count] ResNet: one for each thread that runs images by itself */
+    tc_runner *runner[2]; /* by tower */
+    tc_runner **apart;    /* [apart_count] ResNet: one for each thread that runs images by itself */
     int apart_count;
     tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
@@ -36,18 +36,16 @@ const tc_model *tc_session_model(const tc_session *s) { return s->model; }
 /* The tower is made ready when it is first used: who embeds images only does not wait for the text tower. */
 static tc_status make_ready(tc_session *s, int tower, tc_error *err) {
     const tc_model *m = s->model;
-    bool image = tower == TC_TOWER_VISION;
-    if (image ? s->image != NULL : s->text != NULL) return tc_model_check(m, err);
+    if (s->runner[tower]) return tc_model_check(m, err);
     tc_status status = tc_model_prepare(m, tower, err);
     if (status != TC_OK) return status;
-    return image ? tc_runner_create(&s->image, m->image, m->data, NULL, &m->image_prepared, false, err)
-                 : tc_runner_create(&s->text, m->text, m->data, NULL, &m->text_prepared, false, err);
+    return tc_runner_create(&s->runner[tower], m->graph[tower], m->data, NULL, &m->prepared[tower], false,
+                            err);
 }
 
 void tc_session_close(tc_session **s) {
     if (!*s) return;
-    tc_runner_free(&(*s)->image);
-    tc_runner_free(&(*s)->text);
+    for (int tower = 0; tower < 2; tower++) tc_runner_free(&(*s)->runner[tower]);
     for (int i = 0; i < (*s)->apart_count; i++) tc_runner_free(&(*s)->apart[i]);
     free((*s)->apart);
     tc_captions_free(&(*s)->captions);
@@ -86,11 +84,11 @@ static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, f
     if (!grown) return tc_fail_memory(err, (size_t)threads * sizeof *grown);
     s->apart = grown;
     for (; s->apart_count < threads; s->apart_count++) {
-        tc_status status =
-            tc_runner_create(&grown[s->apart_count], m->image, m->data, NULL, &m->image_prepared, false, err);
+        tc_status status = tc_runner_create(&grown[s->apart_count], m->graph[TC_TOWER_VISION], m->data, NULL,
+                                            &m->prepared[TC_TOWER_VISION], false, err);
         if (status != TC_OK) return status;
     }
-    return run_images(s->image, pixels, threads - 1, m->config.embed_dim, embeds, err);
+    return run_images(s->runner[TC_TOWER_VISION], pixels, threads - 1, m->config.embed_dim, embeds, err);
 }
 
 /* `each` images by each of the threads. */
@@ -130,7 +128,7 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
         float *embeds = image_embeds + (int64_t)at * c->embed_dim;
         if (!x) return tc_fail_memory(err, (size_t)(batch * size));
         status = apart > 1 ? run_apart(s, apart, each, x, embeds, err)
-                           : run_images(s->image, x, batch, c->embed_dim, embeds, err);
+                           : run_images(s->runner[TC_TOWER_VISION], x, batch, c->embed_dim, embeds, err);
     }
     return status;
 }
@@ -144,9 +142,9 @@ tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n,
         status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context,
                                     TEXT_ROWS_AT_ONCE, &batch, err);
         tc_feed feed = {.batch = batch, .ids = s->captions.ids, .seq = s->captions.seq};
-        if (status == TC_OK) status = tc_runner_forward(s->text, &feed, err);
+        if (status == TC_OK) status = tc_runner_forward(s->runner[TC_TOWER_TEXT], &feed, err);
         if (status == TC_OK)
-            copy_out(tc_runner_output(s->text), (int64_t)batch * c->embed_dim,
+            copy_out(tc_runner_output(s->runner[TC_TOWER_TEXT]), (int64_t)batch * c->embed_dim,
                      text_embeds + (int64_t)at * c->embed_dim);
     }
     return status;
