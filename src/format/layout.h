@@ -3,6 +3,7 @@
 #ifndef TC_LAYOUT_H
 #define TC_LAYOUT_H
 
+#include "format/names.h"
 #include "net/net.h"
 
 typedef struct tc_named {

@@ -4,7 +4,7 @@
  * A stored name is [module.]COMPONENT[module.]NAME: PyTorch's wrapper for training on several devices adds
  * "module.", the official TinyCLIP code keeps the towers as components of their own. NAME is OpenCLIP's or
  * Hugging Face's. */
-#include "net/net.h"
+#include "format/names.h"
 
 #include <string.h>
 

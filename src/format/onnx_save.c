@@ -5,6 +5,7 @@
  * CLIPVisionModelWithProjection and CLIPTextModelWithProjection do, not normalised; the model as CLIPModel
  * does, normalised, with logits. */
 #include "graph/onnx.h"
+#include "format/preprocess_json.h"
 #include "format/save.h"
 
 #include <stdlib.h>

@@ -28,13 +28,4 @@ tc_status tc_save_tokenizer(const tc_saving *s, const char *dir, tc_error *err);
  * tokenizer. */
 tc_status tc_save_onnx(tc_saving *s, const char *dir, tc_error *err);
 
-/* The shortest decimal number that is x in float, as people write it (0.1, not 0.10000000149011612); 1/255
- * exactly. */
-double tc_decimal(float x);
-/* preprocess_cfg of an open_clip_config.json; an error if OpenCLIP cannot do that. */
-tc_status tc_preprocess_openclip_json(json_t **out, const tc_preprocess *p, const char *path, tc_error *err);
-/* And back: mean and std of a configuration's "preprocess_cfg", if it has one, into *p. */
-tc_status tc_preprocess_openclip_parse(tc_preprocess *p, const json_t *config, const char *name,
-                                       tc_error *err);
-
 #endif

@@ -97,9 +97,4 @@ tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites
 tc_status tc_model_fold(tc_model **out, const tc_model *masked, const tc_mask_sites *sites,
                         const tc_real *mask, tc_error *err);
 
-/* Preprocessing settings from a preprocessor_config.json or processor_config.json text. */
-tc_status tc_preprocess_parse(tc_preprocess *out, const json_t *json, const char *name, int image_size,
-                              tc_error *err);
-json_t *tc_preprocess_json(const tc_preprocess *p);
-
 #endif

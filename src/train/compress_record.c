@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/compress.h"
 #include "eval/eval.h"
+#include "format/preprocess_json.h"
 #include "model/model.h"
 
 #include <math.h>

@@ -3,6 +3,7 @@
  * What a run depends on is in its settings, its checkpoint (weights, moments, counters) and the number of the
  * next batch, from which the loader makes order and augmentation anew. So a run that was stopped or killed
  * goes on to the same weights, bit for bit, as one that never was. */
+#include "format/preprocess_json.h"
 #include "train/checkpoint.h"
 #include "train/lock.h"
 #include "train/run_plan.h"

@@ -12,7 +12,7 @@
 
 #include "graph/onnx.h"
 #include "graph/op.h"
-#include "format/save.h"
+#include "format/preprocess_json.h"
 #include "scratch.h"
 
 #include <math.h>

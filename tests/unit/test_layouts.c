@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "format/names.h"
 #include "format/layout.h"
 #include "model/model.h"
 #include "scratch.h"
