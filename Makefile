@@ -1,22 +1,41 @@
-# Makefile - build, test and install TinyCLIP. `make help` lists the targets.
+# Makefile - build, test and install TinyCLIP. `make help` lists the targets, docs/INSTALL.md tells what can be chosen.
 #
 # Everything is found with pkg-config, except oneDNN and giflib, which Debian ships without a .pc file.
 # Sources are found by folder: src/*/ is the library, cli/ the program, tests/ one program a file.
+# CPPFLAGS, CFLAGS, LDFLAGS and LDLIBS are the user's; they come after what the project needs, which has names of its own.
 
 CC ?= gcc
 PKG_CONFIG ?= pkg-config
+STRIP ?= strip
 B ?= build
-PREFIX ?= /usr/local
-VERSION := 0.1.0
+OPT ?= -O2 -g
+VERSION := $(shell sed -n 's/^.define TC_VERSION "\(.*\)"/\1/p' include/tinyclip.h)
+SONAME := libtinyclip.so.$(firstword $(subst ., ,$(VERSION)))
 
 PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip nettle
 # libcurl is loaded when it is needed, not linked (src/zoo/libcurl.h).
-CPPFLAGS += -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl)
+TC_CPPFLAGS := -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl 2>/dev/null)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
-OPT ?= -O2 -g
-CFLAGS += -std=c11 $(OPT) $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=hidden
-LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS)) -lgif -ldnnl -lm -lpthread
-LDFLAGS += -fopenmp
+# Objects are the same bytes in whatever folder they are built.
+TC_CFLAGS := -std=c11 $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=hidden \
+    -ffile-prefix-map=$(CURDIR)=.
+TC_LDFLAGS := -fopenmp
+NO_PC_LIBS := -lgif -ldnnl
+TC_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(NO_PC_LIBS) -lm -lpthread
+
+ALL_CPPFLAGS = $(TC_CPPFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = $(TC_CFLAGS) $(OPT) $(KERN_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(TC_LDFLAGS) $(OPT) $(LDFLAGS)
+ALL_LIBS = $(TC_LIBS) $(LDLIBS)
+
+# A short line for each command; V=1 prints the commands.
+ifneq ($(V),)
+say =
+else ifneq ($(findstring s,$(firstword -$(MAKEFLAGS))),)
+say = @
+else
+say = @printf '  %-4s %s\n' $(1) $@;
+endif
 
 LIB_SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
@@ -24,72 +43,68 @@ DATA_OBJ := $(B)/obj/data/embedded.o
 CLI_SRC := $(sort $(wildcard cli/*.c))
 CLI_OBJ := $(CLI_SRC:%.c=$(B)/obj/%.o)
 
-all: $(B)/tinyclip $(B)/libtinyclip.a $(B)/libtinyclip.so $(B)/tinyclip.pc
+all: $(B)/tinyclip $(B)/libtinyclip.a $(B)/libtinyclip.so
+
+# What has to be there before anything is compiled, once a build folder.
+$(B)/needs:
+	@mkdir -p $(B)
+	@$(PKG_CONFIG) --print-errors --exists $(PKGS) libcurl || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
+	@printf '#include <stdio.h>\n#include <gif_lib.h>\n#include <oneapi/dnnl/dnnl.h>\n' | \
+	    $(CC) $(ALL_CPPFLAGS) -E -xc - >/dev/null || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
+	@touch $@
 
 # One translation unit a set of instructions, each with its own flags; nothing else is compiled for more than the base machine.
-$(B)/obj/src/kern/x86/avx2_%.o: CFLAGS += -mavx2 -mfma -mf16c -O3
-$(B)/obj/src/kern/x86/avx512_%.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 -O3
+$(B)/obj/src/kern/x86/avx2_%.o: KERN_CFLAGS := -mavx2 -mfma -mf16c -O3
+$(B)/obj/src/kern/x86/avx512_%.o: KERN_CFLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 -O3
 
-$(B)/obj/%.o: %.c Makefile
+$(B)/obj/%.o: %.c Makefile | $(B)/needs
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # Files under data/ and configs/ that the program carries: data/embed.list names them; an assembler file includes their bytes.
 EMBEDDED := $(shell cat data/embed.list 2>/dev/null)
 $(B)/embedded.S: data/embed.list $(EMBEDDED) data/embed.sh
 	@mkdir -p $(@D)
-	sh data/embed.sh tc_file_ $(EMBEDDED) >$@
-$(DATA_OBJ): $(B)/embedded.S
-	@mkdir -p $(@D)
-	$(CC) -c $< -o $@
-
+	$(call say,GEN)sh data/embed.sh tc_file_ $(EMBEDDED) >$@
 # The program has files of its own.
 CLI_EMBEDDED := examples/demo-teacher.json examples/demo-student.json
 CLI_OBJ += $(B)/obj/cli/embedded.o
 $(B)/cli_embedded.S: $(CLI_EMBEDDED) data/embed.sh
 	@mkdir -p $(@D)
-	sh data/embed.sh cli_file_ $(CLI_EMBEDDED) >$@
+	$(call say,GEN)sh data/embed.sh cli_file_ $(CLI_EMBEDDED) >$@
+$(DATA_OBJ): $(B)/embedded.S
 $(B)/obj/cli/embedded.o: $(B)/cli_embedded.S
+$(DATA_OBJ) $(B)/obj/cli/embedded.o:
 	@mkdir -p $(@D)
-	$(CC) -c $< -o $@
+	$(call say,AS)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(B)/libtinyclip.a: $(LIB_OBJ) $(DATA_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcsD $@ $^
 $(B)/libtinyclip.so: $(LIB_OBJ) $(DATA_OBJ)
-	$(CC) -shared -Wl,-soname,libtinyclip.so.0 $(LDFLAGS) -o $@ $(LIB_OBJ) $(DATA_OBJ) $(LDLIBS)
+	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 $(B)/tinyclip: $(CLI_OBJ) $(B)/libtinyclip.a
-	$(CC) $(LDFLAGS) -o $@ $(CLI_OBJ) $(B)/libtinyclip.a $(LDLIBS)
-$(B)/tinyclip.pc: Makefile
-	@mkdir -p $(@D)
-	printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: tinyclip\nDescription: Small CLIP models: distillation, inference and evaluation\nVersion: %s\nRequires.private: %s\nLibs: -L$${libdir} -ltinyclip\nLibs.private: -lgif -ldnnl -lgomp -lm -lpthread\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' '$(PKGS)' >$@
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
+include install.mk
 include tests/tests.mk
 include tests/parity.mk
 
 help:
-	@echo 'make            build/tinyclip, libtinyclip.a, libtinyclip.so, tinyclip.pc'
-	@echo 'make check      all tests; the last line is "N passed, N failed, N skipped"'
-	@echo 'make golden     golden tests at every CPU level, GOLDENS=DIR for another set'
-	@echo 'make asan       all tests with the address and undefined-behaviour sanitizers'
-	@echo 'make fuzz       new inputs for the readers of files, FUZZ_SECONDS=60 each'
-	@echo 'make bench      speed of the kernels and of a model'
-	@echo 'make parity     the same work in transformers and open_clip (PyPI), side by side'
-	@echo 'make peers      speed beside ONNX Runtime, OpenVINO and PyTorch (PyPI)'
-	@echo 'make install    PREFIX=/usr/local DESTDIR='
-
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(B)/tinyclip $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(B)/libtinyclip.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 $(B)/libtinyclip.so $(DESTDIR)$(PREFIX)/lib/libtinyclip.so.0
-	ln -sf libtinyclip.so.0 $(DESTDIR)$(PREFIX)/lib/libtinyclip.so
-	install -m 644 $(B)/tinyclip.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	install -m 644 include/tinyclip.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 docs/tinyclip.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	@echo 'make                build/tinyclip, libtinyclip.a, libtinyclip.so; V=1 prints the commands'
+	@echo 'make check          all tests; the last line is "N passed, N failed, N skipped"'
+	@echo 'make golden         golden tests at every CPU level, GOLDENS=DIR for another set'
+	@echo 'make asan           all tests with the address and undefined-behaviour sanitizers'
+	@echo 'make fuzz           new inputs for the readers of files, FUZZ_SECONDS=60 each'
+	@echo 'make bench          speed of the kernels and of a model'
+	@echo 'make parity         the same work in transformers and open_clip (PyPI), side by side'
+	@echo 'make peers          speed beside ONNX Runtime, OpenVINO and PyTorch (PyPI)'
+	@echo 'make install        PREFIX=/usr/local BINDIR= LIBDIR= INCLUDEDIR= MANDIR= DESTDIR='
+	@echo 'make install-strip  the same without symbols for debuggers'
+	@echo 'make uninstall      removes what install puts there, given the same settings'
 
 clean:
-	rm -rf $(B)/obj $(B)/tests $(B)/f64 $(B)/tinyclip $(B)/libtinyclip.* $(B)/tinyclip.pc $(B)/*embedded.S
+	rm -rf $(B)/obj $(B)/tests $(B)/f64 $(B)/tinyclip $(B)/libtinyclip.* $(B)/*embedded.S $(B)/needs
 
-.PHONY: all install clean help
+.PHONY: all clean help
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)

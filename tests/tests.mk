@@ -16,35 +16,41 @@ F64_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_
 F64_OBJ := $(F64_SRC:%.c=$(B)/f64/obj/%.o)
 GOLDEN_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/golden/*.c)))
 
-$(B)/f64/obj/%.o: %.c
+$(B)/f64/obj/%.o: %.c | $(B)/needs
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DTC_REAL=double $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)$(CC) $(ALL_CPPFLAGS) -DTC_REAL=double $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 $(B)/f64/libtinyclip.a: $(F64_OBJ) $(DATA_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcsD $@ $^
 $(B)/f64/%: tests/%.c $(B)/f64/libtinyclip.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DTC_REAL=double $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/f64/libtinyclip.a $(TEST_LIBS) $(filter-out -ldnnl,$(LDLIBS))
+	$(call say,LD)$(CC) $(ALL_CPPFLAGS) -DTC_REAL=double $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< \
+	    $(B)/f64/libtinyclip.a $(TEST_LIBS) $(filter-out -ldnnl,$(ALL_LIBS))
 $(B)/tests/%: tests/%.c $(B)/libtinyclip.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) $(WRAP) -o $@ $< $(B)/libtinyclip.a $(TEST_LIBS) $(LDLIBS)
+	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(B)/libtinyclip.a $(TEST_LIBS) $(ALL_LIBS)
 # The calls by which files are written go through the test, which lets them fail.
 $(B)/tests/unit/test_checkpoint: WRAP := -Wl,--wrap=fopen,--wrap=fwrite,--wrap=fflush,--wrap=fclose,--wrap=fsync,--wrap=rename
 $(B)/tests/unit/test_cached_runs: WRAP := -Wl,--wrap=pwrite,--wrap=fsync,--wrap=fdatasync
-$(B)/obj/tests/golden/%.o: CPPFLAGS += -Itests
+$(B)/obj/tests/golden/%.o: TC_CPPFLAGS += -Itests
 $(B)/tests/golden-run: $(GOLDEN_OBJ) $(B)/libtinyclip.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # A fuzz target linked with replay.c runs over the files of its corpus; with libFuzzer (make fuzz) it looks for new ones.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAY := $(FUZZ:%=$(B)/tests/fuzz/replay_%)
 $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinyclip.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(LDLIBS)
+	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(ALL_LIBS)
 
 # What the tests of the program call beside it.
 HELPERS := $(B)/tests/cli/serve $(B)/tests/cli/make_weights
+
+# The tests' own needs: cmocka, and for tests/style a C++ compiler.
+$(UNIT) $(F64): | cmocka
+cmocka:
+	@$(PKG_CONFIG) --exists cmocka || { echo 'make: the tests need cmocka, see docs/INSTALL.md' >&2; exit 1; }
 
 check: all $(UNIT) $(F64) $(REPLAY) $(HELPERS) $(B)/tests/golden-run
 	sh tests/run.sh $(B) check
@@ -54,7 +60,7 @@ golden: all $(B)/tests/golden-run
 # Everything again with the address and undefined-behaviour sanitizers, in a build folder of its own.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan:
-	$(MAKE) B=$(B)/asan OPT='-O1 -g $(SANITIZE)' LDFLAGS='-fopenmp $(SANITIZE)' check
+	$(MAKE) B=$(B)/asan OPT='-O1 -g $(SANITIZE)' check
 
 # New inputs for every target (or FUZZ=zip), FUZZ_SECONDS each; needs clang and its compiler-rt. The library is built once for all.
 FUZZ_SECONDS ?= 60
@@ -62,13 +68,13 @@ FUZZ_CFLAGS := -std=c11 -O1 -g -fopenmp=libgomp -fno-sanitize-recover=all
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c)
 $(B)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c $< -o $@
+	$(call say,CC)clang $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c $< -o $@
 $(B)/fuzz/libtinyclip.a: $(FUZZ_OBJ) $(DATA_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR)$(AR) rcsD $@ $^
 $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/fuzz/libtinyclip.a
-	clang $(CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libtinyclip.a \
-	    $(filter-out -ldnnl,$(LDLIBS)) -lgomp
+	$(call say,LD)clang $(ALL_CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libtinyclip.a \
+	    $(filter-out -ldnnl,$(ALL_LIBS)) -lgomp
 fuzz: $(FUZZ:%=$(B)/fuzz/fuzz_%)
 	for t in $(FUZZ); do \
 	    mkdir -p $(B)/fuzz/new-$$t && \
@@ -80,7 +86,7 @@ bench: all $(B)/bench_kern
 	$(B)/bench_kern
 	$(B)/tinyclip bench TinyCLIP-ViT-40M-32-Text-19M --teacher ViT-B-32
 $(B)/bench_kern: bench/bench_kern.c $(B)/libtinyclip.a
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libtinyclip.a $(LDLIBS)
+	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libtinyclip.a $(ALL_LIBS)
 
-.PHONY: check golden asan fuzz bench
+.PHONY: cmocka check golden asan fuzz bench
 -include $(F64_OBJ:.o=.d) $(GOLDEN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)
