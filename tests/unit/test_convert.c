@@ -13,6 +13,7 @@
 #include "graph/onnx.h"
 #include "graph/op.h"
 #include "format/preprocess_json.h"
+#include "model/model.h"
 #include "scratch.h"
 
 #include <math.h>
