@@ -20,8 +20,8 @@ typedef struct scores {
     cli_model model;
     cli_list images;
     const cli_list *texts;
-    float *image, *text;             /* [I,E], [T,E], unit rows */
-    float *per_image, *per_text, *p; /* [I,T], [T,I], [I,T] */
+    float *image, *text;                       /* [I,E], [T,E], unit rows */
+    float *cosines, *per_image, *per_text, *p; /* [I,T], [I,T], [T,I], [I,T] */
 } scores;
 
 static tc_status compute(scores *s, tc_error *err) {
@@ -30,6 +30,7 @@ static tc_status compute(scores *s, tc_error *err) {
     float scale = (float)exp((double)s->model.info->logit_scale);
     s->image = cli_new(images * dim, sizeof *s->image);
     s->text = cli_new(texts * dim, sizeof *s->text);
+    s->cosines = cli_new(images * texts, sizeof *s->cosines);
     s->per_image = cli_new(images * texts, sizeof *s->per_image);
     s->per_text = cli_new(images * texts, sizeof *s->per_text);
     s->p = cli_new(images * texts, sizeof *s->p);
@@ -44,6 +45,7 @@ static tc_status compute(scores *s, tc_error *err) {
     if (status != TC_OK) return status;
     tc_normalize(s->image, n, e);
     tc_normalize(s->text, m, e);
+    tc_logits(s->image, s->text, n, m, e, 1, s->cosines);
     tc_logits(s->image, s->text, n, m, e, scale, s->per_image);
     for (size_t i = 0; i < images; i++)
         for (size_t t = 0; t < texts; t++) s->per_text[t * images + i] = s->per_image[i * texts + t];
@@ -65,20 +67,27 @@ static int print_scores_json(const scores *s) {
     json_object_set_new(all, "texts", names(s->texts));
     json_object_set_new(all, "image_embeds", cli_json_matrix(s->image, images, dim));
     json_object_set_new(all, "text_embeds", cli_json_matrix(s->text, texts, dim));
+    json_object_set_new(all, "cosines", cli_json_matrix(s->cosines, images, texts));
     json_object_set_new(all, "logits_per_image", cli_json_matrix(s->per_image, images, texts));
     json_object_set_new(all, "logits_per_text", cli_json_matrix(s->per_text, texts, images));
     json_object_set_new(all, "probs", cli_json_matrix(s->p, images, texts));
     return cli_print_json(all);
 }
 
+/* The best text of an image first. */
 static int print_scores(const scores *s) {
     size_t texts = s->texts->count;
+    int *best = cli_new(texts, sizeof *best);
     for (size_t i = 0; i < s->images.count; i++) {
         printf("%s\n", s->images.items[i]);
-        for (size_t t = 0; t < texts; t++)
-            printf("  logit %9.4f  probability %.4f  %s\n", (double)s->per_image[i * texts + t],
-                   (double)s->p[i * texts + t], s->texts->items[t]);
+        tc_top_k(s->per_image + i * texts, (int)texts, (int)texts, best);
+        for (size_t k = 0; k < texts; k++) {
+            size_t t = (size_t)best[k], at = i * texts + t;
+            printf("  probability %.4f  cosine %7.4f  logit %8.4f  %s\n", (double)s->p[at],
+                   (double)s->cosines[at], (double)s->per_image[at], s->texts->items[t]);
+        }
     }
+    free(best);
     return CLI_DONE;
 }
 
@@ -104,6 +113,7 @@ out:
     cli_list_free(&s.images);
     free(s.image);
     free(s.text);
+    free(s.cosines);
     free(s.per_image);
     free(s.per_text);
     free(s.p);
@@ -115,12 +125,13 @@ const cli_verb cmd_score = {
     .name = "score",
     .summary = "compare images with texts",
     .usage = "MODEL --image F [--image F]... --text T [--text T]... [options]",
-    .description = "Prints for each image and text the logit (logit scale times cosine) and the probability "
-                   "of the text for that image.\n"
-                   "With --json: image_embeds and text_embeds (of unit length), logits_per_image, "
-                   "logits_per_text and probs (softmax over the "
-                   "texts), as transformers' "
-                   "CLIPModel gives them.",
+    .description =
+        "Prints for each image the texts, the best first: the probability of the text among all texts "
+        "(softmax), "
+        "the cosine of the two embeddings, and the logit (logit scale times cosine).\n"
+        "With --json, in the order given: image_embeds and text_embeds (of unit length), logits_per_image, "
+        "logits_per_text and probs (softmax over the texts), as "
+        "transformers' CLIPModel gives them; and cosines.",
     .examples =
         "tinyclip score model --image cat.jpg --text \"a photo of a cat\" --text \"a photo of a dog\"\n"
         "tinyclip score model --image photos/ --text \"a red car\" --json",

@@ -110,9 +110,16 @@ holds "--exif turns" sh -c "! cmp -s '$scratch/plain.npy' '$scratch/turned.npy'"
 # ---- score and classify
 run score $vit --image $images/png_rgb.png --image $images/jpg_gray.jpg --text "a cat" --text "a dog" --text "a bird" --json
 code "score: exit code" 0
-for key in image_embeds text_embeds logits_per_image logits_per_text probs; do
+for key in image_embeds text_embeds cosines logits_per_image logits_per_text probs; do
     holds "score --json has $key" grep -q "\"$key\": \[\[" "$out"
 done
+run score $vit --image $images/png_rgb.png --image $images/jpg_gray.jpg --text "a cat" --text "a dog" --text "a bird"
+holds "score: images in their order" sh -c "[ \"\$(grep -v '^  ' '$out' | tr '\n' ' ')\" = '$images/png_rgb.png $images/jpg_gray.jpg ' ]"
+holds "score: the best text first, logits are cosines times one scale, probabilities add up to 1" awk '
+    !/^  / { if (NR > 1 && (sum < 0.9997 || sum > 1.0003)) exit 1; sum = 0; last = 2; next }
+    { if ($2 > last) exit 1; last = $2; sum += $2; if (NF < 7) exit 1
+      scale = $6 / $4; if (n++ && (scale / first > 1.01 || scale / first < 0.99)) exit 1; if (n == 1) first = scale }
+    END { if (n != 6) exit 1 }' "$out"
 run classify $vit $images/png_rgb.png --labels "a cat, a dog,a bird" --top 2
 code "classify: exit code" 0
 holds "classify prints the image and two labels" sh -c "[ \$(wc -l <'$out') -eq 3 ] && head -n 1 '$out' | grep -qx '$images/png_rgb.png'"
@@ -128,7 +135,7 @@ END
 run classify $vit $images/png_rgb.png --labels "a cat,an apple,the dog" --top 3
 sed 's/  an* /  /; s/  the /  /' "$out" >"$scratch/first"
 run score $vit --image $images/png_rgb.png --text "a photo of a cat." --text "a photo of an apple." --text "a photo of the dog."
-sed -n 's/.*probability /    /; s/a photo of an* //; s/a photo of the //; s/\.$//; 2,$p' "$out" | sort -r | sed 's/^    \([^ ]*\)/    \1/' >"$scratch/scored"
+sed -n 's/.*probability \([0-9.]*\).*a photo of [a-z]* \(.*\)\.$/    \1  \2/p' "$out" >"$scratch/scored"
 sed 1d "$scratch/first" | sed 's/^ */    /' >"$scratch/classified"
 same "the prompts of labels with articles" "$scratch/classified" "$scratch/scored"
 run classify $vit $images/png_rgb.png --labels "cat,dog"
