@@ -3,7 +3,6 @@
 #include "graph/plan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static bool set_up(tc_runner *r) {
     const tc_graph *g = r->graph;
@@ -170,7 +169,7 @@ bool tc_run_prepared(const tc_runner *r, const tc_node *n) {
     tc_real *y = r->value[n->out];
     if (!packed) return false;
     /* The plan puts the result over the residual, unless every value is kept. */
-    if (n->add && y != r->value[n->in[1]]) memcpy(y, r->value[n->in[1]], (size_t)(rows * width) * sizeof *y);
+    if (n->add && y != r->value[n->in[1]]) r->kern->copy(rows * width, r->value[n->in[1]], y);
     tc_packed_run(packed, tc_rows_of(r, n->in[0]), r->value[n->in[0]], tc_width_of(r, n->in[0]), y, width);
     return true;
 }
@@ -186,7 +185,7 @@ void tc_runner_backward(tc_runner *r) {
         for (int j = 0; j < 2; j++) {
             int id = g->nodes[i].param[j];
             if (id < 0 || g->params->items[id].ndim > 1) continue;
-            memset(r->param_grad[id], 0, (size_t)g->params->items[id].numel * sizeof(tc_real));
+            r->kern->zero(g->params->items[id].numel, r->param_grad[id]);
         }
     for (size_t i = 0; i < g->node_count; i++)
         if (g->nodes[i].op->before_backward) g->nodes[i].op->before_backward(r, &g->nodes[i]);

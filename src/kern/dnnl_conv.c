@@ -247,6 +247,11 @@ static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const floa
     return true;
 }
 
+static void add(int64_t n, const float *x, float *y) {
+#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
+    for (int64_t i = 0; i < n; i++) y[i] += x[i];
+}
+
 /* Groups first, then single images; each gives a gradient of its own, and they are added in order. */
 static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const float *x, const float *dy,
                         float *dw) {
@@ -271,7 +276,7 @@ static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const f
         if (!execute(g->primitive, arguments, 4) ||
             !reorder(g, (const float *)(void *)(scratch + plain), sum))
             return false;
-        if (i) tc_kern_get()->add(count, dw, sum, dw);
+        if (i) add(count, sum, dw);
         i += group ? GROUP : 1;
     }
     return true;

@@ -63,10 +63,45 @@ typedef struct tc_kern {
     void (*avgpool_backward)(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx,
                              bool add);
 
+    /* ---- where rows come from
+     * x [batch,3,size,size] -> y [batch*g*g, 3*patch*patch], g = size / patch: a row a patch, its channels
+     * one after the other; pixels past the last whole patch are left out. */
+    void (*patchify)(int64_t batch, int size, int patch, const tc_real *x, tc_real *y);
+    /* y [batch*rows, n]: for each image `first` [n], then the rows-1 rows of x, plus positions [rows,n].
+     * first NULL: the mean of the image's rows stands in its place. */
+    void (*tokens)(int64_t batch, int64_t rows, int64_t n, const tc_real *x, const tc_real *first,
+                   const tc_real *positions, tc_real *y);
+    /* All are written; dfirst NULL where `first` was. */
+    void (*tokens_backward)(int64_t batch, int64_t rows, int64_t n, const tc_real *dy, tc_real *dx,
+                            tc_real *dfirst, tc_real *dpositions);
+    /* Row i of y = row ids[i] of table + the row of positions that is its place in its sequence. */
+    void (*embed)(int nseq, const int32_t *seq, int64_t n, const int32_t *ids, const tc_real *table,
+                  const tc_real *positions, tc_real *y);
+    /* Adds to the rows of dtable and dpositions, in the order of the rows of dy. */
+    void (*embed_backward)(int nseq, const int32_t *seq, int64_t n, const int32_t *ids, const tc_real *dy,
+                           tc_real *dtable, tc_real *dpositions);
+    /* Rows at[0] .. at[count-1] of x become 0. */
+    void (*clear_rows)(int64_t count, const int32_t *at, int64_t n, tc_real *x);
+    /* Row s of y [nseq,n] = row `row[s]` of sequence s of x. */
+    void (*pick_rows)(int nseq, const int32_t *seq, const int32_t *row, int64_t n, const tc_real *x,
+                      tc_real *y);
+    /* Adds dy to those rows of dx. */
+    void (*pick_rows_backward)(int nseq, const int32_t *seq, const int32_t *row, int64_t n, const tc_real *dy,
+                               tc_real *dx);
+
     /* ---- batch normalisation (Ioffe & Szegedy 2015) of the columns of x [rows,n], rows >= 1
      * Mean and biased variance of each column, in double: columns may be few values far from 0. Fixed order.
      */
     void (*batch_stats)(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
+    /* rstd = 1 / sqrt(var + eps) */
+    void (*batch_rstd)(int64_t n, const double *var, double eps, double *rstd);
+    /* Statistics that were kept, in place of those of a batch. */
+    void (*running_stats)(int64_t n, const tc_real *running_mean, const tc_real *running_var, double *mean,
+                          double *var);
+    /* running = (1 - momentum) running + momentum * that of the batch of so many rows, whose variance becomes
+     * the unbiased one; counter += 1. */
+    void (*running_update)(int64_t rows, int64_t n, double momentum, const double *mean, const double *var,
+                           tc_real *running_mean, tc_real *running_var, tc_real *counter);
     /* y = act((x - mean) * rstd * w + b), act NONE or RELU; y may be x. */
     void (*batchnorm)(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
                       const tc_real *w, const tc_real *b, int act, tc_real *y);
@@ -109,6 +144,10 @@ typedef struct tc_kern {
     /* db [n] += sum of the rows of dy [rows,n]. Fixed order. */
     void (*bias_backward)(int64_t rows, int64_t n, const tc_real *dy, tc_real *db);
     void (*add)(int64_t n, const tc_real *a, const tc_real *b, tc_real *y); /* y = a + b; y may be a or b */
+    void (*copy)(int64_t n, const tc_real *x, tc_real *y);
+    void (*zero)(int64_t n, tc_real *y);
+    void (*from_float)(int64_t n, const float *x, tc_real *y);
+    void (*to_float)(int64_t n, const tc_real *x, float *y);
     /* Softmax over each row, in place; the row's maximum is subtracted. */
     void (*softmax)(int64_t rows, int64_t n, tc_real *x, int64_t ldx);
     /* y = x / max(|x|, 1e-12), inv_norm [rows] (may be NULL) = 1 / max(|x|, 1e-12). */

@@ -21,7 +21,26 @@ void ref_avgpool(int64_t batch, int side, int64_t n, int s, const tc_real *x, tc
 void ref_avgpool_backward(int64_t batch, int side, int64_t n, int s, const tc_real *dy, tc_real *dx,
                           bool add);
 
+void ref_patchify(int64_t batch, int size, int patch, const tc_real *x, tc_real *y);
+void ref_tokens(int64_t batch, int64_t rows, int64_t n, const tc_real *x, const tc_real *first,
+                const tc_real *positions, tc_real *y);
+void ref_tokens_backward(int64_t batch, int64_t rows, int64_t n, const tc_real *dy, tc_real *dx,
+                         tc_real *dfirst, tc_real *dpositions);
+void ref_embed(int nseq, const int32_t *seq, int64_t n, const int32_t *ids, const tc_real *table,
+               const tc_real *positions, tc_real *y);
+void ref_embed_backward(int nseq, const int32_t *seq, int64_t n, const int32_t *ids, const tc_real *dy,
+                        tc_real *dtable, tc_real *dpositions);
+void ref_clear_rows(int64_t count, const int32_t *at, int64_t n, tc_real *x);
+void ref_pick_rows(int nseq, const int32_t *seq, const int32_t *row, int64_t n, const tc_real *x, tc_real *y);
+void ref_pick_rows_backward(int nseq, const int32_t *seq, const int32_t *row, int64_t n, const tc_real *dy,
+                            tc_real *dx);
+
 void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var);
+void ref_batch_rstd(int64_t n, const double *var, double eps, double *rstd);
+void ref_running_stats(int64_t n, const tc_real *running_mean, const tc_real *running_var, double *mean,
+                       double *var);
+void ref_running_update(int64_t rows, int64_t n, double momentum, const double *mean, const double *var,
+                        tc_real *running_mean, tc_real *running_var, tc_real *counter);
 void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
                    const tc_real *w, const tc_real *b, int act, tc_real *y);
 void ref_batchnorm_backward(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,
@@ -46,6 +65,10 @@ void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, 
 void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y);
 void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db);
 void ref_add(int64_t n, const tc_real *a, const tc_real *b, tc_real *y);
+void ref_copy(int64_t n, const tc_real *x, tc_real *y);
+void ref_zero(int64_t n, tc_real *y);
+void ref_from_float(int64_t n, const float *x, tc_real *y);
+void ref_to_float(int64_t n, const tc_real *x, float *y);
 void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx);
 void ref_l2norm(int64_t rows, int64_t n, const tc_real *x, tc_real *y, tc_real *inv_norm);
 void ref_l2norm_backward(int64_t rows, int64_t n, const tc_real *y, const tc_real *inv_norm,

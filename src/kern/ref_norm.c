@@ -1,6 +1,8 @@
 /* ref_norm.c - batch normalisation of columns in plain C; see kern.h for the contracts. Sums in double. */
 #include "kern/ref.h"
 
+#include <math.h>
+
 void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, double *var) {
     for (int64_t i = 0; i < n; i++) {
         double sum = 0, squares = 0;
@@ -10,6 +12,28 @@ void ref_batch_stats(int64_t rows, int64_t n, const tc_real *x, double *mean, do
             squares += ((double)x[r * n + i] - mean[i]) * ((double)x[r * n + i] - mean[i]);
         var[i] = squares / (double)rows;
     }
+}
+
+void ref_batch_rstd(int64_t n, const double *var, double eps, double *rstd) {
+    for (int64_t i = 0; i < n; i++) rstd[i] = 1 / sqrt(var[i] + eps);
+}
+
+void ref_running_stats(int64_t n, const tc_real *running_mean, const tc_real *running_var, double *mean,
+                       double *var) {
+    for (int64_t i = 0; i < n; i++) {
+        mean[i] = (double)running_mean[i];
+        var[i] = (double)running_var[i];
+    }
+}
+
+void ref_running_update(int64_t rows, int64_t n, double momentum, const double *mean, const double *var,
+                        tc_real *running_mean, tc_real *running_var, tc_real *counter) {
+    double unbiased = rows > 1 ? (double)rows / (double)(rows - 1) : 1;
+    for (int64_t i = 0; i < n; i++) {
+        running_mean[i] = (tc_real)((1 - momentum) * (double)running_mean[i] + momentum * mean[i]);
+        running_var[i] = (tc_real)((1 - momentum) * (double)running_var[i] + momentum * unbiased * var[i]);
+    }
+    *counter += 1;
 }
 
 void ref_batchnorm(int64_t rows, int64_t n, const tc_real *x, const double *mean, const double *rstd,

@@ -7,6 +7,7 @@
 #include "kern/ref.h"
 
 #include <math.h>
+#include <string.h>
 
 static const double SQRT_HALF = 0.70710678118654752440, INV_SQRT_2PI = 0.39894228040143267794, QUICK = 1.702;
 
@@ -114,6 +115,22 @@ void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db) 
 
 void ref_add(int64_t n, const tc_real *a, const tc_real *b, tc_real *y) {
     for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+void ref_copy(int64_t n, const tc_real *x, tc_real *y) {
+    if (n > 0) memcpy(y, x, (size_t)n * sizeof *y);
+}
+
+void ref_zero(int64_t n, tc_real *y) {
+    if (n > 0) memset(y, 0, (size_t)n * sizeof *y);
+}
+
+void ref_from_float(int64_t n, const float *x, tc_real *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = x[i];
+}
+
+void ref_to_float(int64_t n, const tc_real *x, float *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (float)x[i];
 }
 
 void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx) {

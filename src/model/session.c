@@ -54,8 +54,9 @@ void tc_session_close(tc_session **s) {
     *s = NULL;
 }
 
-static void copy_out(const tc_real *from, int64_t n, float *to) {
-    for (int64_t i = 0; i < n; i++) to[i] = (float)from[i];
+static void copy_out(const tc_runner *r, float *embeds) {
+    int64_t width = r->graph->values[r->graph->output].width;
+    r->kern->to_float(r->batch * width, tc_runner_output(r), embeds);
 }
 
 /* In the double build the pixels are converted; otherwise they are used where they lie. */
@@ -63,15 +64,14 @@ static const tc_real *as_real(tc_session *s, const float *x, int64_t n) {
     if (sizeof(tc_real) == sizeof(float)) return (const tc_real *)(const void *)x;
     free(s->pixels);
     s->pixels = tc_new((size_t)n, sizeof *s->pixels);
-    for (int64_t i = 0; i < n && s->pixels; i++) s->pixels[i] = x[i];
+    if (s->pixels) tc_kern_get()->from_float(n, x, s->pixels);
     return s->pixels;
 }
 
-static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, int dim, float *embeds,
-                            tc_error *err) {
+static tc_status run_images(tc_runner *r, const tc_real *pixels, int n, float *embeds, tc_error *err) {
     tc_feed feed = {.batch = n, .pixels = pixels};
     tc_status status = tc_runner_forward(r, &feed, err);
-    if (status == TC_OK) copy_out(tc_runner_output(r), (int64_t)n * dim, embeds);
+    if (status == TC_OK) copy_out(r, embeds);
     return status;
 }
 
@@ -88,7 +88,7 @@ static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, f
                                             &m->prepared[TC_TOWER_VISION], false, err);
         if (status != TC_OK) return status;
     }
-    return run_images(s->runner[TC_TOWER_VISION], pixels, threads - 1, m->config.embed_dim, embeds, err);
+    return run_images(s->runner[TC_TOWER_VISION], pixels, threads - 1, embeds, err);
 }
 
 /* `each` images by each of the threads. */
@@ -101,7 +101,7 @@ static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int t = 0; t < threads; t++) {
         tc_error own;
-        tc_status status = run_images(s->apart[t], pixels + t * each * size, each, c->embed_dim,
+        tc_status status = run_images(s->apart[t], pixels + t * each * size, each,
                                       embeds + (int64_t)t * each * c->embed_dim, &own);
         if (status == TC_OK) continue;
 #pragma omp critical /* without a name, which would be an exported symbol */
@@ -128,7 +128,7 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
         float *embeds = image_embeds + (int64_t)at * c->embed_dim;
         if (!x) return tc_fail_memory(err, (size_t)(batch * size));
         status = apart > 1 ? run_apart(s, apart, each, x, embeds, err)
-                           : run_images(s->runner[TC_TOWER_VISION], x, batch, c->embed_dim, embeds, err);
+                           : run_images(s->runner[TC_TOWER_VISION], x, batch, embeds, err);
     }
     return status;
 }
@@ -143,9 +143,7 @@ tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n,
                                     TEXT_ROWS_AT_ONCE, &batch, err);
         tc_feed feed = {.batch = batch, .ids = s->captions.ids, .seq = s->captions.seq};
         if (status == TC_OK) status = tc_runner_forward(s->runner[TC_TOWER_TEXT], &feed, err);
-        if (status == TC_OK)
-            copy_out(tc_runner_output(s->runner[TC_TOWER_TEXT]), (int64_t)batch * c->embed_dim,
-                     text_embeds + (int64_t)at * c->embed_dim);
+        if (status == TC_OK) copy_out(s->runner[TC_TOWER_TEXT], text_embeds + (int64_t)at * c->embed_dim);
     }
     return status;
 }

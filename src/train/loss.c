@@ -7,8 +7,6 @@
  * is the product of I and dI summed up. */
 #include "train/loss.h"
 
-#include <string.h>
-
 int64_t tc_loss_work(int n) { return 3 * (int64_t)n * n; }
 
 typedef struct side {
@@ -22,7 +20,7 @@ static void side_gradient(const tc_kern *k, const tc_loss_input *in, const side 
     int64_t n = in->n, d = in->dim, t = in->teacher_dim;
     bool soft = in->soft_weight != 0 && s->teacher_x, hard = in->hard_weight != 0;
     k->gemm(false, true, n, n, d, (tc_real)in->scale, s->x, d, s->y, d, 0, g, n);
-    if (soft && hard) memcpy(other, g, (size_t)(n * n) * sizeof *g);
+    if (soft && hard) k->copy(n * n, g, other);
     if (soft) {
         k->gemm(false, true, n, n, t, (tc_real)in->teacher_scale, s->teacher_x, t, s->teacher_y, t, 0, q, n);
         k->softmax(n, n, q, n);
@@ -34,7 +32,7 @@ static void side_gradient(const tc_kern *k, const tc_loss_input *in, const side 
         *s->hard = 0.5 * in->hard_weight / (double)n *
                    k->softmax_xent(n, n, h, n, NULL, 0, 0, (tc_real)(0.5 * in->hard_weight / (double)n));
     if (soft && hard) k->add(n * n, g, other, g);
-    if (!soft && !hard) memset(g, 0, (size_t)(n * n) * sizeof *g);
+    if (!soft && !hard) k->zero(n * n, g);
 }
 
 void tc_loss(const tc_kern *k, const tc_loss_input *in, tc_real *grad_image, tc_real *grad_text,

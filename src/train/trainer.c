@@ -163,7 +163,7 @@ static tc_status teacher_features(tc_trainer *t, const float *pixels, const int3
             status = tc_teacher_cache_fill(t->cache, t->cache_rows, n, out[IMAGE], out[TEXT], err);
     }
     for (int i = 0; i < 2 && status == TC_OK; i++) {
-        for (int64_t k = 0; k < (int64_t)n * dim; k++) t->teacher_features[i][k] = out[i][k];
+        t->kern->from_float((int64_t)n * dim, out[i], t->teacher_features[i]);
         t->kern->l2norm(n, dim, t->teacher_features[i], t->teacher_features[i], NULL);
     }
     return status;
@@ -172,7 +172,7 @@ static tc_status teacher_features(tc_trainer *t, const float *pixels, const int3
 static const tc_real *as_real(tc_trainer *t, const float *pixels, int n) {
     if (sizeof(tc_real) == sizeof(float)) return (const tc_real *)(const void *)pixels;
     int64_t size = (int64_t)n * 3 * t->student->config.image_size * t->student->config.image_size;
-    for (int64_t i = 0; i < size; i++) t->pixels[i] = pixels[i];
+    t->kern->from_float(size, pixels, t->pixels);
     return t->pixels;
 }
 

@@ -7,6 +7,7 @@
 #include "kern/kern_check.h"
 #include "kern/kern_conv.h"
 #include "kern/kern_mask.h"
+#include "kern/kern_tokens.h"
 
 #include <float.h>
 
@@ -614,6 +615,18 @@ static const struct kernel_case {
     {"conv_images", check_conv_images, 20, false, {AT(conv_run)}},
     {"conv_backward", check_conv_backward, 40, false, {AT(conv_backward)}},
     {"avgpool", check_avgpool, 40, false, {AT(avgpool), AT(avgpool_backward)}},
+    {"patchify", check_patchify, 40, false, {AT(patchify)}},
+    {"tokens", check_tokens, 40, false, {AT(tokens)}},
+    {"tokens_backward", check_tokens_backward, 40, false, {AT(tokens_backward)}},
+    {"embed", check_embed, 40, false, {AT(embed), AT(embed_backward), AT(clear_rows)}},
+    {"pick_rows", check_pick_rows, 40, false, {AT(pick_rows), AT(pick_rows_backward)}},
+    {"copies", check_copies, 20, false, {AT(copy), AT(zero)}},
+    {"conversions", check_copies, 20, false, {AT(from_float), AT(to_float)}},
+    {"running_stats",
+     check_running_stats,
+     20,
+     false,
+     {AT(batch_rstd), AT(running_stats), AT(running_update)}},
     {"batchnorm", check_batchnorm, 40, false, {AT(batch_stats), AT(batchnorm)}},
     {"batchnorm_backward", check_batchnorm_backward, 40, true, {AT(batchnorm_backward)}},
     {"layernorm", check_layernorm, 40, false, {AT(layernorm)}},

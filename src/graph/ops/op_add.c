@@ -2,8 +2,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <string.h>
-
 static void add_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *x = &g->values[n->in[0]], *y = &g->values[n->in[1]];
     if (x->space != y->space || x->width != y->width) tc_graph_fail(g, "add: the inputs differ in shape");
@@ -26,7 +24,7 @@ static void add_backward(const tc_runner *r, const tc_node *n) {
         tc_real *dx = r->grad[n->in[i]];
         if (!dx || dx == dy) continue;
         if (tc_accumulates(r, n, i)) r->kern->add(numel(r, n), dx, dy, dx);
-        else memcpy(dx, dy, (size_t)numel(r, n) * sizeof *dx);
+        else r->kern->copy(numel(r, n), dy, dx);
     }
 }
 

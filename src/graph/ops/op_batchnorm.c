@@ -9,8 +9,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <math.h>
-
 static const double MOMENTUM = 0.1;
 
 enum { WEIGHT, BIAS, MEAN, VAR, COUNTER };
@@ -42,11 +40,8 @@ static void batchnorm_forward(const tc_runner *r, const tc_node *n) {
     double *mean = kept_of(r, n) + BATCH_MEAN * width, *rstd = kept_of(r, n) + BATCH_RSTD * width,
            *var = kept_of(r, n) + BATCH_VAR * width;
     if (r->train) r->kern->batch_stats(rows, width, x, mean, var);
-    for (int64_t i = 0; i < width; i++) {
-        if (!r->train)
-            mean[i] = (double)r->param[n->param[MEAN]][i], var[i] = (double)r->param[n->param[VAR]][i];
-        rstd[i] = 1 / sqrt(var[i] + TC_BATCHNORM_EPS);
-    }
+    else r->kern->running_stats(width, r->param[n->param[MEAN]], r->param[n->param[VAR]], mean, var);
+    r->kern->batch_rstd(width, var, TC_BATCHNORM_EPS, rstd);
     r->kern->batchnorm(rows, width, x, mean, rstd, r->param[n->param[WEIGHT]], r->param[n->param[BIAS]],
                        n->act, r->value[n->out]);
 }
@@ -63,16 +58,10 @@ static void batchnorm_backward(const tc_runner *r, const tc_node *n) {
 static void batchnorm_update(const tc_runner *r, const tc_node *n, tc_real *flat) {
     const tc_param *p = r->graph->params->items;
     int64_t width = tc_width_of(r, n->out);
-    double rows = (double)tc_rows_of(r, n->out), unbiased = rows > 1 ? rows / (rows - 1) : 1;
     const double *kept = kept_of(r, n);
-    tc_real *mean = flat + p[n->param[MEAN]].offset, *var = flat + p[n->param[VAR]].offset,
-            *counter = flat + p[n->param[COUNTER]].offset;
-    for (int64_t i = 0; i < width; i++) {
-        mean[i] = (tc_real)((1 - MOMENTUM) * (double)mean[i] + MOMENTUM * kept[BATCH_MEAN * width + i]);
-        var[i] =
-            (tc_real)((1 - MOMENTUM) * (double)var[i] + MOMENTUM * unbiased * kept[BATCH_VAR * width + i]);
-    }
-    *counter += 1;
+    r->kern->running_update(tc_rows_of(r, n->out), width, MOMENTUM, kept + BATCH_MEAN * width,
+                            kept + BATCH_VAR * width, flat + p[n->param[MEAN]].offset,
+                            flat + p[n->param[VAR]].offset, flat + p[n->param[COUNTER]].offset);
 }
 
 static bool batchnorm_takes(const tc_node *behind, bool training) {

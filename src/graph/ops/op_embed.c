@@ -12,46 +12,32 @@ static void embed_shape(tc_graph *g, tc_node *n, tc_value *out) {
         tc_graph_fail(g, "%s does not fit the token table", g->params->items[n->param[1]].name);
 }
 
+static const int32_t *sequences(const tc_runner *r, const tc_node *n) {
+    return r->seq[r->graph->values[n->out].space];
+}
+
+static int64_t numel(const tc_runner *r, int param) { return r->graph->params->items[param].numel; }
+
 static void embed_forward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out);
-    const tc_real *table = r->param[n->param[0]], *positions = r->param[n->param[1]];
-    const int32_t *seq = r->seq[r->graph->values[n->out].space];
-    for (int s = 0; s < r->batch; s++)
-        for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
-            const tc_real *token = table + r->ids[row] * width,
-                          *position = positions + (row - seq[s]) * width;
-            tc_real *y = r->value[n->out] + row * width;
-            for (int64_t i = 0; i < width; i++) y[i] = token[i] + position[i];
-        }
+    r->kern->embed(r->batch, sequences(r, n), tc_width_of(r, n->out), r->ids, r->param[n->param[0]],
+                   r->param[n->param[1]], r->value[n->out]);
 }
 
 /* The gradient of the token table is zero but for the rows of this pass's ids: only the rows of the last pass
  * are cleared. */
 static void embed_before_backward(tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out);
     tc_real *dtable = r->param_grad[n->param[0]];
-    if (r->touched_count < 0)
-        memset(dtable, 0, (size_t)r->graph->params->items[n->param[0]].numel * sizeof *dtable);
-    for (int64_t i = 0; i < r->touched_count; i++)
-        memset(dtable + r->touched[i] * width, 0, (size_t)width * sizeof *dtable);
+    if (r->touched_count < 0) r->kern->zero(numel(r, n->param[0]), dtable);
+    else r->kern->clear_rows(r->touched_count, r->touched, tc_width_of(r, n->out), dtable);
     r->touched_count = tc_rows_of(r, n->out);
     memcpy(r->touched, r->ids, (size_t)r->touched_count * sizeof *r->touched);
 }
 
 static void embed_backward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out);
-    tc_real *dtable = r->param_grad[n->param[0]], *dpositions = r->param_grad[n->param[1]];
-    const int32_t *seq = r->seq[r->graph->values[n->out].space];
-    memset(dpositions, 0, (size_t)r->graph->params->items[n->param[1]].numel * sizeof *dpositions);
-    for (int s = 0; s < r->batch; s++)
-        for (int64_t row = seq[s]; row < seq[s + 1]; row++) {
-            const tc_real *dy = r->grad[n->out] + row * width;
-            tc_real *token = dtable + r->ids[row] * width, *position = dpositions + (row - seq[s]) * width;
-            for (int64_t i = 0; i < width; i++) {
-                token[i] += dy[i];
-                position[i] += dy[i];
-            }
-        }
+    tc_real *dpositions = r->param_grad[n->param[1]];
+    r->kern->zero(numel(r, n->param[1]), dpositions);
+    r->kern->embed_backward(r->batch, sequences(r, n), tc_width_of(r, n->out), r->ids, r->grad[n->out],
+                            r->param_grad[n->param[0]], dpositions);
 }
 
 /* Rows are taken from the tables as they are stored, and only those are widened. */

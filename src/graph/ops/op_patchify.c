@@ -3,8 +3,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <string.h>
-
 static void patchify_shape(tc_graph *g, tc_node *n, tc_value *out) {
     int grid = n->patch_size > 0 ? n->image_size / n->patch_size : 0;
     out->space = tc_graph_space(g, grid * grid);
@@ -14,24 +12,7 @@ static void patchify_shape(tc_graph *g, tc_node *n, tc_value *out) {
 }
 
 static void patchify_forward(const tc_runner *r, const tc_node *n) {
-    int size = n->image_size, patch = n->patch_size, grid = size / patch;
-    int64_t patches = (int64_t)r->batch * grid * grid, width = 3 * patch * patch;
-    const tc_real *x = r->value[n->in[0]];
-    tc_real *y = r->value[n->out];
-#pragma omp parallel for schedule(static) if (patches * width > 100000)
-    for (int64_t i = 0; i < patches; i++) {
-        if (patch == 1) { /* a row a pixel, for convolutions: too short to be copied by a call */
-            const tc_real *pixel = x + i / (grid * grid) * 3 * size * size + i % (grid * grid);
-            for (int c = 0; c < 3; c++) y[3 * i + c] = pixel[(int64_t)c * size * size];
-            continue;
-        }
-        int64_t image = i / (grid * grid), row = i / grid % grid, column = i % grid;
-        const tc_real *from = x + image * 3 * size * size + row * patch * size + column * patch;
-        tc_real *to = y + i * width;
-        for (int c = 0; c < 3; c++)
-            for (int h = 0; h < patch; h++, to += patch)
-                memcpy(to, from + ((int64_t)c * size + h) * size, (size_t)patch * sizeof *to);
-    }
+    r->kern->patchify(r->batch, n->image_size, n->patch_size, r->value[n->in[0]], r->value[n->out]);
 }
 
 /* [b,3,S,S] -> [b,3,G,P,G,P] -> [b,G,G,3,P,P] -> [b,G*G,3*P*P]; pixels that fill no patch are cut off first.

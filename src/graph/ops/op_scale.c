@@ -2,8 +2,6 @@
  * into a graph. */
 #include "graph/op.h"
 
-#include <string.h>
-
 static const tc_mask_site *site_of(const tc_graph *g, const tc_node *n) {
     return &g->sites->items[n->site - 1];
 }
@@ -33,7 +31,7 @@ static void scale_backward(const tc_runner *r, const tc_node *n) {
 /* Nodes of one site add to the same gradient. */
 static void scale_before_backward(tc_runner *r, const tc_node *n) {
     const tc_mask_site *s = site_of(r->graph, n);
-    memset(r->mask_grad + s->offset, 0, (size_t)s->size * sizeof(tc_real));
+    r->kern->zero(s->size, r->mask_grad + s->offset);
 }
 
 const tc_op tc_op_scale = {.name = "scale",

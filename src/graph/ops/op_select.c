@@ -2,8 +2,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <string.h>
-
 static void select_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->space = -1;
     for (int i = 0; i < g->space_count; i++)
@@ -17,26 +15,20 @@ static void select_shape(tc_graph *g, tc_node *n, tc_value *out) {
     out->width = g->values[n->in[0]].width;
 }
 
-static int64_t row_of(const tc_runner *r, const tc_node *n, int s) {
-    return r->seq[r->graph->values[n->in[0]].space][s] + r->pick_row[n->pick][s];
+static const int32_t *sequences(const tc_runner *r, const tc_node *n) {
+    return r->seq[r->graph->values[n->in[0]].space];
 }
 
 static void select_forward(const tc_runner *r, const tc_node *n) {
-    size_t width = (size_t)tc_width_of(r, n->out);
-    for (int s = 0; s < r->batch; s++)
-        memcpy(r->value[n->out] + (size_t)s * width, r->value[n->in[0]] + (size_t)row_of(r, n, s) * width,
-               width * sizeof(tc_real));
+    r->kern->pick_rows(r->batch, sequences(r, n), r->pick_row[n->pick], tc_width_of(r, n->out),
+                       r->value[n->in[0]], r->value[n->out]);
 }
 
 static void select_backward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out);
     tc_real *dx = r->grad[n->in[0]];
-    const tc_real *dy = r->grad[n->out];
-    if (!tc_accumulates(r, n, 0)) memset(dx, 0, (size_t)(tc_rows_of(r, n->in[0]) * width) * sizeof *dx);
-    for (int s = 0; s < r->batch; s++) {
-        tc_real *row = dx + row_of(r, n, s) * width;
-        for (int64_t i = 0; i < width; i++) row[i] += dy[s * width + i];
-    }
+    if (!tc_accumulates(r, n, 0)) r->kern->zero(tc_rows_of(r, n->in[0]) * width, dx);
+    r->kern->pick_rows_backward(r->batch, sequences(r, n), r->pick_row[n->pick], width, r->grad[n->out], dx);
 }
 
 /* Rows of x [batch,L,width] -> [batch,width]. */

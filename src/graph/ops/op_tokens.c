@@ -4,8 +4,6 @@
 #include "graph/onnx_walk.h"
 #include "graph/op.h"
 
-#include <string.h>
-
 static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
     const tc_value *in = &g->values[n->in[0]];
     const tc_param *positions = &g->params->items[n->param[1]];
@@ -15,49 +13,20 @@ static void tokens_shape(tc_graph *g, tc_node *n, tc_value *out) {
         tc_graph_fail(g, "%s does not fit the patches", positions->name);
 }
 
-/* y = mean of the patches + the first position */
-static void mean_token(int64_t patches, int64_t width, const tc_real *x, const tc_real *position,
-                       tc_real *y) {
-    for (int64_t i = 0; i < width; i++) y[i] = 0;
-    for (int64_t p = 0; p < patches; p++)
-        for (int64_t i = 0; i < width; i++) y[i] += x[p * width + i];
-    for (int64_t i = 0; i < width; i++) y[i] = y[i] / (tc_real)patches + position[i];
+static int64_t rows_an_image(const tc_runner *r, const tc_node *n) {
+    return r->graph->spaces[r->graph->values[n->out].space].per_seq;
 }
 
 static void tokens_forward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out),
-            per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
-    const tc_real *x = r->value[n->in[0]], *first = n->param[0] >= 0 ? r->param[n->param[0]] : NULL,
-                  *positions = r->param[n->param[1]];
-    tc_real *y = r->value[n->out];
-#pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
-    for (int64_t row = 0; row < r->batch * per_seq; row++) {
-        int64_t s = row / per_seq, t = row % per_seq;
-        const tc_real *from = t ? x + (s * (per_seq - 1) + t - 1) * width : first;
-        if (from)
-            for (int64_t i = 0; i < width; i++) y[row * width + i] = from[i] + positions[t * width + i];
-        else mean_token(per_seq - 1, width, x + s * (per_seq - 1) * width, positions, y + row * width);
-    }
+    const tc_real *first = n->param[0] >= 0 ? r->param[n->param[0]] : NULL;
+    r->kern->tokens(r->batch, rows_an_image(r, n), tc_width_of(r, n->out), r->value[n->in[0]], first,
+                    r->param[n->param[1]], r->value[n->out]);
 }
 
 static void tokens_backward(const tc_runner *r, const tc_node *n) {
-    int64_t width = tc_width_of(r, n->out),
-            per_seq = r->graph->spaces[r->graph->values[n->out].space].per_seq;
-    const tc_real *dy = r->grad[n->out];
-    tc_real *dx = r->grad[n->in[0]], *dfirst = n->param[0] >= 0 ? r->param_grad[n->param[0]] : NULL,
-            *dpositions = r->param_grad[n->param[1]];
-    tc_real share = dfirst ? 0 : 1 / (tc_real)(per_seq - 1); /* of each patch in the mean */
-    memset(dpositions, 0, (size_t)(per_seq * width) * sizeof *dpositions);
-#pragma omp parallel for schedule(static) if (r->batch * per_seq * width > 100000)
-    for (int64_t t = 0; t < per_seq; t++)
-        for (int64_t s = 0; s < r->batch; s++) {
-            const tc_real *from = dy + (s * per_seq + t) * width;
-            for (int64_t i = 0; i < width; i++) dpositions[t * width + i] += from[i];
-            const tc_real *mean = dy + s * per_seq * width;
-            for (int64_t i = 0; t && i < width; i++)
-                dx[(s * (per_seq - 1) + t - 1) * width + i] = from[i] + share * mean[i];
-        }
-    if (dfirst) memcpy(dfirst, dpositions, (size_t)width * sizeof *dfirst);
+    tc_real *dfirst = n->param[0] >= 0 ? r->param_grad[n->param[0]] : NULL;
+    r->kern->tokens_backward(r->batch, rows_an_image(r, n), tc_width_of(r, n->out), r->grad[n->out],
+                             r->grad[n->in[0]], dfirst, r->param_grad[n->param[1]]);
 }
 
 /* The class token in front of each image's rows; without one, their mean. */
