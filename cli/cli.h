@@ -33,11 +33,12 @@ char *cli_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char * */
-    CLI_CHOICE, /* const char *, one of `choices` */
+    CLI_CHOICE, /* const char *, one of those in `detail` */
     CLI_LIST,   /* cli_list, one item each time the option is given */
     CLI_MANY,   /* cli_list, every following argument up to the next option */
     CLI_INT,    /* int64_t */
-    CLI_REAL    /* double */
+    CLI_REAL,   /* double */
+    CLI_SETTING /* a field of the structure at `at`, as its tc_setting says */
 } cli_kind;
 
 /* One option of a verb: its value lies `at` bytes from the beginning of the verb's structure. What --help and
@@ -47,9 +48,16 @@ typedef struct cli_option {
     cli_kind kind;
     size_t at;
     const char *help;
-    double least, most;  /* CLI_INT, CLI_REAL: the range; both 0: any */
-    const char *choices; /* CLI_CHOICE: "hf|openclip" */
+    double least, most; /* CLI_INT, CLI_REAL: the range; both 0: any */
+    const void *detail; /* CLI_CHOICE: the text "hf|openclip"; CLI_SETTING: the tc_setting */
 } cli_option;
+
+/* Options made of the library's settings: those of a list that have none of the flags `without`. */
+typedef struct cli_settings {
+    const tc_setting *(*list)(size_t i);
+    size_t at; /* of the structure that they are fields of */
+    unsigned without;
+} cli_settings;
 
 /* The first member of every verb's structure. */
 typedef struct cli_common {
@@ -70,23 +78,27 @@ enum {
 };
 
 typedef struct cli_verb {
-    const char *name, *summary; /* summary: one line for the list of verbs */
-    const char *usage;          /* what follows the verb, one form a line */
-    const char *description;    /* paragraphs, a newline between them */
-    const char *examples;       /* commands, one a line */
-    const cli_option *options;  /* ends with a NULL name */
-    const cli_option *more;     /* options that several verbs share, likewise; or NULL */
-    unsigned common;            /* CLI_WITH_ */
-    const void *defaults;       /* the verb's structure as it is before its options are read */
-    int least_args, most_args;  /* positional arguments; most -1: any number */
+    const char *name, *summary;   /* summary: one line for the list of verbs */
+    const char *usage;            /* what follows the verb, one form a line */
+    const char *description;      /* paragraphs, a newline between them */
+    const char *examples;         /* commands, one a line */
+    const cli_option *options;    /* ends with a NULL name */
+    const cli_option *more;       /* options that several verbs share, likewise; or NULL */
+    const cli_settings *settings; /* ends with a NULL list; or NULL */
+    unsigned common;              /* CLI_WITH_ */
+    const void *defaults;  /* the verb's structure as it is before its options are read: see cli_defaults */
+    void (*prepare)(void); /* sets what in them is the library's; or NULL */
+    int least_args, most_args; /* positional arguments; most -1: any number */
     int (*run)(const struct cli_verb *verb, int argc, char **argv);
 } cli_verb;
 
 extern const cli_verb cmd_classify, cmd_score, cmd_embed, cmd_tokenize, cmd_preprocess, cmd_info, cmd_train,
     cmd_inherit, cmd_distill, cmd_eval, cmd_bench, cmd_verify, cmd_demo, cmd_convert, cmd_zoo, cmd_diff,
     cmd_compress, cmd_report;
-/* Option i of a verb's own and shared tables; NULL past the end. */
-const cli_option *cli_option_at(const cli_verb *verb, size_t i);
+/* Option i of a verb: of its own table, of the library's settings, of the shared table; false past the end.
+ */
+bool cli_option_at(const cli_verb *verb, size_t i, cli_option *out);
+const void *cli_defaults(const cli_verb *verb);
 /* The verbs in the order of the help text; NULL past the end. */
 const cli_verb *cli_verb_at(size_t i);
 extern const cli_option cli_common_options[];
@@ -103,26 +115,6 @@ void cli_release(const cli_verb *verb, void *values, cli_list *args);
 void cli_print_help(const cli_verb *verb);
 /* The manual page, in roff, from the same tables as the help texts. */
 void cli_print_manual(void);
-
-/* ---- amounts: how much of a model is to be left */
-
-/* "50%" or "0.5": a part above 0 and at most 1. False if it is none. */
-bool cli_read_part(const char *text, double *out);
-/* "20M", "1.5G", "300k" or "1234": a number above 0; k, M, G (or B) and T are 10^3 to 10^12. False if it is
- * none. */
-bool cli_read_amount(const char *text, double *out);
-/* What the options say; at most one of the three may be given. */
-typedef struct cli_goal {
-    const char *keep, *params, *macs;
-} cli_goal;
-#define CLI_KEEP_HELP                                                                                      \
-    "the part of the parameters of attention and FFN (ResNet: of the convolutions within blocks) that is " \
-    "left, both towers together: 50% or 0.5"
-#define CLI_PARAMS_HELP "instead: the parameters that are left, without the token table: 20M"
-#define CLI_MACS_HELP \
-    "instead: the multiply-accumulates that are left, of one image and one text of full length: 2G"
-/* Reads them; what is not given is 0. Prints what is wrong with them. */
-int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs);
 
 /* ---- the machine */
 

@@ -5,68 +5,19 @@
 #include <string.h>
 
 typedef struct compress {
-    cli_common common;
-    cli_data_args data, eval;
-    cli_goal goal;
-    const char *recipe, *out, *teacher_cache;
-    int64_t seed, workers, eval_every, eval_limit, stop_after;
-    double speed_seconds;
-    bool resume, dry_run;
+    cli_run run;
+    tc_compress_options options;
+    bool dry_run;
 } compress;
 
-static const compress defaults = {.speed_seconds = 1};
+static compress defaults;
+static void prepare(void) { defaults.options = tc_compress_options_default(); }
+static const cli_settings settings[] = {{tc_compress_setting, offsetof(compress, options), 0}, {NULL, 0, 0}};
 static const cli_option options[] = {
-    {"--recipe", "R", CLI_TEXT, offsetof(compress, recipe), "the recipe, a JSON file: see above", 0, 0, NULL},
-    {"--data", "D", CLI_TEXT, offsetof(compress, data.spec), CLI_DATA_HELP, 0, 0, NULL},
-    {"--out", "DIR", CLI_TEXT, offsetof(compress, out),
-     "the folder for compress.json, the stages and the model", 0, 0, NULL},
-    {"--keep", "P", CLI_TEXT, offsetof(compress, goal.keep),
-     "goal of the last stage instead of the recipe's: " CLI_KEEP_HELP, 0, 0, NULL},
-    {"--params", "N", CLI_TEXT, offsetof(compress, goal.params), CLI_PARAMS_HELP, 0, 0, NULL},
-    {"--macs", "N", CLI_TEXT, offsetof(compress, goal.macs), CLI_MACS_HELP, 0, 0, NULL},
     {"--dry-run", NULL, CLI_FLAG, offsetof(compress, dry_run),
      "only tell what the stages will be, and memory and time at the speed of a few training steps; nothing "
-     "is written, and TEACHER may be a "
-     "configuration",
+     "is written, and TEACHER may be a configuration",
      0, 0, NULL},
-    {"--resume", NULL, CLI_FLAG, offsetof(compress, resume),
-     "go on with the compression in DIR, with the same recipe, teacher, data and seed", 0, 0, NULL},
-    {"--seed", "N", CLI_INT, offsetof(compress, seed), "of the order, the augmentation and the masks", 0,
-     9e15, NULL},
-    {"--teacher-cache", "C", CLI_TEXT, offsetof(compress, teacher_cache),
-     "the folder that keeps the teacher's features, if the recipe has cache_augmentations, for several "
-     "compressions to share; without it "
-     "DIR/teacher-cache",
-     0, 0, NULL},
-    {"--eval-data", "D", CLI_TEXT, offsetof(compress, eval.spec),
-     "what the teacher and each stage are measured on: zero-shot accuracy if it is labelled, else retrieval",
-     0, 0, NULL},
-    {"--eval-every", "N", CLI_INT, offsetof(compress, eval_every),
-     "steps between evaluations within a stage, on labelled data; 0: only at its end", 0, 1e12, NULL},
-    {"--eval-limit", "N", CLI_INT, offsetof(compress, eval_limit), "samples of an evaluation; 0: all", 0,
-     1e15, NULL},
-    {"--speed-seconds", "S", CLI_REAL, offsetof(compress, speed_seconds),
-     "time of each measurement of images and texts a second; 0: none", 0, 600, NULL},
-    {"--stop-after", "N", CLI_INT, offsetof(compress, stop_after),
-     "stop after this many steps of this run, with a checkpoint; 0: run to the end", 0, 1e12, NULL},
-    {"--workers", "N", CLI_INT, offsetof(compress, workers), "threads that decode images; 0: chosen", 0, 1024,
-     NULL},
-    {"--split", "PART", CLI_CHOICE, offsetof(compress, data.split),
-     "the part of the data; without it train for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
-     "train|test|all"},
-    {"--templates", "F", CLI_TEXT, offsetof(compress, data.templates),
-     "prompt templates of labelled data, one a line, with {} in the place of the class; without it the "
-     "data's own",
-     0, 0, NULL},
-    {"--caption-column", "C", CLI_TEXT, offsetof(compress, data.caption_column),
-     "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
-    {"--image-column", "C", CLI_TEXT, offsetof(compress, data.image_column),
-     "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
-    {"--eval-split", "PART", CLI_CHOICE, offsetof(compress, eval.split),
-     "the part of the data for evaluation; without it test for the named sets, all for the others", 0, 0,
-     "train|test|all"},
-    {"--eval-templates", "F", CLI_TEXT, offsetof(compress, eval.templates),
-     "its templates; without it its own", 0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* ---- what it is going to be */
@@ -157,9 +108,9 @@ static int dry_run(const compress *o, const char *teacher, const tc_compress_opt
     tc_compress_plan *p = cli_new(1, sizeof *p);
     tc_status status = tc_compress_plan_make(c, true, p, &err);
     cli_log_end();
-    int code = status != TC_OK  ? cli_failed(&err)
-               : o->common.json ? print_plan_json(teacher, p)
-                                : print_plan(teacher, p);
+    int code = status != TC_OK      ? cli_failed(&err)
+               : o->run.common.json ? print_plan_json(teacher, p)
+                                    : print_plan(teacher, p);
     free(p);
     return code;
 }
@@ -194,13 +145,13 @@ static int print_record(const compress *o, const tc_compress_result *r) {
     tc_error err = {0};
     json_t *record = NULL, *s;
     json_error_t e;
-    char *path = cli_path(o->out, "compress.json");
+    char *path = cli_path(o->options.out, "compress.json");
     size_t k;
     record = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
     if (!record) cli_fail(&err, TC_EFORMAT, "%s: line %d: %s", path, e.line, e.text);
     free(path);
     if (!record) return cli_failed(&err);
-    if (o->common.json) return cli_print_json(record);
+    if (o->run.common.json) return cli_print_json(record);
     const json_t *teacher = json_object_get(record, "teacher"), *eval = json_object_get(record, "eval_data");
     bool pairs = json_is_object(eval) && !json_is_number(json_object_get(teacher, "top1"));
     printf("%-20s %13s %6s %8s %8s %10s %10s %9s\n", "", "parameters*", "left %", "GMACs",
@@ -209,39 +160,26 @@ static int print_record(const compress *o, const tc_compress_result *r) {
     json_array_foreach(json_object_get(record, "stages"), k, s) if (json_is_true(json_object_get(s, "done")))
         print_result(s, json_string_value(json_object_get(s, "name")), real_of(teacher, "params_prunable"));
     printf("* without the token table%s\n", pairs ? "; ** from image to text" : "");
-    if (r->finished) printf("%s: complete\n", o->out);
-    else printf("%s: %d of %d stages are done; go on with --resume\n", o->out, r->stages_done, r->stages);
+    if (r->finished) printf("%s: complete\n", o->options.out);
+    else
+        printf("%s: %d of %d stages are done; go on with --resume\n", o->options.out, r->stages_done,
+               r->stages);
     json_decref(record);
     return CLI_DONE;
 }
 
 /* ---- running */
 
-static tc_compress_options compress_options(const compress *o) {
-    tc_compress_options c = tc_compress_options_default();
-    c.out = o->out;
-    c.recipe = o->recipe;
-    c.seed = (uint64_t)o->seed;
-    c.workers = (int)o->workers;
-    c.eval_every = o->eval_every;
-    c.eval_limit = o->eval_limit;
-    c.speed_seconds = o->speed_seconds;
-    c.stop_after = o->stop_after;
-    c.resume = o->resume;
-    c.teacher_cache = o->teacher_cache;
-    c.log = cli_log;
-    return c;
-}
-
-static int run_with(const compress *o, const char *path, tc_compress_options *c) {
+static int run_with(compress *o, const char *path) {
+    tc_compress_options *c = &o->options;
     tc_error err = {0};
     cli_model m = {0};
     tc_data *data = NULL, *eval = NULL;
     tc_compress_result r = {0};
     tc_status status =
-        cli_model_open(&m, path, &o->common, CLI_TOKENIZER | (o->dry_run ? CLI_CONFIGS : 0), &err);
-    if (status == TC_OK) status = cli_data_open(&data, &o->data, "train", &err);
-    if (status == TC_OK && o->eval.spec) status = cli_data_open(&eval, &o->eval, "test", &err);
+        cli_model_open(&m, path, &o->run.common, CLI_TOKENIZER | (o->dry_run ? CLI_CONFIGS : 0), &err);
+    if (status == TC_OK) status = cli_data_open(&data, &o->run.data, "train", &err);
+    if (status == TC_OK && o->run.eval.spec) status = cli_data_open(&eval, &o->run.eval, "test", &err);
     int code = CLI_DONE;
     if (status == TC_OK) {
         c->teacher = m.model;
@@ -249,6 +187,8 @@ static int run_with(const compress *o, const char *path, tc_compress_options *c)
         c->eval_data = eval;
         c->tokenizer = m.tokenizer;
         c->preprocess = m.preprocess;
+        c->resume = o->run.resume;
+        c->log = cli_log;
         c->stop = cli_catch_signals();
         if (o->dry_run) code = dry_run(o, path, c);
         else status = tc_compress(c, &r, &err);
@@ -262,25 +202,29 @@ static int run_with(const compress *o, const char *path, tc_compress_options *c)
     return code;
 }
 
+static int check(const cli_verb *verb, const compress *o) {
+    const tc_compress_options *c = &o->options;
+    if (!c->recipe) return cli_usage(verb, "name the recipe with --recipe");
+    int code = cli_run_check(verb, &o->run, c->out, c->eval_every || c->eval_limit);
+    if (code == CLI_DONE && (c->keep != 0) + (c->params != 0) + (c->macs != 0) > 1)
+        code = cli_usage(verb, "give one of --keep, --params and --macs");
+    return code;
+}
+
 static int run(const cli_verb *verb, int argc, char **argv) {
-    compress o = defaults;
+    compress o = *(const compress *)cli_defaults(verb);
     cli_list args = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    tc_compress_options c = compress_options(&o);
-    if (!o.recipe) code = cli_usage(verb, "name the recipe with --recipe");
-    else if (!o.data.spec) code = cli_usage(verb, "name the data with --data");
-    else if (!o.out) code = cli_usage(verb, "name the folder for the result with --out");
-    else code = cli_eval_check(verb, &o.eval, o.eval_every, o.eval_limit);
-    if (code == CLI_DONE) code = cli_goal_read(verb, &o.goal, &c.keep, &c.params, &c.macs);
+    code = check(verb, &o);
     if (code == CLI_DONE) {
         const char **command = cli_new((size_t)argc + 2, sizeof *command);
         command[0] = "tinyclip";
         command[1] = verb->name;
         for (int i = 0; i < argc; i++) command[i + 2] = argv[i];
-        c.command = command;
-        c.command_count = argc + 2;
-        code = run_with(&o, args.items[0], &c);
+        o.options.command = command;
+        o.options.command_count = argc + 2;
+        code = run_with(&o, args.items[0]);
         free(command);
     }
     cli_release(verb, &o, &args);
@@ -327,8 +271,11 @@ const cli_verb cmd_compress = {
                 "fashion-mnist --eval-data fashion-mnist --out small\n"
                 "tinyclip compress teacher --recipe r.json --data pairs/ --out small --keep 30% --resume",
     .options = options,
+    .settings = settings,
+    .more = cli_run_options,
     .common = CLI_WITH_ALL,
     .defaults = &defaults,
+    .prepare = prepare,
     .least_args = 1,
     .most_args = 1,
     .run = run};

@@ -4,7 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const training defaults = {CLI_TRAINING_DEFAULTS, .logit_scale = 50};
+static training defaults;
+static void prepare(void) {
+    defaults.options = tc_train_options_default();
+    defaults.masks = tc_mask_options_default();
+}
+static const cli_settings settings[] = {{tc_mask_setting, offsetof(training, masks), 0},
+                                        {tc_train_setting, offsetof(training, options), 0},
+                                        {NULL, 0, 0}};
 static const cli_option options[] = {
     {"--teacher", "MODEL", CLI_TEXT, offsetof(training, teacher), "the teacher", 0, 0, NULL},
     {"--student", "S", CLI_TEXT, offsetof(training, student),
@@ -14,32 +21,6 @@ static const cli_option options[] = {
     {"--inherit", NULL, CLI_FLAG, offsetof(training, inherit),
      "a student given as a configuration starts with the teacher's weights, as the verb inherit makes them",
      0, 0, NULL},
-    {"--keep", "PART", CLI_TEXT, offsetof(training, goal.keep),
-     "automatic inheritance: the student is the teacher (or --student) under masks that are learnt and then "
-     "folded; " CLI_KEEP_HELP,
-     0, 0, NULL},
-    {"--params", "N", CLI_TEXT, offsetof(training, goal.params), CLI_PARAMS_HELP, 0, 0, NULL},
-    {"--macs", "N", CLI_TEXT, offsetof(training, goal.macs), CLI_MACS_HELP, 0, 0, NULL},
-    {"--fold-step", "N", CLI_INT, offsetof(training, fold_step),
-     "steps before the masks are folded; 0: half of all", 0, 1e12, NULL},
-    {"--target-warmup", "N", CLI_REAL, offsetof(training, target_warmup),
-     "steps in which the target goes from the whole model to the goal; -1: a third of those before the fold",
-     -1, 1e12, NULL},
-    {"--mask-lr", "X", CLI_REAL, offsetof(training, mask_lr),
-     "learning rate of the masks; a gate needs some 5 / X steps to close", 0, 1e3, NULL},
-    {"--alpha", "X", CLI_REAL, offsetof(training, alpha),
-     "weight of the affinity loss; 1 - alpha goes to the contrastive loss", 0, 1, NULL},
-    {"--teacher-cache", "C", CLI_TEXT, offsetof(training, teacher_cache),
-     "a folder that keeps the teacher's features, which later epochs and runs then take from it "
-     "(C/teacher.cache, samples x augmentations x (8 E + "
-     "8) bytes); "
-     "it belongs to this teacher, data, tokenizer and augmentation, and is refused with another",
-     0, 0, NULL},
-    {"--cache-augmentations", "N", CLI_INT, offsetof(training, cache_augmentations),
-     "augmentations (crop, mirror image, template) of a sample, one an epoch, then the first again; 0: 4 "
-     "with --teacher-cache, else a new one in "
-     "every epoch",
-     0, 1 << 20, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 /* --model-config and --activation belong to the teacher; a student without a configuration of its own is
@@ -47,7 +28,7 @@ static const cli_option options[] = {
 static tc_status open_student(const training *t, const tc_model *teacher, tc_model **out, const char **path,
                               tc_error *err) {
     if (!t->student) {
-        tc_open_options same = cli_open_options(&t->common);
+        tc_open_options same = cli_open_options(&t->run.common);
         *path = t->teacher;
         return cli_model_load(out, t->teacher, &same, err);
     }
@@ -60,45 +41,47 @@ static tc_status open_student(const training *t, const tc_model *teacher, tc_mod
         *path = t->teacher;
         return tc_model_inherit(out, teacher, t->student, err);
     }
-    cli_common own = {.image_size = t->common.image_size};
+    cli_common own = {.image_size = t->run.common.image_size};
     tc_open_options open = cli_open_options(&own);
-    return configuration ? cli_model_create(out, t->student, (uint64_t)t->seed, &own, err)
+    return configuration ? cli_model_create(out, t->student, t->options.seed, &own, err)
                          : cli_model_load(out, t->student, &open, err);
 }
 
 /* *masks: whether there are any. */
-static int read_masks(const cli_verb *verb, const training *t, tc_mask_options *m, bool *masks) {
-    *masks = t->goal.keep || t->goal.params || t->goal.macs;
-    *m = tc_mask_options_default();
-    if (!*masks &&
-        (t->fold_step || t->target_warmup != defaults.target_warmup || t->mask_lr != defaults.mask_lr))
-        return cli_usage(
-            verb, "--fold-step, --target-warmup and --mask-lr need one of --keep, --params and --macs");
-    m->fold_step = t->fold_step;
-    m->target_warmup = t->target_warmup;
-    m->lr = t->mask_lr;
-    return cli_goal_read(verb, &t->goal, &m->keep, &m->params, &m->macs);
+static int check_masks(const cli_verb *verb, const training *t, bool *masks) {
+    const tc_mask_options *m = &t->masks;
+    int goals = (m->keep != 0) + (m->params != 0) + (m->macs != 0);
+    const tc_setting *s;
+    *masks = goals > 0;
+    if (goals > 1) return cli_usage(verb, "give one of --keep, --params and --macs");
+    for (size_t i = 0; goals == 0 && (s = tc_mask_setting(i)); i++) {
+        char given[32], otherwise[32];
+        tc_setting_write(s, m, given, sizeof given);
+        tc_setting_write(s, &defaults.masks, otherwise, sizeof otherwise);
+        if (strcmp(given, otherwise) != 0)
+            return cli_usage(verb, "%s needs one of --keep, --params and --macs", s->option);
+    }
+    return CLI_DONE;
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    training t = defaults;
+    training t = *(const training *)cli_defaults(verb);
     cli_list args = {0};
     tc_error err = {0};
     tc_model *student = NULL, *teacher = NULL;
     const char *path = "";
-    tc_mask_options m;
     int code;
     bool masks;
     if (!cli_parse(verb, argc, argv, &t, &args, &code)) return code;
-    code = read_masks(verb, &t, &m, &masks);
+    code = check_masks(verb, &t, &masks);
     if (code == CLI_DONE && (!t.teacher || (!t.student && !masks)))
         code = cli_usage(verb, "name the models with --teacher and --student");
     if (code == CLI_DONE) code = cli_training_check(verb, &t);
     if (code == CLI_DONE) {
-        tc_open_options open = cli_open_options(&t.common);
+        tc_open_options open = cli_open_options(&t.run.common);
         tc_status status = cli_model_load(&teacher, t.teacher, &open, &err);
         if (status == TC_OK) status = open_student(&t, teacher, &student, &path, &err);
-        code = status == TC_OK ? cli_training_run(&t, student, path, teacher, masks ? &m : NULL)
+        code = status == TC_OK ? cli_training_run(&t, student, path, teacher, masks ? &t.masks : NULL)
                                : cli_failed(&err);
     }
     if (teacher) tc_model_close(&teacher);
@@ -136,9 +119,11 @@ const cli_verb cmd_distill = {
         "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 20 "
         "--teacher-cache features --crop-scale-min 0.9",
     .options = options,
-    .more = cli_training_options,
+    .settings = settings,
+    .more = cli_run_options,
     .common = CLI_WITH_ALL,
     .defaults = &defaults,
+    .prepare = prepare,
     .least_args = 0,
     .most_args = 0,
     .run = run};

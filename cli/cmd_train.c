@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const training defaults = {CLI_TRAINING_DEFAULTS};
+static training defaults;
+static void prepare(void) { defaults.options = tc_train_options_default(); }
+static const cli_settings settings[] = {{tc_train_setting, offsetof(training, options), TC_SETTING_TEACHER},
+                                        {NULL, 0, 0}};
 static const cli_option options[] = {
     {"--config", "C", CLI_TEXT, offsetof(training, config),
      "the configuration: a JSON file or a built-in name; the weights are random unless --init is given", 0, 0,
@@ -14,9 +17,9 @@ static const cli_option options[] = {
 
 /* A model to start from must be what --config says, if both are given. */
 static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
-    if (!t->init) return cli_model_create(out, t->config, (uint64_t)t->seed, &t->common, err);
+    if (!t->init) return cli_model_create(out, t->config, t->options.seed, &t->run.common, err);
     /* A folder has its own configuration, which --config is compared with; a file alone may have none. */
-    tc_open_options open = cli_open_options(&t->common);
+    tc_open_options open = cli_open_options(&t->run.common);
     if (!open.config && !cli_path_is_dir(t->init)) open.config = t->config;
     tc_status status = cli_model_load(out, t->init, &open, err);
     if (status != TC_OK || !t->config) return status;
@@ -31,7 +34,7 @@ static tc_status open_start(const training *t, tc_model **out, tc_error *err) {
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    training t = defaults;
+    training t = *(const training *)cli_defaults(verb);
     cli_list args = {0};
     tc_error err = {0};
     tc_model *start = NULL;
@@ -70,9 +73,11 @@ const cli_verb cmd_train = {
         "tinyclip train --config teacher.json --data pairs.csv --out run --epochs 10 --checkpoint-every 500 "
         "--resume",
     .options = options,
-    .more = cli_training_options,
+    .settings = settings,
+    .more = cli_run_options,
     .common = CLI_WITH_ALL,
     .defaults = &defaults,
+    .prepare = prepare,
     .least_args = 0,
     .most_args = 0,
     .run = run};

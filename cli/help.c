@@ -4,8 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool setting_text(const tc_setting *s, const void *structure, char *out, size_t size) {
+    bool amount = s->kind == TC_SETTING_PART || s->kind == TC_SETTING_PARAMS || s->kind == TC_SETTING_MACS;
+    return !amount && *tc_setting_write(s, structure, out, size) != 0;
+}
+
 bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size) {
     const char *at = (const char *)values + o->at;
+    if (o->kind == CLI_SETTING) return setting_text(o->detail, at, out, size);
     const char *text =
         o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
     if (o->kind == CLI_INT) snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)at);
@@ -31,7 +37,7 @@ static void print_filled(const char *text, int indent, int column) {
 
 static void print_option(const cli_option *o, const void *values) {
     char value[96] = "", fallback[64], line[1024];
-    if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", o->choices);
+    if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", (const char *)o->detail);
     else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
     bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
     snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "",
@@ -57,10 +63,11 @@ void cli_print_help(const cli_verb *verb) {
         at += n + (at[n] == '\n');
     }
     printf("\noptions:\n");
-    const cli_option *own;
-    for (size_t i = 0; (own = cli_option_at(verb, i)); i++) print_option(own, verb->defaults);
+    cli_option own;
+    const void *defaults = cli_defaults(verb);
+    for (size_t i = 0; cli_option_at(verb, i, &own); i++) print_option(&own, defaults);
     for (size_t i = 0; cli_common_options[i].name; i++)
-        if (cli_takes_common(verb, i)) print_option(&cli_common_options[i], verb->defaults);
+        if (cli_takes_common(verb, i)) print_option(&cli_common_options[i], defaults);
     printf("  --help                    print this and exit\n");
     printf("\nexamples:\n");
     for (const char *at = verb->examples; *at;) {

@@ -35,7 +35,7 @@ static void put_option(const cli_option *o, const void *values) {
     printf("\\fR");
     if (o->kind == CLI_CHOICE) {
         printf(" ");
-        put(o->choices, -1);
+        put(o->detail, -1);
     } else if (o->value) {
         printf(" \\fI");
         put(o->value, -1);
@@ -59,8 +59,9 @@ static void put_verb(const cli_verb *v) {
     put_lines(v->usage, "", prefix);
     printf(".fi\n");
     put_lines(v->description, ".PP\n", "");
-    const cli_option *o;
-    for (size_t i = 0; (o = cli_option_at(v, i)); i++) put_option(o, v->defaults);
+    cli_option o;
+    const void *defaults = cli_defaults(v);
+    for (size_t i = 0; cli_option_at(v, i, &o); i++) put_option(&o, defaults);
     printf(".PP\nCommon options:");
     for (size_t i = 0; cli_common_options[i].name; i++) {
         if (!cli_takes_common(v, i)) continue;

@@ -34,10 +34,39 @@ static const unsigned common_bits[] = {CLI_WITH_MODEL,  CLI_WITH_MODEL,  CLI_WIT
 
 bool cli_takes_common(const cli_verb *verb, size_t i) { return (verb->common & common_bits[i]) != 0; }
 
-const cli_option *cli_option_at(const cli_verb *verb, size_t i) {
-    for (const cli_option *o = verb->options; o->name; o++)
-        if (i-- == 0) return o;
-    for (const cli_option *o = verb->more; o && o->name; o++)
-        if (i-- == 0) return o;
-    return NULL;
+static bool in_table(const cli_option *table, size_t *i, cli_option *out) {
+    for (const cli_option *o = table; o && o->name; o++)
+        if ((*i)-- == 0) {
+            *out = *o;
+            return true;
+        }
+    return false;
+}
+
+static bool in_settings(const cli_settings *group, size_t *i, cli_option *out) {
+    const tc_setting *s;
+    for (size_t k = 0; (s = group->list(k)); k++) {
+        if (!s->option || (s->flags & group->without) || (*i)-- > 0) continue;
+        *out = (cli_option){.name = s->option,
+                            .value = s->value,
+                            .kind = s->kind == TC_SETTING_FLAG ? CLI_FLAG : CLI_SETTING,
+                            .at = group->at,
+                            .help = s->help,
+                            .detail = s};
+        if (out->kind == CLI_FLAG) out->at += s->at;
+        return true;
+    }
+    return false;
+}
+
+bool cli_option_at(const cli_verb *verb, size_t i, cli_option *out) {
+    if (in_table(verb->options, &i, out)) return true;
+    for (const cli_settings *group = verb->settings; group && group->list; group++)
+        if (in_settings(group, &i, out)) return true;
+    return in_table(verb->more, &i, out);
+}
+
+const void *cli_defaults(const cli_verb *verb) {
+    if (verb->prepare) verb->prepare();
+    return verb->defaults;
 }

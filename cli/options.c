@@ -6,24 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const cli_option *find(const cli_verb *verb, const char *name, size_t length) {
-    const cli_option *own;
-    for (size_t i = 0; (own = cli_option_at(verb, i)); i++)
-        if (strlen(own->name) == length && strncmp(own->name, name, length) == 0) return own;
+static bool is_name(const cli_option *o, const char *name, size_t length) {
+    return strlen(o->name) == length && strncmp(o->name, name, length) == 0;
+}
+
+static bool find(const cli_verb *verb, const char *name, size_t length, cli_option *out) {
+    for (size_t i = 0; cli_option_at(verb, i, out); i++)
+        if (is_name(out, name, length)) return true;
     for (size_t i = 0; cli_common_options[i].name; i++) {
-        const cli_option *o = &cli_common_options[i];
-        if (cli_takes_common(verb, i) && strlen(o->name) == length && strncmp(o->name, name, length) == 0)
-            return o;
+        *out = cli_common_options[i];
+        if (cli_takes_common(verb, i) && is_name(out, name, length)) return true;
     }
-    return NULL;
+    return false;
 }
 
 static int unknown_option(const cli_verb *verb, const char *arg, size_t length) {
     char name[96];
     snprintf(name, sizeof name, "%.*s", (int)length, arg);
     cli_nearest near = {.word = name};
-    const cli_option *o;
-    for (size_t i = 0; (o = cli_option_at(verb, i)); i++) cli_nearest_offer(&near, o->name);
+    cli_option o;
+    for (size_t i = 0; cli_option_at(verb, i, &o); i++) cli_nearest_offer(&near, o.name);
     for (size_t i = 0; cli_common_options[i].name; i++)
         if (cli_takes_common(verb, i)) cli_nearest_offer(&near, cli_common_options[i].name);
     return cli_usage(verb, "unknown option '%s'%s", name, near.text);
@@ -39,11 +41,12 @@ static bool is_choice(const char *choices, const char *value) {
 }
 
 static int choice_error(const cli_verb *verb, const cli_option *o, const char *value) {
+    const char *choices_text = o->detail;
     char choices[128], *rest = choices;
-    snprintf(choices, sizeof choices, "%s", o->choices);
+    snprintf(choices, sizeof choices, "%s", choices_text);
     cli_nearest near = {.word = value};
     for (const char *one; (one = strsep(&rest, "|"));) cli_nearest_offer(&near, one);
-    return cli_usage(verb, "%s: '%s' is none of %s%s", o->name, value, o->choices, near.text);
+    return cli_usage(verb, "%s: '%s' is none of %s%s", o->name, value, choices_text, near.text);
 }
 
 static int range_error(const cli_verb *verb, const cli_option *o, const char *value) {
@@ -73,6 +76,12 @@ static int set_number(const cli_verb *verb, const cli_option *o, const char *val
     return CLI_DONE;
 }
 
+static int set_setting(const cli_verb *verb, const cli_option *o, const char *value, void *structure) {
+    tc_error err = {0};
+    if (tc_setting_read(o->detail, structure, value, &err) == TC_OK) return CLI_DONE;
+    return cli_usage(verb, "%s: %s", o->name, err.message);
+}
+
 static int set_value(const cli_verb *verb, const cli_option *o, const char *value, char *values) {
     void *into = values + o->at;
     switch (o->kind) {
@@ -80,7 +89,7 @@ static int set_value(const cli_verb *verb, const cli_option *o, const char *valu
         *(bool *)into = true;
         return CLI_DONE;
     case CLI_CHOICE:
-        if (!is_choice(o->choices, value)) return choice_error(verb, o, value);
+        if (!is_choice(o->detail, value)) return choice_error(verb, o, value);
         *(const char **)into = value;
         return CLI_DONE;
     case CLI_TEXT:
@@ -93,6 +102,8 @@ static int set_value(const cli_verb *verb, const cli_option *o, const char *valu
     case CLI_INT:
     case CLI_REAL:
         return set_number(verb, o, value, into);
+    case CLI_SETTING:
+        return set_setting(verb, o, value, into);
     }
     return CLI_USAGE;
 }
@@ -105,18 +116,18 @@ static bool is_option(const char *arg) { return arg[0] == '-' && arg[1] != '\0';
 static int read_option(const cli_verb *verb, int argc, char **argv, int *at, char *values) {
     const char *arg = argv[*at], *equals = arg[1] == '-' ? strchr(arg, '=') : NULL;
     size_t length = equals ? (size_t)(equals - arg) : strlen(arg);
-    const cli_option *o = find(verb, arg, length);
-    if (!o) return unknown_option(verb, arg, length);
-    if (o->kind == CLI_FLAG) {
-        if (equals) return cli_usage(verb, "%s takes no value", o->name);
-        return set_value(verb, o, NULL, values);
+    cli_option o;
+    if (!find(verb, arg, length, &o)) return unknown_option(verb, arg, length);
+    if (o.kind == CLI_FLAG) {
+        if (equals) return cli_usage(verb, "%s takes no value", o.name);
+        return set_value(verb, &o, NULL, values);
     }
-    if (equals) return set_value(verb, o, equals + 1, values);
-    if (*at + 1 >= argc) return cli_usage(verb, "%s needs a value", o->name);
-    if (o->kind != CLI_MANY) return set_value(verb, o, argv[++*at], values);
+    if (equals) return set_value(verb, &o, equals + 1, values);
+    if (*at + 1 >= argc) return cli_usage(verb, "%s needs a value", o.name);
+    if (o.kind != CLI_MANY) return set_value(verb, &o, argv[++*at], values);
     int first = *at;
-    while (*at + 1 < argc && !is_option(argv[*at + 1])) set_value(verb, o, argv[++*at], values);
-    return *at > first ? CLI_DONE : cli_usage(verb, "%s needs a value", o->name);
+    while (*at + 1 < argc && !is_option(argv[*at + 1])) set_value(verb, &o, argv[++*at], values);
+    return *at > first ? CLI_DONE : cli_usage(verb, "%s needs a value", o.name);
 }
 
 /* "usage: tinyclip VERB ...", the first form. */
@@ -169,9 +180,9 @@ bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_li
 }
 
 void cli_release(const cli_verb *verb, void *values, cli_list *args) {
-    const cli_option *o;
-    for (size_t i = 0; (o = cli_option_at(verb, i)); i++)
-        if (o->kind == CLI_LIST || o->kind == CLI_MANY)
-            cli_list_free((cli_list *)(void *)((char *)values + o->at));
+    cli_option o;
+    for (size_t i = 0; cli_option_at(verb, i, &o); i++)
+        if (o.kind == CLI_LIST || o.kind == CLI_MANY)
+            cli_list_free((cli_list *)(void *)((char *)values + o.at));
     cli_list_free(args);
 }

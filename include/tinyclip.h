@@ -517,6 +517,54 @@ TC_API tc_status tc_array_read_i64(const tc_array *x, int64_t first, int64_t n, 
 TC_API tc_status tc_array_write(const char *path, const char *dtype, int ndim, const int64_t *shape,
                                 const void *data, tc_error *err);
 
+/* ---- settings */
+
+/* The numbers, flags and texts among the options of training and compression, as data: their defaults and
+ * checks, the program's options and its manual, and the keys of a recipe are made of it. */
+typedef enum tc_setting_kind {
+    TC_SETTING_FLAG,   /* bool */
+    TC_SETTING_INT,    /* int */
+    TC_SETTING_WHOLE,  /* int64_t, or uint64_t */
+    TC_SETTING_REAL,   /* double */
+    TC_SETTING_PART,   /* double; as text "50%" too */
+    TC_SETTING_PARAMS, /* int64_t; as text "20M" too */
+    TC_SETTING_MACS,   /* double; as text "2G" too */
+    TC_SETTING_TEXT    /* const char *; NULL: none */
+} tc_setting_kind;
+
+enum {                         /* tc_setting.flags */
+    TC_SETTING_RESUMED = 1,    /* must be the same on resuming */
+    TC_SETTING_TEACHER = 2,    /* says something in runs with a teacher only */
+    TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
+    TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
+    TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
+    TC_SETTING_FILE = 32       /* a text that names a file or folder */
+};
+
+typedef struct tc_setting {
+    const char *name;   /* of the field */
+    const char *key;    /* in a recipe; NULL: none */
+    const char *option; /* of the program; NULL: none */
+    const char *value;  /* what stands for a value of it: "N" */
+    const char *help;
+    tc_setting_kind kind;
+    unsigned flags;
+    size_t at;          /* of the field in the structure */
+    double fallback;    /* the default; if it is not in the range, it says that the run chooses */
+    double least, most; /* the range of a number */
+    bool above, below;  /* least, most do not belong to it */
+} tc_setting;
+
+/* Setting i of tc_train_options, tc_mask_options and tc_compress_options; NULL past the end. */
+TC_API const tc_setting *tc_train_setting(size_t i);
+TC_API const tc_setting *tc_mask_setting(size_t i);
+TC_API const tc_setting *tc_compress_setting(size_t i);
+/* The field of `options` from a text ("true" or "false" of a flag). TC_EARG: "'0' is not a whole number from
+ * 1 to 8". A text is not copied. */
+TC_API tc_status tc_setting_read(const tc_setting *s, void *options, const char *text, tc_error *err);
+/* The field as a text that tc_setting_read takes, cut at the buffer's size; "" of a text that is NULL. */
+TC_API const char *tc_setting_write(const tc_setting *s, const void *options, char *buffer, size_t size);
+
 /* ---- training */
 
 /* Automatic weight inheritance (TinyCLIP section 3.2): masks over the width of each tower, the heads and FFN
@@ -552,9 +600,14 @@ typedef struct tc_train_options {
     int64_t steps; /* in all; 0: from epochs */
     double epochs;
     int batch;
-    double lr, warmup_steps, weight_decay, beta1, beta2, eps, clip;
-    double distill_weight; /* alpha: weight of the affinity loss; 1 - alpha goes to the contrastive loss */
-    double logit_scale;    /* fixed scale of student and teacher; 0: learnt */
+    double lr;
+    double warmup_steps; /* -1: a tenth of the steps, at most 2,000; with masks until the fold */
+    double weight_decay, beta1;
+    double beta2; /* -1: by the image tower */
+    double eps;   /* 0: by the image tower */
+    double clip;
+    double alpha;          /* weight of the affinity loss; 1 - alpha goes to the contrastive loss */
+    double logit_scale;    /* fixed scale of both models; 0: learnt; -1: 50, without a teacher learnt */
     double crop_scale_min; /* random resized crop: smallest area kept, 1: none */
     bool flip;             /* random horizontal flip */
     /* so many augmentations (crop, flip, template) of each sample, one an epoch, then the first again; 0: a
@@ -582,8 +635,8 @@ typedef struct tc_train_options {
     volatile int *stop;
     uint64_t reserved[16];
 } tc_train_options;
-/* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8: set them),
- * weight decay 0.2, clip 5, logit scale 50, alpha 1. */
+/* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8), weight
+ * decay 0.2, clip 5, logit scale 50 with a teacher, alpha 1. */
 TC_API tc_train_options tc_train_options_default(void);
 
 typedef struct tc_train_result {

@@ -43,12 +43,18 @@ const char *tc_range_text(const tc_range *r, bool whole, char *out, size_t size)
 
 /* ---- messages */
 
-/* "WHERE.KEY" behind each other; a key from the file is cut, and what would spoil a line is left out. */
-static void join(char *out, size_t size, const char *where, const char *key) {
-    int n = snprintf(out, size, "%.*s%s", (int)size / 2, where, *where && *key ? "." : "");
-    snprintf(out + n, size - (size_t)n, "%.60s", key);
-    for (char *c = out + n; *c; c++)
+tc_json_shown tc_json_plain(const char *text) {
+    tc_json_shown shown;
+    snprintf(shown.text, sizeof shown.text, "%.60s", text);
+    for (char *c = shown.text; *c; c++)
         if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f) *c = ' ';
+    return shown;
+}
+
+/* "WHERE.KEY", each cut at half of the room */
+static void join(char *out, size_t size, const char *where, const char *key) {
+    int half = (int)size / 2 - 1;
+    snprintf(out, size, "%.*s%s%.*s", half, where, *where && *key ? "." : "", half, tc_json_plain(key).text);
 }
 
 static bool failed(const tc_json_object *o) { return o->reader->status != TC_OK; }

@@ -77,6 +77,11 @@ bool tc_json_wholes(const tc_json_object *o, const char *key, tc_range range, in
 /* Refuses keys that are not in `known` (ends with NULL). `where`: "" or " in a manual stage". */
 void tc_json_only(const tc_json_object *o, const char *const *known, const char *where);
 
+/* A text from the file as messages may show it: cut, and without what would spoil a line. */
+typedef struct tc_json_shown {
+    char text[64];
+} tc_json_shown;
+tc_json_shown tc_json_plain(const char *text);
 /* "FILE: PATH.KEY what is wrong", unless something was wrong before. key "": the object itself. */
 void tc_json_wrong(const tc_json_object *o, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -70,11 +70,11 @@ static void relay(void *user, int level, const char *line) {
 static void tell_stage(const tc_compression *c) {
     const tc_stage *s = &c->recipe->stages[c->current];
     char goal[64] = "";
-    if (s->automatic && s->keep > 0)
-        snprintf(goal, sizeof goal, ", to %.4g %% of the teacher", 100 * s->keep);
-    else if (s->automatic && s->params)
-        snprintf(goal, sizeof goal, ", to %lld parameters", (long long)s->params);
-    else if (s->automatic) snprintf(goal, sizeof goal, ", to %.4g GMACs", s->macs / 1e9);
+    if (s->automatic && s->masks.keep > 0)
+        snprintf(goal, sizeof goal, ", to %.4g %% of the teacher", 100 * s->masks.keep);
+    else if (s->automatic && s->masks.params)
+        snprintf(goal, sizeof goal, ", to %lld parameters", (long long)s->masks.params);
+    else if (s->automatic) snprintf(goal, sizeof goal, ", to %.4g GMACs", s->masks.macs / 1e9);
     tc_log_line(&c->log, 1, "stage %d of %d, \"%s\": %s%s", c->current + 1, c->recipe->count, s->name,
                 s->automatic ? "automatic inheritance" : "manual inheritance", goal);
 }
@@ -216,8 +216,9 @@ static char *card_of(const tc_compression *c, int k) {
         json_t *stage = json_pack("{s:s, s:s, s:I, s:I}", "name", s->name, "inheritance",
                                   s->automatic ? "auto" : "manual", "steps", (json_int_t)c->legs[i].steps,
                                   "batch", (json_int_t)s->train.batch);
-        if (s->automatic) json_object_set_new(stage, "fold_step", json_integer((json_int_t)s->fold_step));
-        if (s->keep > 0) json_object_set_new(stage, "keep", json_real(s->keep));
+        if (s->automatic)
+            json_object_set_new(stage, "fold_step", json_integer((json_int_t)s->masks.fold_step));
+        if (s->masks.keep > 0) json_object_set_new(stage, "keep", json_real(s->masks.keep));
         if (i < k)
             json_object_set(stage, "weights_hash", json_object_get(tc_record_stage(c, i), "weights_hash"));
         json_array_append_new(stages, stage);

@@ -8,6 +8,7 @@
  * by bisection. */
 #include "train/compress.h"
 #include "train/gates.h"
+#include "train/settings.h"
 #include "train/teacher_cache.h"
 #include "model/model.h"
 
@@ -19,8 +20,6 @@
 static const double SLACK = 1.1;
 static const double MEASURED_MACS = 2e10;
 enum { BISECTIONS = 24, USUAL_CAPTION = 12, MEASURED_STEPS = 3, LEAST_BATCH = 32 };
-
-tc_compress_options tc_compress_options_default(void) { return (tc_compress_options){.speed_seconds = 1}; }
 
 /* ---- counting */
 
@@ -76,7 +75,8 @@ static const char *const goal_keys[] = {
     [TC_BUDGET_KEEP] = "keep", [TC_BUDGET_PARAMS] = "params", [TC_BUDGET_MACS] = "macs"};
 
 static tc_budget_kind kind_of(const tc_stage *s) {
-    return s->keep > 0 ? TC_BUDGET_KEEP : s->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
+    if (s->masks.keep > 0) return TC_BUDGET_KEEP;
+    return s->masks.params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
 }
 
 static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format,
@@ -113,9 +113,9 @@ static tc_status plan_automatic(tc_compression *c, int k, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     tc_leg *leg = &c->legs[k];
     tc_budget_kind kind = kind_of(s);
-    double goal = kind == TC_BUDGET_KEEP     ? s->keep * (double)c->teacher.params_prunable
-                  : kind == TC_BUDGET_PARAMS ? (double)s->params
-                                             : s->macs,
+    double goal = kind == TC_BUDGET_KEEP     ? s->masks.keep * (double)c->teacher.params_prunable
+                  : kind == TC_BUDGET_PARAMS ? (double)s->masks.params
+                                             : s->masks.macs,
            low = 0, high = 2;
     tc_config *trial = tc_new(1, sizeof *trial);
     tc_model_info info = {0};
@@ -173,8 +173,7 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
                                       tc_mask_options *masks) {
     const tc_compress_options *o = c->o;
     const tc_stage *s = &c->recipe->stages[k];
-    const tc_stage_train *h = &s->train;
-    tc_train_options t = tc_train_options_default();
+    tc_train_options t = s->train;
     t.teacher = o->teacher;
     t.data = o->data;
     /* On the way only: at its end each stage is measured for the record. */
@@ -183,38 +182,21 @@ tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_m
     t.tokenizer = o->tokenizer;
     t.preprocess = o->preprocess;
     t.steps = c->legs[k].steps;
-    t.batch = (int)h->batch;
-    t.lr = h->lr;
-    t.warmup_steps = h->warmup_steps;
-    t.weight_decay = h->weight_decay;
-    t.beta1 = h->beta1;
-    t.beta2 = h->beta2;
-    t.eps = h->eps;
-    t.clip = h->clip;
-    t.distill_weight = h->alpha;
-    t.logit_scale = h->logit_scale;
-    t.crop_scale_min = h->crop_scale_min;
-    t.flip = h->flip;
-    t.cache_augmentations = c->recipe->cache_augmentations;
     t.teacher_cache = c->cache;
     t.seed = o->seed;
     t.workers = o->workers;
-    t.checkpoint_every = h->checkpoint_every;
     t.eval_every = o->eval_every;
     t.eval_limit = o->eval_limit;
     t.stop = o->stop;
     if (!s->automatic) return t;
     /* What the stage starts from may lie a little below the goal of the stage before, and so below this
      * one's. */
-    *masks = tc_mask_options_default();
-    if (s->keep > 0)
-        masks->keep =
-            fmin(1, s->keep * (double)c->teacher.params_prunable / (double)(start->params_prunable + 1e-9));
-    masks->params = s->params < start->params_without_tokens ? s->params : start->params_without_tokens;
-    masks->macs = fmin(s->macs, start->macs_image + start->macs_text);
-    masks->fold_step = s->fold_step;
-    masks->target_warmup = s->target_warmup;
-    masks->lr = s->mask_lr;
+    *masks = s->masks;
+    if (masks->keep > 0)
+        masks->keep = fmin(1, masks->keep * (double)c->teacher.params_prunable /
+                                  (double)(start->params_prunable + 1e-9));
+    if (masks->params > start->params_without_tokens) masks->params = start->params_without_tokens;
+    masks->macs = fmin(masks->macs, start->macs_image + start->macs_text);
     t.masks = masks;
     return t;
 }
@@ -244,11 +226,13 @@ static tc_status plan_steps(tc_compression *c, int k, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     int64_t samples = tc_data_count(c->o->data);
     tc_leg *leg = &c->legs[k];
-    leg->steps = s->steps > 0 ? s->steps : tc_train_steps(s->epochs, samples, (int)s->train.batch);
-    if (s->automatic && s->fold_step >= leg->steps)
+    leg->steps =
+        s->train.steps > 0 ? s->train.steps : tc_train_steps(s->train.epochs, samples, s->train.batch);
+    if (s->automatic && s->masks.fold_step >= leg->steps)
         return refuse(c, k, "fold_step", err,
                       "%lld is not before the end of the stage's %lld steps (%.15g epochs of %lld samples)",
-                      (long long)s->fold_step, (long long)leg->steps, s->epochs, (long long)samples);
+                      (long long)s->masks.fold_step, (long long)leg->steps, s->train.epochs,
+                      (long long)samples);
     return TC_OK;
 }
 
@@ -262,7 +246,7 @@ static tc_status plan_stage(tc_compression *c, int k, tc_error *err) {
     if (status == TC_OK) status = check_stage(c, k, err);
     if (status != TC_OK) return status;
     /* Backwards costs twice what forwards does. */
-    double masked = s->automatic ? (double)s->fold_step / (double)leg->steps : 0;
+    double masked = s->automatic ? (double)s->masks.fold_step / (double)leg->steps : 0;
     double student = masked * macs_used(&leg->start_info) + (1 - masked) * macs_used(&leg->result_info);
     leg->cost = (double)s->train.batch * ((c->cache ? 0 : macs_used(&c->teacher)) + 3 * student);
     return TC_OK;
@@ -279,10 +263,11 @@ static tc_status check_inputs(const tc_compress_options *o, tc_error *err) {
         {o->data != NULL, "data is needed"},
         {o->tokenizer != NULL, "a tokenizer is needed"},
         {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
-        {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"},
-        {o->speed_seconds >= 0 && isfinite(o->speed_seconds), "the time of a measurement must be 0 or more"}};
+        {(o->keep != 0) + (o->params != 0) + (o->macs != 0) <= 1, "give one of keep, params and macs"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "compression: %s", rules[i].what);
+    tc_status status = tc_settings_check(tc_compress_setting, o, "compression", err);
+    if (status != TC_OK) return status;
     if (tc_data_count(o->data) < 1) return tc_fail(err, TC_EARG, "compression: the data has no samples");
     return TC_OK;
 }
@@ -291,7 +276,7 @@ static tc_status check_inputs(const tc_compress_options *o, tc_error *err) {
  */
 static tc_status check_cache(const tc_compression *c, tc_error *err) {
     const tc_compress_options *o = c->o;
-    const tc_stage_train *h = &c->recipe->stages[0].train;
+    const tc_train_options *h = &c->recipe->stages[0].train;
     tc_teacher_key key;
     tc_teacher_cache *cache = NULL;
     tc_teacher_use use = {.teacher = o->teacher,
@@ -431,8 +416,8 @@ static tc_status tell_stage(const tc_compression *c, int k, tc_planned_stage *ou
     const tc_model_info *z = &leg->result_info;
     *out = (tc_planned_stage){.automatic = s->automatic,
                               .steps = leg->steps,
-                              .fold_step = s->fold_step,
-                              .batch = (int)s->train.batch,
+                              .fold_step = s->masks.fold_step,
+                              .batch = s->train.batch,
                               .params = z->params,
                               .params_without_tokens = z->params_without_tokens,
                               .params_prunable = z->params_prunable,

@@ -5,10 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-tc_mask_options tc_mask_options_default(void) {
-    return (tc_mask_options){.target_warmup = -1, .lr = 0.02, .start = 10};
-}
-
 tc_status tc_trainer_make_gates(tc_trainer *t, tc_error *err) {
     tc_mask_sites sites;
     t->masks = *t->hyper.masks;

@@ -2,7 +2,7 @@
 #ifndef TC_RUN_PLAN_H
 #define TC_RUN_PLAN_H
 
-#include "base/base.h"
+#include "net/net.h"
 
 /* What tc_train finds wrong with its options before it does anything. Of the models only the configurations
  * are looked at. */

@@ -7,6 +7,7 @@
 #include "train/checkpoint.h"
 #include "train/lock.h"
 #include "train/run_plan.h"
+#include "train/settings.h"
 #include "train/train_run.h"
 
 #include <errno.h>
@@ -16,20 +17,6 @@
 #include <unistd.h>
 
 enum { MAX_SKIPPED_IN_A_ROW = 100, USUAL_CAPTION = 12 /* tokens */ };
-
-tc_train_options tc_train_options_default(void) {
-    return (tc_train_options){.batch = 256,
-                              .lr = 1e-4,
-                              .warmup_steps = -1,
-                              .weight_decay = 0.2,
-                              .beta1 = 0.9,
-                              .beta2 = 0.98,
-                              .eps = 1e-6,
-                              .clip = 5,
-                              .distill_weight = 1,
-                              .logit_scale = 50,
-                              .crop_scale_min = 1};
-}
 
 typedef tc_training training;
 
@@ -44,31 +31,19 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
         {o->init != NULL, "a model to start from is needed"},
         {o->data != NULL, "data is needed"},
         {o->tokenizer != NULL, "a tokenizer is needed"},
-        {o->batch >= 1 && o->batch <= 1 << 20, "the batch must be from 1 to 1048576"},
-        {o->steps > 0 || (o->epochs > 0 && isfinite(o->epochs)), "steps or epochs must be above 0"},
-        {o->lr >= 0 && isfinite(o->lr), "the learning rate must be 0 or more"},
-        {o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1,
-         "beta1 and beta2 must be from 0 to below 1"},
-        {o->eps > 0 && isfinite(o->eps), "eps must be above 0"},
-        {o->weight_decay >= 0 && isfinite(o->weight_decay), "the weight decay must be 0 or more"},
-        {isfinite(o->warmup_steps), "the number of warm-up steps must be finite"},
-        {isfinite(o->clip), "the largest norm of the gradient must be finite"},
-        {o->distill_weight >= 0 && o->distill_weight <= 1,
-         "the weight of the affinity loss must be from 0 to 1"},
-        {o->logit_scale >= 0 && isfinite(o->logit_scale), "the logit scale must be 0 (learnt) or more"},
-        {o->crop_scale_min > 0 && o->crop_scale_min <= 1, "the smallest crop must be above 0 and at most 1"},
-        {o->cache_augmentations >= 0 && o->cache_augmentations <= 1 << 20,
-         "the number of augmentations must be from 0 to 1048576"},
         {!o->teacher_cache || o->teacher, "a cache of the teacher's features needs a teacher"},
         {!o->teacher_cache || o->teacher_cache[0], "a cache of the teacher's features needs a folder"},
         {!o->teacher_cache || o->cache_augmentations > 0,
-         "a cache of the teacher's features needs a number of augmentations"}};
+         "a cache of the teacher's features needs a number of augmentations"},
+        {o->steps > 0 || o->epochs > 0, "steps or epochs must be above 0"}};
+    tc_status status = tc_settings_check(tc_train_setting, o, "training", err);
+    if (status != TC_OK) return status;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "training: %s", rules[i].what);
     json_t *card = NULL;
-    tc_status status = o->card ? tc_json_parse(&card, o->card, strlen(o->card),
-                                               "training: the members of the model card", err)
-                               : TC_OK;
+    status = o->card ? tc_json_parse(&card, o->card, strlen(o->card),
+                                     "training: the members of the model card", err)
+                     : TC_OK;
     bool object = json_is_object(card);
     json_decref(card);
     if (status != TC_OK) return status;
@@ -94,17 +69,13 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
 /* Everything that a resumed run must share with the first one. */
 static tc_status describe_settings(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
-    json_t *json = json_pack("{s:o, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:I, "
-                             "s:I, s:i, s:i, s:b, s:o, s:i, s:b}",
-                             "model", tc_config_full_json(&o->init->config), "steps", (json_int_t)t->steps,
-                             "batch", o->batch, "lr", o->lr, "warmup", t->trainer->hyper.schedule.warmup,
-                             "weight_decay", o->weight_decay, "beta1", o->beta1, "beta2", o->beta2, "eps",
-                             o->eps, "clip", o->clip, "alpha", o->distill_weight, "logit_scale",
-                             o->logit_scale, "crop_scale_min", o->crop_scale_min, "flip", o->flip, "seed",
-                             (json_int_t)o->seed, "samples", (json_int_t)tc_data_count(o->data), "classes",
-                             tc_data_classes(o->data), "templates", tc_data_templates(o->data), "teacher",
-                             o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
+    json_t *json = json_pack("{s:o, s:f, s:I, s:i, s:i, s:b, s:o, s:i, s:b}", "model",
+                             tc_config_full_json(&o->init->config), "warmup",
+                             t->trainer->hyper.schedule.warmup, "samples", (json_int_t)tc_data_count(o->data),
+                             "classes", tc_data_classes(o->data), "templates", tc_data_templates(o->data),
+                             "teacher", o->teacher != NULL, "preprocess", tc_preprocess_json(&o->preprocess),
                              "image_order", (int)o->preprocess.order, "exif", o->preprocess.exif);
+    if (json) tc_settings_note(tc_train_setting, o, TC_SETTING_RESUMED, true, json);
     if (json && o->cache_augmentations) {
         json_object_set_new(json, "cache_augmentations", json_integer(o->cache_augmentations));
         json_object_set_new(json, "teacher_cache", json_boolean(o->teacher_cache != NULL));
@@ -147,6 +118,10 @@ static tc_status plan(training *t, tc_error *err) {
     if (samples < 1) return tc_fail(err, TC_EARG, "training: the data has no samples");
     t->epochs_per_step = (double)o->batch / (double)samples;
     t->steps = o->steps > 0 ? o->steps : tc_train_steps(o->epochs, samples, o->batch);
+    t->chosen = *o;
+    t->o = &t->chosen;
+    t->chosen.steps = t->steps;
+    tc_train_choose(&t->chosen, o->init->config.image_tower, o->teacher != NULL);
     return tc_auto_plan(t, err);
 }
 
@@ -164,7 +139,7 @@ static tc_status make_trainer(training *t, tc_error *err) {
         .beta2 = o->beta2,
         .eps = o->eps,
         .clip = o->clip,
-        .alpha = o->distill_weight,
+        .alpha = o->alpha,
         .weight = 1,
         .logit_scale = o->logit_scale};
     tc_mask_hyper masks;

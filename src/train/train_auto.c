@@ -4,6 +4,7 @@
  * The fold belongs to the step that it follows: whoever stops or is killed before the checkpoint of that step
  * makes the step and the fold again, with the same result. So no checkpoint has to say that a fold is due,
  * and each holds either masks or a folded student. */
+#include "train/settings.h"
 #include "train/train_run.h"
 
 #include <math.h>
@@ -19,18 +20,10 @@ static tc_status check_options(const tc_training *t, const tc_mask_options *m, t
     } rules[] = {
         {(m->keep != 0) + (m->params != 0) + (m->macs != 0) == 1,
          "one of keep, params and macs must be given"},
-        {m->keep == 0 || (m->keep > 0 && m->keep <= 1),
-         "the part that is left must be above 0 and at most 1"},
-        {m->params >= 0, "the parameters that are left must be above 0"},
-        {m->macs >= 0 && isfinite(m->macs), "the multiply-accumulates that are left must be above 0"},
-        {m->fold_step >= 0 && m->fold_step <= t->steps,
-         "the masks must be folded after at least one step and at most all"},
-        {isfinite(m->target_warmup), "the number of steps over which the target grows must be finite"},
-        {m->lr >= 0 && isfinite(m->lr), "the rate of the gates must be 0 or more"},
-        {isfinite(m->start), "the start of the gates must be finite"}};
+        {m->fold_step <= t->steps, "the masks must be folded after at least one step and at most all"}};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (!rules[i].ok) return tc_fail(err, TC_EARG, "masks: %s", rules[i].what);
-    return TC_OK;
+    return tc_settings_check(tc_mask_setting, m, "masks", err);
 }
 
 static double whole(const tc_training *t) { return tc_budget_of(t->budget, &t->o->init->info); }
@@ -68,13 +61,10 @@ tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h) {
 }
 
 void tc_auto_settings(const tc_training *t, json_t *settings) {
-    const tc_mask_options *m = &t->masks;
     if (!t->o->masks) return;
-    json_object_set_new(settings, "masks",
-                        json_pack("{s:f, s:I, s:f, s:I, s:f, s:f, s:f}", "keep", m->keep, "params",
-                                  (json_int_t)m->params, "macs", m->macs, "fold_step",
-                                  (json_int_t)m->fold_step, "target_warmup", m->target_warmup, "lr", m->lr,
-                                  "start", m->start));
+    json_t *masks = json_object();
+    tc_settings_note(tc_mask_setting, &t->masks, 0, false, masks);
+    json_object_set_new(settings, "masks", masks);
 }
 
 /* ---- what is told and logged */

@@ -6,7 +6,8 @@
 #include "data/data.h"
 
 typedef struct tc_training {
-    const tc_train_options *o;
+    const tc_train_options *o; /* as given; once it is planned, `chosen` */
+    tc_train_options chosen;   /* with what they left open */
     tc_log log;
     tc_trainer *trainer;
     tc_loader *loader;

@@ -115,7 +115,7 @@ wrong "train: give one of --steps and --epochs" train --config c --data d --out 
 wrong "train: give one of --steps and --epochs" train --config c --data d --out o --steps 1 --epochs 1
 wrong "train: name the data with --data" train --config c --out o --steps 1
 wrong "train: name the folder for the result with --out" train --config c --data d --steps 1
-wrong "train: --beta1 and --beta2 must be below 1" train --config c --data d --out o --steps 1 --beta2 1
+wrong "train: --beta2: '1' is not a number from 0 to below 1, or -1" train --config c --data d --out o --steps 1 --beta2 1
 wrong "train: --lr: 'nan' is not a number from 0 to 1000" train --config c --data d --out o --steps 1 --lr nan
 wrong "train: name the data to evaluate on with --eval-data" train --config c --data d --out o --steps 1 --eval-every 5
 wrong "distill: name the models with --teacher and --student" distill --data d --out o --steps 1 --teacher t
@@ -123,7 +123,7 @@ wrong "distill: give one of --keep, --params and --macs" distill --teacher t --d
 wrong "distill: --keep: '150%' is not a part such as 50% or 0.5, at most 100%" distill --teacher t --data d --out o --steps 1 --keep 150%
 wrong "distill: --params: '20X' is not a number of parameters such as 20M" distill --teacher t --data d --out o --steps 1 --params 20X
 wrong "distill: --macs: '-1' is not a number of multiply-accumulates such as 2G" distill --teacher t --data d --out o --steps 1 --macs=-1
-wrong "distill: --fold-step, --target-warmup and --mask-lr need one of --keep, --params and --macs" distill --teacher t --student s --data d --out o --steps 1 --fold-step 1
+wrong "distill: --fold-step needs one of --keep, --params and --macs" distill --teacher t --student s --data d --out o --steps 1 --fold-step 1
 wrong "eval: 'both' is none of zeroshot, retrieval" eval model both --data d
 wrong "eval: name the data with --data" eval model zeroshot
 wrong "verify: an argument is missing; usage: tinyclip verify MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]" verify model

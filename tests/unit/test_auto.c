@@ -476,16 +476,16 @@ static void options_that_make_no_sense(void **state) {
     rig_refused(&o, TC_EARG, says)
     REFUSED(m.keep = 0, "one of keep, params and macs");
     REFUSED(m.params = 1000, "one of keep, params and macs");
-    REFUSED(m.keep = 1.01, "at most 1");
-    REFUSED(m.keep = -0.5, "above 0");
-    REFUSED(m.keep = NAN, "above 0");
-    REFUSED((m.keep = 0, m.params = -5), "the parameters that are left");
-    REFUSED((m.keep = 0, m.macs = INFINITY), "the multiply-accumulates that are left");
-    REFUSED(m.fold_step = -1, "after at least one step");
+    REFUSED(m.keep = 1.01, "masks: keep must be a number above 0 to 1");
+    REFUSED(m.keep = -0.5, "keep must be a number above 0 to 1");
+    REFUSED(m.keep = NAN, "keep must be a number above 0 to 1");
+    REFUSED((m.keep = 0, m.params = -5), "params must be a whole number from 1");
+    REFUSED((m.keep = 0, m.macs = INFINITY), "macs must be a number above 0");
+    REFUSED(m.fold_step = -1, "fold_step must be a whole number from 1");
     REFUSED(m.fold_step = o.steps + 1, "after at least one step and at most all");
-    REFUSED(m.target_warmup = NAN, "target grows");
-    REFUSED(m.lr = -1, "rate of the gates");
-    REFUSED(m.start = INFINITY, "start of the gates");
+    REFUSED(m.target_warmup = NAN, "target_warmup must be a number from 0");
+    REFUSED(m.lr = -1, "lr must be a number from 0 to 1000");
+    REFUSED(m.start = INFINITY, "start must be a number from -1000000");
     /* Goals that no mask meets. */
     REFUSED(m.keep = 1e-6, "masks: a goal of");
     REFUSED(m.keep = 1e-6, "with one head and one channel everywhere");

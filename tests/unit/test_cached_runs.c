@@ -86,7 +86,7 @@ static void runs_open(runs *x) {
     x->o = rig_options(&x->r, x->out);
     x->o.teacher = x->r.teacher;
     x->o.logit_scale = 50;
-    x->o.distill_weight = 0.8;
+    x->o.alpha = 0.8;
     x->o.steps = 11;
     x->o.cache_augmentations = 2;
     x->o.teacher_cache = x->cache;
@@ -434,7 +434,8 @@ static void stale_caches_are_refused(void **state) {
     REFUSED(o->data = x.r.data, "another number of samples: 12 there, 13 here");
     REFUSED(o->teacher = NULL, "a cache of the teacher's features needs a teacher");
     REFUSED(o->cache_augmentations = 0, "needs a number of augmentations");
-    REFUSED(o->cache_augmentations = -1, "the number of augmentations must be from 0 to");
+    REFUSED(o->cache_augmentations = -1,
+            "training: cache_augmentations must be a whole number from 0 to 65536");
     REFUSED(o->teacher_cache = "", "needs a folder");
 #undef REFUSED
     assert_false(tc_path_exists(log));
@@ -459,7 +460,7 @@ static void what_may_change(void **state) {
     x.o.batch = 4;
     x.o.lr = 1e-3;
     x.o.steps = 5;
-    x.o.distill_weight = 1;
+    x.o.alpha = 1;
     x.o.teacher_cache = NULL;
     tc_buf_free(&x.want);
     same_run(&x, "without");

@@ -269,7 +269,7 @@ static void killed_at_random(void **state) {
     int calls;
     o.steps = 150;
     o.teacher = r.teacher;
-    o.distill_weight = 0.5;
+    o.alpha = 0.5;
     double start = tc_now();
     tc_buf model = undisturbed(&o, &calls);
     double spent = tc_now() - start;

@@ -417,7 +417,7 @@ static void resumed_is_never_stopped(void **state) {
     tc_model *trained = NULL;
     o.steps = 5;
     o.teacher = r.teacher;
-    o.distill_weight = 0.5;
+    o.alpha = 0.5;
     if (tc_train(&o, &trained, &result, &err) != TC_OK) fail_msg("%s", err.message);
     tc_buf want = rig_bytes(whole, "model.safetensors");
     o.out = parts;

@@ -44,25 +44,26 @@ static void test_values(void **state) {
     const tc_stage *s = r->stages;
     assert_string_equal(s[0].name, "75");
     assert_true(s[0].automatic && s[1].automatic && !s[2].automatic);
-    assert_true(s[0].keep == 0.75 && s[0].params == 0 && s[0].macs == 0);
-    assert_true(s[0].fold_step == 60 && s[0].steps == 200 && s[0].epochs == 0);
+    assert_true(s[0].masks.keep == 0.75 && s[0].masks.params == 0 && s[0].masks.macs == 0);
+    assert_true(s[0].masks.fold_step == 60 && s[0].train.steps == 200 && s[0].train.epochs == 0);
     /* Without its own: at most a third of the steps before the fold, at most the published 1,000. */
-    assert_true(s[0].target_warmup == 20 && s[0].mask_lr == 0.02);
-    assert_true(s[1].target_warmup == 10 && s[1].mask_lr == 0.05 && s[1].steps == 0 && s[1].epochs == 2.5);
+    assert_true(s[0].masks.target_warmup == 20 && s[0].masks.lr == 0.02);
+    assert_true(s[1].masks.target_warmup == 10 && s[1].masks.lr == 0.05 && s[1].train.steps == 0 &&
+                s[1].train.epochs == 2.5);
     for (int i = 0; i < 3; i++) assert_true(s[i].train.batch == 64 && s[i].train.flip);
     assert_true(s[0].train.lr == 2e-3 && s[1].train.lr == 1e-3);
     /* The published values. */
     assert_true(s[0].train.weight_decay == 0.2 && s[0].train.beta1 == 0.9 && s[0].train.clip == 5 &&
                 s[0].train.alpha == 1);
-    assert_true(s[0].train.logit_scale == 50 && s[0].train.crop_scale_min == 1 &&
+    assert_true(s[0].train.logit_scale == -1 && s[0].train.crop_scale_min == 1 &&
                 s[0].train.checkpoint_every == 0);
     assert_true(s[0].train.beta2 == -1 && s[0].train.eps == 0 && s[0].train.warmup_steps == -1);
     assert_true(s[1].train.beta2 == 0.9 && s[1].train.eps == 1e-7 && s[1].train.warmup_steps == 0 &&
                 s[1].train.checkpoint_every == 7);
     assert_int_equal(s[2].config.vision.width, 512);
     tc_recipe_resolve(r, TC_IMAGE_RESNET);
-    assert_true(s[0].train.beta2 == 0.999 && s[0].train.eps == 1e-8 && s[1].train.beta2 == 0.9 &&
-                s[1].train.eps == 1e-7);
+    assert_true(s[0].train.beta2 == 0.999 && s[0].train.eps == 1e-8 && s[0].train.logit_scale == 50 &&
+                s[1].train.beta2 == 0.9 && s[1].train.eps == 1e-7);
     tc_recipe_free(&r);
     assert_null(r);
     assert_int_equal(parse(&r, small, &err), TC_OK);
@@ -81,7 +82,7 @@ static void test_again(void **state) {
     if (tc_recipe_parse(&again, json, "r.json", &err) != TC_OK) fail_msg("%s", err.message);
     twice = tc_recipe_json(again);
     assert_true(json_equal(json, twice));
-    assert_true(again->stages[0].target_warmup == 20 && again->stages[1].train.eps == 1e-7 &&
+    assert_true(again->stages[0].masks.target_warmup == 20 && again->stages[1].train.eps == 1e-7 &&
                 again->stages[0].train.warmup_steps == -1);
     json_decref(json);
     json_decref(twice);
@@ -99,16 +100,16 @@ static void test_goal(void **state) {
         "{\"name\":\"b\",\"inheritance\":\"auto\",\"keep\":0.5,\"fold_step\":60,\"steps\":200}]}";
     assert_int_equal(parse(&r, two, &err), TC_OK);
     assert_int_equal(tc_recipe_set_goal(r, 0.6, 0, 0, &err), TC_OK);
-    assert_true(r->stages[1].keep == 0.6 && r->stages[0].keep == 0.75);
+    assert_true(r->stages[1].masks.keep == 0.6 && r->stages[0].masks.keep == 0.75);
     assert_int_equal(tc_recipe_set_goal(r, 0, 2000, 0, &err), TC_OK);
-    assert_true(r->stages[1].keep == 0 && r->stages[1].params == 2000);
+    assert_true(r->stages[1].masks.keep == 0 && r->stages[1].masks.params == 2000);
     assert_int_equal(tc_recipe_set_goal(r, 0, 0, 3e6, &err), TC_OK);
-    assert_true(r->stages[1].params == 0 && r->stages[1].macs == 3e6);
+    assert_true(r->stages[1].masks.params == 0 && r->stages[1].masks.macs == 3e6);
     assert_int_equal(tc_recipe_set_goal(r, 0.8, 0, 0, &err), TC_EARG);
     assert_string_equal(
         err.message,
         "r.json: stages[1].keep: 0.8 is more than the 0.75 of a stage before; stages must not grow");
-    assert_true(r->stages[1].macs == 3e6);
+    assert_true(r->stages[1].masks.macs == 3e6);
     assert_int_equal(tc_recipe_set_goal(r, 1.5, 0, 0, &err), TC_EARG);
     tc_recipe_free(&r);
     assert_int_equal(parse(&r, small, &err), TC_OK);
@@ -258,7 +259,7 @@ static void test_refused(void **state) {
         {"\"target_warmup\":10", "\"target_warmup\":-1",
          "r.json: stages[0].target_warmup: must be a number from 0 to 1000000000000"},
         {"\"mask_lr\":0.02", "\"mask_lr\":1001",
-         "r.json: stages[0].mask_lr: must be a number above 0 to 1000"},
+         "r.json: stages[0].mask_lr: must be a number from 0 to 1000"},
         {"\"steps\":100", "\"steps\":0",
          "r.json: stages[0].steps: must be a whole number from 1 to 1000000000000"},
         {"\"steps\":100", "\"steps\":100,\"epochs\":1", "r.json: stages[0]: give one of steps and epochs"},

@@ -1,6 +1,6 @@
-/* amounts.c - how much of a model is to be left, as it is written on the command line: a part of it, or a
- * number of parameters or of MACs. */
-#include "cli.h"
+/* amounts.c - how much of a model is to be left, as people write it: a part of it, or a number of parameters
+ * or of MACs. */
+#include "train/amounts.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,7 +16,7 @@ static bool number(const char *text, double *out, char **rest) {
     return !errno && (size_t)(*rest - text) <= strspn(text, "0123456789.eE+-") && isfinite(*out) && *out > 0;
 }
 
-bool cli_read_part(const char *text, double *out) {
+bool tc_read_part(const char *text, double *out) {
     char *rest;
     double x;
     if (!number(text, &x, &rest)) return false;
@@ -26,7 +26,7 @@ bool cli_read_part(const char *text, double *out) {
     return x <= 1;
 }
 
-bool cli_read_amount(const char *text, double *out) {
+bool tc_read_amount(const char *text, double *out) {
     static const struct {
         const char *name;
         double factor;
@@ -40,20 +40,4 @@ bool cli_read_amount(const char *text, double *out) {
             return *out < 1e18;
         }
     return false;
-}
-
-int cli_goal_read(const cli_verb *verb, const cli_goal *g, double *keep, int64_t *params, double *macs) {
-    double count = 0;
-    *keep = *macs = 0;
-    *params = 0;
-    if (!!g->keep + !!g->params + !!g->macs > 1)
-        return cli_usage(verb, "give one of --keep, --params and --macs");
-    if (g->keep && !cli_read_part(g->keep, keep))
-        return cli_usage(verb, "--keep: '%s' is not a part such as 50%% or 0.5, at most 100%%", g->keep);
-    if (g->params && (!cli_read_amount(g->params, &count) || count < 1))
-        return cli_usage(verb, "--params: '%s' is not a number of parameters such as 20M", g->params);
-    if (g->macs && !cli_read_amount(g->macs, macs))
-        return cli_usage(verb, "--macs: '%s' is not a number of multiply-accumulates such as 2G", g->macs);
-    *params = (int64_t)(count + 0.5);
-    return CLI_DONE;
 }
