@@ -12,16 +12,23 @@ OPT ?= -O2 -g
 VERSION := $(shell sed -n 's/^.define TC_VERSION "\(.*\)"/\1/p' include/tinyclip.h)
 SONAME := libtinyclip.so.$(firstword $(subst ., ,$(VERSION)))
 
+# Kernels are chosen by the compiler's target. oneDNN (DNNL=0: without) serves the levels above plain C, so that the others have no
+# use for it; OPENMP=0: one thread.
+ARCH := $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),x86,plain)
+DNNL ?= 1
+OPENMP ?= 1
+override DNNL := $(if $(filter x86,$(ARCH)),$(DNNL),0)
+
 PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip nettle
 # libcurl is loaded when it is needed, not linked (src/zoo/libcurl.h).
 TC_CPPFLAGS := -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl 2>/dev/null)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
+OPENMP_FLAG := $(if $(filter 0,$(OPENMP)),-Wno-unknown-pragmas,-fopenmp)
 # Objects are the same bytes in whatever folder they are built.
-TC_CFLAGS := -std=c11 $(WARN) -fPIC -fopenmp -ffp-contract=off -fno-math-errno -fvisibility=hidden \
+TC_CFLAGS := -std=c11 $(WARN) -fPIC $(OPENMP_FLAG) -ffp-contract=off -fno-math-errno -fvisibility=hidden \
     -ffile-prefix-map=$(CURDIR)=.
-TC_LDFLAGS := -fopenmp
-NO_PC_LIBS := -lgif -ldnnl
-TC_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(NO_PC_LIBS) -lm -lpthread
+TC_LDFLAGS := $(OPENMP_FLAG)
+TC_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lgif $(if $(filter 0,$(DNNL)),,-ldnnl) -lm -lpthread
 
 ALL_CPPFLAGS = $(TC_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = $(TC_CFLAGS) $(OPT) $(KERN_CFLAGS) $(CFLAGS)
@@ -37,7 +44,12 @@ else
 say = @printf '  %-4s %s\n' $(1) $@;
 endif
 
-LIB_SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
+# What is left out of src/kern: here, and in builds with plain C alone (tests of gradients, fuzzing).
+PLAIN_LACKS := src/kern/x86/% src/kern/dnnl%
+LACKS := $(if $(filter x86,$(ARCH)),src/kern/plain_levels.c $(if $(filter 0,$(DNNL)),src/kern/dnnl%),$(PLAIN_LACKS))
+ALL_SRC := $(sort $(wildcard src/*/*.c src/*/*/*.c))
+LIB_SRC := $(filter-out $(LACKS),$(ALL_SRC))
+PLAIN_SRC := $(filter-out $(PLAIN_LACKS),$(ALL_SRC))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/obj/%.o)
 DATA_OBJ := $(B)/obj/data/embedded.o
 CLI_SRC := $(sort $(wildcard cli/*.c))
@@ -49,10 +61,11 @@ all: $(B)/tinyclip $(B)/libtinyclip.a $(B)/libtinyclip.so
 $(B)/needs:
 	@mkdir -p $(B)
 	@$(PKG_CONFIG) --print-errors --exists $(PKGS) libcurl || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
-	@printf '#include <stdio.h>\n#include <gif_lib.h>\n#include <oneapi/dnnl/dnnl.h>\n' | \
+	@printf '#include <%s>\n' stdio.h gif_lib.h $(if $(filter 0,$(DNNL)),,oneapi/dnnl/dnnl.h) $(if $(filter 0,$(OPENMP)),,omp.h) | \
 	    $(CC) $(ALL_CPPFLAGS) -E -xc - >/dev/null || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
 	@touch $@
 
+$(B)/obj/src/kern/%: TC_CPPFLAGS += $(if $(filter 0,$(DNNL)),,-DTC_DNNL)
 # One translation unit a set of instructions, each with its own flags; nothing else is compiled for more than the base machine.
 $(B)/obj/src/kern/x86/avx2_%.o: KERN_CFLAGS := -mavx2 -mfma -mf16c -O3
 $(B)/obj/src/kern/x86/avx512_%.o: KERN_CFLAGS := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512 -O3

@@ -13,7 +13,7 @@ INSTALL ?= install
 SHARED ?= 1
 
 # What an archive needs of its compiler: libgomp with gcc, libomp with clang.
-OPENMP_LIB = $(if $(shell $(CC) --version | grep -i clang),-lomp,-lgomp)
+OPENMP_LIB = $(if $(filter 0,$(OPENMP)),,$(if $(shell $(CC) --version | grep -i clang),-lomp,-lgomp))
 define PC
 prefix=$(PREFIX)
 libdir=$(LIBDIR)

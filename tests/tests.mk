@@ -12,8 +12,7 @@ TEST_LIBS := $(shell $(PKG_CONFIG) --libs cmocka 2>/dev/null)
 UNIT := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/unit/test_*.c tests/kern/test_*.c)))
 # The double build: the same sources with TC_REAL=double and plain C kernels, for gradients against central differences.
 F64 := $(patsubst tests/%.c,$(B)/f64/%,$(sort $(wildcard tests/ops/test_*.c)))
-F64_SRC := $(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c
-F64_OBJ := $(F64_SRC:%.c=$(B)/f64/obj/%.o)
+F64_OBJ := $(PLAIN_SRC:%.c=$(B)/f64/obj/%.o)
 GOLDEN_OBJ := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/golden/*.c)))
 
 $(B)/f64/obj/%.o: %.c | $(B)/needs
@@ -65,7 +64,7 @@ asan:
 # New inputs for every target (or FUZZ=zip), FUZZ_SECONDS each; needs clang and its compiler-rt. The library is built once for all.
 FUZZ_SECONDS ?= 60
 FUZZ_CFLAGS := -std=c11 -O1 -g -fopenmp=libgomp -fno-sanitize-recover=all
-FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(filter-out src/kern/x86/% src/kern/dnnl%,$(LIB_SRC)) tests/ops/f64_levels.c)
+FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(PLAIN_SRC))
 $(B)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)clang $(ALL_CPPFLAGS) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c $< -o $@

@@ -1,49 +1,43 @@
-/* cpu.c - chooses the level: the best that the CPU has, capped by TINYCLIP_CPU=ref|avx2|avx512; and holds the
- * number of threads.
+/* cpu.c - chooses the level: the best that the CPU has, capped by TINYCLIP_CPU; and holds the number of
+ * threads.
  *
  * The choice is made once, at first use, since oneDNN accepts its own cap only before its first primitive. */
 #include "kern/kern_priv.h"
+#include "kern/team.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVELS = 3 };
-
-static const char *const level_names[LEVELS] = {"ref", "avx2", "avx512"};
 static pthread_once_t choose_once = PTHREAD_ONCE_INIT;
 static int best_level;
 
+static bool usable(int i) { return !tc_levels[i].usable || tc_levels[i].usable(); }
+
 static void choose(void) {
-    int cap = LEVELS - 1;
+    int cap = tc_level_count - 1;
     const char *wish = getenv("TINYCLIP_CPU");
-    for (int i = 0; wish && i < LEVELS; i++)
-        if (strcmp(wish, level_names[i]) == 0) cap = i;
-    best_level = 0;
-    for (int i = 1; i <= cap; i++)
-        if (tc_kern_simd(i) && tc_kern_simd_usable(i)) best_level = i;
-    if (best_level > 0) tc_kern_simd_init(best_level);
+    for (int i = 0; wish && i < tc_level_count; i++)
+        if (strcmp(wish, tc_levels[i].kern->name) == 0) cap = i;
+    for (int i = 0; i <= cap; i++)
+        if (usable(i)) best_level = i;
+    if (tc_levels[best_level].init) tc_levels[best_level].init();
 }
 
-static int chosen(void) {
+static const tc_level *chosen(void) {
     pthread_once(&choose_once, choose);
-    return best_level;
+    return &tc_levels[best_level];
 }
 
-const tc_kern *tc_kern_get(void) {
-    int level = chosen();
-    return level ? tc_kern_simd(level) : &tc_kern_ref;
-}
+const tc_kern *tc_kern_get(void) { return chosen()->kern; }
 
 const tc_kern *tc_kern_level(int i) {
-    if (i < 0 || i > chosen()) return NULL;
-    if (i == 0) return &tc_kern_ref;
-    return tc_kern_simd_usable(i) ? tc_kern_simd(i) : NULL;
+    if (i < 0 || i > chosen() - tc_levels || !usable(i)) return NULL;
+    return tc_levels[i].kern;
 }
 
-const char *tc_cpu_level(void) { return level_names[chosen()]; }
+const char *tc_cpu_level(void) { return chosen()->kern->name; }
 
 /* ---- threads */
 
@@ -60,7 +54,7 @@ int tc_threads(void) {
 }
 
 void tc_set_threads(int n) {
-    if (n < 1) n = omp_get_num_procs();
+    if (n < 1 || !TC_TEAMS) n = omp_get_num_procs();
     atomic_store(&thread_count, n);
     omp_set_num_threads(n);
 }
@@ -72,23 +66,14 @@ void tc_threads_apply(void) {
 
 /* ---- the peak */
 
-static double ref_peak(int64_t count) {
-    tc_real x[8] = {0, 1, 2, 3, 4, 5, 6, 7}, a = (tc_real)0.999, b = (tc_real)0.001;
-    for (int64_t i = 0; i < count; i++)
-        for (int j = 0; j < 8; j++) x[j] = x[j] * a + b;
-    volatile tc_real sink = 0;
-    for (int j = 0; j < 8; j++) sink = sink + x[j];
-    return 8.0 * (double)count;
-}
-
 double tc_kern_measure_peak(double seconds) {
-    int level = chosen();
+    const tc_level *level = chosen();
     double rate = 0;
 #pragma omp parallel num_threads(tc_threads()) reduction(+ : rate)
     {
         double done = 0, start = tc_now(), spent;
         do {
-            done += level ? tc_kern_simd_peak(level, 20000) : ref_peak(20000);
+            done += level->peak(20000);
             spent = tc_now() - start;
         } while (spent < seconds || spent <= 0);
         rate += done / spent;

@@ -7,7 +7,7 @@
  * Each thread does its own share of the result with a product of its own: dnnl_sgemm with threads inside
  * loses up to a quarter on some shapes, since its threads share a packed operand and wait for each other
  * (docs/PERF.md). */
-#include "kern/x86/x86.h"
+#include "kern/products.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
@@ -18,9 +18,7 @@ enum {
     GRAIN = 16 /* shares are multiples of this many rows or columns */
 };
 
-void tc_dnnl_cap(int level) {
-    if (level == 1) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
-}
+void tc_dnnl_cap_avx2(void) { dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2); }
 
 typedef struct product {
     bool ta, tb;

@@ -9,8 +9,7 @@
  *
  * A primitive is made for a number of threads. What belongs to one number is a `tools`; a convolution keeps
  * those that it has made. */
-#include "kern/ref.h"
-#include "kern/x86/x86.h"
+#include "kern/products.h"
 
 #include <math.h>
 #include <pthread.h>

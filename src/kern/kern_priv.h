@@ -14,21 +14,26 @@ enum { TC_PARALLEL_WORK = 1 << 17 };
 
 extern const tc_kern tc_kern_ref;
 
-/* The level's table or NULL if the library has none (the double build); x86/x86_levels.c. */
-const tc_kern *tc_kern_simd(int level);
-/* Whether this CPU and its operating system run the level. */
-bool tc_kern_simd_usable(int level);
-/* Does `count` steps of the peak loop of a level on the calling thread and returns the multiply-accumulates
- * done. */
-double tc_kern_simd_peak(int level, int64_t count);
-/* Called once, before any kernel runs: caps oneDNN at this level. */
-void tc_kern_simd_init(int level);
+/* A level: its kernels, and what they ask of the machine. */
+typedef struct tc_level {
+    const tc_kern *kern;
+    bool (*usable)(void); /* whether this CPU and its operating system run it; NULL: all do */
+    void (*init)(void);   /* called once, before any kernel runs; NULL: nothing to do */
+    /* Does `count` steps of the peak loop on the calling thread and returns the multiply-accumulates done. */
+    double (*peak)(int64_t count);
+} tc_level;
+/* Those of this architecture from ref to the best: x86/x86_levels.c; plain_levels.c where there is only ref,
+ * as in the double build. */
+extern const tc_level tc_levels[];
+extern const int tc_level_count;
+
+double tc_ref_peak(int64_t count);
 
 /* At least `bytes` bytes, 64-byte aligned, that belong to the calling thread until its next call; NULL if
  * memory ran out. */
 void *tc_scratch(size_t bytes);
 
-/* Makes omp_get_max_threads() of the calling thread agree with tc_threads(): oneDNN asks it. */
+/* Makes OpenMP's number of threads of the calling thread agree with tc_threads(): oneDNN asks it. */
 void tc_threads_apply(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* ref_table.c - the table of level 0. */
+/* ref_table.c - the table of level 0, and its peak loop. */
 #include "kern/ref.h"
 
 static const tc_form *const forms[] = {&ref_form, NULL};
@@ -51,3 +51,12 @@ const tc_kern tc_kern_ref = {
     .dot = ref_dot,
     .adamw = ref_adamw,
 };
+
+double tc_ref_peak(int64_t count) {
+    tc_real x[8] = {0, 1, 2, 3, 4, 5, 6, 7}, a = (tc_real)0.999, b = (tc_real)0.001;
+    for (int64_t i = 0; i < count; i++)
+        for (int j = 0; j < 8; j++) x[j] = x[j] * a + b;
+    volatile tc_real sink = 0;
+    for (int j = 0; j < 8; j++) sink = sink + x[j];
+    return 8.0 * (double)count;
+}

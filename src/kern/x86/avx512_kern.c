@@ -1,5 +1,5 @@
 /* avx512_kern.c - the kernels compiled for AVX-512 (F, BW, DQ, VL), and their table. */
-#include "kern/ref.h"
+#include "kern/products.h"
 #include "kern/x86/x86.h"
 
 #include <math.h>
@@ -17,16 +17,12 @@
 #include "kern/x86/simd_attention_backward.h"
 #include "kern/x86/simd_train.h"
 
-static const tc_form *const forms[] = {&tc_form_dnnl_conv, &linear_form, NULL};
+static const tc_form *const forms[] = {&linear_form, &TC_CONV_FORM, NULL};
 
 const tc_kern tc_kern_avx512 = {
     .name = "avx512",
     .forms = forms,
-    .gemm = tc_dnnl_gemm,
-    .conv_create = tc_dnnl_conv_create,
-    .conv_run = tc_dnnl_conv_run,
-    .conv_backward = tc_dnnl_conv_backward,
-    .conv_free = tc_dnnl_conv_free,
+    TC_PRODUCTS,
     .avgpool = avgpool,
     .avgpool_backward = avgpool_backward,
     .patchify = ref_patchify,

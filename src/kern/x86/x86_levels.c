@@ -1,12 +1,8 @@
-/* x86_levels.c - what the x86 levels have to say to cpu.c: their tables, whether the CPU can run them, their
- * peak loops. */
+/* x86_levels.c - the x86 levels: their tables, whether the CPU can run them, their peak loops. */
+#include "kern/products.h"
 #include "kern/x86/x86.h"
 
 #include <cpuid.h>
-
-const tc_kern *tc_kern_simd(int level) {
-    return level == 1 ? &tc_kern_avx2 : level == 2 ? &tc_kern_avx512 : NULL;
-}
 
 /* clang's __builtin_cpu_supports does not know this one. */
 static bool has_f16c(void) {
@@ -14,16 +10,19 @@ static bool has_f16c(void) {
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
-bool tc_kern_simd_usable(int level) {
+static bool has_avx2(void) {
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-    if (level == 1) return avx2;
-    return level == 2 && avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-double tc_kern_simd_peak(int level, int64_t count) {
-    return level == 2 ? tc_avx512_peak(count) : tc_avx2_peak(count);
-}
-
-void tc_kern_simd_init(int level) { tc_dnnl_cap(level); }
+const tc_level tc_levels[] = {
+    {.kern = &tc_kern_ref, .peak = tc_ref_peak},
+    {.kern = &tc_kern_avx2, .usable = has_avx2, .init = tc_products_cap_avx2, .peak = tc_avx2_peak},
+    {.kern = &tc_kern_avx512, .usable = has_avx512, .peak = tc_avx512_peak},
+};
+const int tc_level_count = sizeof tc_levels / sizeof *tc_levels;
