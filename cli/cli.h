@@ -262,5 +262,7 @@ int cli_print_json(json_t *value);
 const char *cli_shape(int ndim, const int64_t *shape, char *buffer, size_t size);
 /* "39,512,345" */
 const char *cli_grouped(int64_t n, char *buffer, size_t size);
+/* "4.41 G": three digits of a number of at least 0 */
+const char *cli_amount(double x, char *buffer, size_t size);
 
 #endif

@@ -1,25 +1,19 @@
-/* cmd_info.c - what a model is: sizes, counts, costs, tensors. No weight is read. */
-#include "cli.h"
+/* cmd_info.c - what a model is: sizes, counts, costs, tensors, as JSON or as a table. No weight is read. */
+#include "info.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct info {
+typedef struct info_args {
     cli_common common;
-} info;
+    bool tensors;
+} info_args;
 
-static const info defaults = {0};
-static const cli_option options[] = {{NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
-
-static const char *activation_name(tc_activation a) {
-    return a == TC_QUICK_GELU ? "quick_gelu" : a == TC_RELU ? "relu" : "gelu";
-}
-
-/* The activation that layout, configuration or option decide: a ModifiedResNet's own is ReLU in every case,
- * its text tower's is not. */
-static tc_activation decided_activation(const tc_model_info *i) {
-    return i->patch_size ? i->vision_activation : i->text_activation;
-}
+static const info_args defaults = {0};
+static const cli_option options[] = {
+    {"--tensors", NULL, CLI_FLAG, offsetof(info_args, tensors),
+     "list the tensors too, with their types and shapes; they stand before the rest", 0, 0, NULL},
+    {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 static void set_int(json_t *to, const char *key, int64_t value) {
     json_object_set_new(to, key, json_integer((json_int_t)value));
@@ -70,29 +64,7 @@ static json_t *int_list(const int *x, int n) {
     return list;
 }
 
-static void print_block(int heads, int ffn) {
-    printf("%15d", heads);
-    if (ffn < 0) printf("%6s", "none");
-    else printf("%6d", ffn);
-}
-
-/* What is in each layer, layers of both towers side by side. */
-static void print_layers(const tc_model_info *i) {
-    const int *channels = i->vision_channels;
-    printf("pruned        layer by layer\n  layer   image: %s    text: heads   FFN\n",
-           channels ? "channels" : "heads   FFN");
-    if (channels) printf("   stem%8d%6d\n", channels[0], channels[1]);
-    for (int l = 0; l < i->vision_layers || l < i->text_layers; l++) {
-        printf("  %5d", l);
-        if (l >= i->vision_layers) printf("%*s", channels ? 14 : 21, "");
-        else if (channels) printf("%8d%6d", channels[2 + 2 * l], channels[3 + 2 * l]);
-        else print_block(i->vision_layer_heads[l], i->vision_layer_ffn[l]);
-        if (l < i->text_layers) print_block(i->text_layer_heads[l], i->text_layer_ffn[l]);
-        printf("\n");
-    }
-}
-
-static int print_info_json(const cli_model *m) {
+static int print_info_json(const cli_model *m, bool tensors) {
     const tc_model_info *i = m->info;
     const struct {
         const char *key;
@@ -123,9 +95,9 @@ static int print_info_json(const cli_model *m) {
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         set_int(all, numbers[k].key, numbers[k].value);
     if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
-    json_object_set_new(all, "activation", json_string(activation_name(decided_activation(i))));
-    json_object_set_new(all, "vision_activation", json_string(activation_name(i->vision_activation)));
-    json_object_set_new(all, "text_activation", json_string(activation_name(i->text_activation)));
+    json_object_set_new(all, "activation", json_string(info_activation(info_decided_activation(i))));
+    json_object_set_new(all, "vision_activation", json_string(info_activation(i->vision_activation)));
+    json_object_set_new(all, "text_activation", json_string(info_activation(i->text_activation)));
     json_object_set_new(all, "activation_source", cli_json_text(i->activation_source));
     json_object_set_new(all, "pruned", json_boolean(i->pruned));
     json_object_set_new(all, "vision_layer_heads", int_list(i->vision_layer_heads, i->vision_layers));
@@ -143,52 +115,19 @@ static int print_info_json(const cli_model *m) {
     json_object_set_new(all, "config", embedded(config));
     free(config);
     json_object_set_new(all, "card", embedded(i->card));
-    json_object_set_new(all, "tensors", tensor_list(m->model));
+    if (tensors) json_object_set_new(all, "tensors", tensor_list(m->model));
     return cli_print_json(all);
 }
 
-static int print_info(const cli_model *m) {
-    const tc_model_info *i = m->info;
-    char a[32], b[32], c[32], d[32];
+static void print_tensors(const tc_model *m) {
     const char *name, *dtype;
     int ndim;
     int64_t shape[4];
-    printf("architecture  %s, from: %s\n", i->architecture, i->source ? i->source : "");
-    printf("embedding     %d\n", i->embed_dim);
-    const char *most = i->pruned ? "at most " : "";
-    if (i->patch_size)
-        printf("image         %d px in patches of %d; %d layers, width %d, %s%d heads, %s\n", i->image_size,
-               i->patch_size, i->vision_layers, i->vision_width, most, i->vision_heads,
-               activation_name(i->vision_activation));
-    else
-        printf("image         %d px; stages of %d, %d, %d and %d blocks, stem width %d, pooling by %d heads, "
-               "%s\n",
-               i->image_size, i->vision_stages[0], i->vision_stages[1], i->vision_stages[2],
-               i->vision_stages[3], i->vision_width, i->vision_heads, activation_name(i->vision_activation));
-    printf("text          %d ids of %d; %d layers, width %d, %s%d heads, %s\n", i->context_length,
-           i->vocab_size, i->text_layers, i->text_width, most, i->text_heads,
-           activation_name(i->text_activation));
-    printf("parameters    %s; without the token table %s (image %s, text %s)\n",
-           cli_grouped(i->params, a, sizeof a), cli_grouped(i->params_without_tokens, b, sizeof b),
-           cli_grouped(i->params_vision, c, sizeof c), cli_grouped(i->params_text, d, sizeof d));
-    printf("MACs          image %.3f G, text %.3f G; computed: image %.3f G, text of 10 tokens %.3f G\n",
-           i->macs_image / 1e9, i->macs_text / 1e9, i->macs_image_used / 1e9, i->macs_text_used / 1e9);
-    printf("logit scale   %.6g\n", (double)i->logit_scale);
-    printf("tokenizer     %s\n", tc_model_tokenizer_kind(m->model) == TC_TOKENIZER_HF ? "hf" : "openclip");
-    printf("preprocess    %s: resize %d, crop %d\n", m->preprocess.order == TC_IMAGE_HF ? "hf" : "openclip",
-           m->preprocess.resize, m->preprocess.crop);
-    if (i->patch_size && i->vision_activation != i->text_activation)
-        printf("activation    image %s, text %s (%s)\n", activation_name(i->vision_activation),
-               activation_name(i->text_activation), i->activation_source);
-    else printf("activation    %s (%s)\n", activation_name(decided_activation(i)), i->activation_source);
-    if (i->pruned) print_layers(i);
-    if (i->card) printf("card          %s\n", i->card);
-    printf("tensors\n");
-    for (size_t k = 0; tc_model_tensor(m->model, k, &name, &ndim, shape, &dtype); k++) {
-        char text[96];
-        printf("  %-56s %-4s %s\n", name, dtype, cli_shape(ndim, shape, text, sizeof text));
-    }
-    return CLI_DONE;
+    char text[96];
+    printf("%-58s %-4s %s\n", "tensor", "type", "shape");
+    for (size_t k = 0; tc_model_tensor(m, k, &name, &ndim, shape, &dtype); k++)
+        printf("%-58s %-4s %s\n", name, dtype, cli_shape(ndim, shape, text, sizeof text));
+    printf("\n");
 }
 
 static int list_builtin(bool json) {
@@ -204,7 +143,7 @@ static int list_builtin(bool json) {
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    info o = defaults;
+    info_args o = defaults;
     cli_list args = {0};
     tc_error err = {0};
     cli_model m;
@@ -215,7 +154,9 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     } else if (cli_model_open(&m, args.items[0], &o.common, CLI_SIZES, &err) != TC_OK) {
         code = cli_failed(&err);
     } else {
-        code = o.common.json ? print_info_json(&m) : print_info(&m);
+        code = o.common.json ? print_info_json(&m, o.tensors) : CLI_DONE;
+        if (!o.common.json && o.tensors) print_tensors(m.model);
+        if (!o.common.json) info_print(&m);
         cli_model_close(&m);
     }
     cli_release(verb, &o, &args);
@@ -225,20 +166,18 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 const cli_verb cmd_info = {
     .name = "info",
     .summary = "tell what a model is; without MODEL, list the built-in configurations",
-    .usage = "[MODEL] [--json]",
-    .description = "Sizes, parameters, multiply-accumulates, preprocessing, card and tensors of a model. "
-                   "MODEL may also be "
-                   "the name of a built-in configuration or a "
-                   "configuration file. MACs are those of every position; \"computed\" is what this program "
-                   "really computes, "
-                   "since it skips what cannot change the result. The activation is followed by where it was "
-                   "taken from; with "
-                   "a ResNet as image tower, whose own is "
-                   "always ReLU, it is the text tower's. Of a pruned model the heads and FFN "
-                   "channels of each layer are listed, of a pruned ResNet those that the first two "
-                   "convolutions of its stem "
-                   "and of each block give.",
-    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --json",
+    .usage = "[MODEL] [--tensors] [--json]",
+    .description =
+        "The sizes of both towers, parameters, multiply-accumulates, activation, preprocessing, tokenizer "
+        "and card of a model. MODEL may also be the name of a built-in configuration or a "
+        "configuration file.\n"
+        "MACs are those of every position; those \"computed\" are what this program really computes, "
+        "since it skips what cannot change the result. The activation is followed by where it was "
+        "taken from; with a ResNet as image tower, whose own is always ReLU, it is the text tower's. Of "
+        "a pruned model the heads and FFN channels of each layer are listed, of a pruned ResNet those "
+        "that the first two convolutions of its stem and of each block give.",
+    .examples = "tinyclip info\ntinyclip info TinyCLIP-ViT-40M-32-Text-19M\ntinyclip info model --tensors\n"
+                "tinyclip info model --json",
     .options = options,
     .common = CLI_WITH_JSON | CLI_WITH_MODEL,
     .defaults = &defaults,

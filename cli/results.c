@@ -74,3 +74,12 @@ const char *cli_grouped(int64_t n, char *buffer, size_t size) {
     buffer[at] = '\0';
     return buffer;
 }
+
+const char *cli_amount(double x, char *buffer, size_t size) {
+    static const char *const units[] = {"", " k", " M", " G", " T"};
+    size_t unit = 0;
+    for (; unit + 1 < sizeof units / sizeof *units && x >= 999.5; unit++) x /= 1000;
+    int decimals = x < 9.995 ? 2 : x < 99.95;
+    snprintf(buffer, size, "%.*f%s", unit ? decimals : 0, x, units[unit]);
+    return buffer;
+}

@@ -44,7 +44,7 @@ done
 
 for dtype in f16 bf16; do
     run convert $gelu/safetensors "$scratch/$dtype.safetensors" --dtype $dtype
-    run info "$scratch/$dtype.safetensors" --json
+    run info "$scratch/$dtype.safetensors" --json --tensors
     name=$(echo $dtype | tr 'a-z' 'A-Z')
     holds "--dtype $dtype: info shows it for every tensor" \
         sh -c "tr '{' '\n' <'$out' | grep '\"dtype\"' | grep -vc '\"dtype\": \"$name\"' | grep -qx 0 && grep -q '\"dtype\": \"$name\"' '$out'"

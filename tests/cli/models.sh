@@ -21,20 +21,47 @@ RN50
 RN50-quickgelu
 END
 run info TinyCLIP-ViT-8M-16-Text-3M
-head -n 9 "$out" >"$scratch/head"
-mv "$scratch/head" "$out"
 prints "info of a configuration" <<'END'
-architecture  ViT, from: configuration
+architecture  ViT
+from          configuration
 embedding     512
-image         224 px in patches of 16; 10 layers, width 256, 4 heads, gelu
-text          77 ids of 49408; 3 layers, width 256, 4 heads, gelu
-parameters    23,446,017; without the token table 10,797,569 (image 8,276,992, text 2,520,576)
-MACs          image 1.787 G, text 0.191 G; computed: image 1.638 G, text of 10 tokens 0.018 G
-logit scale   2.65926
+
+              image tower                 text tower
+input         224 px, patches of 16       77 ids of 49,408
+layers        10                          3
+width         256                         256
+heads         4                           4
+activation    gelu                        gelu
+parameters    8,276,992                   2,520,576
+MACs          1.79 G                      191 M
+  computed    1.64 G                      17.9 M (text of 10 tokens)
+
+parameters    23,446,017; without the token table 10,797,569
+activation    gelu (configuration)
+preprocess    hf: resize 224, crop 224, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758
 tokenizer     hf
-preprocess    hf: resize 224, crop 224
+logit scale   2.65926, a factor of 14.29
 END
+run info RN50
+sed -n '5,9p' "$out" >"$scratch/lines"
+mv "$scratch/lines" "$out"
+prints "info of a ResNet" <<'END'
+              image tower                 text tower
+input         224 px                      77 ids of 49,408
+layers        16: 3, 4, 6, 3 in stages    12
+width (stem)  64                          512
+heads         32                          8
+END
+run info $gelu/safetensors
+holds "info: no tensors unless they are asked for" sh -c "! grep -q 'ln_pre' '$out'"
+cp "$out" "$scratch/table"
+run info $gelu/safetensors --tensors
+holds "info --tensors" grep -qx 'visual.ln_pre.weight  *F32  \[[0-9]*\]' "$out"
+tail -n "$(wc -l <"$scratch/table")" "$out" >"$scratch/tail"
+same "info --tensors ends with the table" "$scratch/table" "$scratch/tail"
 run info $gelu/safetensors --json
+holds "info --json: no tensors unless they are asked for" sh -c "! grep -q '\"tensors\"' '$out'"
+run info $gelu/safetensors --json --tensors
 code "info --json: exit code" 0
 for key in architecture params params_without_tokens params_prunable macs_image macs_text activation tensors; do
     holds "info --json has $key" grep -q "\"$key\":" "$out"
@@ -195,12 +222,14 @@ run inherit $gelu/safetensors --config "$scratch/pruned.json" -o "$scratch/prune
 code "a pruned model in a folder: exit code" 1
 says "a pruned model in a folder" ".safetensors"
 run info "$scratch/pruned.safetensors"
-sed -n '3,4p;11,14p' "$out" >"$scratch/lines"
+sed -n '6,9p;15,18p' "$out" >"$scratch/lines"
 mv "$scratch/lines" "$out"
 prints "info of a pruned model" <<'END'
-image         32 px in patches of 8; 2 layers, width 13, at most 2 heads, gelu
-text          24 ids of 321; 2 layers, width 7, at most 1 heads, gelu
-pruned        layer by layer
+input         32 px, patches of 8         24 ids of 321
+layers        2                           2
+width         13                          7
+heads at most 2                           1
+pruned, layer by layer
   layer   image: heads   FFN    text: heads   FFN
       0              2     0              1  none
       1              0     7              0     9
@@ -221,10 +250,10 @@ cat >"$scratch/resnet.json" <<'END'
 "text_cfg":{"context_length":8,"vocab_size":20,"width":8,"heads":2,"layers":2}}
 END
 run info "$scratch/resnet.json"
-sed -n '11,18p' "$out" >"$scratch/lines"
+sed -n '15,22p' "$out" >"$scratch/lines"
 mv "$scratch/lines" "$out"
 prints "info of a pruned ResNet" <<'END'
-pruned        layer by layer
+pruned, layer by layer
   layer   image: channels    text: heads   FFN
    stem       1     2
       0       3     4              2    32
@@ -245,7 +274,7 @@ run info $rn.pt
 holds "info of a ResNet: the activation that was decided" grep -qx "activation    gelu (configuration $rn.config.json)" "$out"
 run info $rn.pt --activation quick_gelu --json
 holds "--activation of a ResNet" grep -q '"activation": "quick_gelu", "vision_activation": "relu", "text_activation": "quick_gelu"' "$out"
-run info $vit --image-size 112 --json
+run info $vit --image-size 112 --json --tensors
 holds "--image-size" sh -c "grep -q '\"image_size\": 112' '$out' && grep -q '\"crop\": 112' '$out' && grep -q '\"shape\": \[50, 36\]' '$out'"
 run preprocess $vit $images/png_rgb.png --image-size 112 -o "$scratch/small.npy"
 printf '%s: [3,112,112] float32\n' "$scratch/small.npy" | prints "preprocess for another image size"
@@ -259,6 +288,6 @@ config='{"embed_dim":4,"vision_cfg":{"image_size":16,"layers":1,"width":64,"patc
 printf '%s' "$config" >"$scratch/usual.json"
 run bench "$scratch/usual.json" --image-size 24 --batch 1 --seconds 0.01
 code "bench of a configuration for another image size: exit code" 0
-run info "$scratch/usual.json" --image-size 24 --json
+run info "$scratch/usual.json" --image-size 24 --json --tensors
 holds "a configuration for another image size" grep -q '"shape": \[10, 64\]' "$out"
 finish

@@ -65,7 +65,7 @@ run embed TinyCLIP-ViT-8M/16-Text-3M --images x -o y.npy
 code "a model whose weights are not here: exit code" 1
 says "a model whose weights are not here" "\`tinyclip zoo pull $model\` fetches them"
 run info $model
-holds "info before the weights are here" grep -q '^architecture  ViT, from: configuration$' "$out"
+holds "info before the weights are here" grep -q '^from          configuration$' "$out"
 
 # ---- what goes wrong
 TINYCLIP_ZOO_URL=http://127.0.0.1:1 run zoo pull $model
@@ -126,8 +126,8 @@ run zoo pull $model
 code "pull of what is there: exit code" 0
 says "pull of what is there" "$model: already in the cache"
 run info TinyCLIP-ViT-8M/16-Text-3M
-holds "info of the weights" grep -q '^architecture  ViT, from: tinyclip file$' "$out"
-holds "the weights say where they come from" grep -q "^card .*\"trained_on\":\"YFCC-15M\".*\"sha256\":\"$sum\"" "$out"
+holds "info of the weights" grep -q '^from          tinyclip file$' "$out"
+holds "the weights say where they come from" sh -c "grep -q '^  .*trained_on  *YFCC-15M\|^  .*trained_on YFCC-15M' '$out' && grep -q '^  .*sha256  *$sum' '$out'"
 run tokenize $file --text "a cat"
 code "the name of the file is a name, too" 0
 run zoo
