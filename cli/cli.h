@@ -236,14 +236,20 @@ void cli_model_close(cli_model *m);
 tc_tokenizer_kind cli_tokenizer_kind(const cli_common *o, tc_tokenizer_kind fallback);
 void cli_preprocess_options(const cli_common *o, tc_preprocess *p);
 
-enum { CLI_BATCH = 64 }; /* images or texts at once */
-/* Embeds n <= CLI_BATCH images, decoded in parallel: embeds [n,E]. An image that cannot be read is an error
- * of all if `errors` is NULL; else errors[i] says what is wrong with it (status TC_OK: nothing) and its row
- * is zero. */
-tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors,
-                           tc_error *err);
-/* Embeds n texts: embeds [n,E]. Says on stderr which were cut. */
-tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err);
+enum { CLI_BATCH = 64 }; /* texts, or images prepared elsewhere, at once */
+/* Lines of progress for a pass over images or texts. */
+typedef struct cli_watch {
+    const char *what; /* "images" */
+    double start;     /* 0: from the first line on */
+} cli_watch;
+/* An on_progress of the library's passes; `user` begins with a cli_watch. */
+void cli_watch_progress(void *user, int64_t done, int64_t all);
+/* A pass over files with the preprocessing of the options; the first bad image is an error. For changes. */
+tc_image_pass_options cli_pass_options(const cli_model *m, const cli_list *paths);
+/* Embeds all of them: embeds [paths,E]. An image that cannot be read is an error. */
+tc_status cli_embed_images(cli_model *m, const cli_list *paths, float *embeds, tc_error *err);
+/* Embeds texts: embeds [texts,E]. Says on stderr which were cut. */
+tc_status cli_embed_texts(cli_model *m, const cli_list *texts, float *embeds, tc_error *err);
 /* ids [context] of one text, and what is said if it was cut. */
 tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
                        tc_error *err);

@@ -89,54 +89,72 @@ static json_t *json_bad(const char *path, const tc_error *error) {
     return row;
 }
 
-/* One batch: prints it, or adds it to `results`. *bad counts the images that could not be read. */
-static tc_status classify_batch(classifier *c, char *const *paths, int n, json_t *results, int64_t *bad,
-                                tc_error *err) {
+/* A pass over the images, and where its results go. */
+typedef struct answers {
+    cli_watch watch;
+    const classifier *c;
+    const cli_list *images;
+    json_t *results; /* one for each image, in their order; or NULL: they are printed as they come */
+    int64_t bad;     /* images that could not be read */
+} answers;
+
+static void tell_bad(void *user, int64_t i, const tc_error *error) {
+    answers *a = user;
+    cli_say("%s", error->message);
+    a->bad++;
+    if (a->results) json_array_set_new(a->results, (size_t)i, json_bad(a->images->items[i], error));
+}
+
+static void answer_batch(const answers *a, int n, const int64_t *index, const float *embeds) {
+    const classifier *c = a->c;
     int labels = (int)c->labels.count;
-    float *embeds = cli_new((size_t)n * (size_t)c->model.info->embed_dim, sizeof *embeds),
-          *p = cli_new((size_t)n * (size_t)labels, sizeof *p);
-    tc_error *errors = cli_new((size_t)n, sizeof *errors);
+    float *p = cli_new((size_t)n * (size_t)labels, sizeof *p);
     int *best = cli_new((size_t)c->top, sizeof *best);
-    tc_status status = cli_embed_images(&c->model, paths, n, embeds, errors, err);
-    if (status == TC_OK) {
-        tc_normalize(embeds, n, c->model.info->embed_dim);
-        tc_logits(embeds, c->weights, n, labels, c->model.info->embed_dim, c->scale, p);
-        tc_softmax(p, n, labels);
+    tc_logits(embeds, c->weights, n, labels, c->model.info->embed_dim, c->scale, p);
+    tc_softmax(p, n, labels);
+    for (int i = 0; i < n; i++) {
+        const float *row = p + (int64_t)i * labels;
+        const char *path = a->images->items[index[i]];
+        tc_top_k(row, labels, c->top, best);
+        if (a->results) json_array_set_new(a->results, (size_t)index[i], json_row(c, path, row, best));
+        else print_row(c, path, row, best);
     }
-    for (int i = 0; i < n && status == TC_OK; i++) {
-        if (errors[i].status != TC_OK) {
-            cli_say("%s", errors[i].message);
-            ++*bad;
-            if (c->json) json_array_append_new(results, json_bad(paths[i], &errors[i]));
-            continue;
-        }
-        tc_top_k(p + (int64_t)i * labels, labels, c->top, best);
-        if (c->json) json_array_append_new(results, json_row(c, paths[i], p + (int64_t)i * labels, best));
-        else print_row(c, paths[i], p + (int64_t)i * labels, best);
-    }
-    free(embeds);
     free(p);
-    free(errors);
     free(best);
+}
+
+static tc_status answer_all(answers *a, tc_error *err) {
+    tc_image_pass_options o = cli_pass_options(&a->c->model, a->images);
+    tc_image_pass *pass;
+    const int64_t *index;
+    const float *embeds;
+    int n = 1;
+    o.normalize = true;
+    o.on_bad = tell_bad;
+    o.user = a;
+    if (!a->results) o.on_progress = NULL;
+    tc_status status = tc_image_pass_open(&pass, a->c->model.session, &o, err);
+    while (status == TC_OK && n > 0) {
+        status = tc_image_pass_next(pass, &n, &index, &embeds, err);
+        if (status == TC_OK && n > 0) answer_batch(a, n, index, embeds);
+    }
+    tc_image_pass_close(&pass);
+    cli_log_end();
     return status;
 }
 
-static tc_status classify_all(classifier *c, const cli_list *images, int64_t *bad, tc_error *err) {
-    json_t *results = c->json ? json_array() : NULL;
-    tc_status status = TC_OK;
-    double start = cli_now();
-    for (size_t at = 0; at < images->count && status == TC_OK; at += CLI_BATCH) {
-        int n = images->count - at < CLI_BATCH ? (int)(images->count - at) : CLI_BATCH;
-        status = classify_batch(c, images->items + at, n, results, bad, err);
-        if (c->json && status == TC_OK) cli_progress("images", at + (size_t)n, images->count, start);
-    }
-    cli_log_end();
+static tc_status classify_all(const classifier *c, const cli_list *images, int64_t *bad, tc_error *err) {
+    answers a = {.watch = {"images", cli_now()}, .c = c, .images = images};
+    if (c->json) a.results = json_array();
+    for (size_t i = 0; i < images->count && c->json; i++) json_array_append_new(a.results, json_null());
+    tc_status status = answer_all(&a, err);
+    *bad = a.bad;
     if (status == TC_OK && c->json) {
         json_t *whole = json_object();
-        json_object_set(whole, "results", results);
+        json_object_set(whole, "results", a.results);
         cli_print_json(whole);
     }
-    json_decref(results);
+    json_decref(a.results);
     return status;
 }
 

@@ -39,12 +39,7 @@ static tc_status from_images(cli_model *m, const cli_list *names, rows *r, tc_er
     cli_list paths = {0};
     tc_status status = cli_images(names, &paths, err);
     if (status == TC_OK) make_rows(r, paths.count, m);
-    double start = cli_now();
-    for (size_t at = 0; at < paths.count && status == TC_OK; at += CLI_BATCH) {
-        int n = paths.count - at < CLI_BATCH ? (int)(paths.count - at) : CLI_BATCH;
-        status = cli_embed_images(m, paths.items + at, n, r->x + at * (size_t)m->info->embed_dim, NULL, err);
-        if (status == TC_OK) cli_progress("images", at + (size_t)n, paths.count, start);
-    }
+    if (status == TC_OK) status = cli_embed_images(m, &paths, r->x, err);
     cli_list_free(&paths);
     return status;
 }
@@ -53,7 +48,7 @@ static tc_status from_texts(cli_model *m, const char *path, rows *r, tc_error *e
     cli_list texts = {0};
     tc_status status = cli_lines(path, true, &texts, err);
     if (status == TC_OK) make_rows(r, texts.count, m);
-    if (status == TC_OK) status = cli_embed_texts(m, texts.items, texts.count, r->x, err);
+    if (status == TC_OK) status = cli_embed_texts(m, &texts, r->x, err);
     cli_list_free(&texts);
     return status;
 }

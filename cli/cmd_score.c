@@ -34,14 +34,8 @@ static tc_status compute(scores *s, tc_error *err) {
     s->per_image = cli_new(images * texts, sizeof *s->per_image);
     s->per_text = cli_new(images * texts, sizeof *s->per_text);
     s->p = cli_new(images * texts, sizeof *s->p);
-    tc_status status = TC_OK;
-    double start = cli_now();
-    for (size_t at = 0; at < images && status == TC_OK; at += CLI_BATCH) {
-        int batch = images - at < CLI_BATCH ? (int)(images - at) : CLI_BATCH;
-        status = cli_embed_images(&s->model, s->images.items + at, batch, s->image + at * dim, NULL, err);
-        if (status == TC_OK) cli_progress("images", at + (size_t)batch, images, start);
-    }
-    if (status == TC_OK) status = cli_embed_texts(&s->model, s->texts->items, texts, s->text, err);
+    tc_status status = cli_embed_images(&s->model, &s->images, s->image, err);
+    if (status == TC_OK) status = cli_embed_texts(&s->model, s->texts, s->text, err);
     if (status != TC_OK) return status;
     tc_normalize(s->image, n, e);
     tc_normalize(s->text, m, e);

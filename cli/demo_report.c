@@ -45,21 +45,23 @@ static void print_row(const char *path, const tc_data *data, int64_t index, cons
 static tc_status classify(const char *folder, cli_model *m, const tc_data *data, tc_error *err) {
     int dim = m->info->embed_dim, classes = tc_data_classes(data);
     int64_t count = tc_data_count(data) < SHOWN ? tc_data_count(data) : SHOWN;
-    float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights),
-          *embed = cli_new((size_t)dim, sizeof *embed);
+    float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights);
+    float *embeds = cli_new((size_t)dim * (size_t)count, sizeof *embeds);
+    cli_list paths = {0};
     tc_status status = tc_zeroshot_data_weights(m->session, m->tokenizer, data, NULL, NULL, weights, err);
     for (int64_t i = 0; i < count && status == TC_OK; i++) {
-        char path[512];
-        snprintf(path, sizeof path, "%s/test-%02lld.png", folder, (long long)i);
+        char *path = cli_text("%s/test-%02lld.png", folder, (long long)i);
         status = write_png(path, data, i, m->preprocess, err);
-        char *list[1] = {path};
-        if (status == TC_OK) status = cli_embed_images(m, list, 1, embed, NULL, err);
-        if (status != TC_OK) break;
-        tc_normalize(embed, 1, dim);
-        print_row(path, data, i, embed, weights, dim, expf(m->info->logit_scale));
+        cli_list_add(&paths, path);
+        free(path);
     }
+    if (status == TC_OK) status = cli_embed_images(m, &paths, embeds, err);
+    if (status == TC_OK) tc_normalize(embeds, (int)count, dim);
+    for (int64_t i = 0; i < count && status == TC_OK; i++)
+        print_row(paths.items[i], data, i, embeds + i * dim, weights, dim, expf(m->info->logit_scale));
+    cli_list_free(&paths);
     free(weights);
-    free(embed);
+    free(embeds);
     return status;
 }
 

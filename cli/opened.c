@@ -135,59 +135,75 @@ void cli_model_close(cli_model *m) {
 
 /* ---- images and texts */
 
-tc_status cli_embed_images(cli_model *m, char *const *paths, int n, float *embeds, tc_error *errors,
-                           tc_error *err) {
-    size_t side = (size_t)m->info->image_size, size = 3 * side * side, width = (size_t)m->info->embed_dim;
-    float *pixels = cli_new((size_t)n * size, sizeof *pixels);
-    tc_error *own = cli_new((size_t)n, sizeof *own);
-    tc_status status = TC_OK;
-#pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < n; i++)
-        own[i].status =
-            tc_preprocess_file(&m->preprocess, paths[i], pixels + (size_t)i * size, NULL, &own[i]);
-    for (int i = 0; i < n && status == TC_OK; i++) {
-        if (own[i].status == TC_OK) continue;
-        if (!errors) status = cli_fail(err, own[i].status, "%s", own[i].message);
-        memset(pixels + (size_t)i * size, 0, size * sizeof *pixels);
+void cli_watch_progress(void *user, int64_t done, int64_t all) {
+    const cli_watch *w = user;
+    cli_progress(w->what, (size_t)done, (size_t)all, w->start);
+}
+
+tc_image_pass_options cli_pass_options(const cli_model *m, const cli_list *paths) {
+    tc_image_pass_options o = tc_image_pass_options_default();
+    o.paths = (const char *const *)paths->items;
+    o.count = (int64_t)paths->count;
+    o.preprocess = &m->preprocess;
+    o.on_progress = cli_watch_progress;
+    return o;
+}
+
+tc_status cli_embed_images(cli_model *m, const cli_list *paths, float *embeds, tc_error *err) {
+    cli_watch watch = {"images", cli_now()};
+    tc_image_pass_options o = cli_pass_options(m, paths);
+    tc_image_pass *pass;
+    const int64_t *index;
+    const float *rows;
+    int n = 1;
+    size_t width = (size_t)m->info->embed_dim;
+    o.user = &watch;
+    tc_status status = tc_image_pass_open(&pass, m->session, &o, err);
+    while (status == TC_OK && n > 0) {
+        status = tc_image_pass_next(pass, &n, &index, &rows, err);
+        if (status != TC_OK || n == 0) break;
+        memcpy(embeds + (size_t)index[0] * width, rows, (size_t)n * width * sizeof *rows);
     }
-    if (status == TC_OK) status = tc_session_encode_image(m->session, pixels, n, embeds, err);
-    for (int i = 0; i < n && errors; i++) {
-        errors[i] = own[i];
-        if (errors[i].status != TC_OK) memset(embeds + (size_t)i * width, 0, width * sizeof *embeds);
-    }
-    free(own);
-    free(pixels);
+    tc_image_pass_close(&pass);
     return status;
 }
 
-tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
-                       tc_error *err) {
-    int cut = 0;
-    tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &cut, err);
-    if (status != TC_OK || !cut) return status;
+/* A text's first line, or as much of it as fits into a message. */
+static void say_cut(const char *text, int context, int dropped) {
     size_t shown = 0;
     while (shown < SHOWN_BYTES && text[shown] && text[shown] != '\n') shown++;
     /* not in the middle of a character */
     while (shown && ((unsigned char)text[shown] & 0xc0) == 0x80) shown--;
-    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, cut, (int)shown, text,
+    cli_say("text cut to %d ids, %d did not fit: \"%.*s%s\"", context, dropped, (int)shown, text,
             text[shown] ? "..." : "");
-    return TC_OK;
 }
 
-tc_status cli_embed_texts(cli_model *m, char *const *texts, size_t n, float *embeds, tc_error *err) {
-    int context = m->info->context_length;
-    int32_t *ids = cli_new((size_t)CLI_BATCH * (size_t)context, sizeof *ids);
-    tc_status status = TC_OK;
-    double start = cli_now();
-    for (size_t at = 0; at < n && status == TC_OK; at += CLI_BATCH) {
-        int batch = n - at < CLI_BATCH ? (int)(n - at) : CLI_BATCH;
-        for (int i = 0; i < batch && status == TC_OK; i++)
-            status = cli_tokenize(m->tokenizer, texts[at + (size_t)i], context, ids + i * context, NULL, err);
-        if (status == TC_OK)
-            status = tc_session_encode_text(m->session, ids, batch, context,
-                                            embeds + at * (size_t)m->info->embed_dim, err);
-        if (status == TC_OK) cli_progress("texts", at + (size_t)batch, n, start);
-    }
-    free(ids);
+tc_status cli_tokenize(const tc_tokenizer *t, const char *text, int context, int32_t *ids, int *length,
+                       tc_error *err) {
+    int dropped = 0;
+    tc_status status = tc_tokenizer_encode(t, text, context, ids, length, &dropped, err);
+    if (status == TC_OK && dropped) say_cut(text, context, dropped);
     return status;
+}
+
+typedef struct texts {
+    cli_watch watch;
+    const cli_list *list;
+    int context;
+} texts;
+
+static void text_is_cut(void *user, int64_t index, int dropped) {
+    const texts *t = user;
+    say_cut(t->list->items[index], t->context, dropped);
+}
+
+tc_status cli_embed_texts(cli_model *m, const cli_list *list, float *embeds, tc_error *err) {
+    texts t = {{"texts", cli_now()}, list, m->info->context_length};
+    tc_text_options o = tc_text_options_default();
+    o.batch = CLI_BATCH;
+    o.on_progress = cli_watch_progress;
+    o.on_cut = text_is_cut;
+    o.user = &t;
+    return tc_embed_texts(m->session, m->tokenizer, (const char *const *)list->items, (int64_t)list->count,
+                          &o, embeds, err);
 }

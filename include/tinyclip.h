@@ -13,8 +13,8 @@
  *   - Structs grow and stay compatible: one that a program may own ends with `reserved`, room for the fields
  * of later versions. It is 0; sizes never change within a major version, and a later field that is 0 does
  * what was done before it was there. Options in which it is not 0 are refused (TC_EARG). What is only ever
- * given by pointer (tc_model_info, tc_diff, tc_zoo_model) grows at its end instead: do not copy it. tc_error
- * is as it is.
+ * given by pointer (tc_model_info, tc_diff, tc_zoo_model, tc_setting) grows at its end instead: do not copy
+ * it. tc_error is as it is.
  *   - A `const` object may be shared between threads; a non-const one belongs to one thread at a time.
  *   - Sizes in comments are row-major, slowest axis first. B is a batch, E is embed_dim.
  */
@@ -347,9 +347,15 @@ TC_API void tc_diff_free(tc_diff **d);
 typedef struct tc_session tc_session;
 
 /* Room to run a model: one a thread; the model is shared and must outlive it. Buffers grow with the largest
- * batch seen; after that no call allocates. */
+ * batch seen; after that no call allocates. What it computes is the same, bit for bit, whatever the number of
+ * threads, and whatever else is in the batch; but for a ModifiedResNet's images, whose last bits depend on
+ * both. */
 TC_API tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err);
 TC_API void tc_session_close(tc_session **s);
+/* How many threads this session works with, whatever tc_set_threads says; n < 1: as many as that says, which
+ * is so from the beginning. For programs that run several sessions at once. */
+TC_API void tc_session_set_threads(tc_session *s, int n);
+TC_API int tc_session_threads(const tc_session *s);
 /* The model that it runs. */
 TC_API const tc_model *tc_session_model(const tc_session *s);
 /* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
@@ -517,6 +523,55 @@ TC_API tc_status tc_array_read_i64(const tc_array *x, int64_t first, int64_t n, 
 TC_API tc_status tc_array_write(const char *path, const char *dtype, int ndim, const int64_t *shape,
                                 const void *data, tc_error *err);
 
+/* ---- many images, many texts */
+
+/* Images through the image tower: decoded by all threads of the session, embedded a batch at a time, while
+ * those that cannot be read are left out and told. */
+typedef struct tc_image_pass tc_image_pass;
+
+typedef struct tc_image_pass_options {
+    const tc_data *data;      /* the images are those of data, */
+    const char *const *paths; /* or of these files, [count]; both must stay until the pass is closed */
+    int64_t count;
+    int64_t limit;                   /* only so many of them, evenly spaced; 0: all */
+    const tc_preprocess *preprocess; /* copied; NULL: the model's own */
+    int batch;                       /* that are decoded and embedded at once: 64 */
+    bool normalize;                  /* rows get length 1 */
+    /* after each batch: images done, those left out included, of all; or NULL */
+    void (*on_progress)(void *user, int64_t done, int64_t all);
+    /* for each image that cannot be read, which is then left out; NULL: the first one is an error */
+    void (*on_bad)(void *user, int64_t index, const tc_error *error);
+    void *user;
+    uint64_t reserved[8];
+} tc_image_pass_options;
+TC_API tc_image_pass_options tc_image_pass_options_default(void);
+/* The callbacks are called by the thread that calls tc_image_pass_next. s must outlive the pass. */
+TC_API tc_status tc_image_pass_open(tc_image_pass **out, tc_session *s, const tc_image_pass_options *options,
+                                    tc_error *err);
+/* The next *n embeddings: *embeds [*n,E], of the images (*index)[*n], which are numbers of samples or paths,
+ * rising from call to call. Valid until the next call. *n is 0 at the end, and only there. */
+TC_API tc_status tc_image_pass_next(tc_image_pass *p, int *n, const int64_t **index, const float **embeds,
+                                    tc_error *err);
+/* How many images the pass looks at, and how many it has left out so far. */
+TC_API int64_t tc_image_pass_count(const tc_image_pass *p);
+TC_API int64_t tc_image_pass_skipped(const tc_image_pass *p);
+TC_API void tc_image_pass_close(tc_image_pass **p);
+
+typedef struct tc_text_options {
+    int batch;      /* texts that are embedded at once: 256 */
+    bool normalize; /* rows get length 1 */
+    /* after each batch: texts done of all; or NULL */
+    void (*on_progress)(void *user, int64_t done, int64_t all);
+    /* for each text that is longer than the model's context and is cut: so many ids did not fit; or NULL */
+    void (*on_cut)(void *user, int64_t index, int dropped);
+    void *user;
+    uint64_t reserved[8];
+} tc_text_options;
+TC_API tc_text_options tc_text_options_default(void);
+/* n texts -> embeds [n,E]. options NULL: the usual ones. */
+TC_API tc_status tc_embed_texts(tc_session *s, const tc_tokenizer *t, const char *const *texts, int64_t n,
+                                const tc_text_options *options, float *embeds, tc_error *err);
+
 /* ---- settings */
 
 /* The numbers, flags and texts among the options of training and compression, as data: their defaults and
@@ -532,13 +587,13 @@ typedef enum tc_setting_kind {
     TC_SETTING_TEXT    /* const char *; NULL: none */
 } tc_setting_kind;
 
-enum {                         /* tc_setting.flags */
-    TC_SETTING_RESUMED = 1,    /* must be the same on resuming */
-    TC_SETTING_TEACHER = 2,    /* says something in runs with a teacher only */
-    TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
-    TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
-    TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
-    TC_SETTING_FILE = 32       /* a text that names a file or folder */
+enum {                            /* tc_setting.flags */
+       TC_SETTING_RESUMED = 1,    /* must be the same on resuming */
+       TC_SETTING_TEACHER = 2,    /* says something in runs with a teacher only */
+       TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
+       TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
+       TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
+       TC_SETTING_FILE = 32       /* a text that names a file or folder */
 };
 
 typedef struct tc_setting {

@@ -7,87 +7,95 @@
 
 enum { CAPTION_BYTES = 1 << 14, TEXTS_AT_ONCE = 256 };
 
-typedef struct captions {
+typedef struct pairs {
     const tc_data *data;
-    const tc_tokenizer *tokenizer;
-    int context;
-    int32_t *ids;     /* [TEXTS_AT_ONCE,context] */
-    tc_error *errors; /* [TEXTS_AT_ONCE] */
-    int *cut;         /* [TEXTS_AT_ONCE] */
-} captions;
+    int64_t *index;      /* [n] samples whose image could be read */
+    float *image, *text; /* [n,E] unit rows */
+    int64_t n, cut;      /* cut: captions that were longer than the context */
+    int dim;
+} pairs;
 
-static tc_status one_caption(captions *c, int64_t sample, int i, tc_error *err) {
-    char *text = tc_new(CAPTION_BYTES, 1);
-    if (!text) return tc_fail_memory(err, CAPTION_BYTES);
-    tc_status status = tc_data_caption(c->data, sample, 0, text, CAPTION_BYTES, err);
+/* ---- captions */
+
+static void count_cut(void *user, int64_t index, int dropped) {
+    (void)index, (void)dropped;
+    ((pairs *)user)->cut++;
+}
+
+/* The caption of a sample; the caller frees it. */
+static tc_status one_caption(const tc_data *d, int64_t sample, char **out, tc_error *err) {
+    char *text = *out = tc_new(CAPTION_BYTES, 1);
+    return text ? tc_data_caption(d, sample, 0, text, CAPTION_BYTES, err)
+                : tc_fail_memory(err, CAPTION_BYTES);
+}
+
+/* Those of n pairs from `first` on. */
+static tc_status embed_some(pairs *p, tc_session *s, const tc_tokenizer *t, int64_t first, int n,
+                            tc_error *err) {
+    char *texts[TEXTS_AT_ONCE] = {0};
+    tc_error *errors = tc_new((size_t)n, sizeof *errors);
+    tc_text_options o = tc_text_options_default();
+    o.normalize = true;
+    o.on_cut = count_cut;
+    o.user = p;
+    if (!errors) return tc_fail_memory(err, (size_t)n * sizeof *errors);
+#pragma omp parallel for schedule(dynamic, 16) num_threads(tc_session_threads(s))
+    for (int i = 0; i < n; i++)
+        errors[i].status = one_caption(p->data, p->index[first + i], &texts[i], &errors[i]);
+    tc_status status = TC_OK;
+    for (int i = 0; i < n && status == TC_OK; i++)
+        if (errors[i].status != TC_OK) status = tc_fail(err, errors[i].status, "%s", errors[i].message);
     if (status == TC_OK)
-        status = tc_tokenizer_encode(c->tokenizer, text, c->context, c->ids + (int64_t)i * c->context, NULL,
-                                     &c->cut[i], err);
-    free(text);
+        status = tc_embed_texts(s, t, (const char *const *)texts, n, &o, p->text + first * p->dim, err);
+    for (int i = 0; i < n; i++) free(texts[i]);
+    free(errors);
     return status;
 }
 
-/* Captions of the samples index[n] -> text [n,E] with unit rows. */
-static tc_status embed_captions(captions *c, tc_session *s, const int64_t *index, int64_t n, int dim,
-                                float *text, int64_t *cut, tc_error *err) {
+static tc_status embed_captions(pairs *p, tc_session *s, const tc_tokenizer *t, tc_error *err) {
     tc_status status = TC_OK;
-    for (int64_t at = 0; at < n && status == TC_OK; at += TEXTS_AT_ONCE) {
-        int batch = n - at < TEXTS_AT_ONCE ? (int)(n - at) : TEXTS_AT_ONCE;
-#pragma omp parallel for schedule(dynamic, 16) num_threads(tc_threads())
-        for (int i = 0; i < batch; i++) c->errors[i].status = one_caption(c, index[at + i], i, &c->errors[i]);
-        for (int i = 0; i < batch && status == TC_OK; i++) {
-            if (c->errors[i].status != TC_OK)
-                status = tc_fail(err, c->errors[i].status, "%s", c->errors[i].message);
-            *cut += c->cut[i] > 0;
-        }
-        if (status == TC_OK)
-            status = tc_session_encode_text(s, c->ids, batch, c->context, text + at * dim, err);
-        if (status == TC_OK) tc_normalize(text + at * dim, batch, dim);
-    }
+    for (int64_t at = 0; at < p->n && status == TC_OK; at += TEXTS_AT_ONCE)
+        status = embed_some(p, s, t, at, p->n - at < TEXTS_AT_ONCE ? (int)(p->n - at) : TEXTS_AT_ONCE, err);
     return status;
 }
 
-/* All images -> image [n,E], index [n]; returns through *n the number that could be read. */
-static tc_status embed_images(tc_image_pass *p, float *image, int64_t *index, int64_t *n, tc_error *err) {
-    tc_status status = TC_OK;
-    for (*n = 0; status == TC_OK && p->at < p->selection.count;) {
-        int batch;
-        status = tc_image_pass_next(p, &batch, err);
-        if (status != TC_OK) break;
-        memcpy(image + *n * p->embed_dim, p->embeds, (size_t)batch * (size_t)p->embed_dim * sizeof *image);
-        memcpy(index + *n, p->index, (size_t)batch * sizeof *index);
-        *n += batch;
+/* ---- images */
+
+static tc_status embed_images(pairs *p, tc_image_pass *pass, tc_error *err) {
+    const int64_t *index;
+    const float *embeds;
+    int n = 0;
+    tc_status status;
+    while ((status = tc_image_pass_next(pass, &n, &index, &embeds, err)) == TC_OK && n > 0) {
+        memcpy(p->image + p->n * p->dim, embeds, (size_t)n * (size_t)p->dim * sizeof *embeds);
+        memcpy(p->index + p->n, index, (size_t)n * sizeof *index);
+        p->n += n;
     }
-    return status == TC_OK ? tc_image_pass_check(p, err) : status;
+    return status == TC_OK ? tc_image_pass_check(pass, err) : status;
 }
 
-static tc_status run(tc_image_pass *p, const tc_tokenizer *t, int context, tc_retrieval_result *r,
-                     tc_error *err) {
-    size_t most = (size_t)p->selection.count, dim = (size_t)p->embed_dim;
-    float *image = tc_new(most * dim, sizeof *image), *text = tc_new(most * dim, sizeof *text);
-    int64_t *index = tc_new(most, sizeof *index), n = 0, cut = 0;
-    captions c = {.data = p->data, .tokenizer = t, .context = context};
-    c.ids = tc_new((size_t)TEXTS_AT_ONCE * (size_t)context, sizeof *c.ids);
-    c.errors = tc_new(TEXTS_AT_ONCE, sizeof *c.errors);
-    c.cut = tc_new(TEXTS_AT_ONCE, sizeof *c.cut);
-    tc_status status = image && text && index && c.ids && c.errors && c.cut
-                           ? TC_OK
-                           : tc_fail_memory(err, most * dim * sizeof *image);
-    if (status == TC_OK && most > INT32_MAX)
-        status = tc_fail(err, TC_EARG, "retrieval among %zu pairs is too large; use a limit", most);
-    if (status == TC_OK) status = embed_images(p, image, index, &n, err);
-    if (status == TC_OK) status = embed_captions(&c, p->session, index, n, p->embed_dim, text, &cut, err);
-    if (status == TC_OK && cut)
-        tc_log_line(&p->log, 2, "%lld captions were longer than the context and were cut", (long long)cut);
+/* ---- both */
+
+static tc_status evaluate(pairs *p, tc_session *s, const tc_tokenizer *t, tc_image_pass *pass,
+                          const tc_log *log, tc_retrieval_result *r, tc_error *err) {
+    size_t most = (size_t)tc_image_pass_count(pass), dim = (size_t)p->dim;
+    if (most > INT32_MAX)
+        return tc_fail(err, TC_EARG, "retrieval among %zu pairs is too large; use a limit", most);
+    p->image = tc_new(most * dim, sizeof *p->image);
+    p->text = tc_new(most * dim, sizeof *p->text);
+    p->index = tc_new(most, sizeof *p->index);
+    tc_status status =
+        p->image && p->text && p->index ? TC_OK : tc_fail_memory(err, most * dim * sizeof *p->image);
+    if (status == TC_OK) status = embed_images(p, pass, err);
+    if (status == TC_OK) status = embed_captions(p, s, t, err);
+    if (status == TC_OK && p->cut)
+        tc_log_line(log, 2, "%lld captions were longer than the context and were cut", (long long)p->cut);
     if (status == TC_OK)
-        status = tc_retrieval_ranks(image, text, (int)n, p->embed_dim, 1, NULL, NULL, r, err);
-    if (status == TC_OK) r->pairs = n, r->skipped = p->skipped;
-    free(image);
-    free(text);
-    free(index);
-    free(c.ids);
-    free(c.errors);
-    free(c.cut);
+        status = tc_retrieval_ranks(p->image, p->text, (int)p->n, p->dim, 1, NULL, NULL, r, err);
+    if (status == TC_OK) r->skipped = tc_image_pass_skipped(pass);
+    free(p->image);
+    free(p->text);
+    free(p->index);
     return status;
 }
 
@@ -95,15 +103,14 @@ tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokeni
                             const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
                             tc_retrieval_result *result, tc_error *err) {
     *result = (tc_retrieval_result){0};
-    tc_image_pass pass = {.data = d,
-                          .preprocess = p,
-                          .log = {log, log_user},
-                          .selection = tc_select(tc_data_count(d), limit),
-                          .what = "retrieval"};
-    tc_status status = tc_session_create(&pass.session, m, err);
-    if (status == TC_OK) status = tc_image_pass_start(&pass, m, err);
-    if (status == TC_OK) status = run(&pass, t, tc_model_get_info(m)->context_length, result, err);
-    tc_image_pass_release(&pass);
-    tc_session_close(&pass.session);
+    tc_image_pass *pass = NULL;
+    tc_session *session = NULL;
+    tc_pass_log pass_log = {.log = {log, log_user}, .what = "retrieval"};
+    pairs all = {.data = d, .dim = tc_model_get_info(m)->embed_dim};
+    tc_status status = tc_session_create(&session, m, err);
+    if (status == TC_OK) status = tc_image_pass_logged(&pass, session, d, p, limit, &pass_log, err);
+    if (status == TC_OK) status = evaluate(&all, session, t, pass, &pass_log.log, result, err);
+    tc_image_pass_close(&pass);
+    tc_session_close(&session);
     return status;
 }

@@ -13,35 +13,36 @@ enum { PROMPTS_AT_ONCE = 256 };
 
 typedef struct prompts {
     const char *const *names, *const *templates;
-    int n_templates, context;
+    int n_templates;
     int64_t cut;
-    int32_t *ids;   /* [PROMPTS_AT_ONCE,context] */
     float *embeds;  /* [classes at once,templates,E] */
     float *columns; /* [E,classes at once] */
 } prompts;
 
-static tc_status tokenize_prompt(prompts *p, const tc_tokenizer *t, int64_t prompt, int32_t *ids,
-                                 tc_error *err) {
-    char *text = tc_template_fill(p->templates[prompt % p->n_templates], p->names[prompt / p->n_templates]);
-    if (!text) return tc_fail_memory(err, 1);
-    int cut = 0;
-    tc_status status = tc_tokenizer_encode(t, text, p->context, ids, NULL, &cut, err);
-    p->cut += cut > 0;
-    free(text);
-    return status;
+static void count_cut(void *user, int64_t index, int dropped) {
+    (void)index, (void)dropped;
+    ((prompts *)user)->cut++;
 }
 
-/* Embeddings of prompts first .. first+n-1, class-major. */
-static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t, int64_t first, int64_t n,
-                               int dim, tc_error *err) {
-    tc_status status = TC_OK;
-    for (int64_t at = 0; at < n && status == TC_OK; at += PROMPTS_AT_ONCE) {
-        int batch = n - at < PROMPTS_AT_ONCE ? (int)(n - at) : PROMPTS_AT_ONCE;
-        for (int i = 0; i < batch && status == TC_OK; i++)
-            status = tokenize_prompt(p, t, first + at + i, p->ids + (int64_t)i * p->context, err);
-        if (status == TC_OK)
-            status = tc_session_encode_text(s, p->ids, batch, p->context, p->embeds + at * dim, err);
+/* The prompts of n classes from `first` on -> p->embeds. */
+static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t, int first, int n,
+                               tc_error *err) {
+    int64_t count = (int64_t)n * p->n_templates, made = 0;
+    char **texts = tc_new((size_t)count, sizeof *texts);
+    tc_text_options o = tc_text_options_default();
+    o.batch = PROMPTS_AT_ONCE;
+    o.on_cut = count_cut;
+    o.user = p;
+    for (; texts && made < count; made++) {
+        const char *form = p->templates[made % p->n_templates],
+                   *name = p->names[first + made / p->n_templates];
+        if (!(texts[made] = tc_template_fill(form, name))) break;
     }
+    tc_status status = texts && made == count
+                           ? tc_embed_texts(s, t, (const char *const *)texts, count, &o, p->embeds, err)
+                           : tc_fail_memory(err, (size_t)count * sizeof *texts);
+    for (int64_t i = 0; i < made; i++) free(texts[i]);
+    free(texts);
     return status;
 }
 
@@ -63,25 +64,21 @@ tc_status tc_zeroshot_weights(tc_session *s, const tc_tokenizer *t, const char *
                               const char *const *templates, int n_templates, tc_log_fn log, void *log_user,
                               float *weights, tc_error *err) {
     static const char *const plain[] = {"a photo of a {}."};
-    const tc_model_info *info = tc_model_get_info(tc_session_model(s));
     const tc_log to = {log, log_user};
     prompts p = {.names = names,
                  .templates = n_templates > 0 ? templates : plain,
-                 .n_templates = n_templates > 0 ? n_templates : 1,
-                 .context = info->context_length};
-    int dim = info->embed_dim;
+                 .n_templates = n_templates > 0 ? n_templates : 1};
+    int dim = tc_model_get_info(tc_session_model(s))->embed_dim;
     int at_once = p.n_templates < PROMPTS_AT_ONCE ? PROMPTS_AT_ONCE / p.n_templates : 1;
     if (at_once > classes) at_once = classes;
     size_t rows = (size_t)at_once * (size_t)p.n_templates;
-    p.ids = tc_new((size_t)PROMPTS_AT_ONCE * (size_t)p.context, sizeof *p.ids);
     p.embeds = tc_new(rows * (size_t)dim, sizeof *p.embeds);
     p.columns = tc_new((size_t)at_once * (size_t)dim, sizeof *p.columns);
     tc_status status =
-        p.ids && p.embeds && p.columns ? TC_OK : tc_fail_memory(err, rows * (size_t)dim * sizeof *p.embeds);
+        p.embeds && p.columns ? TC_OK : tc_fail_memory(err, rows * (size_t)dim * sizeof *p.embeds);
     for (int first = 0; first < classes && status == TC_OK; first += at_once) {
         int n = classes - first < at_once ? classes - first : at_once;
-        status =
-            embed_prompts(&p, s, t, (int64_t)first * p.n_templates, (int64_t)n * p.n_templates, dim, err);
+        status = embed_prompts(&p, s, t, first, n, err);
         if (status != TC_OK) break;
         tc_zeroshot_classifier(p.embeds, n, p.n_templates, dim, p.columns);
         for (int c = 0; c < n; c++)
@@ -89,7 +86,6 @@ tc_status tc_zeroshot_weights(tc_session *s, const tc_tokenizer *t, const char *
                 weights[(int64_t)(first + c) * dim + e] = p.columns[(int64_t)e * n + c];
     }
     if (status == TC_OK) status = tell(&p, classes, &to, err);
-    free(p.ids);
     free(p.embeds);
     free(p.columns);
     return status;
@@ -125,44 +121,68 @@ static int said(const float *logits, int classes) {
     return best;
 }
 
-static void count_batch(const tc_image_pass *p, int n, const float *weights, float *logits,
-                        tc_zeroshot_result *r, int64_t *within5) {
-    tc_logits(p->embeds, weights, n, r->classes, p->embed_dim, 1, logits);
+/* A pass, and what is counted along it. */
+typedef struct evaluation {
+    const tc_data *data;
+    float *weights, *logits; /* [classes,E], [TC_IMAGES_AT_ONCE,classes] */
+    int dim;
+    int64_t within5;
+    tc_zeroshot_result *r;
+} evaluation;
+
+static void count_batch(evaluation *e, int n, const int64_t *index, const float *embeds) {
+    tc_zeroshot_result *r = e->r;
+    tc_logits(embeds, e->weights, n, r->classes, e->dim, 1, e->logits);
     for (int i = 0; i < n; i++) {
-        int label = tc_data_label(p->data, p->index[i]);
+        const float *row = e->logits + (int64_t)i * r->classes;
+        int label = tc_data_label(e->data, index[i]);
         if (label < 0 || label >= r->classes) continue;
-        int64_t rank = tc_rank_of(logits + (int64_t)i * r->classes, r->classes, label);
+        int64_t rank = tc_rank_of(row, r->classes, label);
         r->images++;
         r->class_count[label]++;
         r->class_correct[label] += rank == 0;
-        *within5 += rank < 5;
-        if (r->confusion)
-            r->confusion[(int64_t)label * r->classes + said(logits + (int64_t)i * r->classes, r->classes)]++;
+        e->within5 += rank < 5;
+        if (r->confusion) r->confusion[(int64_t)label * r->classes + said(row, r->classes)]++;
     }
 }
 
-static tc_status run(tc_image_pass *p, const tc_model *m, const tc_tokenizer *t, tc_zeroshot_result *r,
-                     tc_error *err) {
-    enum { MOST = 64 };
-    size_t classes = (size_t)r->classes;
-    float *weights = tc_new(classes * (size_t)tc_model_get_info(m)->embed_dim, sizeof *weights),
-          *logits = tc_new(MOST * classes, sizeof *logits);
-    int64_t within5 = 0, correct = 0;
-    tc_status status = weights && logits ? TC_OK : tc_fail_memory(err, classes * MOST * sizeof *logits);
-    if (status == TC_OK)
-        status = tc_zeroshot_data_weights(p->session, t, p->data, p->log.fn, p->log.user, weights, err);
-    while (status == TC_OK && p->at < p->selection.count) {
-        int n;
-        status = tc_image_pass_next(p, &n, err);
-        if (status == TC_OK) count_batch(p, n, weights, logits, r, &within5);
-    }
-    if (status == TC_OK) status = tc_image_pass_check(p, err);
+static tc_status count_all(evaluation *e, tc_image_pass *p, tc_error *err) {
+    const int64_t *index;
+    const float *embeds;
+    int n = 0;
+    tc_status status;
+    while ((status = tc_image_pass_next(p, &n, &index, &embeds, err)) == TC_OK && n > 0)
+        count_batch(e, n, index, embeds);
+    return status == TC_OK ? tc_image_pass_check(p, err) : status;
+}
+
+static void summarise(const evaluation *e, const tc_image_pass *p) {
+    tc_zeroshot_result *r = e->r;
+    int64_t correct = 0;
     for (int c = 0; c < r->classes; c++) correct += r->class_correct[c];
-    r->skipped = p->selection.count - r->images;
-    if (r->images > 0)
-        r->top1 = (double)correct / (double)r->images, r->top5 = (double)within5 / (double)r->images;
-    free(weights);
-    free(logits);
+    r->skipped = tc_image_pass_count(p) - r->images;
+    if (r->images == 0) return;
+    r->top1 = (double)correct / (double)r->images;
+    r->top5 = (double)e->within5 / (double)r->images;
+}
+
+static tc_status evaluate(evaluation *e, tc_session *s, const tc_tokenizer *t, const tc_preprocess *p,
+                          int64_t limit, tc_pass_log *log, tc_error *err) {
+    tc_image_pass *pass = NULL;
+    size_t classes = (size_t)e->r->classes;
+    e->weights = tc_new(classes * (size_t)e->dim, sizeof *e->weights);
+    e->logits = tc_new(TC_IMAGES_AT_ONCE * classes, sizeof *e->logits);
+    tc_status status = e->weights && e->logits
+                           ? TC_OK
+                           : tc_fail_memory(err, classes * TC_IMAGES_AT_ONCE * sizeof *e->logits);
+    if (status == TC_OK) status = tc_image_pass_logged(&pass, s, e->data, p, limit, log, err);
+    if (status == TC_OK)
+        status = tc_zeroshot_data_weights(s, t, e->data, log->log.fn, log->log.user, e->weights, err);
+    if (status == TC_OK) status = count_all(e, pass, err);
+    if (status == TC_OK) summarise(e, pass);
+    tc_image_pass_close(&pass);
+    free(e->weights);
+    free(e->logits);
     return status;
 }
 
@@ -174,11 +194,6 @@ tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokeniz
         return tc_fail(
             err, TC_EARG,
             "zero-shot classification needs labelled data; this data has captions, which retrieval takes");
-    tc_image_pass pass = {.data = d,
-                          .preprocess = p,
-                          .log = {log, log_user},
-                          .selection = tc_select(tc_data_count(d), limit),
-                          .what = "zero-shot"};
     result->class_count = tc_new((size_t)result->classes, sizeof *result->class_count);
     result->class_correct = tc_new((size_t)result->classes, sizeof *result->class_correct);
     size_t classes = (size_t)result->classes;
@@ -187,11 +202,12 @@ tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokeniz
     tc_status status = result->class_count && result->class_correct && (result->confusion || !small)
                            ? TC_OK
                            : tc_fail_memory(err, classes * classes * sizeof *result->confusion);
-    if (status == TC_OK) status = tc_session_create(&pass.session, m, err);
-    if (status == TC_OK) status = tc_image_pass_start(&pass, m, err);
-    if (status == TC_OK) status = run(&pass, m, t, result, err);
-    tc_image_pass_release(&pass);
-    tc_session_close(&pass.session);
+    tc_session *session = NULL;
+    tc_pass_log pass_log = {.log = {log, log_user}, .what = "zero-shot"};
+    evaluation e = {.data = d, .dim = tc_model_get_info(m)->embed_dim, .r = result};
+    if (status == TC_OK) status = tc_session_create(&session, m, err);
+    if (status == TC_OK) status = evaluate(&e, session, t, p, limit, &pass_log, err);
+    tc_session_close(&session);
     if (status != TC_OK) tc_zeroshot_result_free(result);
     return status;
 }

@@ -43,9 +43,12 @@ const char *tc_cpu_level(void) { return chosen()->kern->name; }
 
 static atomic_int thread_count; /* 0: not asked for yet */
 
+static _Thread_local int own_count; /* of the calling thread, in tc_threads_enter; 0: the process's */
+
 /* A thread of a team works alone: what it calls opens no team of its own. */
 int tc_threads(void) {
     if (omp_in_parallel()) return 1;
+    if (own_count > 0) return own_count;
     int n = atomic_load_explicit(&thread_count, memory_order_relaxed);
     if (n > 0) return n;
     n = omp_get_max_threads();
@@ -62,6 +65,20 @@ void tc_set_threads(int n) {
 void tc_threads_apply(void) {
     int n = tc_threads();
     if (omp_get_max_threads() != n) omp_set_num_threads(n);
+}
+
+int tc_threads_enter(int n) {
+    int before = own_count;
+    if (n < 1 || !TC_TEAMS) return before;
+    tc_threads(); /* the process's number is asked for before it is hidden */
+    own_count = n;
+    return before;
+}
+
+void tc_threads_leave(int before) {
+    if (own_count == before) return;
+    own_count = before;
+    tc_threads_apply();
 }
 
 /* ---- the peak */

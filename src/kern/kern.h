@@ -186,6 +186,11 @@ const tc_kern *tc_kern_get(void);
 /* Level `i` (0 ref, 1 avx2, 2 avx512) if this CPU and TINYCLIP_CPU allow it, else NULL: for tests and
  * benchmarks. */
 const tc_kern *tc_kern_level(int i);
+/* What the calling thread does from here on is done by n threads (n < 1: as many as before), whatever
+ * tc_set_threads says; gives what tc_threads_leave takes to end it. */
+int tc_threads_enter(int n);
+void tc_threads_leave(int before);
+
 /* Multiply-accumulates a second of an FMA loop held in registers, on all threads: the peak that a matrix
  * product could reach; `seconds` long. */
 double tc_kern_measure_peak(double seconds);

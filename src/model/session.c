@@ -18,6 +18,7 @@ struct tc_session {
     tc_runner *runner[2]; /* by tower */
     tc_runner **apart;    /* [apart_count] ResNet: one for each thread that runs images by itself */
     int apart_count;
+    int threads; /* 0: as many as tc_threads says */
     tc_captions captions;
     tc_real *pixels; /* only where tc_real is not float */
 };
@@ -32,6 +33,14 @@ tc_status tc_session_create(tc_session **out, const tc_model *m, tc_error *err) 
 }
 
 const tc_model *tc_session_model(const tc_session *s) { return s->model; }
+
+void tc_session_set_threads(tc_session *s, int n) { s->threads = n < 1 ? 0 : n; }
+
+int tc_session_threads(const tc_session *s) {
+    int before = tc_threads_enter(s->threads), n = tc_threads();
+    tc_threads_leave(before);
+    return n;
+}
 
 /* The tower is made ready when it is first used: who embeds images only does not wait for the text tower. */
 static tc_status make_ready(tc_session *s, int tower, tc_error *err) {
@@ -113,11 +122,10 @@ static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *
     return failed;
 }
 
-tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
-                                  tc_error *err) {
+static tc_status encode_images(tc_session *s, const float *pixel_values, int n, float *image_embeds,
+                               tc_error *err) {
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
-    if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
     tc_status status = make_ready(s, TC_TOWER_VISION, err);
     int threads = c->image_tower == TC_IMAGE_RESNET ? tc_threads() : 1;
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
@@ -133,10 +141,18 @@ tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int 
     return status;
 }
 
-tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
-                                 float *text_embeds, tc_error *err) {
+tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
+                                  tc_error *err) {
+    if (n < 0) return tc_fail(err, TC_EARG, "encode_image: %d images", n);
+    int before = tc_threads_enter(s->threads);
+    tc_status status = encode_images(s, pixel_values, n, image_embeds, err);
+    tc_threads_leave(before);
+    return status;
+}
+
+static tc_status encode_texts(tc_session *s, const int32_t *input_ids, int n, int context, float *text_embeds,
+                              tc_error *err) {
     const tc_config *c = &s->model->config;
-    if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
     tc_status status = make_ready(s, TC_TOWER_TEXT, err);
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
         status = tc_captions_gather(&s->captions, c, input_ids + (int64_t)at * context, n - at, context,
@@ -145,6 +161,15 @@ tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n,
         if (status == TC_OK) status = tc_runner_forward(s->runner[TC_TOWER_TEXT], &feed, err);
         if (status == TC_OK) copy_out(s->runner[TC_TOWER_TEXT], text_embeds + (int64_t)at * c->embed_dim);
     }
+    return status;
+}
+
+tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
+                                 float *text_embeds, tc_error *err) {
+    if (n < 0 || context < 1) return tc_fail(err, TC_EARG, "encode_text: %d texts of %d ids", n, context);
+    int before = tc_threads_enter(s->threads);
+    tc_status status = encode_texts(s, input_ids, n, context, text_embeds, err);
+    tc_threads_leave(before);
     return status;
 }
 

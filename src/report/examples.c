@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPTION_BYTES = 1 << 14, BATCH = 64 /* images of a tc_image_pass at once */ };
+enum { CAPTION_BYTES = 1 << 14 };
 
 /* ---- the subject */
 
@@ -115,18 +115,20 @@ static void guess(tc_example_guess *g, const float *p, int classes) {
 
 static tc_status ask_batches(tc_example_model *model, const opened *m, const tc_example_subject *s,
                              tc_image_pass *pass, const float *weights, tc_error *err) {
-    size_t room = (size_t)BATCH * (size_t)s->classes;
+    size_t room = (size_t)TC_IMAGES_AT_ONCE * (size_t)s->classes;
     float *p = tc_new(room, sizeof *p), scale = expf(m->info->logit_scale);
-    tc_status status = p ? tc_image_pass_start(pass, m->model, err) : tc_fail_memory(err, room * sizeof *p);
+    tc_status status = p ? TC_OK : tc_fail_memory(err, room * sizeof *p);
     int64_t at = 0;
-    while (status == TC_OK && pass->at < pass->selection.count) {
-        int n;
-        status = tc_image_pass_next(pass, &n, err);
+    int n = 1;
+    while (status == TC_OK && n > 0) {
+        const int64_t *index;
+        const float *embeds;
+        status = tc_image_pass_next(pass, &n, &index, &embeds, err);
         if (status != TC_OK) break;
-        tc_logits(pass->embeds, weights, n, s->classes, m->info->embed_dim, scale, p);
+        tc_logits(embeds, weights, n, s->classes, m->info->embed_dim, scale, p);
         tc_softmax(p, n, s->classes);
         for (int i = 0; i < n; i++, at++) {
-            while (tc_selected(&s->selection, at) != pass->index[i]) at++; /* left out */
+            while (tc_selected(&s->selection, at) != index[i]) at++; /* left out */
             guess(&model->says[at], p + (size_t)i * (size_t)s->classes, s->classes);
         }
     }
@@ -138,19 +140,18 @@ static tc_status ask_batches(tc_example_model *model, const opened *m, const tc_
 static tc_status ask(tc_example_model *model, const opened *m, const tc_example_subject *s, const tc_log *log,
                      tc_error *err) {
     float *weights = tc_new((size_t)s->classes * (size_t)m->info->embed_dim, sizeof *weights);
-    tc_image_pass pass = {.data = s->data,
-                          .preprocess = &m->preprocess,
-                          .session = m->session,
-                          .selection = s->selection,
-                          .log = *log,
-                          .what = "examples"};
+    tc_image_pass *pass = NULL;
+    tc_pass_log pass_log = {.log = *log, .what = "examples"};
     model->says = tc_new((size_t)s->selection.count, sizeof *model->says);
     for (int64_t i = 0; i < s->selection.count && model->says; i++) model->says[i].index[0] = -1;
     tc_status status = weights && model->says
                            ? class_weights(m, s, log, weights, err)
                            : tc_fail_memory(err, (size_t)s->classes * (size_t)m->info->embed_dim * 4);
-    if (status == TC_OK) status = ask_batches(model, m, s, &pass, weights, err);
-    tc_image_pass_release(&pass);
+    if (status == TC_OK)
+        status =
+            tc_image_pass_logged(&pass, m->session, s->data, &m->preprocess, TC_EXAMPLE_LOOK, &pass_log, err);
+    if (status == TC_OK) status = ask_batches(model, m, s, pass, weights, err);
+    tc_image_pass_close(&pass);
     free(weights);
     return status;
 }

@@ -89,6 +89,11 @@ static void test_top_k(void **state) {
     assert_int_equal(best[0], 1);
     assert_int_equal(best[1], 0);
     assert_int_equal(best[2], -1);
+    const float holes[5] = {NAN, 1, NAN, 2, NAN};
+    tc_top_k(holes, 5, 3, best);
+    assert_int_equal(best[0], 3);
+    assert_int_equal(best[1], 1);
+    assert_int_equal(best[2], 0);
 }
 
 /* Length plays no part: (0,2) and (5,0) count alike. */

@@ -140,10 +140,76 @@ static void test_write_and_read(void **state) {
     scratch_remove(dir);
 }
 
+/* The public way: arrays by number and name, pieces of them, and what is no number. */
+static void test_arrays(void **state) {
+    (void)state;
+    char *dir = scratch_dir(), *path = tc_path_join(dir, "numbers");
+    const int64_t shape[2] = {2, 3}, ids[3] = {7, -1, INT64_C(1) << 40};
+    const float values[6] = {1, -2, 3, 4, 5, 6};
+    const int64_t three[1] = {3};
+    tc_arrays *a;
+    tc_array x;
+    tc_error err;
+    float got[6];
+    int64_t whole[3];
+    assert_int_equal(tc_array_write(path, "F32", 2, shape, values, &err), TC_OK); /* known by its content */
+    assert_int_equal(tc_arrays_open(&a, path, &err), TC_OK);
+    assert_true(tc_arrays_at(a, 0, &x));
+    assert_string_equal(x.dtype, "F32");
+    assert_int_equal(x.ndim, 2);
+    assert_int_equal(x.shape[1], 3);
+    assert_int_equal(x.numel, 6);
+    assert_int_equal(tc_array_read(&x, 1, 4, got, &err), TC_OK);
+    assert_memory_equal(got, values + 1, 4 * sizeof *got);
+    assert_int_equal(tc_array_read(&x, 6, 0, got, &err), TC_OK);
+    assert_int_equal(tc_array_read(&x, 3, 4, got, &err), TC_EARG);
+    assert_int_equal(tc_array_read(&x, -1, 2, got, &err), TC_EARG);
+    assert_int_equal(tc_array_read(&x, INT64_MAX, 2, got, &err), TC_EARG);
+    assert_int_equal(tc_array_read_i64(&x, 0, 1, whole, &err), TC_EFORMAT);
+    assert_non_null(strstr(err.message, "whole numbers"));
+    assert_true(tc_arrays_find(a, path, &x));
+    assert_false(tc_arrays_find(a, "other", &x));
+    assert_false(tc_arrays_at(a, 1, &x));
+    assert_int_equal(truncate(path, 130), 0); /* an error, no signal */
+    assert_true(tc_arrays_at(a, 0, &x));
+    assert_int_equal(tc_array_read(&x, 0, 6, got, &err), TC_EIO);
+    tc_arrays_close(&a);
+    assert_null(a);
+
+    assert_int_equal(tc_array_write(path, "I64", 1, three, ids, &err), TC_OK);
+    assert_int_equal(tc_arrays_open(&a, path, &err), TC_OK);
+    assert_true(tc_arrays_at(a, 0, &x));
+    assert_int_equal(tc_array_read_i64(&x, 0, 3, whole, &err), TC_OK);
+    assert_memory_equal(whole, ids, sizeof ids);
+    tc_arrays_close(&a);
+
+    tc_st_writer *w;
+    assert_int_equal(tc_st_writer_create(&w, &err), TC_OK);
+    assert_int_equal(tc_st_writer_add(w, "b", TC_F32, 2, shape, values, &err), TC_OK);
+    assert_int_equal(tc_st_writer_add(w, "a", TC_I64, 1, three, ids, &err), TC_OK);
+    assert_int_equal(tc_st_writer_commit(&w, path, NULL, &err), TC_OK);
+    assert_int_equal(tc_arrays_open(&a, path, &err), TC_OK);
+    assert_true(tc_arrays_at(a, 1, &x));
+    assert_string_equal(x.name, "b");
+    assert_int_equal(tc_array_read(&x, 0, 6, got, &err), TC_OK);
+    assert_memory_equal(got, values, sizeof values);
+    assert_true(tc_arrays_find(a, "a", &x));
+    assert_int_equal(tc_array_read_i64(&x, 2, 1, whole, &err), TC_OK);
+    assert_int_equal(whole[0], ids[2]);
+    assert_false(tc_arrays_at(a, 2, &x));
+    tc_arrays_close(&a);
+    assert_int_equal(tc_array_write(path, "F31", 1, three, ids, &err), TC_EARG);
+    assert_int_equal(tc_array_write(path, "BF16", 1, three, ids, &err), TC_EUNSUPPORTED);
+    assert_int_equal(tc_arrays_open(&a, dir, &err), TC_EIO);
+    assert_null(a);
+    free(path);
+    scratch_remove(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_accepted), cmocka_unit_test(test_refused),
                                        cmocka_unit_test(test_cut_anywhere),
-                                       cmocka_unit_test(test_write_and_read)};
+                                       cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_arrays)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
