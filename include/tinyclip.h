@@ -467,6 +467,52 @@ TC_API tc_data_options tc_data_options_default(void);
 /* `spec`: a folder (images with a .txt of the same name beside them, at any depth), a .csv file,
  * idx:IMAGES,LABELS,CLASSES, or the names fashion-mnist and tuxpaint for Debian's packages. */
 TC_API tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
+
+/* ---- data in a form of one's own */
+
+/* The image of a sample, as it is kept: the bytes of a file (JPEG, PNG, WebP, GIF, BMP) with width 0, or
+ * pixels. */
+typedef struct tc_sample_image {
+    const void *bytes; /* [size], of a file; or [height,width,channels] */
+    size_t size;
+    int width, height; /* of pixels; 0, 0: the bytes are those of a file */
+    int channels;      /* of pixels: 1 gray, 3 red, green, blue */
+    void *own;         /* whatever `release` wants to know */
+    uint64_t reserved[4];
+} tc_sample_image;
+
+/* Samples that a program gives by functions. These are called by several threads at once. What they return
+ * other than TC_OK is an error of that sample: it is left out, as a damaged file is; a message may be written
+ * to err. */
+typedef struct tc_data_callbacks {
+    const char *name; /* of the data, for messages; copied */
+    int64_t count;    /* of samples */
+    /* Labelled data: names of the classes [classes] and prompt templates [n_templates], with "{}" where the
+     * name goes (0: "a photo of a {}."), copied; and the class of a sample, asked once for each. */
+    const char *const *class_names;
+    const char *const *templates;
+    int classes, n_templates;
+    int (*label)(void *user, int64_t i);
+    /* Pairs (classes 0): the caption of a sample, UTF-8, into buffer [size], cut if it does not fit. */
+    tc_status (*caption)(void *user, int64_t i, char *buffer, size_t size, tc_error *err);
+    /* The image of a sample; *image is zeroed. Its bytes stay until `release` is called for it (or, without
+     * that, as long as the data is open), and are not changed. */
+    tc_status (*image)(void *user, int64_t i, tc_sample_image *image, tc_error *err);
+    void (*release)(void *user, int64_t i, tc_sample_image *image); /* or NULL */
+    void (*close)(void *user);                                      /* called by tc_data_close; or NULL */
+    void *user;
+    /* A number that is another one whenever the data is, so that a cache of a teacher's features, or a
+     * compression, that is gone on with can tell; 0: all images are asked for and hashed then. */
+    uint64_t version;
+    uint64_t reserved[8];
+} tc_data_callbacks;
+TC_API tc_data_callbacks tc_data_callbacks_default(void);
+/* Data for all that takes tc_data. If it fails, `close` is not called. Errors: TC_EARG something is missing,
+ * or a label is no class. */
+TC_API tc_status tc_data_from_callbacks(tc_data **out, const tc_data_callbacks *callbacks, tc_error *err);
+
+/* ---- what data holds */
+
 TC_API void tc_data_close(tc_data **d);
 TC_API int64_t tc_data_count(const tc_data *d);
 /* Number of classes; 0 for image-caption pairs. */
