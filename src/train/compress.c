@@ -21,15 +21,6 @@
 
 static const double NOTED_EVERY = 10; /* seconds: the time spent is noted at least as often */
 
-void tc_compression_release(tc_compression *c) {
-    tc_recipe_free(&c->recipe);
-    json_decref(c->record);
-    free(c->record_path);
-    free(c->cache);
-    if (c->lock >= 0) close(c->lock);
-    c->lock = -1;
-}
-
 /* ---- what is told while a stage is trained */
 
 static void note_seconds(tc_compression *c) {
@@ -63,8 +54,7 @@ static void relay(void *user, int level, const char *line) {
         return;
     }
     tc_format_duration(c->stage_left + seconds_after(c), left, sizeof left);
-    tc_log_line(&c->log, 0, "stage %d/%d  %s, %s for all stages", c->current + 1, c->recipe->count, line,
-                left);
+    tc_log_line(&c->log, 0, "stage %d/%d, %s in all: %s", c->current + 1, c->recipe->count, left, line);
 }
 
 static void tell_stage(const tc_compression *c) {

@@ -1,5 +1,5 @@
-/* compress.h - inside train/: a compression in stages, planned (compress_plan.c), running (compress.c) and
- * noted down (compress_record.c). */
+/* compress.h - inside train/: a compression in stages: what they are (compression.c), told (compress_plan.c),
+ * running (compress.c) and noted down (compress_record.c). */
 #ifndef TC_COMPRESS_H
 #define TC_COMPRESS_H
 
@@ -35,8 +35,8 @@ typedef struct tc_compression {
  * tc_compression_release is to be called. */
 tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o, tc_error *err);
 void tc_compression_release(tc_compression *c);
-/* The number of pairs whose features the teacher computes for a cache. */
-int64_t tc_compression_cached(const tc_compression *c);
+/* Multiply-accumulates of an image and a text as they are really computed. */
+double tc_macs_used(const tc_model_info *i);
 /* The options of stage k, but for init, out and resume, of a start that is `start`; `masks` is what they
  * point to. */
 tc_train_options tc_compression_train(const tc_compression *c, int k, const tc_model_info *start,

@@ -1,5 +1,5 @@
-/* masked.c - training with masks: what a step has beside an ordinary one, and the change to the folded
- * student. The order within a step is that of the l0 goldens, section 5. */
+/* masked.c - training with masks: what a step has beside an ordinary one. The order within a step is that of
+ * the l0 goldens, section 5. */
 #include "train/trainer.h"
 
 #include <math.h>
@@ -28,26 +28,4 @@ double tc_trainer_gate_gradients(tc_trainer *t, tc_step_log *log) {
     tc_gates_backward(t->gates);
     tc_gates_lagrangian(t->gates, &t->budget, &t->masks.target, t->step, &log->sparsity);
     return tc_gates_square(t->gates);
-}
-
-tc_status tc_trainer_become(tc_trainer *t, tc_model **student, tc_error *err) {
-    tc_hyper h = t->hyper;
-    tc_trainer *now = NULL;
-    h.masks = NULL;
-    h.schedule = t->masks.folded;
-    tc_status status = tc_trainer_create(&now, student, t->teacher, &h, err);
-    if (status != TC_OK) return status;
-    now->step = t->step;
-    now->skipped = t->skipped;
-    now->skipped_in_a_row = t->skipped_in_a_row;
-    now->bad_samples = t->bad_samples;
-    now->cache = t->cache;
-    now->cache_rows = t->cache_rows;
-    now->folded = true;
-    now->folded_after = t->step - t->skipped;
-    tc_trainer before = *t;
-    *t = *now;
-    *now = before;
-    tc_trainer_free(&now);
-    return TC_OK;
 }

@@ -1,6 +1,8 @@
 /* measure.c - the time of a training step, on random pictures and captions: what `bench` prints. Steps that
  * are compared are made by one trainer in turn, so that a machine that becomes slower is slower for all. */
 #include "train/measure.h"
+#include "train/run_plan.h"
+#include "train/settings.h"
 #include "train/trainer.h"
 
 #include <errno.h>
@@ -8,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+static const double SLOW = 1e-6;
 enum { WARM_UP = 2 }; /* steps of each kind before the measured ones */
 
 int tc_by_size(const void *a, const void *b) {
@@ -55,16 +58,12 @@ static tc_status bench_open(bench *b, const tc_model *student, const tc_model *t
     if (batch < 1 || steps < 1 || caption < 2 || caption > c->context_length)
         return tc_fail(err, TC_EARG, "a step of %d pairs with captions of %d ids makes no sense", batch,
                        caption);
-    tc_hyper h = {
-        .schedule = {.kind = TC_SCHEDULE_COSINE, .base = 1e-6, .steps = KINDS * (steps + WARM_UP) + 1},
-        .weight_decay = 0.2,
-        .beta1 = 0.9,
-        .beta2 = 0.98,
-        .eps = 1e-6,
-        .clip = 5,
-        .alpha = 1,
-        .weight = 1,
-        .logit_scale = 50};
+    tc_train_options o = tc_train_options_default();
+    o.lr = SLOW; /* so small that the student stays what it is */
+    o.steps = KINDS * (steps + WARM_UP) + 1;
+    o.warmup_steps = WARM_UP;
+    tc_train_choose(&o, c->image_tower, true);
+    tc_hyper h = tc_train_hyper(&o);
     tc_model *copy = NULL;
     bool ok = (b->pixels = tc_new_aligned((size_t)batch * 3 * (size_t)c->image_size * (size_t)c->image_size,
                                           sizeof *b->pixels));

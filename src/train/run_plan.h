@@ -2,7 +2,7 @@
 #ifndef TC_RUN_PLAN_H
 #define TC_RUN_PLAN_H
 
-#include "net/net.h"
+#include "train/trainer.h"
 
 /* What tc_train finds wrong with its options before it does anything. Of the models only the configurations
  * are looked at. */
@@ -11,5 +11,8 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err);
 int64_t tc_train_steps(double epochs, int64_t samples, int batch);
 /* Bytes that a run takes with captions of 12 tokens, and at most. */
 tc_status tc_train_memory(const tc_train_options *o, size_t *usual, size_t *most, tc_error *err);
+
+/* What the trainer is told by options that leave nothing open. */
+tc_hyper tc_train_hyper(const tc_train_options *o);
 
 #endif

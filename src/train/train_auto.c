@@ -5,7 +5,7 @@
  * makes the step and the fold again, with the same result. So no checkpoint has to say that a fold is due,
  * and each holds either masks or a folded student. */
 #include "train/settings.h"
-#include "train/train_run.h"
+#include "train/training.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,17 +86,14 @@ void tc_auto_tell(const tc_training *t) {
                     (long long)t->masks.fold_step, 100 * kept_part(t));
 }
 
-const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size) {
+void tc_auto_log(const tc_training *t, const tc_step_log *s, tc_step_line *line) {
     const tc_gates *g = t->trainer->gates;
-    out[0] = 0;
-    if (!g) return out;
-    const double *lambda = g->value + g->sites.total;
-    snprintf(
-        out, size,
-        ",\"sparsity\":%.9g,\"target_sparsity\":%.9g,\"lagrangian\":%.9g,\"lambda\":[%.9g,%.9g,%.9g,%.9g]",
-        s->sparsity.expected[0], s->sparsity.target[0], s->sparsity.loss[0], lambda[0], lambda[1], lambda[2],
-        lambda[3]);
-    return out;
+    if (!g) return;
+    line->masked = true;
+    line->sparsity = s->sparsity.expected[0];
+    line->target = s->sparsity.target[0];
+    line->lagrangian = s->sparsity.loss[0];
+    memcpy(line->lambda, g->value + g->sites.total, sizeof line->lambda);
 }
 
 /* ---- folding */
@@ -137,17 +134,12 @@ tc_status tc_auto_fold(tc_training *t, bool *folded, tc_error *err) {
     if (status != TC_OK) return status;
     *folded = true;
     const tc_model_info *i = &t->trainer->student->info;
-    char line[256];
-    snprintf(line, sizeof line,
-             "{\"step\":%lld,\"fold\":true,\"kept\":%.9g,\"params\":%lld,\"params_without_tokens\":%lld}\n",
-             (long long)t->trainer->step, kept_part(t), (long long)i->params,
-             (long long)i->params_without_tokens);
     tc_log_line(&t->log, 1,
                 "step %lld: masks folded; %lld parameters are left (%lld without the token table), %.1f %% "
                 "of the prunable ones",
                 (long long)t->trainer->step, (long long)i->params, (long long)i->params_without_tokens,
                 100 * kept_part(t));
-    return tc_training_line(t, line, err);
+    return tc_log_file_fold(&t->file, t->trainer->step, kept_part(t), i, err);
 }
 
 /* ---- the card */

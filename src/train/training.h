@@ -1,7 +1,9 @@
-/* train_run.h - a training run while it goes on: what train.c and train_auto.c share. */
-#ifndef TC_TRAIN_RUN_H
-#define TC_TRAIN_RUN_H
+/* training.h - a training run while it goes on: what the files about one share (train.c, the loop; run_*.c,
+ * its parts; train_auto.c, masks). */
+#ifndef TC_TRAINING_H
+#define TC_TRAINING_H
 
+#include "train/run_log.h"
 #include "train/trainer.h"
 #include "data/data.h"
 
@@ -17,7 +19,7 @@ typedef struct tc_training {
     int64_t steps, first;
     double epochs_per_step;
     char *settings;
-    FILE *log_file;
+    tc_log_file file; /* log.jsonl */
     int lock;
     double started, last_line, last_loss, top1;
     int64_t pairs;      /* of this call */
@@ -29,8 +31,18 @@ typedef struct tc_training {
     double goal;
 } tc_training;
 
-/* Writes a line to log.jsonl. */
-tc_status tc_training_line(tc_training *t, const char *line, tc_error *err);
+/* Puts in what the options leave open; t->o are those afterwards. */
+tc_status tc_training_plan(tc_training *t, tc_error *err);
+tc_status tc_training_trainer(tc_training *t, tc_error *err);
+tc_loader_options tc_training_loader(const tc_training *t);
+/* Bytes that the run takes with captions of usual length, and at most. Returns the ids of a usual caption. */
+int tc_training_memory(const tc_training *t, size_t *usual, size_t *most);
+/* t->settings, and the hash of the teacher. */
+tc_status tc_training_settings(tc_training *t, tc_error *err);
+/* Tells and logs figures of the student as it is. */
+tc_status tc_training_evaluate(tc_training *t, tc_error *err);
+/* The student with its card, as OUT/model or OUT/model.safetensors. */
+tc_status tc_training_save_model(tc_training *t, tc_error *err);
 
 /* ---- the automatic phase: masks until the fold. All do nothing, or say nothing, in a run without masks. */
 
@@ -42,8 +54,8 @@ tc_mask_hyper tc_auto_hyper(const tc_training *t, const tc_hyper *h);
 /* Adds what a resumed run must share with the first one. */
 void tc_auto_settings(const tc_training *t, json_t *settings);
 void tc_auto_tell(const tc_training *t);
-/* What the log has for a step with masks -> out, "" without: ,"sparsity":.. */
-const char *tc_auto_log(const tc_training *t, const tc_step_log *s, char *out, size_t size);
+/* Adds what a step with masks has. */
+void tc_auto_log(const tc_training *t, const tc_step_log *s, tc_step_line *line);
 /* A model to evaluate in place of the masked student: folded with the deterministic mask. *out is NULL
  * without masks. */
 tc_status tc_auto_model(const tc_training *t, tc_model **out, tc_error *err);
