@@ -93,7 +93,7 @@ wrong "eval: 'zero-shot' is none of zeroshot, retrieval; did you mean 'zeroshot'
 photo=tests/data/goldens/preprocess/images/jpg_gray.jpg
 wrong "classify: $photo is a JPEG picture, not a model; usage: tinyclip classify MODEL IMAGE... --labels cat,dog [options]" classify $photo model --labels cat,dog
 wrong "preprocess: $photo is a JPEG picture, not a model; usage: tinyclip preprocess [MODEL] IMAGE -o OUT.npy [--uint8] [options]" preprocess $photo model -o x.npy
-wrong "info: $photo is a JPEG picture, not a model; usage: tinyclip info [MODEL] [--json]" info $photo
+wrong "info: $photo is a JPEG picture, not a model; usage: tinyclip info [MODEL] [--tensors] [--json]" info $photo
 wrong "score: give at least one --image and one --text" score model --image x
 wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model -o x.npy
 wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model --images a b --texts-file t -o x.npy
