@@ -93,7 +93,7 @@ static int print_steps(const bench *o, const char *path, const tc_step_times *t)
     enum { COUNT = sizeof kinds / sizeof *kinds };
     if (o->common.json) {
         json_t *all = json_machine(o, path);
-        json_object_set_new(all, "teacher", cli_json_text(o->teacher));
+        json_object_set_new(all, "teacher_model", cli_json_text(o->teacher));
         for (int i = 0; i < COUNT; i++)
             json_object_set_new(all, kinds[i].key, cli_json_real(1e3 * kinds[i].seconds));
         return cli_print_json(all);

@@ -76,10 +76,10 @@ static json_t *plan_stage_json(const tc_planned_stage *s) {
     json_object_set_new(j, "params_without_tokens", json_integer((json_int_t)s->params_without_tokens));
     json_object_set_new(j, "params_prunable", json_integer((json_int_t)s->params_prunable));
     json_object_set_new(j, "keep", cli_json_real(s->keep));
-    json_object_set_new(j, "macs_image", cli_json_real(s->macs_image));
-    json_object_set_new(j, "macs_text", cli_json_real(s->macs_text));
-    json_object_set_new(j, "vision", json_string(s->vision));
-    json_object_set_new(j, "text", json_string(s->text));
+    json_object_set_new(j, "macs_image", json_integer((json_int_t)s->macs_image));
+    json_object_set_new(j, "macs_text", json_integer((json_int_t)s->macs_text));
+    json_object_set_new(j, "vision_summary", json_string(s->vision));
+    json_object_set_new(j, "text_summary", json_string(s->text));
     json_object_set_new(j, "memory", json_integer((json_int_t)s->memory));
     json_object_set_new(j, "memory_most", json_integer((json_int_t)s->memory_most));
     json_object_set_new(j, "seconds", cli_json_real(s->seconds));
@@ -94,8 +94,8 @@ static int print_plan_json(const char *teacher, const tc_compress_plan *p) {
     json_object_set_new(t, "params_without_tokens",
                         json_integer((json_int_t)p->teacher_params_without_tokens));
     json_object_set_new(t, "params_prunable", json_integer((json_int_t)p->teacher_params_prunable));
-    json_object_set_new(t, "macs_image", cli_json_real(p->teacher_macs_image));
-    json_object_set_new(t, "macs_text", cli_json_real(p->teacher_macs_text));
+    json_object_set_new(t, "macs_image", json_integer((json_int_t)p->teacher_macs_image));
+    json_object_set_new(t, "macs_text", json_integer((json_int_t)p->teacher_macs_text));
     json_object_set_new(all, "recipe_name", cli_json_text(p->name));
     json_object_set_new(all, "teacher", t);
     json_object_set_new(all, "stages", stages);
@@ -143,13 +143,8 @@ static void print_result(const json_t *m, const char *name, double teacher_pruna
 
 static int print_record(const compress *o, const tc_compress_result *r) {
     tc_error err = {0};
-    json_t *record = NULL, *s;
-    json_error_t e;
-    char *path = cli_path(o->options.out, "compress.json");
+    json_t *record = cli_record(o->options.out, &err), *s;
     size_t k;
-    record = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
-    if (!record) cli_fail(&err, TC_EFORMAT, "%s: line %d: %s", path, e.line, e.text);
-    free(path);
     if (!record) return cli_failed(&err);
     if (o->run.common.json) return cli_print_json(record);
     const json_t *teacher = json_object_get(record, "teacher"), *eval = json_object_get(record, "eval_data");

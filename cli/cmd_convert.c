@@ -76,8 +76,8 @@ static int convert_model(const convert *o, const char *in, const char *out) {
     cli_model m;
     tc_save_options save = save_options(o, out);
     if (cli_path_exists(out) && !o->force && !(cli_path_is_dir(out) && folder_is_empty(out))) {
-        cli_say("%s: it is there already; --force writes over it", out);
-        return CLI_FAILED;
+        cli_fail(&err, TC_EARG, "%s: it is there already; --force writes over it", out);
+        return cli_failed(&err);
     }
     if (cli_model_open(&m, in, &o->common, 0, &err) != TC_OK) return cli_failed(&err);
     tc_status status = tc_model_save_as(m.model, out, &save, &err);

@@ -53,6 +53,7 @@ typedef struct kitchen {
 } kitchen;
 
 static const double LR = 2e-3;
+static const char RESULT[] = "in-two-steps/model.safetensors"; /* what the pictures are shown to */
 static const char CACHE[] = "teacher-cache"; /* all ways take the teacher's features from it */
 enum { WATCHED = 8, QUICK_IMAGES = 1000 };   /* evaluations on the way; test pictures of --quick */
 
@@ -251,26 +252,53 @@ static tc_status open_data(kitchen *k, tc_error *err) {
     return status;
 }
 
-static tc_status show(kitchen *k, double start, tc_error *err) {
-    char *table = NULL, *page = NULL, *model = NULL, time[32];
+static tc_status write_page(const char *dir, const char *page, tc_error *err) {
     tc_report_options r = tc_report_options_default();
-    tc_status status = tc_report_table(k->o.out, &table, err);
-    if (status == TC_OK) page = place(k, "report.html");
-    if (status == TC_OK) model = place(k, "in-two-steps/model.safetensors");
-    if (status == TC_OK) {
-        printf("\n%s", table);
-        status = demo_classify(k->o.out, model, k->test, err);
-    }
-    r.dir = k->o.out;
+    r.dir = dir;
     r.out = page;
     r.log = cli_log;
-    if (status == TC_OK) status = tc_report_write(&r, NULL, err);
+    tc_status status = tc_report_write(&r, NULL, err);
     cli_log_end();
+    return status;
+}
+
+static tc_status show(const kitchen *k, double start, tc_error *err) {
+    char *table = NULL, time[32], *page = place(k, "report.html"), *model = place(k, RESULT);
+    tc_status status = tc_report_table(k->o.out, &table, err);
     if (status == TC_OK) {
-        cli_duration(cli_now() - start, time, sizeof time);
-        printf("\nall of it took %s; the report: %s\n", time, page);
+        printf("\n%s", table);
+        status = demo_classify(k->o.out, model, k->test, NULL, err);
     }
+    if (status == TC_OK) status = write_page(k->o.out, page, err);
+    if (status == TC_OK)
+        printf("\nall of it took %s; the report: %s\n", cli_duration(cli_now() - start, time, sizeof time),
+               page);
     free(table);
+    free(page);
+    free(model);
+    return status;
+}
+
+/* The same as one object: the record of each way, and what the model says of the pictures. */
+static tc_status show_json(const kitchen *k, double start, tc_error *err) {
+    char *page = place(k, "report.html"), *model = place(k, RESULT);
+    json_t *all = json_object(), *runs = json_array(), *results = json_array();
+    tc_status status = demo_classify(k->o.out, model, k->test, results, err);
+    for (int w = 0; w < WAYS && status == TC_OK; w++) {
+        char *dir = place(k, ways[w].name);
+        json_t *record = cli_record(dir, err);
+        if (record) json_array_append_new(runs, record);
+        else status = err->status;
+        free(dir);
+    }
+    if (status == TC_OK) status = write_page(k->o.out, page, err);
+    json_object_set_new(all, "output", cli_json_text(k->o.out));
+    json_object_set_new(all, "report", cli_json_text(page));
+    json_object_set_new(all, "runs", runs);
+    json_object_set_new(all, "results", results);
+    json_object_set_new(all, "seconds", cli_json_real(cli_now() - start));
+    if (status == TC_OK) cli_print_json(all);
+    else json_decref(all);
     free(page);
     free(model);
     return status;
@@ -291,7 +319,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     tc_status status = open_data(&k, &err);
     if (status == TC_OK) status = make_teacher(&k, &err);
     for (int w = 0; w < WAYS && status == TC_OK; w++) status = compress(&k, (way)w, &err);
-    if (status == TC_OK) status = show(&k, start, &err);
+    if (status == TC_OK) status = k.o.common.json ? show_json(&k, start, &err) : show(&k, start, &err);
     code = status == TC_OK ? CLI_DONE : cli_failed(&err);
     tc_model_close(&k.teacher);
     tc_tokenizer_close(&k.tokenizer);
@@ -319,7 +347,7 @@ const cli_verb cmd_demo = {
     .examples = "tinyclip demo\ntinyclip classify build/demo/in-two-steps/model.safetensors "
                 "build/demo/images --labels bag,sandal,coat",
     .options = options,
-    .common = CLI_WITH_THREADS,
+    .common = CLI_WITH_THREADS | CLI_WITH_JSON,
     .defaults = &defaults,
     .least_args = 0,
     .most_args = 0,

@@ -46,7 +46,7 @@ static int print_json(const tc_diff *d, size_t rows) {
         json_object_set_new(o, "kind", json_string(json_kinds[t->kind]));
         json_object_set_new(o, "shape_a", shape_or_null(t->ndim_a, t->shape_a));
         json_object_set_new(o, "shape_b", shape_or_null(t->ndim_b, t->shape_b));
-        json_object_set_new(o, "max_abs", cli_json_real(t->max_abs));
+        json_object_set_new(o, "max_difference", cli_json_real(t->max_abs));
         json_object_set_new(o, "relative_l2", cli_json_real(t->relative_l2));
         json_object_set_new(o, "cosine", cli_json_real(t->cosine));
         json_array_append_new(tensors, o);

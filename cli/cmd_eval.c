@@ -85,16 +85,15 @@ static void add_direction(json_t *to, const char *name, const tc_retrieval_direc
     const struct {
         const char *key;
         double value;
-    } figures[] = {{"R@1", d->r1},
-                   {"R@5", d->r5},
-                   {"R@10", d->r10},
+    } figures[] = {{"r1", d->r1},
+                   {"r5", d->r5},
+                   {"r10", d->r10},
                    {"mean_rank", d->mean_rank},
                    {"median_rank", d->median_rank}};
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "%s_%s", name, figures[i].key);
-        json_object_set_new(to, key, cli_json_real(figures[i].value));
-    }
+    json_t *direction = json_object();
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        json_object_set_new(direction, figures[i].key, cli_json_real(figures[i].value));
+    json_object_set_new(to, name, direction);
 }
 
 static void print_direction(const char *name, const tc_retrieval_direction *d) {

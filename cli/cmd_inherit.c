@@ -51,13 +51,14 @@ static int report(const inherit *o, const tc_model_info *from, const tc_model_in
                100.0 * (double)to->params_without_tokens / (double)from->params_without_tokens);
         return CLI_DONE;
     }
-    json_t *all = json_object();
+    json_t *all = json_object(), *teacher = json_object();
     json_object_set_new(all, "output", cli_json_text(o->out));
     json_object_set_new(all, "params", json_integer((json_int_t)to->params));
     json_object_set_new(all, "params_without_tokens", json_integer((json_int_t)to->params_without_tokens));
-    json_object_set_new(all, "teacher_params", json_integer((json_int_t)from->params));
-    json_object_set_new(all, "teacher_params_without_tokens",
+    json_object_set_new(teacher, "params", json_integer((json_int_t)from->params));
+    json_object_set_new(teacher, "params_without_tokens",
                         json_integer((json_int_t)from->params_without_tokens));
+    json_object_set_new(all, "teacher", teacher);
     return cli_print_json(all);
 }
 

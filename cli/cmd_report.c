@@ -33,7 +33,10 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     r.examples = (int)o.examples;
     r.log = cli_log;
     tc_status status = tc_report_write(&r, &result, &err);
-    if (status == TC_OK)
+    if (status == TC_OK && o.common.json)
+        cli_print_json(json_pack("{s:o, s:i, s:I}", "output", cli_json_text(r.out), "compressions",
+                                 result.compressions, "bytes", (json_int_t)result.bytes));
+    else if (status == TC_OK)
         printf("wrote %s: %d compression%s, %zu kB\n", r.out, result.compressions,
                result.compressions > 1 ? "s" : "", (result.bytes + 999) / 1000);
     free(page);
@@ -58,7 +61,7 @@ const cli_verb cmd_report = {
                    "and the models that it names are opened.",
     .examples = "tinyclip report small -o report.html\ntinyclip report build/demo --examples 24",
     .options = options,
-    .common = CLI_WITH_THREADS,
+    .common = CLI_WITH_THREADS | CLI_WITH_JSON,
     .defaults = &defaults,
     .least_args = 1,
     .most_args = 1,

@@ -57,7 +57,7 @@ static json_t *names(const cli_list *l) {
 static int print_scores_json(const scores *s) {
     size_t images = s->images.count, texts = s->texts->count, dim = (size_t)s->model.info->embed_dim;
     json_t *all = json_object();
-    json_object_set_new(all, "images", names(&s->images));
+    json_object_set_new(all, "image_paths", names(&s->images));
     json_object_set_new(all, "texts", names(s->texts));
     json_object_set_new(all, "image_embeds", cli_json_matrix(s->image, images, dim));
     json_object_set_new(all, "text_embeds", cli_json_matrix(s->text, texts, dim));

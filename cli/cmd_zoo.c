@@ -37,17 +37,21 @@ static json_t *whole(bool known, int64_t n) { return known ? json_integer((json_
 
 static json_t *text_or_null(const char *s) { return s ? json_string(s) : json_null(); }
 
+enum { MILLION = 1000000 };
+
+/* Published figures are rounded; here they have the units of the counted ones. */
 static json_t *published_object(const tc_zoo_published *p) {
     json_t *o = json_object();
     json_object_set_new(o, "name", json_string(p->name));
     json_object_set_new(o, "inheritance", text_or_null(p->inheritance));
     json_object_set_new(o, "trained_on", json_string(p->data));
-    json_object_set_new(o, "imagenet_top1", json_real(p->top1));
-    json_object_set_new(o, "macs_g", json_real(p->macs_g));
+    json_object_set_new(o, "imagenet_top1", json_real(p->top1 / 100));
+    json_object_set_new(o, "macs", json_integer((json_int_t)llround(p->macs_g * 1e9)));
     json_object_set_new(o, "pairs_per_second",
                         p->pairs_per_second > 0 ? json_real(p->pairs_per_second) : json_null());
-    json_object_set_new(o, "params_image_m", whole(p->params_image_m > 0, p->params_image_m));
-    json_object_set_new(o, "params_text_m", whole(p->params_text_m > 0, p->params_text_m));
+    json_object_set_new(o, "params_vision",
+                        whole(p->params_image_m > 0, (int64_t)p->params_image_m * MILLION));
+    json_object_set_new(o, "params_text", whole(p->params_text_m > 0, (int64_t)p->params_text_m * MILLION));
     return o;
 }
 
@@ -60,12 +64,12 @@ static int list_json(void) {
         char *path = tc_zoo_path(m);
         json_t *o = json_object();
         json_object_set_new(o, "name", json_string(m->name));
-        json_object_set_new(o, "teacher", json_boolean(m->teacher));
+        json_object_set_new(o, "is_teacher", json_boolean(m->teacher));
         json_object_set_new(o, "params", whole(known, s.params));
         json_object_set_new(o, "params_without_tokens", whole(known, s.params_without_tokens));
-        json_object_set_new(o, "params_image", whole(known, s.params_image));
+        json_object_set_new(o, "params_vision", whole(known, s.params_image));
         json_object_set_new(o, "params_text", whole(known, s.params_text));
-        json_object_set_new(o, "macs_g", known ? json_real(s.macs / 1e9) : json_null());
+        json_object_set_new(o, "macs", whole(known, (int64_t)s.macs));
         json_object_set_new(o, "published", published_object(&m->published));
         json_object_set_new(o, "note", text_or_null(m->note));
         json_object_set_new(o, "file", text_or_null(m->file));

@@ -4,8 +4,9 @@
 
 #include "cli.h"
 
-/* Writes test pictures as PNG files into DIR/images and classifies them with the model in `path`; prints a
- * table. */
-tc_status demo_classify(const char *dir, const char *path, const tc_data *data, tc_error *err);
+/* Writes test pictures as PNG files into DIR/images and classifies them with the model in `path`: prints a
+ * table, or adds to `results` if it is not NULL. */
+tc_status demo_classify(const char *dir, const char *path, const tc_data *data, json_t *results,
+                        tc_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { SHOWN = 10 };
 
@@ -29,20 +30,36 @@ static tc_status write_png(const char *path, const tc_data *data, int64_t index,
     return status;
 }
 
+static void tell(const char *path, const char *truth, const char *said, double probability, json_t *results) {
+    if (!results) {
+        printf("%-34s %-14s %-14s %5.1f %%%s\n", path, truth, said, 100 * probability,
+               strcmp(truth, said) == 0 ? "" : " wrong");
+        return;
+    }
+    json_t *prediction = json_object(), *one = json_object(), *predictions = json_array();
+    json_object_set_new(prediction, "label", cli_json_text(said));
+    json_object_set_new(prediction, "probability", cli_json_real(probability));
+    json_array_append_new(predictions, prediction);
+    json_object_set_new(one, "image", cli_json_text(path));
+    json_object_set_new(one, "class", cli_json_text(truth));
+    json_object_set_new(one, "predictions", predictions);
+    json_array_append_new(results, one);
+}
+
 /* What the class weights [classes,E] make of a unit embedding. */
-static void print_row(const char *path, const tc_data *data, int64_t index, const float *embed,
-                      const float *weights, int dim, float scale) {
+static void tell_best(const char *path, const tc_data *data, int64_t index, const float *embed,
+                      const float *weights, int dim, float scale, json_t *results) {
     int classes = tc_data_classes(data), label = tc_data_label(data, index), best;
     float *p = cli_new((size_t)classes, sizeof *p);
     tc_logits(embed, weights, 1, classes, dim, scale, p);
     tc_softmax(p, 1, classes);
     tc_top_k(p, classes, 1, &best);
-    printf("%-34s %-14s %-14s %5.1f %%%s\n", path, tc_data_class_name(data, label),
-           tc_data_class_name(data, best), 100 * (double)p[best], best == label ? "" : " wrong");
+    tell(path, tc_data_class_name(data, label), tc_data_class_name(data, best), (double)p[best], results);
     free(p);
 }
 
-static tc_status classify(const char *folder, cli_model *m, const tc_data *data, tc_error *err) {
+static tc_status classify(const char *folder, cli_model *m, const tc_data *data, json_t *results,
+                          tc_error *err) {
     int dim = m->info->embed_dim, classes = tc_data_classes(data);
     int64_t count = tc_data_count(data) < SHOWN ? tc_data_count(data) : SHOWN;
     float *weights = cli_new((size_t)dim * (size_t)classes, sizeof *weights);
@@ -58,21 +75,23 @@ static tc_status classify(const char *folder, cli_model *m, const tc_data *data,
     if (status == TC_OK) status = cli_embed_images(m, &paths, embeds, err);
     if (status == TC_OK) tc_normalize(embeds, (int)count, dim);
     for (int64_t i = 0; i < count && status == TC_OK; i++)
-        print_row(paths.items[i], data, i, embeds + i * dim, weights, dim, expf(m->info->logit_scale));
+        tell_best(paths.items[i], data, i, embeds + i * dim, weights, dim, expf(m->info->logit_scale),
+                  results);
     cli_list_free(&paths);
     free(weights);
     free(embeds);
     return status;
 }
 
-tc_status demo_classify(const char *dir, const char *path, const tc_data *data, tc_error *err) {
+tc_status demo_classify(const char *dir, const char *path, const tc_data *data, json_t *results,
+                        tc_error *err) {
     static const cli_common none;
     cli_model m = {0};
     char *folder = cli_path(dir, "images");
     tc_status status = cli_make_dirs(folder, err);
     if (status == TC_OK) status = cli_model_open(&m, path, &none, CLI_TOKENIZER | CLI_SESSION, err);
-    if (status == TC_OK) printf("\n%-34s %-14s %s says\n", "test picture", "is", path);
-    if (status == TC_OK) status = classify(folder, &m, data, err);
+    if (status == TC_OK && !results) printf("\n%-34s %-14s %s says\n", "test picture", "is", path);
+    if (status == TC_OK) status = classify(folder, &m, data, results, err);
     cli_model_close(&m);
     free(folder);
     return status;

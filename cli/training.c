@@ -63,6 +63,18 @@ volatile int *cli_catch_signals(void) {
     return &stop_wanted;
 }
 
+/* ---- records of compressions */
+
+json_t *cli_record(const char *dir, tc_error *err) {
+    json_error_t e;
+    char *path = cli_path(dir, "compress.json");
+    json_t *record = json_load_file(path, JSON_REJECT_DUPLICATES, &e);
+    if (!record) cli_fail(err, TC_EFORMAT, "%s: line %d: %s", path, e.line, e.text);
+    else json_object_set_new(record, "output", cli_json_text(dir));
+    free(path);
+    return record;
+}
+
 /* ---- the run */
 
 static int report(const training *t, const tc_train_result *r) {
@@ -78,7 +90,7 @@ static int report(const training *t, const tc_train_result *r) {
         return CLI_DONE;
     }
     json_t *all = json_object();
-    json_object_set_new(all, "out", cli_json_text(t->options.out));
+    json_object_set_new(all, "output", cli_json_text(t->options.out));
     json_object_set_new(all, "steps", json_integer((json_int_t)r->steps));
     json_object_set_new(all, "final_loss", cli_json_real(r->final_loss));
     json_object_set_new(all, "seconds", cli_json_real(r->seconds));

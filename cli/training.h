@@ -35,6 +35,10 @@ int cli_training_check(const cli_verb *verb, const training *t);
 int cli_training_run(const training *t, tc_model *init, const char *path, const tc_model *teacher,
                      const tc_mask_options *masks);
 
+/* What DIR/compress.json says, with the folder as "output"; NULL if it cannot be read. The caller releases
+ * it. */
+json_t *cli_record(const char *dir, tc_error *err);
+
 /* From now on the first SIGINT or SIGTERM sets the number that this gives to 1; a second one ends the program
  * as usual. */
 volatile int *cli_catch_signals(void);

@@ -44,7 +44,7 @@ $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(B)/libtinycl
 	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< tests/fuzz/replay.c $(B)/libtinyclip.a $(ALL_LIBS)
 
 # What the tests of the program call beside it.
-HELPERS := $(B)/tests/cli/serve $(B)/tests/cli/make_weights
+HELPERS := $(B)/tests/cli/serve $(B)/tests/cli/make_weights $(B)/tests/cli/json_keys
 
 # The tests' own needs: cmocka, and for tests/style a C++ compiler.
 $(UNIT) $(F64): | cmocka

@@ -55,7 +55,7 @@ holds "stage 1 leaves 75 %" near 75 2
 holds "stage 2 leaves 50 %" near 50 3
 holds "stage 3 leaves 25 %" near 25 4
 holds "compress.json: finished" sh -c "tr -d ' \n' <'$scratch/whole/compress.json' | grep -q '\"finished\":true'"
-run info "$scratch/whole/model.safetensors"
+run info "$scratch/whole/model.safetensors" --json
 holds "the card names the recipe and the stages" sh -c "grep -q '\"recipe\": \"three\"' '$out' && grep -q '\"name\": \"75\"' '$out' && grep -q '\"name\": \"25\"' '$out'"
 holds "the card has no folder and no time" sh -c "! grep -q 'stage-\|$scratch/whole\|second' '$out'"
 run $compress --out "$scratch/whole" --seed 5
@@ -225,5 +225,5 @@ holds "--dry-run: memory and time" sh -c "grep -q 'memory [0-9]* MB' '$out' && g
 run $mixed --out "$scratch/new" --dry-run --json
 code "--dry-run --json: exit code" 0
 for key in recipe_name params_prunable memory seconds keep; do holds "--dry-run --json has $key" grep -q "\"$key\":" "$out"; done
-holds "--dry-run --json: a manual stage is what it will be" grep -q '"vision": "2 blocks, width 16, 2 heads, 64 FFN channels"' "$out"
+holds "--dry-run --json: a manual stage is what it will be" grep -q '"vision_summary": "2 blocks, width 16, 2 heads, 64 FFN channels"' "$out"
 finish

@@ -41,9 +41,9 @@ run zoo --json
 code "zoo --json: exit code" 0
 holds "zoo --json: one object" grep -q '^{"models": \[{"name": "TinyCLIP-ViT-39M-16-Text-19M", ' "$out"
 tr '{' '\n' <"$out" >"$scratch/lines"
-holds "zoo --json: counts" grep -q '"name": "TinyCLIP-ViT-8M-16-Text-3M", .*"params": 23446017, "params_without_tokens": 10797569, .*"macs_g": 1.9' "$scratch/lines"
-holds "zoo --json: null before the weights are there" grep -q '"name": "TinyCLIP-auto-ViT-22M-32-Text-10M-LAION400M", .*"params": null, .*"macs_g": null' "$scratch/lines"
-holds "zoo --json: as published" grep -q '"name": "TinyCLIP-ViT-22M/32-Text-10M", "inheritance": "auto", "trained_on": "LAION-400M", "imagenet_top1": 53.7' "$scratch/lines"
+holds "zoo --json: counts" grep -q '"name": "TinyCLIP-ViT-8M-16-Text-3M", .*"params": 23446017, "params_without_tokens": 10797569, .*"macs": 19' "$scratch/lines"
+holds "zoo --json: null before the weights are there" grep -q '"name": "TinyCLIP-auto-ViT-22M-32-Text-10M-LAION400M", .*"params": null, .*"macs": null' "$scratch/lines"
+holds "zoo --json: as published" grep -q '"name": "TinyCLIP-ViT-22M/32-Text-10M", "inheritance": "auto", "trained_on": "LAION-400M", "imagenet_top1": 0.537' "$scratch/lines"
 
 # ---- names
 run zoo frobnicate
