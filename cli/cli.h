@@ -131,6 +131,15 @@ double cli_now(void);
 /* "1:02:03" or "4:05" */
 const char *cli_duration(double seconds, char *buffer, size_t size);
 
+/* ---- the keys of --json */
+
+/* A row without a name begins a group, which `meaning` names; the last one has neither. */
+typedef struct cli_key {
+    const char *name, *type,
+        *meaning; /* type: text, number, boolean, list or object, and perhaps " or null" */
+} cli_key;
+extern const cli_key cli_keys[];
+
 /* ---- the nearest known word, for "did you mean 'X'?" */
 
 typedef struct cli_nearest {

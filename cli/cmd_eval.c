@@ -35,7 +35,7 @@ static json_t *class_list(const tc_data *d, const tc_zeroshot_result *r) {
         json_t *one = json_object();
         json_object_set_new(one, "name", cli_json_text(tc_data_class_name(d, c)));
         json_object_set_new(one, "images", json_integer((json_int_t)r->class_count[c]));
-        json_object_set_new(one, "correct", json_integer((json_int_t)r->class_correct[c]));
+        json_object_set_new(one, "right", json_integer((json_int_t)r->class_correct[c]));
         json_object_set_new(one, "accuracy",
                             r->class_count[c]
                                 ? json_real((double)r->class_correct[c] / (double)r->class_count[c])

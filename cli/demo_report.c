@@ -41,7 +41,7 @@ static void tell(const char *path, const char *truth, const char *said, double p
     json_object_set_new(prediction, "probability", cli_json_real(probability));
     json_array_append_new(predictions, prediction);
     json_object_set_new(one, "image", cli_json_text(path));
-    json_object_set_new(one, "class", cli_json_text(truth));
+    json_object_set_new(one, "truth", cli_json_text(truth));
     json_object_set_new(one, "predictions", predictions);
     json_array_append_new(results, one);
 }

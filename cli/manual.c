@@ -73,6 +73,20 @@ static void put_verb(const cli_verb *v) {
     printf(".RE\n.fi\n");
 }
 
+static void put_keys(void) {
+    printf(
+        ".SH JSON\nWith \\-\\-json a verb prints one object on one line of standard output. Where it fails "
+        "that is\n"
+        "{\"error\": {\"status\": ..., \"message\": ...}}; exit code and standard error are as without it.\n"
+        "A key means the same whatever the verb. Parts are from 0 to 1.\n");
+    for (const cli_key *k = cli_keys; k->meaning; k++) {
+        if (k->name) printf(".TP\n\\fB%s\\fR (%s)\n", k->name, k->type);
+        else printf(".SS \"%s\"\n", k->meaning);
+        if (k->name) put(k->meaning, -1);
+        if (k->name) printf("\n");
+    }
+}
+
 void cli_print_manual(void) {
     printf(".\\\" Printed by tinyclip --manual.\n.TH TINYCLIP 1 \"\" \"tinyclip %s\" \"User commands\"\n.SH "
            "NAME\n",
@@ -104,6 +118,7 @@ void cli_print_manual(void) {
     printf(".SH \"EXIT STATUS\"\n0: done. 1: it failed; one line on standard error tells what was wrong and "
            "where. 2: wrong usage.\n"
            "The verb diff has its own: 0 the same, 1 different, 2 trouble.\n");
+    put_keys();
     printf(
         ".SH ENVIRONMENT\n.TP\n.B TINYCLIP_CPU\nref, avx2 or avx512: the instructions that are used at most, "
         "oneDNN's included.\n"
