@@ -224,7 +224,7 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
         c.teacher_cache = cache;
         c.eval_every = every(k->o.stage_steps);
         c.eval_limit = eval_limit(k);
-        c.speed_seconds = k->o.quick ? 0.1 : 1;
+        c.speed_seconds = 0; /* all models are measured together, at the end */
         c.log = cli_log;
         c.stop = k->stop;
         status = tc_compress(&c, NULL, err);
@@ -252,10 +252,12 @@ static tc_status open_data(kitchen *k, tc_error *err) {
     return status;
 }
 
-static tc_status write_page(const char *dir, const char *page, tc_error *err) {
+/* All models are measured here, together. */
+static tc_status write_page(const kitchen *k, const char *page, tc_error *err) {
     tc_report_options r = tc_report_options_default();
-    r.dir = dir;
+    r.dir = k->o.out;
     r.out = page;
+    r.speed_seconds = k->o.quick ? 0.1 : 1;
     r.log = cli_log;
     tc_status status = tc_report_write(&r, NULL, err);
     cli_log_end();
@@ -264,12 +266,12 @@ static tc_status write_page(const char *dir, const char *page, tc_error *err) {
 
 static tc_status show(const kitchen *k, double start, tc_error *err) {
     char *table = NULL, time[32], *page = place(k, "report.html"), *model = place(k, RESULT);
-    tc_status status = tc_report_table(k->o.out, &table, err);
+    tc_status status = write_page(k, page, err);
+    if (status == TC_OK) status = tc_report_table(k->o.out, &table, err);
     if (status == TC_OK) {
         printf("\n%s", table);
         status = demo_classify(k->o.out, model, k->test, NULL, err);
     }
-    if (status == TC_OK) status = write_page(k->o.out, page, err);
     if (status == TC_OK)
         printf("\nall of it took %s; the report: %s\n", cli_duration(cli_now() - start, time, sizeof time),
                page);
@@ -291,7 +293,6 @@ static tc_status show_json(const kitchen *k, double start, tc_error *err) {
         else status = err->status;
         free(dir);
     }
-    if (status == TC_OK) status = write_page(k->o.out, page, err);
     json_object_set_new(all, "output", cli_json_text(k->o.out));
     json_object_set_new(all, "report", cli_json_text(page));
     json_object_set_new(all, "runs", runs);

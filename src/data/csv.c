@@ -263,4 +263,4 @@ static bool takes(const char *spec) {
     return strcasecmp(spec + n - 4, ".csv") == 0 || strcasecmp(spec + n - 4, ".tsv") == 0;
 }
 
-const tc_data_form tc_form_csv = {"a .csv file", takes, open_csv};
+const tc_data_form tc_form_csv = {"a .csv file", NULL, takes, open_csv};

@@ -161,6 +161,12 @@ const char *tc_data_spec(const tc_data *d) { return d->spec; }
 
 const char *tc_data_kind(const tc_data *d) { return d->source->kind; }
 
+const char *tc_data_title(const char *spec) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (forms[i]->title && strcmp(forms[i]->written, spec) == 0) return forms[i]->title;
+    return NULL;
+}
+
 const char *tc_data_split(const tc_data *d) {
     static const char *const names[] = {
         [TC_SPLIT_WHOLE] = "all", [TC_SPLIT_TRAIN] = "train", [TC_SPLIT_TEST] = "test"};

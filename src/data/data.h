@@ -19,6 +19,8 @@ typedef struct tc_source {
 
 /* What the data was opened from, and the form it has. */
 const char *tc_data_spec(const tc_data *d);
+/* What the set with the name `spec` is called in a text, "Fashion-MNIST"; NULL: it is none of them. */
+const char *tc_data_title(const char *spec);
 const char *tc_data_kind(const tc_data *d);
 /* "train", "test" or "all": the part of it. */
 const char *tc_data_split(const tc_data *d);

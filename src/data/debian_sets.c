@@ -47,5 +47,5 @@ static bool is_fashion(const char *spec) { return strcmp(spec, "fashion-mnist") 
 
 static bool is_stamps(const char *spec) { return strcmp(spec, "tuxpaint") == 0; }
 
-const tc_data_form tc_form_fashion_mnist = {"fashion-mnist", is_fashion, open_fashion};
-const tc_data_form tc_form_tuxpaint = {"tuxpaint", is_stamps, open_stamps};
+const tc_data_form tc_form_fashion_mnist = {"fashion-mnist", "Fashion-MNIST", is_fashion, open_fashion};
+const tc_data_form tc_form_tuxpaint = {"tuxpaint", "Tux Paint stamps", is_stamps, open_stamps};

@@ -276,4 +276,4 @@ tc_status tc_folder_open(tc_data *d, const char *root, tc_error *err) {
     return status;
 }
 
-const tc_data_form tc_form_folder = {"a folder", tc_path_is_dir, tc_folder_open};
+const tc_data_form tc_form_folder = {"a folder", NULL, tc_path_is_dir, tc_folder_open};

@@ -245,4 +245,4 @@ static tc_status open_spec(tc_data *d, const char *spec, tc_error *err) {
 
 static bool takes(const char *spec) { return tc_starts_with(spec, PREFIX); }
 
-const tc_data_form tc_form_idx = {"idx:IMAGES,LABELS,CLASSES", takes, open_spec};
+const tc_data_form tc_form_idx = {"idx:IMAGES,LABELS,CLASSES", NULL, takes, open_spec};

@@ -24,6 +24,7 @@ struct tc_data {
 /* One form of data: a file, and a line in data.c. */
 typedef struct tc_data_form {
     const char *written; /* how such data is named, for messages: "a folder" */
+    const char *title;   /* of a set with a name: as it is called in a text; else NULL */
     bool (*takes)(const char *spec);
     /* Fills d->source, state and count (and the classes), or fails; tc_data_open then closes d. */
     tc_status (*open)(tc_data *d, const char *spec, tc_error *err);

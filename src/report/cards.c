@@ -65,15 +65,15 @@ static void put_guesses(tc_buf *b, const tc_examples *e, const tc_example_model 
     const tc_example_guess *g = &m->says[position];
     int label = e->subject.label[position];
     bool good = g->index[0] == label;
-    tc_buf_printf(b, "<li><p class=\"who\"><span class=\"key c%d\"></span>", m->colour);
-    tc_report_text(b, m->name.s);
+    tc_buf_printf(b, "<li><p class=\"who\"><span class=\"key c%d\"></span>", m->model->colour);
+    tc_report_text(b, m->model->name);
     tc_buf_printf(b, "<span class=\"%s\">%s</span></p>\n<ol>\n", good ? "right" : "wrong",
                   good ? "\xe2\x9c\x93 right" : "\xe2\x9c\x97 wrong");
     for (int k = 0; k < TC_EXAMPLE_GUESSES && g->index[k] >= 0; k++) {
         if (k && !(g->p[k] >= SHOWN_FROM)) break;
         double p = isfinite(g->p[k]) ? fmin(fmax((double)g->p[k], 0), 1) : 0;
         tc_buf_printf(b, "<li%s><span class=\"bar c%d\" style=\"width:%.1f%%\"></span><span class=\"guess\">",
-                      g->index[k] == label ? " class=\"true\"" : "", m->colour, 100 * p);
+                      g->index[k] == label ? " class=\"true\"" : "", m->model->colour, 100 * p);
         tc_report_short(b, e->subject.names[g->index[k]], 64);
         tc_buf_printf(b, "</span><span class=\"p\">%.0f" TC_REPORT_SPACE "%%</span></li>\n", 100 * p);
     }
@@ -128,7 +128,7 @@ static void introduction(tc_buf *b, const tc_examples *e) {
     for (int i = 0; i < e->model_count; i++) {
         if (e->models[i].says) continue;
         tc_buf_puts(b, "<p class=\"missing\">Without ");
-        tc_report_text(b, e->models[i].name.s);
+        tc_report_text(b, e->models[i].model->name);
         tc_buf_puts(b, ": ");
         tc_report_text(b, e->models[i].why.message);
         tc_buf_puts(b, ".</p>\n");

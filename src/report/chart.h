@@ -9,8 +9,8 @@
 #include "report/report.h"
 
 enum {
-    TC_CHART_WIDTH = 460,
-    TC_CHART_HEIGHT = 290,
+    TC_CHART_WIDTH = 430,
+    TC_CHART_HEIGHT = 280,
     TC_CHART_LABELS = 96,
     TC_CHART_LABEL = 22 /* characters */
 };

@@ -45,7 +45,10 @@ static void range(const curve *c, int n, double *least, double *most) {
 
 static double most_steps(const tc_report *r) {
     double most = 1;
-    for (int i = 0; i < r->count; i++) most = fmax(most, (double)tc_report_steps_planned(&r->runs[i]));
+    for (int i = 0; i < r->count; i++) {
+        const tc_compress_record *run = &r->runs[i];
+        most = fmax(most, (double)tc_report_effort_of(run, &run->stages[run->stage_count - 1]).planned);
+    }
     return most;
 }
 
@@ -62,14 +65,15 @@ static void end_line(curve *c) {
 }
 
 /* Evaluations where the log has any, else what was measured when the stages ended. */
-static curve accuracy(const tc_compress_record *run, tc_report_metric m) {
+static curve accuracy(const tc_report *r, const tc_compress_record *run) {
     curve c = {0};
+    bool top1 = r->metric == TC_REPORT_TOP1;
     for (int i = 0; i < run->stage_count; i++) {
         const tc_stage_record *s = &run->stages[i];
-        for (size_t k = 0; m == TC_REPORT_TOP1 && k < s->log.eval_count; k++)
+        for (size_t k = 0; top1 && k < s->log.eval_count; k++)
             add(&c, (double)(s->before + s->log.evals[k].step), s->log.evals[k].top1);
-        double value = tc_report_metric_value(&s->model, m);
-        if (s->done && !isnan(value) && (m != TC_REPORT_TOP1 || s->log.eval_count == 0))
+        double value = tc_report_accuracy(r, &s->model);
+        if (s->done && !isnan(value) && (!top1 || s->log.eval_count == 0))
             add(&c, (double)(s->before + s->steps), value);
         if (s->log.eval_count > 1) break_line(&c);
     }
@@ -198,15 +202,32 @@ static bool draw_curves(tc_buf *b, const tc_report *r, const curve *c, const cha
 
 #define CUT " What lies outside the scale is cut off."
 
+static bool has_masks(const tc_stage_record *s) {
+    for (size_t i = 0; i < s->log.step_count; i++)
+        if (!isnan(s->log.steps[i].sparsity)) return true;
+    return false;
+}
+
+/* Who sees accuracy fall wants to know that nothing broke. */
+static void explain_dip(tc_buf *b, const tc_report *r) {
+    bool masks = false;
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < r->runs[i].stage_count; k++) masks = masks || has_masks(&r->runs[i].stages[k]);
+    if (masks)
+        tc_buf_puts(b,
+                    " While masks are learnt (until \xe2\x97\x87), what is measured is the student with all "
+                    "that they would remove at that moment taken away at once, so accuracy dips; it comes "
+                    "back as the small model learns to do without.");
+}
+
 static void accuracy_chart(tc_buf *b, const tc_report *r) {
-    tc_report_metric m = tc_report_metric_of(r);
     curve c[TC_REPORT_RUNS] = {0};
     tc_chart_label names[TC_REPORT_RUNS + 1] = {0};
-    double teacher = tc_report_metric_value(tc_report_teacher(r), m);
+    double teacher = r->models[0].accuracy;
     tc_report_number n;
     bool any = false;
     for (int i = 0; i < r->count; i++) {
-        c[i] = accuracy(&r->runs[i], m);
+        c[i] = accuracy(r, &r->runs[i]);
         any = any || c[i].n > 1;
         end_text(r, i, c[i].n ? tc_report_percent(c[i].y[c[i].n - 1], &n) : "", &names[i]);
     }
@@ -215,10 +236,11 @@ static void accuracy_chart(tc_buf *b, const tc_report *r) {
     tc_buf_printf(b, "<figure>\n<h3>Accuracy over steps</h3>\n");
     if (any) {
         bool cut = draw_curves(b, r, c, "Accuracy over steps", true, teacher, names);
-        tc_buf_printf(b, "<figcaption>Held-out %s%s.", tc_report_metric_name(m),
-                      m == TC_REPORT_R1 ? ", measured at the end of each stage" : "");
+        tc_buf_printf(b, "<figcaption>Held-out %s%s.", tc_report_metric_name(r->metric),
+                      r->metric == TC_REPORT_R1 ? ", measured at the end of each stage" : "");
         tc_buf_puts(b, cut ? CUT : "");
         key_of_marks(b, r);
+        if (r->metric == TC_REPORT_TOP1) explain_dip(b, r);
         tc_buf_puts(b, "</figcaption>\n");
     } else {
         tc_buf_puts(b, "<p class=\"missing\">No accuracy was measured while training; what models have at "
@@ -260,18 +282,11 @@ static void loss_chart(tc_buf *b, const tc_report *r) {
 
 /* ---- sparsity */
 
-static bool has_masks(const tc_stage_record *s) {
-    for (size_t i = 0; i < s->log.step_count; i++)
-        if (!isnan(s->log.steps[i].sparsity)) return true;
-    return false;
-}
-
-static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_stage_record *s) {
+static void sparsity_chart(tc_buf *b, const tc_report_model *m) {
+    const tc_stage_record *s = m->stage;
     curve c[2] = {0}; /* sparsity, target */
     tc_chart to;
     tc_report_number n;
-    tc_report_name held;
-    const char *name = tc_report_model_name(r, &r->runs[run], s, &held);
     char text[160];
     size_t stride = s->log.step_count / (2 * BINS) + 1;
     for (size_t i = 0; i < s->log.step_count; i++) {
@@ -285,8 +300,8 @@ static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_stag
     range(c, 2, &least, &most);
     if (!isnan(s->log.kept)) most = fmax(most, 1 - s->log.kept);
     tc_buf_puts(b, "<figure>\n<h4>");
-    tc_report_text(b, name);
-    snprintf(text, sizeof text, "Sparsity and its target, %.100s", name);
+    tc_report_text(b, m->name);
+    snprintf(text, sizeof text, "Sparsity and its target, %.100s", m->name);
     tc_buf_puts(b, "</h4>\n");
     tc_chart_open(&to, b, text, "steps", (double)s->steps, fmin(least, 0), fmax(most, 0), true,
                   ends < 0.6 * (double)s->steps ? 0 : 15);
@@ -295,13 +310,13 @@ static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_stag
         snprintf(text, sizeof text, "%s target", tc_report_percent(c[1].y[c[1].n - 1], &n));
         tc_chart_name(&to, c[1].x[c[1].n - 1], c[1].y[c[1].n - 1], 0, false, text);
     }
-    tc_chart_line(&to, c[0].x, c[0].y, c[0].n, colour_of(run), false);
+    tc_chart_line(&to, c[0].x, c[0].y, c[0].n, m->colour, false);
     snprintf(text, sizeof text, "%s expected", tc_report_percent(fmax(c[0].y[c[0].n - 1], 0), &n));
-    tc_chart_name(&to, c[0].x[c[0].n - 1], c[0].y[c[0].n - 1], colour_of(run), false, text);
+    tc_chart_name(&to, c[0].x[c[0].n - 1], c[0].y[c[0].n - 1], m->colour, false, text);
     if (s->log.fold >= 0 && !isnan(s->log.kept)) {
         snprintf(text, sizeof text, "%s folded", tc_report_percent(1 - s->log.kept, &n));
-        tc_chart_mark(&to, (double)s->log.fold, 1 - s->log.kept, TC_CHART_DIAMOND, colour_of(run), text);
-        tc_chart_name(&to, (double)s->log.fold, 1 - s->log.kept, colour_of(run), false, text);
+        tc_chart_mark(&to, (double)s->log.fold, 1 - s->log.kept, TC_CHART_DIAMOND, m->colour, text);
+        tc_chart_name(&to, (double)s->log.fold, 1 - s->log.kept, m->colour, false, text);
     }
     tc_chart_close(&to);
     tc_buf_puts(b, "</figure>\n");
@@ -310,20 +325,19 @@ static void sparsity_chart(tc_buf *b, const tc_report *r, int run, const tc_stag
 
 static void sparsity(tc_buf *b, const tc_report *r) {
     bool any = false, automatic = false;
-    for (int i = 0; i < r->count; i++)
-        for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_stage_record *s = &r->runs[i].stages[k];
-            automatic = automatic || strcmp(s->inheritance, "auto") == 0;
-            if (!has_masks(s)) continue;
-            if (!any) tc_buf_puts(b, "<h3>Sparsity and its target</h3>\n<div class=\"charts\">\n");
-            any = true;
-            sparsity_chart(b, r, i, s);
-        }
+    for (int i = 1; i < r->model_count; i++) {
+        const tc_stage_record *s = r->models[i].stage;
+        automatic = automatic || strcmp(s->inheritance, "auto") == 0;
+        if (!has_masks(s)) continue;
+        if (!any) tc_buf_puts(b, "<h3>Sparsity and its target</h3>\n<div class=\"charts\">\n");
+        any = true;
+        sparsity_chart(b, &r->models[i]);
+    }
     if (any)
         tc_buf_puts(b, "</div>\n<p class=\"note\">Of the weights that masks can remove: the part that they "
-                       "are expected to remove (line), the part that "
-                       "they shall remove (dashed), and \xe2\x97\x87 what folding them removed. Then "
-                       "training goes on with the small model.</p>\n");
+                       "are expected to remove (line), the part that they shall remove (dashed), and "
+                       "\xe2\x97\x87 what folding them removed. Then training goes on with the small "
+                       "model.</p>\n");
     else if (automatic)
         tc_buf_puts(b, "<p class=\"missing\">The logs of the automatic stages hold no sparsity yet.</p>\n");
 }
@@ -339,74 +353,75 @@ void tc_report_curves(tc_buf *b, const tc_report *r) {
 
 /* ---- size */
 
-typedef double (*figure_of)(const tc_model_record *f, tc_report_metric m);
-static double images_a_second(const tc_model_record *f, tc_report_metric m) {
-    (void)m;
-    return f->images_per_second;
+/* What a chart of models over their size shows. */
+typedef struct size_view {
+    const char *title, *caption;
+    bool speed; /* else accuracy */
+} size_view;
+
+/* NAN: it is not known, or there is no model yet. */
+static double figure_of(const size_view *v, const tc_report_model *m) {
+    if (!m->record->given) return NAN;
+    return v->speed ? m->images_per_second : m->accuracy;
 }
 
-static void point(tc_chart *c, const tc_model_record *f, double y, tc_chart_sign sign, int colour,
-                  const char *name) {
-    double x = (double)f->params_without_tokens;
-    tc_chart_mark(c, x, y, sign, colour, name);
-    tc_chart_name(c, x, y, colour, tc_chart_x(c, x) > c->left + c->width / 2, name);
+static void point(tc_chart *c, const tc_report_model *m, double y, const char *name) {
+    double x = (double)m->record->params_without_tokens;
+    tc_chart_mark(c, x, y, m->stage ? TC_CHART_DOT : TC_CHART_RING, m->colour, name);
+    tc_chart_name(c, x, y, m->colour, tc_chart_x(c, x) > c->left + c->width / 2, name);
 }
 
 /* The stages of a run, joined. */
-static void stages_by_size(tc_chart *c, const tc_report *r, int run, figure_of figure, tc_report_metric m) {
+static void stages_by_size(tc_chart *c, const tc_report *r, const tc_compress_record *run,
+                           const size_view *v) {
     curve line = {0};
-    char text[64];
-    const tc_compress_record *one = &r->runs[run];
-    for (int k = 0; k < one->stage_count; k++) {
-        const tc_stage_record *s = &one->stages[k];
-        double y = s->done ? figure(&s->model, m) : NAN;
+    for (int i = 1; i < r->model_count; i++) {
+        const tc_report_model *m = &r->models[i];
+        double y = m->run == run ? figure_of(v, m) : NAN;
         if (isnan(y)) continue;
-        add(&line, (double)s->model.params_without_tokens, y);
-        tc_report_name name;
-        tc_report_model_name(r, one, s, &name);
-        snprintf(text, sizeof text, "stage %d", k + 1);
-        point(c, &s->model, y, TC_CHART_DOT, colour_of(run),
-              r->count > 1 && k + 1 < one->stage_count ? text : name.s);
+        char brief[24];
+        snprintf(brief, sizeof brief, "stage %d", (int)(m->stage - run->stages) + 1);
+        add(&line, (double)m->record->params_without_tokens, y);
+        point(c, m, y, r->count > 1 && !m->last ? brief : m->name);
     }
-    if (line.n > 1) tc_chart_line(c, line.x, line.y, line.n, colour_of(run), true);
+    if (line.n > 1) tc_chart_line(c, line.x, line.y, line.n, colour_of((int)(run - r->runs)), true);
     release(c->b, &line, 1);
 }
 
-static bool size_chart(tc_buf *b, const tc_report *r, const char *title, const char *caption,
-                       figure_of figure, tc_report_metric m, bool percent) {
-    const tc_model_record *t = tc_report_teacher(r);
-    double y = figure(t, m), least = isnan(y) ? INFINITY : y, most = isnan(y) ? -INFINITY : y,
-           largest = (double)t->params_without_tokens;
+static bool size_chart(tc_buf *b, const tc_report *r, const size_view *v) {
+    double least = INFINITY, most = -INFINITY, largest = 0;
     int models = 0;
-    for (int i = 0; i < r->count; i++)
-        for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_stage_record *s = &r->runs[i].stages[k];
-            double value = s->done ? figure(&s->model, m) : NAN;
-            if (isnan(value)) continue;
-            models++;
-            least = fmin(least, value), most = fmax(most, value),
-            largest = fmax(largest, (double)s->model.params_without_tokens);
-        }
+    for (int i = 0; i < r->model_count; i++) {
+        const tc_report_model *m = &r->models[i];
+        double y = figure_of(v, m);
+        if (isnan(y)) continue;
+        models += m->stage != NULL;
+        least = fmin(least, y);
+        most = fmax(most, y);
+        largest = fmax(largest, (double)m->record->params_without_tokens);
+    }
     if (models < 2) return false;
     tc_chart c;
-    tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", title);
-    tc_chart_open(&c, b, title, "parameters without the token table", largest * 1.04, percent ? least : 0,
-                  most, percent, 0);
-    for (int i = 0; i < r->count; i++) stages_by_size(&c, r, i, figure, m);
-    if (t->given && !isnan(y)) point(&c, t, y, TC_CHART_RING, 0, "teacher");
+    tc_buf_printf(b, "<figure>\n<h3>%s</h3>\n", v->title);
+    tc_chart_open(&c, b, v->title, "parameters without the token table", largest * 1.04, v->speed ? 0 : least,
+                  most, !v->speed, 0);
+    for (int i = 0; i < r->count; i++) stages_by_size(&c, r, &r->runs[i], v);
+    double teacher = figure_of(v, &r->models[0]);
+    if (!isnan(teacher)) point(&c, &r->models[0], teacher, "teacher");
     tc_chart_close(&c);
-    tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", caption);
+    tc_buf_printf(b, "<figcaption>%s</figcaption>\n</figure>\n", v->caption);
     return true;
 }
 
 void tc_report_size_charts(tc_buf *b, const tc_report *r) {
-    tc_report_metric m = tc_report_metric_of(r);
     char caption[128];
-    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.", tc_report_metric_name(m));
+    snprintf(caption, sizeof caption, "Held-out %s; up and to the left is better.",
+             tc_report_metric_name(r->metric));
+    const size_view views[] = {{"Accuracy and size", caption, false},
+                               {"Speed and size", "Images a second; up and to the left is better.", true}};
     tc_buf charts = {0};
-    bool any = size_chart(&charts, r, "Accuracy and size", caption, tc_report_metric_value, m, true);
-    any = size_chart(&charts, r, "Speed and size", "Images a second, measured.", images_a_second, m, false) ||
-          any;
+    bool any = false;
+    for (int i = 0; i < 2; i++) any = size_chart(&charts, r, &views[i]) || any;
     if (any) tc_buf_printf(b, "<div class=\"charts\">\n%s</div>\n", charts.data);
     b->failed = b->failed || charts.failed;
     tc_buf_free(&charts);

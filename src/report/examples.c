@@ -82,8 +82,8 @@ typedef struct opened {
     tc_preprocess preprocess;
 } opened;
 
-static tc_status open_model(opened *m, const char *path, tc_error *err) {
-    tc_status status = tc_model_open(&m->model, path, NULL, err);
+static tc_status open_model(opened *m, const tc_report_model *which, tc_error *err) {
+    tc_status status = tc_report_open(which, &m->model, err);
     if (status == TC_OK) status = tc_model_tokenizer(m->model, &m->tokenizer, err);
     if (status == TC_OK) status = tc_session_create(&m->session, m->model, err);
     if (status != TC_OK) return status;
@@ -156,28 +156,11 @@ static tc_status ask(tc_example_model *model, const opened *m, const tc_example_
     return status;
 }
 
-/* Whether it is the model that was measured. */
-static tc_status check_model(const opened *m, const tc_example_model *model, tc_error *err) {
-    uint64_t hash;
-    char text[32];
-    if (m->info->params != model->record->params)
-        return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", model->path,
-                       (long long)m->info->params, (long long)model->record->params);
-    if (!model->record->hash) return TC_OK;
-    tc_status status = tc_model_hash(m->model, &hash, err);
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    if (status == TC_OK && strcmp(text, model->record->hash) != 0)
-        status = tc_fail(err, TC_EARG, "%s: its weights are not those that were measured", model->path);
-    return status;
-}
-
 /* A model that is not there any more, or not the one that was measured, is told on the page. */
 static void open_and_ask(tc_examples *e, tc_example_model *model, const tc_log *log) {
     opened m = {0};
     tc_error *why = &model->why;
-    tc_status status =
-        model->path ? open_model(&m, model->path, why) : tc_fail(why, TC_EIO, "its file is not there");
-    if (status == TC_OK) status = check_model(&m, model, why);
+    tc_status status = open_model(&m, model->model, why);
     if (status == TC_OK && e->picture.crop == 0) e->picture = m.preprocess;
     if (status == TC_OK) status = ask(model, &m, &e->subject, log, why);
     if (status != TC_OK) {
@@ -187,55 +170,14 @@ static void open_and_ask(tc_examples *e, tc_example_model *model, const tc_log *
     close_model(&m);
 }
 
-/* ---- which models */
-
-static tc_example_model *add_model(tc_examples *e, char *path, const tc_model_record *facts, int colour) {
-    tc_example_model *m = &e->models[e->model_count++];
-    *m = (tc_example_model){.name = {"teacher"}, .path = path, .record = facts, .colour = colour};
-    return m;
-}
-
-/* The path that a compression was given, from here or from beside its folder. */
-static char *teacher_path(const tc_compress_record *run) {
-    const char *path = run->teacher.path;
-    if (!path || tc_path_exists(path) || path[0] == '/') return path ? tc_strdup(path) : NULL;
-    char *within = tc_path_join(run->dir, path), *up = tc_path_join(run->dir, ".."),
-         *beside = up ? tc_path_join(up, path) : NULL;
-    bool in = within && tc_path_exists(within), by = beside && tc_path_exists(beside);
-    char *found = tc_strdup(in ? within : by ? beside : path);
-    free(within);
-    free(up);
-    free(beside);
-    return found;
-}
-
-static char *stage_path(const tc_stage_record *s) {
-    char *folder = tc_path_join(s->dir, "model"), *file = tc_path_join(s->dir, "model.safetensors");
-    bool is_file = file && tc_path_exists(file), is_folder = folder && tc_path_exists(folder);
-    char *found = is_folder ? folder : is_file ? file : NULL;
-    if (found != folder) free(folder);
-    if (found != file) free(file);
-    return found;
-}
-
-/* The teacher, and of one compression every stage, of several the last one of each; the last ones if there
- * are too many. */
+/* The teacher, and the last ones of the students if there are too many. */
 static void list_models(tc_examples *e, const tc_report *r) {
-    const tc_stage_record *all[TC_REPORT_RUNS * TC_RECORD_STAGES];
-    int run_of[TC_REPORT_RUNS * TC_RECORD_STAGES], n = 0;
-    for (int i = 0; i < r->count; i++)
-        for (int k = 0; k < r->runs[i].stage_count; k++) {
-            const tc_stage_record *s = &r->runs[i].stages[k];
-            if (!s->done || (r->count > 1 && s != tc_report_last(&r->runs[i]))) continue;
-            run_of[n] = i;
-            all[n++] = s;
-        }
-    add_model(e, teacher_path(&r->runs[0]), tc_report_teacher(r), 0);
-    for (int i = n > TC_EXAMPLE_MODELS - 1 ? n - (TC_EXAMPLE_MODELS - 1) : 0; i < n; i++)
-        tc_report_model_name(r, &r->runs[run_of[i]], all[i],
-                             &add_model(e, stage_path(all[i]), &all[i]->model,
-                                        r->count > 1 ? run_of[i] % TC_REPORT_COLOURS + 1 : 1)
-                                  ->name);
+    int students = 0;
+    for (int i = 0; i < r->model_count; i++) students += r->models[i].shown;
+    e->models[e->model_count++].model = &r->models[0];
+    for (int i = 1; i < r->model_count; i++)
+        if (r->models[i].shown && students-- < TC_EXAMPLE_MODELS)
+            e->models[e->model_count++].model = &r->models[i];
 }
 
 /* ---- which images */
@@ -338,10 +280,7 @@ tc_status tc_report_examples(tc_buf *b, const tc_report *r, int count, const tc_
             missing(b,
                     e->model_count > 1 ? e->models[e->model_count - 1].why.message : "no stage is done yet");
     }
-    for (int i = 0; i < e->model_count; i++) {
-        free(e->models[i].path);
-        free(e->models[i].says);
-    }
+    for (int i = 0; i < e->model_count; i++) free(e->models[i].says);
     close_subject(&e->subject);
     free(e);
     return status;

@@ -15,10 +15,7 @@ typedef struct tc_example_guess {
 } tc_example_guess;
 
 typedef struct tc_example_model {
-    tc_report_name name;
-    char *path;
-    int colour;
-    const tc_model_record *record;
+    const tc_report_model *model;
     tc_example_guess *says; /* [images looked at]; NULL: it could not be asked */
     tc_error why;           /* then this is why */
 } tc_example_model;

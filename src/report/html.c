@@ -63,20 +63,31 @@ int tc_report_characters(const char *s, int most) {
     return count < most ? count : most;
 }
 
-int tc_report_short(tc_buf *b, const char *s, int most) {
-    int count = 0, n;
-    bool fits = true;
-    const char *at = s;
-    for (int i = 0; *at && fits; at += n, i++) {
-        next(at, &n);
-        fits = i < most;
-    }
-    for (; *s && count < (fits ? most : most - 1); s += n, count++) {
+void tc_report_short(tc_buf *b, const char *s, int most) {
+    bool fits = tc_report_characters(s, most + 1) <= most;
+    for (int count = fits ? most : most - 1, n; *s && count > 0; s += n, count--) {
         int32_t c = next(s, &n);
         put(b, s, c, n);
     }
     if (!fits) tc_buf_puts(b, "\xe2\x80\xa6");
-    return count + !fits;
+}
+
+void tc_report_argument(tc_buf *b, const char *s) {
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+    if (*s && s[strspn(s, plain)] == '\0') {
+        tc_report_text(b, s);
+        return;
+    }
+    tc_buf quoted = {0};
+    tc_buf_puts(&quoted, "'");
+    for (; *s; s++) {
+        if (*s == '\'') tc_buf_puts(&quoted, "'\\''");
+        else tc_buf_add(&quoted, s, 1);
+    }
+    tc_buf_puts(&quoted, "'");
+    if (quoted.data) tc_report_text(b, quoted.data);
+    b->failed = b->failed || quoted.failed;
+    tc_buf_free(&quoted);
 }
 
 /* ---- numbers */
@@ -117,20 +128,27 @@ const char *tc_report_amount(double x, tc_report_number *n) {
     return n->s;
 }
 
-const char *tc_report_percent(double x, tc_report_number *n) {
+static const char *fraction(double x, int digits, tc_report_number *n) {
     if (!(x >= 0) || x > 1e6) return dash(n);
-    snprintf(n->s, sizeof n->s, "%.1f" TC_REPORT_SPACE "%%", 100 * x);
+    snprintf(n->s, sizeof n->s, "%.*f" TC_REPORT_SPACE "%%", digits, 100 * x);
     return n->s;
+}
+
+const char *tc_report_percent(double x, tc_report_number *n) { return fraction(x, 1, n); }
+
+const char *tc_report_accurate(double x, tc_report_number *n) { return fraction(x, 2, n); }
+
+double tc_report_digits(double x) {
+    if (!(x > 0) || isinf(x)) return x;
+    double unit = pow(10, floor(log10(x)) - 2);
+    return round(x / unit) * unit;
 }
 
 const char *tc_report_whole(int64_t x, tc_report_number *n) { return x < 0 ? dash(n) : grouped(x, n); }
 
 const char *tc_report_rate(double x, tc_report_number *n) {
     if (!(x >= 0) || x > 1e15) return dash(n);
-    if (x >= 99.95) {
-        double unit = pow(10, floor(log10(x)) - 2);
-        return grouped((int64_t)llround(round(x / unit) * unit), n);
-    }
+    if (x >= 99.95) return grouped((int64_t)llround(tc_report_digits(x)), n);
     snprintf(n->s, sizeof n->s, "%.*f", decimals(x), x);
     return n->s;
 }

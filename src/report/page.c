@@ -1,14 +1,32 @@
-/* page.c - the page: what happened, in a sentence and in figures; the table of models; then the other
- * parts. One file that needs no other: the style is in it, nothing runs, nothing is fetched, and its own
- * policy tells the browser so. */
+/* page.c - the page: what it is about, what happened, in a sentence and in figures; then the other parts. One
+ * file that needs no other: the style is in it, nothing runs, nothing is fetched, and its own policy tells
+ * the browser so. */
 #include "report/report.h"
+#include "data/data.h"
 
 #include <math.h>
 #include <string.h>
 
 extern const char tc_file_data_report_css[], tc_file_data_report_css_end[];
 
-/* ---- head */
+/* ---- what it is about */
+
+void tc_report_data_name(tc_buf *b, const tc_data_record *d) {
+    const char *title = tc_data_title(d->spec), *last = strrchr(d->spec, '/');
+    tc_report_short(b, title ? title : last && last[1] ? last + 1 : d->spec, 40);
+}
+
+/* "Fashion-MNIST, from a ViT of 1.95 M parameters" */
+static void title(tc_buf *b, const tc_report *r) {
+    const tc_model_record *t = r->models[0].record;
+    const tc_data_record *d = r->runs[0].data.given ? &r->runs[0].data : &r->runs[0].eval;
+    tc_report_number n;
+    if (d->given) tc_report_data_name(b, d);
+    tc_buf_printf(b, "%s a" TC_REPORT_SPACE "%s", d->given ? ", from" : "From",
+                  t->vision.given ? t->vision.kind : "teacher");
+    if (t->given)
+        tc_buf_printf(b, " of %s parameters", tc_report_amount((double)t->params_without_tokens, &n));
+}
 
 static void head(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\" "
@@ -17,72 +35,84 @@ static void head(tc_buf *b, const tc_report *r) {
                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
                    "'unsafe-inline'; img-src data:\"/>\n"
                    "<meta name=\"color-scheme\" content=\"light dark\"/>\n<title>");
-    tc_buf_puts(b, "Compression report");
-    if (r->count == 1) {
-        tc_buf_puts(b, ": ");
-        tc_report_text(b, r->runs[0].name);
-    }
+    title(b, r);
     tc_buf_puts(b, "</title>\n<style>\n");
     tc_buf_add(b, tc_file_data_report_css, (size_t)(tc_file_data_report_css_end - tc_file_data_report_css));
-    tc_buf_puts(b, "</style>\n</head>\n<body>\n");
+    tc_buf_puts(b, "</style>\n</head>\n<body id=\"top\">\n");
 }
 
-/* ---- the sentence */
+/* ---- what happened */
 
-static double kept(const tc_compress_record *run, tc_report_metric m) {
-    const tc_stage_record *s = tc_report_last(run);
-    double of = tc_report_metric_value(&run->teacher, m);
-    return s && of > 0 ? tc_report_metric_value(&s->model, m) / of : NAN;
+static double kept(const tc_report *r, const tc_report_model *m) {
+    double of = r->models[0].accuracy;
+    return of > 0 ? m->accuracy / of : NAN;
 }
 
-static void headline_of_one(tc_buf *b, const tc_compress_record *run, tc_report_metric m) {
-    const tc_stage_record *s = tc_report_last(run);
-    tc_report_number n;
-    int64_t made = tc_report_steps_made(run), planned = tc_report_steps_planned(run);
-    if (!run->finished || !s) {
-        tc_buf_printf(b, "A compression under way: %s of its steps are done",
-                      tc_report_percent((double)made / (double)planned, &n));
-        return;
-    }
-    tc_buf_printf(b, "A teacher of %s parameters became ",
-                  tc_report_amount((double)run->teacher.params_without_tokens, &n));
-    tc_buf_printf(b, "a student of %s", tc_report_amount((double)s->model.params_without_tokens, &n));
-    if (!isnan(kept(run, m)))
-        tc_buf_printf(b, " that keeps %s of its accuracy", tc_report_percent(kept(run, m), &n));
+static double macs(const tc_model_record *m) { return m->macs_image + m->macs_text; }
+
+/* The student of the only compression; NULL: none is finished. */
+static const tc_report_model *only_student(const tc_report *r) {
+    const tc_report_model *m = &r->models[r->model_count - 1];
+    return r->count == 1 && m->run->finished ? m : NULL;
 }
 
-static void headline_of_many(tc_buf *b, const tc_report *r, tc_report_metric m) {
+static void sentence_of_one(tc_buf *b, const tc_report *r, const tc_report_model *m) {
+    const tc_report_model *t = &r->models[0];
+    tc_report_number n, of;
+    tc_buf_printf(b, "A student of %s parameters",
+                  tc_report_amount((double)m->record->params_without_tokens, &n));
+    if (!isnan(kept(r, m)))
+        tc_buf_printf(b, " that keeps %s of its accuracy: %s where the teacher has %s",
+                      tc_report_percent(kept(r, m), &n), tc_report_accurate(m->accuracy, &of),
+                      tc_report_accurate(t->accuracy, &(tc_report_number){{0}}));
+    tc_buf_puts(b, ".");
+}
+
+static void sentence_of_many(tc_buf *b, const tc_report *r) {
     double small = INFINITY, large = 0, low = INFINITY, high = 0;
-    int students = 0, unfinished = 0;
-    for (int i = 0; i < r->count; i++) {
-        const tc_stage_record *s = tc_report_last(&r->runs[i]);
-        unfinished += !r->runs[i].finished;
-        if (!s || !r->runs[i].finished) continue;
+    int students = 0;
+    for (int i = 0; i < r->model_count; i++) {
+        const tc_report_model *m = &r->models[i];
+        if (!m->stage || !m->last || !m->run->finished) continue;
         students++;
-        small = fmin(small, (double)s->model.params_without_tokens),
-        large = fmax(large, (double)s->model.params_without_tokens);
-        double k = kept(&r->runs[i], m);
-        if (!isnan(k)) low = fmin(low, k), high = fmax(high, k);
+        small = fmin(small, (double)m->record->params_without_tokens);
+        large = fmax(large, (double)m->record->params_without_tokens);
+        low = isnan(kept(r, m)) ? low : fmin(low, kept(r, m));
+        high = isnan(kept(r, m)) ? high : fmax(high, kept(r, m));
     }
-    tc_report_number a, c;
-    tc_buf_printf(b, "One teacher of %s parameters, ",
-                  tc_report_amount((double)tc_report_teacher(r)->params_without_tokens, &a));
+    tc_report_number n, to;
     if (students == 0) {
-        tc_buf_printf(b, "%d compressions under way", unfinished);
+        tc_buf_printf(b, "%d compressions under way.", r->count);
         return;
     }
-    tc_buf_printf(b, "%d student%s of %s", students, students > 1 ? "s" : "", tc_report_amount(small, &a));
-    if (large > small) tc_buf_printf(b, " to %s", tc_report_amount(large, &c));
-    if (high > 0) tc_buf_printf(b, " that keep%s %s", students > 1 ? "" : "s", tc_report_percent(low, &a));
-    if (high > low) tc_buf_printf(b, " to %s", tc_report_percent(high, &c));
-    if (high > 0) tc_buf_puts(b, " of its accuracy");
+    tc_buf_printf(b, "%d student%s of %s", students, students > 1 ? "s" : "", tc_report_amount(small, &n));
+    if (large > small) tc_buf_printf(b, " to %s", tc_report_amount(large, &to));
+    tc_buf_puts(b, " parameters");
+    if (high > 0) tc_buf_printf(b, " that keep%s %s", students > 1 ? "" : "s", tc_report_percent(low, &n));
+    if (high > low) tc_buf_printf(b, " to %s", tc_report_percent(high, &to));
+    tc_buf_puts(b, high > 0 ? " of its accuracy." : ".");
+}
+
+static void sentence(tc_buf *b, const tc_report *r) {
+    const tc_report_model *m = only_student(r);
+    const tc_compress_record *run = &r->runs[0];
+    tc_report_effort e = tc_report_effort_of(run, &run->stages[run->stage_count - 1]);
+    tc_report_number n;
+    tc_buf_puts(b, "<p class=\"sentence\">");
+    if (m) sentence_of_one(b, r, m);
+    else if (r->count > 1) sentence_of_many(b, r);
+    else
+        tc_buf_printf(b, "A compression under way: %s of its steps are done.",
+                      tc_report_percent((double)e.steps / (double)e.planned, &n));
+    tc_buf_puts(b, "</p>\n");
 }
 
 /* `used`: how many of its samples were looked at; -1: all. */
-static void put_data(tc_buf *b, const tc_data_record *d, int64_t used) {
+static void put_data(tc_buf *b, const char *what, const tc_data_record *d, int64_t used) {
     tc_report_number n;
-    tc_buf_puts(b, "<bdi>");
-    tc_report_short(b, d->spec, 60);
+    if (!d->given) return;
+    tc_buf_printf(b, "%s <bdi>", what);
+    tc_report_data_name(b, d);
     tc_buf_puts(b, "</bdi>");
     bool open = d->split || d->samples >= 0;
     tc_buf_puts(b, open ? " (" : "");
@@ -91,54 +121,45 @@ static void put_data(tc_buf *b, const tc_data_record *d, int64_t used) {
     if (d->samples >= 0 && used > 0 && used < d->samples)
         tc_buf_printf(b, "%s of ", tc_report_whole(used, &n));
     if (d->samples >= 0) tc_buf_printf(b, "%s samples", tc_report_whole(d->samples, &n));
-    tc_buf_puts(b, open ? ")" : "");
+    tc_buf_puts(b, open ? "). " : ". ");
 }
 
 /* On what, for how long. */
-static void lede(tc_buf *b, const tc_report *r, tc_report_metric m) {
+static void lede(tc_buf *b, const tc_report *r) {
     const tc_compress_record *run = &r->runs[0];
+    const tc_model_record *t = r->models[0].record;
     tc_report_number n;
     tc_buf_puts(b, "<p class=\"lede\">");
     if (r->count == 1) {
+        tc_report_effort e = tc_report_effort_of(run, &run->stages[run->stage_count - 1]);
         tc_buf_printf(b, "%d stage%s, %s steps", run->stage_count, run->stage_count > 1 ? "s" : "",
-                      tc_report_whole(tc_report_steps_planned(run), &n));
+                      tc_report_whole(e.planned, &n));
         if (!run->finished) tc_buf_puts(b, " planned");
-        else if (tc_report_seconds(run) > 0)
-            tc_buf_printf(b, " in %s", tc_report_duration(tc_report_seconds(run), &n));
+        else if (e.seconds > 0) tc_buf_printf(b, " in %s", tc_report_duration(e.seconds, &n));
         tc_buf_puts(b, ". ");
     }
-    if (run->data.given) {
-        tc_buf_puts(b, "Trained on ");
-        put_data(b, &run->data, -1);
-        tc_buf_puts(b, run->eval.given ? ", " : ". ");
-    }
-    if (run->eval.given) {
-        tc_buf_puts(b, run->data.given ? "measured on " : "Measured on ");
-        put_data(b, &run->eval,
-                 m == TC_REPORT_R1 ? tc_report_teacher(r)->pairs : tc_report_teacher(r)->images);
-        tc_buf_puts(b, ". ");
-    }
-    if (m != TC_REPORT_NONE) tc_buf_printf(b, "Accuracy is %s.", tc_report_metric_name(m));
-    else tc_buf_puts(b, "No accuracy was measured.");
+    put_data(b, "Trained on", &run->data, -1);
+    put_data(b, "Measured on", &run->eval, r->metric == TC_REPORT_R1 ? t->pairs : t->images);
+    if (r->metric == TC_REPORT_NONE) tc_buf_puts(b, "No accuracy was measured.");
+    else tc_buf_printf(b, "Accuracy is %s.", tc_report_metric_name(r->metric));
     tc_buf_puts(b, "</p>\n");
 }
 
-/* How far a compression is that is not finished. */
+/* How far the compressions are that are not finished. */
 static void progress(tc_buf *b, const tc_report *r) {
     for (int i = 0; i < r->count; i++) {
         const tc_compress_record *run = &r->runs[i];
-        if (run->finished) continue;
-        const tc_stage_record *now = NULL;
-        for (int k = 0; k < run->stage_count && !now; k++)
-            if (!run->stages[k].done) now = &run->stages[k];
+        const tc_stage_record *now = run->stages, *end = run->stages + run->stage_count;
+        tc_report_effort e = tc_report_effort_of(run, end - 1);
         tc_report_number n, of;
-        int64_t made = tc_report_steps_made(run), planned = tc_report_steps_planned(run);
+        if (run->finished) continue;
+        while (now < end && now->done) now++;
         tc_buf_puts(b, "<div class=\"banner\"><p><strong>Unfinished</strong>: ");
         if (r->count > 1) {
             tc_report_text(b, run->name);
             tc_buf_puts(b, " is ");
         }
-        if (now) {
+        if (now < end) {
             tc_buf_printf(b, "in stage %d of %d (", (int)(now - run->stages) + 1, run->stage_count);
             tc_report_text(b, now->name);
             tc_buf_printf(b, "), step %s of %s. ", tc_report_whole(now->log.last, &n),
@@ -148,10 +169,9 @@ static void progress(tc_buf *b, const tc_report *r) {
         }
         tc_buf_printf(b,
                       "The command under <a href=\"#origin\">How it was made</a> goes on with it, given "
-                      "--resume too.</p><progress max=\"%lld\" "
-                      "value=\"%lld\">%s</progress></div>\n",
-                      (long long)planned, (long long)made,
-                      tc_report_percent((double)made / (double)planned, &n));
+                      "--resume too.</p><progress max=\"%lld\" value=\"%lld\">%s</progress></div>\n",
+                      (long long)e.planned, (long long)e.steps,
+                      tc_report_percent((double)e.steps / (double)e.planned, &n));
     }
 }
 
@@ -161,208 +181,88 @@ static void figure(tc_buf *b, const char *name, const char *value, const char *b
     tc_buf_printf(b, "<div><dt>%s</dt><dd>%s <small>%s</small></dd></div>\n", name, value, beside);
 }
 
-static double macs(const tc_model_record *f) { return f->macs_image + f->macs_text; }
-
-static void figures(tc_buf *b, const tc_compress_record *run, tc_report_metric m) {
-    const tc_stage_record *s = tc_report_last(run);
-    if (!s) return;
-    const tc_model_record *t = &run->teacher, *f = &s->model;
-    tc_report_number n, of, part;
-    char beside[160];
-    if (!run->finished)
-        tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n", (int)(s - run->stages) + 1,
-                      run->stage_count);
-    tc_buf_puts(b, "<dl class=\"figures\">\n");
-    snprintf(beside, sizeof beside, "%s of %s",
-             tc_report_percent((double)f->params_without_tokens / (double)t->params_without_tokens, &part),
-             tc_report_amount((double)t->params_without_tokens, &of));
-    figure(b, "Parameters", tc_report_amount((double)f->params_without_tokens, &n), beside);
-    if (macs(f) > 0 && macs(t) > 0) {
-        snprintf(beside, sizeof beside, "%s of %s", tc_report_percent(macs(f) / macs(t), &part),
-                 tc_report_amount(macs(t), &of));
-        figure(b, "MACs, image and text", tc_report_amount(macs(f), &n), beside);
-    }
-    double x = tc_report_metric_value(f, m), y = tc_report_metric_value(t, m);
-    if (!isnan(x)) {
-        snprintf(beside, sizeof beside, "teacher %s", tc_report_percent(y, &of));
-        figure(b, m == TC_REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image",
-               tc_report_percent(x, &n), beside);
-    }
-    const struct {
-        const char *name;
-        double is, was;
-    } rates[] = {{"Images a second", f->images_per_second, t->images_per_second},
-                 {"Texts a second", f->texts_per_second, t->texts_per_second}};
-    for (int i = 0; i < 2; i++) {
-        if (!(rates[i].is > 0)) continue;
-        beside[0] = '\0';
-        if (rates[i].was > 0)
-            snprintf(beside, sizeof beside, "%.2f times %s", rates[i].is / rates[i].was,
-                     tc_report_rate(rates[i].was, &of));
-        figure(b, rates[i].name, tc_report_rate(rates[i].is, &n), beside);
-    }
-    tc_buf_puts(b, "</dl>\n");
-}
-
-/* ---- table */
-
-typedef enum column {
-    PARAMS,
-    ALL_PARAMS,
-    MACS_IMAGE,
-    MACS_TEXT,
-    TOP1,
-    TOP5,
-    R1_TEXT,
-    R5_TEXT,
-    R1_IMAGE,
-    R5_IMAGE,
-    IMAGES,
-    TEXTS,
-    COLUMNS
-} column;
-static const struct {
-    const char *name, *unit;
-} columns[COLUMNS] = {{"Parameters", "no token table"},
-                      {"Parameters", "all"},
-                      {"MACs", "an image"},
-                      {"MACs", "a text"},
-                      {"Top-1", "zero-shot"},
-                      {"Top-5", "zero-shot"},
-                      {"R@1", "image to text"},
-                      {"R@5", "image to text"},
-                      {"R@1", "text to image"},
-                      {"R@5", "text to image"},
-                      {"Images/s", "measured"},
-                      {"Texts/s", "measured"}};
-
-static double cell(const tc_model_record *f, column c) {
-    bool pairs = f->pairs > 0;
-    switch (c) {
-    case PARAMS:
-        return (double)f->params_without_tokens;
-    case ALL_PARAMS:
-        return (double)f->params;
-    case MACS_IMAGE:
-        return f->macs_image;
-    case MACS_TEXT:
-        return f->macs_text;
-    case TOP1:
-        return f->top1;
-    case TOP5:
-        return f->top5;
-    case R1_TEXT:
-        return pairs ? f->image_to_text.r1 : NAN;
-    case R5_TEXT:
-        return pairs ? f->image_to_text.r5 : NAN;
-    case R1_IMAGE:
-        return pairs ? f->text_to_image.r1 : NAN;
-    case R5_IMAGE:
-        return pairs ? f->text_to_image.r5 : NAN;
-    case IMAGES:
-        return f->images_per_second;
-    case TEXTS:
-        return f->texts_per_second;
-    case COLUMNS:
-        break;
-    }
-    return NAN;
-}
-
-/* A column that no model has a number for is left out. */
-static bool wanted(const tc_report *r, column c) {
-    for (int i = 0; i < r->count; i++) {
-        if (cell(&r->runs[i].teacher, c) >= 0) return true;
-        for (int k = 0; k < r->runs[i].stage_count; k++)
-            if (cell(&r->runs[i].stages[k].model, c) >= 0) return true;
-    }
-    return false;
-}
-
-static void table_cells(tc_buf *b, const tc_report *r, const tc_model_record *f, const tc_model_record *t) {
-    tc_report_number n;
-    for (column c = 0; c < COLUMNS; c++) {
-        if (!wanted(r, c)) continue;
-        double x = f->given ? cell(f, c) : NAN, of = cell(t, c);
-        bool fraction = c >= TOP1 && c <= R5_IMAGE, rate = c == IMAGES || c == TEXTS;
-        tc_buf_printf(b, "<td>%s",
-                      fraction ? tc_report_percent(x, &n)
-                      : rate   ? tc_report_rate(x, &n)
-                               : tc_report_amount(x, &n));
-        if (f != t && x >= 0 && of > 0) {
-            if (rate) tc_buf_printf(b, "<small>%.2f" TC_REPORT_SPACE "\xc3\x97</small>", x / of);
-            else tc_buf_printf(b, "<small>%.*f" TC_REPORT_SPACE "%%</small>", fraction ? 1 : 0, 100 * x / of);
-        }
-        tc_buf_puts(b, "</td>");
-    }
-}
-
-static void table_row(tc_buf *b, const tc_report *r, const tc_compress_record *run,
-                      const tc_stage_record *s) {
+static void rate_figure(tc_buf *b, const char *name, double is, double was) {
     tc_report_number n, of;
-    tc_report_name name;
-    tc_buf_printf(b, "<tr%s><th scope=\"row\"><span class=\"key c%d\"></span>",
-                  s->done && s == &run->stages[run->stage_count - 1] ? "" : " class=\"step\"",
-                  (int)(run - r->runs) % TC_REPORT_COLOURS + 1);
-    tc_report_text(b, tc_report_model_name(r, run, s, &name));
-    tc_buf_puts(b, "<small>");
-    const char *way = s->inheritance;
-    tc_report_text(b, strcmp(way, "auto") == 0 ? "automatic" : way);
-    if (s->teacher_loss) {
-        tc_buf_puts(b, ", ");
-        tc_report_text(b, strcmp(s->teacher_loss, "none") == 0 ? "no teacher" : s->teacher_loss);
-    }
-    tc_buf_puts(b, "</small></th>");
-    table_cells(b, r, &s->model, &run->teacher);
-    if (s->done)
-        tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", tc_report_whole(s->steps, &n),
-                      tc_report_duration(s->seconds, &of));
-    else
-        tc_buf_printf(b, "<td>%s<small>of %s</small></td><td>%s</td></tr>\n",
-                      tc_report_whole(s->log.last, &n), tc_report_whole(s->steps, &of), TC_REPORT_DASH);
+    char beside[80] = "";
+    if (!(is > 0)) return;
+    if (was > 0)
+        snprintf(beside, sizeof beside, "%.2f times %s", tc_report_digits(is) / tc_report_digits(was),
+                 tc_report_rate(was, &of));
+    figure(b, name, tc_report_rate(is, &n), beside);
 }
 
-static void table(tc_buf *b, const tc_report *r) {
-    tc_buf_puts(b, "<section id=\"models\">\n<h2>Teacher and students</h2>\n<div class=\"scroll\" "
-                   "tabindex=\"0\" role=\"region\" aria-label=\"Table "
-                   "of models\">\n"
-                   "<table>\n<thead><tr><th scope=\"col\">Model</th>");
-    for (column c = 0; c < COLUMNS; c++)
-        if (wanted(r, c))
-            tc_buf_printf(b, "<th scope=\"col\">%s<small>%s</small></th>", columns[c].name, columns[c].unit);
-    tc_buf_puts(b, "<th scope=\"col\">Steps</th><th scope=\"col\">Time</th></tr></thead>\n<tbody>\n<tr "
-                   "class=\"teacher\"><th scope=\"row\"><span "
-                   "class=\"key c0\"></span>teacher</th>");
-    table_cells(b, r, tc_report_teacher(r), tc_report_teacher(r));
-    tc_buf_printf(b, "<td>%s</td><td>%s</td></tr>\n", TC_REPORT_DASH, TC_REPORT_DASH);
-    for (int i = 0; i < r->count; i++)
-        for (int k = 0; k < r->runs[i].stage_count; k++) table_row(b, r, &r->runs[i], &r->runs[i].stages[k]);
-    tc_buf_puts(b, "</tbody>\n</table>\n</div>\n<p class=\"note\">Small figures are relative to the teacher. "
-                   "MACs: multiply-accumulates of one image, and of "
-                   "one text of "
-                   "full length. Images and texts a second: measured on this machine when the stage ended, "
-                   "32 at a time, 32-bit floats.</p>\n");
-    tc_report_size_charts(b, r);
-    tc_buf_puts(b, "</section>\n");
+static void part_figure(tc_buf *b, const char *name, double is, double was) {
+    tc_report_number n, of, part;
+    char beside[80] = "";
+    if (!(is > 0)) return;
+    if (was > 0)
+        snprintf(beside, sizeof beside, "%s of %s",
+                 tc_report_percent(tc_report_digits(is) / tc_report_digits(was), &part),
+                 tc_report_amount(was, &of));
+    figure(b, name, tc_report_amount(is, &n), beside);
+}
+
+static void figures(tc_buf *b, const tc_report *r) {
+    const tc_report_model *t = &r->models[0], *m = NULL;
+    for (int i = 1; i < r->model_count; i++)
+        if (r->models[i].last) m = &r->models[i];
+    if (r->count > 1 || !m) return;
+    tc_report_number n, of;
+    char beside[80];
+    if (!m->run->finished)
+        tc_buf_printf(b, "<h2 class=\"so-far\">After stage %d of %d</h2>\n",
+                      (int)(m->stage - m->run->stages) + 1, m->run->stage_count);
+    tc_buf_puts(b, "<dl class=\"figures\">\n");
+    if (!isnan(m->accuracy)) {
+        snprintf(beside, sizeof beside, "teacher %s", tc_report_accurate(t->accuracy, &of));
+        figure(b, r->metric == TC_REPORT_TOP1 ? "Zero-shot top-1" : "R@1, caption of an image",
+               tc_report_accurate(m->accuracy, &n), beside);
+    }
+    part_figure(b, "Parameters", (double)m->record->params_without_tokens,
+                (double)t->record->params_without_tokens);
+    part_figure(b, "MACs, image and text", macs(m->record), macs(t->record));
+    rate_figure(b, "Images a second", m->images_per_second, t->images_per_second);
+    rate_figure(b, "Texts a second", m->texts_per_second, t->texts_per_second);
+    tc_buf_puts(b, "</dl>\n");
 }
 
 /* ---- the page */
 
+static void contents(tc_buf *b, const tc_report *r, bool examples) {
+    const struct {
+        const char *id, *name;
+        bool there;
+    } parts[] = {{"models", "Models", true},
+                 {"use", "Use", true},
+                 {"classes", "Classes", tc_report_has_classes(r)},
+                 {"examples", "Examples", examples},
+                 {"structure", "Structure", true},
+                 {"curves", "Training", true},
+                 {"origin", "How it was made", true}};
+    tc_buf_puts(b, "<nav class=\"contents\" aria-label=\"Contents\">\n");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].there) tc_buf_printf(b, "<a href=\"#%s\">%s</a>\n", parts[i].id, parts[i].name);
+    tc_buf_puts(b, "</nav>\n");
+}
+
 tc_status tc_report_page(tc_buf *b, const tc_report *r, int examples, const tc_log *log, tc_error *err) {
-    tc_report_metric m = tc_report_metric_of(r);
     head(b, r);
     tc_buf_puts(b, "<header>\n<p class=\"eyebrow\">TinyCLIP compression report</p>\n<h1>");
-    if (r->count == 1) headline_of_one(b, &r->runs[0], m);
-    else headline_of_many(b, r, m);
+    title(b, r);
     tc_buf_puts(b, "</h1>\n");
-    lede(b, r, m);
-    tc_buf_puts(b, "</header>\n<main>\n");
+    sentence(b, r);
+    lede(b, r);
+    tc_buf_puts(b, "</header>\n");
+    contents(b, r, examples > 0);
+    tc_buf_puts(b, "<main>\n");
     progress(b, r);
-    if (r->count == 1) figures(b, &r->runs[0], m);
-    table(b, r);
+    figures(b, r);
+    tc_report_models(b, r);
+    tc_report_use(b, r);
+    if (tc_report_has_classes(r)) tc_report_classes(b, r);
+    tc_status status = tc_report_examples(b, r, examples, log, err);
     tc_report_structure(b, r);
     tc_report_curves(b, r);
-    tc_status status = tc_report_examples(b, r, examples, log, err);
     tc_report_origin(b, r);
     tc_buf_puts(b, "</main>\n</body>\n</html>\n");
     if (status == TC_OK && b->failed) status = tc_fail_memory(err, b->size);

@@ -1,5 +1,6 @@
-/* read.c - the compressions of a folder, or of the folders in it; and what follows from their records. */
+/* read.c - the compressions of a folder, or of the folders in it; their models, and where these are. */
 #include "report/report.h"
+#include "model/model.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -66,6 +67,8 @@ tc_status tc_report_read(tc_report *r, const char *dir, tc_error *err) {
     tc_status status = try_folder(r, dir, &is, err);
     if (status == TC_OK && !is) status = read_subfolders(r, err);
     if (status == TC_OK) status = check_teachers(r, err);
+    if (status == TC_OK) status = tc_report_list(r, err);
+    if (status == TC_OK) status = tc_report_read_speeds(r, err);
     if (status != TC_OK) tc_report_free(r);
     return status;
 }
@@ -73,15 +76,76 @@ tc_status tc_report_read(tc_report *r, const char *dir, tc_error *err) {
 void tc_report_free(tc_report *r) {
     for (int i = 0; i < r->count; i++) tc_compress_record_free(&r->runs[i]);
     free(r->runs);
+    free(r->models);
     *r = (tc_report){0};
 }
 
-/* ---- what follows from it */
+/* ---- the models */
 
-const tc_model_record *tc_report_teacher(const tc_report *r) {
+/* The teacher as it was measured first: it is one for all. */
+static const tc_compress_record *run_with_teacher(const tc_report *r) {
     for (int i = 0; i < r->count; i++)
-        if (r->runs[i].teacher.given) return &r->runs[i].teacher;
-    return &r->runs[0].teacher;
+        if (r->runs[i].teacher.given) return &r->runs[i];
+    return r->runs;
+}
+
+/* What the teacher was measured by counts; without one, what the first result was. */
+static tc_report_metric metric_of(const tc_report *r) {
+    for (int i = 0; i < r->model_count; i++) {
+        if (!isnan(r->models[i].record->top1)) return TC_REPORT_TOP1;
+        if (r->models[i].record->pairs > 0) return TC_REPORT_R1;
+    }
+    return TC_REPORT_NONE;
+}
+
+static void name_model(const tc_report *r, tc_report_model *m) {
+    int number = (int)(m->stage - m->run->stages) + 1;
+    if (r->count == 1) snprintf(m->name, sizeof m->name, "stage %d (%.300s)", number, m->stage->name);
+    else if (number == m->run->stage_count) snprintf(m->name, sizeof m->name, "%.300s", m->run->name);
+    else snprintf(m->name, sizeof m->name, "%.300s, stage %d", m->run->name, number);
+}
+
+static void add_model(tc_report *r, const tc_compress_record *run, const tc_stage_record *stage) {
+    const tc_model_record *record = stage ? &stage->model : &run->teacher;
+    tc_report_model *m = &r->models[r->model_count++];
+    *m = (tc_report_model){.run = run,
+                           .stage = stage,
+                           .record = record,
+                           .name = "teacher",
+                           .images_per_second = record->images_per_second,
+                           .texts_per_second = record->texts_per_second};
+    if (!stage) return;
+    m->colour = (int)(run - r->runs) % TC_REPORT_COLOURS + 1;
+    m->last = stage == tc_report_last(run);
+    m->shown = stage->done && (m->last || r->count == 1);
+    name_model(r, m);
+}
+
+tc_status tc_report_list(tc_report *r, tc_error *err) {
+    size_t n = 1;
+    for (int i = 0; i < r->count; i++) n += (size_t)r->runs[i].stage_count;
+    r->models = tc_new(n, sizeof *r->models);
+    if (!r->models) return tc_fail_memory(err, n * sizeof *r->models);
+    add_model(r, run_with_teacher(r), NULL);
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < r->runs[i].stage_count; k++) add_model(r, &r->runs[i], &r->runs[i].stages[k]);
+    r->in_turn = r->count == 1 && r->runs[0].speeds_in_turn;
+    r->metric = metric_of(r);
+    for (int i = 0; i < r->model_count; i++)
+        r->models[i].accuracy = tc_report_accuracy(r, r->models[i].record);
+    return TC_OK;
+}
+
+/* ---- what follows from the records */
+
+const char *tc_report_metric_name(tc_report_metric m) {
+    static const char *const names[] = {"", "zero-shot top-1", "R@1, caption of an image"};
+    return names[m];
+}
+
+double tc_report_accuracy(const tc_report *r, const tc_model_record *m) {
+    if (r->metric == TC_REPORT_TOP1) return m->top1;
+    return r->metric == TC_REPORT_R1 && m->pairs > 0 ? m->image_to_text.r1 : NAN;
 }
 
 const tc_stage_record *tc_report_last(const tc_compress_record *run) {
@@ -91,56 +155,72 @@ const tc_stage_record *tc_report_last(const tc_compress_record *run) {
     return last;
 }
 
-int64_t tc_report_steps_planned(const tc_compress_record *run) {
-    const tc_stage_record *last = &run->stages[run->stage_count - 1];
-    return last->before + last->steps;
-}
-
-int64_t tc_report_steps_made(const tc_compress_record *run) {
-    int64_t made = 0;
-    for (int i = 0; i < run->stage_count; i++) {
-        const tc_stage_record *s = &run->stages[i];
-        made += s->done || s->log.last > s->steps ? s->steps : s->log.last;
+tc_report_effort tc_report_effort_of(const tc_compress_record *run, const tc_stage_record *until) {
+    tc_report_effort e = {0};
+    for (const tc_stage_record *s = run->stages; s <= until; s++) {
+        e.planned += s->steps;
+        e.steps += s->done || s->log.last > s->steps ? s->steps : s->log.last;
+        e.pairs = e.pairs < 0 || s->log.pairs < 0 ? -1 : e.pairs + s->log.pairs;
+        e.seconds += s->seconds;
     }
-    return made;
+    return e;
 }
 
-double tc_report_seconds(const tc_compress_record *run) {
-    double all = 0;
-    for (int i = 0; i < run->stage_count; i++)
-        if (run->stages[i].done) all += run->stages[i].seconds;
-    return all;
+/* ---- where the models are */
+
+/* DIR/model or DIR/model.safetensors, whichever is there. */
+static char *model_in(const char *dir) {
+    static const char *const names[] = {"model", "model.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        char *path = tc_path_join(dir, names[i]);
+        if (path && tc_path_exists(path)) return path;
+        free(path);
+    }
+    return NULL;
 }
 
-/* What the teacher was measured by counts; without one, what the first result was. */
-tc_report_metric tc_report_metric_of(const tc_report *r) {
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < r->count; i++) {
-            const tc_stage_record *s = tc_report_last(&r->runs[i]);
-            const tc_model_record *f = pass == 0 ? &r->runs[i].teacher : s ? &s->model : NULL;
-            if (f && !isnan(f->top1)) return TC_REPORT_TOP1;
-            if (f && f->pairs > 0) return TC_REPORT_R1;
-        }
-    return TC_REPORT_NONE;
+/* The path that a compression was given, from here or from beside its folder. */
+static char *teacher_path(const tc_compress_record *run) {
+    const char *path = run->teacher.path;
+    if (!path || tc_path_exists(path) || path[0] == '/') return path ? tc_strdup(path) : NULL;
+    char *within = tc_path_join(run->dir, path), *up = tc_path_join(run->dir, "..");
+    char *beside = up ? tc_path_join(up, path) : NULL;
+    bool in = within && tc_path_exists(within), by = beside && tc_path_exists(beside);
+    char *found = tc_strdup(in ? within : by ? beside : path);
+    free(within);
+    free(up);
+    free(beside);
+    return found;
 }
 
-const char *tc_report_metric_name(tc_report_metric m) {
-    return m == TC_REPORT_TOP1 ? "zero-shot top-1" : m == TC_REPORT_R1 ? "R@1, caption of an image" : "";
+char *tc_report_path(const tc_report_model *m) {
+    if (!m->stage) return teacher_path(m->run);
+    char *result = m->run->finished && m->last ? model_in(m->run->dir) : NULL;
+    return result ? result : model_in(m->stage->dir);
 }
 
-double tc_report_metric_value(const tc_model_record *f, tc_report_metric m) {
-    return m == TC_REPORT_TOP1 ? f->top1 : m == TC_REPORT_R1 && f->pairs > 0 ? f->image_to_text.r1 : NAN;
+static tc_status check_model(const tc_report_model *m, const tc_model *model, const char *path,
+                             tc_error *err) {
+    int64_t params = tc_model_get_info(model)->params;
+    uint64_t hash;
+    char text[32];
+    if (params != m->record->params)
+        return tc_fail(err, TC_EARG, "%s: %lld parameters; the model that was measured had %lld", path,
+                       (long long)params, (long long)m->record->params);
+    if (!m->record->hash) return TC_OK;
+    tc_status status = tc_model_hash(model, &hash, err);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    if (status == TC_OK && strcmp(text, m->record->hash) != 0)
+        status = tc_fail(err, TC_EARG, "%s: its weights are not those that were measured", path);
+    return status;
 }
 
-int tc_report_colour(const tc_report *r, const tc_compress_record *run) {
-    return (int)(run - r->runs) % TC_REPORT_COLOURS + 1;
-}
-
-const char *tc_report_model_name(const tc_report *r, const tc_compress_record *run,
-                                 const tc_stage_record *stage, tc_report_name *name) {
-    int number = (int)(stage - run->stages) + 1;
-    if (r->count == 1) snprintf(name->s, sizeof name->s, "stage %d (%.300s)", number, stage->name);
-    else if (number == run->stage_count) snprintf(name->s, sizeof name->s, "%.300s", run->name);
-    else snprintf(name->s, sizeof name->s, "%.300s, stage %d", run->name, number);
-    return name->s;
+tc_status tc_report_open(const tc_report_model *m, tc_model **out, tc_error *err) {
+    char *path = tc_report_path(m);
+    if (!path) return tc_fail(err, TC_EIO, "its file is not there");
+    tc_status status = tc_model_open(out, path, NULL, err);
+    if (status == TC_OK) status = check_model(m, *out, path, err);
+    if (status != TC_OK) tc_model_close(out);
+    free(path);
+    return status;
 }

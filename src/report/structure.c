@@ -14,23 +14,23 @@ enum { WIDE = 340, ROW = 18, HEAD = 54, NAME_TO = 28, PART_AT = 36, PART_STEP = 
 /* Members are drawn one by one if they are not too many. */
 enum { CELL = 13, LEAST_CELL = 4 };
 
-/* rows[i]: the teacher's layer that layer i of a stage's tower came from. The stages before it shift it too.
- */
-static int *origins(tc_buf *b, const tc_compress_record *run, const tc_stage_record *stage, bool vision) {
-    int *rows = NULL, before = (vision ? run->teacher.vision : run->teacher.text).layers;
-    for (const tc_stage_record *s = run->stages; s <= stage; s++) {
-        const tc_tower_record *t = vision ? &s->model.vision : &s->model.text;
-        if (!t->given) continue;
-        int step = t->layers < before ? before / t->layers : 1;
-        int *now = tc_report_new(b, (size_t)t->layers, sizeof *now);
-        for (int i = 0; i < t->layers && now; i++) {
+/* rows[i]: the layer of the teacher's tower t that layer i of a student's came from. The stages before it
+ * shift it too. */
+static int *origins(tc_buf *b, const tc_tower_record *t, const tc_report_model *m, bool vision) {
+    int *rows = NULL, before = t->layers;
+    for (const tc_stage_record *s = m->run->stages; s <= m->stage; s++) {
+        const tc_tower_record *st = vision ? &s->model.vision : &s->model.text;
+        if (!st->given) continue;
+        int step = st->layers < before ? before / st->layers : 1;
+        int *now = tc_report_new(b, (size_t)st->layers, sizeof *now);
+        for (int i = 0; i < st->layers && now; i++) {
             int from = i * step < before ? i * step : before - 1;
             now[i] = rows ? rows[from] : from;
         }
         free(rows);
         rows = now;
         if (!rows) return NULL;
-        before = t->layers;
+        before = st->layers;
     }
     return rows;
 }
@@ -147,12 +147,12 @@ static bool comparable(const tc_tower_record *a, const tc_tower_record *b) {
     return a->given && b->given && a->stem == b->stem && strcmp(a->part[0], b->part[0]) == 0;
 }
 
-static void tower(tc_buf *b, const tc_compress_record *run, const tc_stage_record *stage, bool vision) {
-    const tc_tower_record *t = vision ? &run->teacher.vision : &run->teacher.text;
-    const tc_tower_record *st = vision ? &stage->model.vision : &stage->model.text;
+static void tower(tc_buf *b, const tc_report_model *teacher, const tc_report_model *m, bool vision) {
+    const tc_tower_record *t = vision ? &teacher->record->vision : &teacher->record->text;
+    const tc_tower_record *st = vision ? &m->record->vision : &m->record->text;
     const char *title = vision ? "Image tower" : "Text tower";
     tc_buf_printf(b, "<figure>\n<h4>%s</h4>\n", title);
-    int *from = comparable(t, st) ? origins(b, run, stage, vision) : NULL;
+    int *from = comparable(t, st) ? origins(b, t, m, vision) : NULL;
     if (!from) {
         tc_buf_puts(b, "<p class=\"missing\">Its structure is not in compress.json.</p>\n</figure>\n");
         return;
@@ -172,35 +172,29 @@ static void tower(tc_buf *b, const tc_compress_record *run, const tc_stage_recor
     free(from);
 }
 
-static void student(tc_buf *b, const tc_report *r, const tc_compress_record *run, const tc_stage_record *s) {
+static void student(tc_buf *b, const tc_report *r, const tc_report_model *m) {
     tc_report_number n, of;
-    tc_report_name name;
-    tc_buf_printf(b, "<article class=\"student c%d\">\n<h3><span class=\"key\"></span>",
-                  tc_report_colour(r, run));
-    tc_report_text(b, tc_report_model_name(r, run, s, &name));
+    tc_buf_printf(b, "<article class=\"student c%d\">\n<h3><span class=\"key\"></span>", m->colour);
+    tc_report_text(b, m->name);
     tc_buf_printf(b, " <small>%s of %s parameters</small></h3>\n<div class=\"towers\">\n",
-                  tc_report_amount((double)s->model.params_without_tokens, &n),
-                  tc_report_amount((double)run->teacher.params_without_tokens, &of));
-    tower(b, run, s, true);
-    tower(b, run, s, false);
+                  tc_report_amount((double)m->record->params_without_tokens, &n),
+                  tc_report_amount((double)r->models[0].record->params_without_tokens, &of));
+    tower(b, &r->models[0], m, true);
+    tower(b, &r->models[0], m, false);
     tc_buf_puts(b, "</div>\n</article>\n");
 }
 
 void tc_report_structure(tc_buf *b, const tc_report *r) {
     bool any = false;
     tc_buf_puts(b, "<section id=\"structure\">\n<h2>Structure</h2>\n");
-    for (int i = 0; i < r->count; i++) {
-        const tc_compress_record *run = &r->runs[i];
-        for (int k = 0; k < run->stage_count; k++) {
-            const tc_stage_record *s = &run->stages[k];
-            if (!s->done || (r->count > 1 && s != tc_report_last(run))) continue;
-            if (!any)
-                tc_buf_puts(b, "<p class=\"note\">What is left of the teacher in each layer: outlined what "
-                               "it has, filled what the student has. How many, not which.</p>\n"
-                               "<div class=\"students\">\n");
-            any = true;
-            student(b, r, run, s);
-        }
+    for (int i = 0; i < r->model_count; i++) {
+        if (!r->models[i].shown) continue;
+        if (!any)
+            tc_buf_puts(b,
+                        "<p class=\"note\">What is left of the teacher in each layer: outlined what it has, "
+                        "filled what the student has. How many, not which.</p>\n<div class=\"students\">\n");
+        any = true;
+        student(b, r, &r->models[i]);
     }
     tc_buf_puts(b, any ? "</div>\n</section>\n"
                        : "<p class=\"missing\">No stage is done yet.</p>\n</section>\n");

@@ -320,6 +320,7 @@ static tc_status note_speeds(tc_compression *c, tc_error *err) {
                                    speeds, err);
     for (int k = 0; k <= count && status == TC_OK; k++)
         tc_record_speed(k ? tc_record_stage(c, k - 1) : json_object_get(c->record, "teacher"), &speeds[k]);
+    if (status == TC_OK) json_object_set_new(c->record, "speeds_in_turn", json_true());
     for (int k = 0; k < count; k++) tc_model_close(&stages[k]);
     return status;
 }

@@ -84,6 +84,7 @@ typedef struct tc_compress_record {
     tc_stage_record stages[TC_RECORD_STAGES];
     int stage_count;
     bool finished;
+    bool speeds_in_turn; /* teacher and stages were measured in one go, taking turns */
 } tc_compress_record;
 
 /* compress.json given as text; `file` is for messages. The logs are not read. Whatever is returned,

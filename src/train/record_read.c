@@ -251,6 +251,7 @@ tc_status tc_compress_record_parse(tc_compress_record *c, const char *dir, const
     read_origin(c, &root);
     tc_json_object teacher = tc_json_inner(&root, "teacher", true);
     c->finished = tc_json_flag(&root, "finished", false, true);
+    c->speeds_in_turn = tc_json_flag(&root, "speeds_in_turn", false, false);
     read_model(&c->teacher, &teacher, c->finished);
     read_stages(c, &root);
     return r.status;

@@ -23,6 +23,7 @@ done
 holds "demo: the table names teacher and students" sh -c "[ \$(grep -c '^teacher \|^50 % \|^25 % ' '$out') -eq 5 ]"
 for d in by-hand in-two-steps in-one-step; do
     holds "demo: $d is finished" grep -q '"finished": *true' "$scratch/demo/$d/compress.json"
+    holds "demo: $d is not measured by itself" grep -q '"images_per_second": *null' "$scratch/demo/$d/compress.json"
     holds "the report knows $d" grep -q "$d" "$scratch/demo/report.html"
 done
 run report "$scratch/demo" -o "$scratch/again.html"

@@ -90,11 +90,11 @@ code "a finished compression: exit code" 0
 holds "a finished compression: one line" sh -c "grep -q '^wrote $page: 1 compression, [0-9]* kB\$' '$out' && [ \$(wc -l <'$out') -eq 1 ]"
 holds "the page is well-formed" nests "$page"
 for part in models structure curves examples origin; do has "there is the part $part" "<section id=\"$part\">"; done
-has "the sentence" "$(printf 'that keeps 80.0\302\240%% of its accuracy</h1>')"
+has "the sentence" "$(printf 'that keeps 80.0\302\240%% of its accuracy: 40.00\302\240%% where the teacher has 50.00\302\240%%.</p>')"
 has "what accuracy is" "Accuracy is R@1, caption of an image."
 has "how many samples it was measured on" "(all, 12 of 13 samples)"
 has "time" "$(printf '6 steps in 1\302\240min 16\302\240s')"
-has "measured images a second" "<td>1,230</td>"
+has "measured images a second" '<td data-label="Images/s">1,230</td>'
 has "how a layer's heads are told to who does not see them" "Layer 1: 2 of 4 heads, 0 of 128 FFN channels. Layer 2: left out."
 has "width" "width 16 of 32"
 has "sparsity" "$(printf '49.0\302\240%% folded')"
@@ -166,6 +166,43 @@ holds "a compression that has just begun: well-formed" nests "$page"
 for what in "The command is not in compress.json." "No stage is done yet." "the compression had no data to be measured on" "No accuracy was measured"; do
     has "what is missing is said: $what" "$what"
 done
+
+# ---- accuracy by class, and what is taken for what
+classes='"classes":[{"name":"black \& blue","images":2,"right":1,"taken_for":[{"class":1,"images":1}]},{"name":"white","images":2,"right":2,"taken_for":[]}],'
+record "$(stage 50)" true two | labelled | sed "s/\"top1\":0.75/$classes&/g" >"$scratch/two/compress.json"
+run report "$scratch/two" -o "$page" --examples 0
+code "classes: exit code" 0
+holds "classes: well-formed" nests "$page"
+has "classes: there is the part" '<section id="classes">'
+has "classes: what is taken for what" "$(printf '>50.0\302\240%%</span></span><small>50.0\302\240%% white</small></td>')"
+has "classes: a name is text" '<th scope="row">black &amp; blue<small>2 images</small></th>'
+has "classes: the bar tells how contents can be reached" '<a href="#classes">Classes</a>'
+has "a command that uses the student" "tinyclip classify $scratch/two/stage-1/model photo.jpg --labels &#39;black &amp; blue,white&#39;"
+
+# ---- speeds: what is said to be a multiple is the quotient of what is printed
+speeds() { printf '{"models":[{"weights_hash":"00000000000000aa","images_per_second":%s,"texts_per_second":300},{"weights_hash":"00000000000000bb","images_per_second":%s,"texts_per_second":100}]}' "$1" "$2"; }
+mkdir -p "$scratch/fast/one/stage-1" "$scratch/fast/two/stage-1"
+sed 's/"weights_hash":null/"weights_hash":"00000000000000aa"/; s/"weights_hash":null/"weights_hash":"00000000000000bb"/' "$scratch/run/compress.json" >"$scratch/fast/one/compress.json"
+sed 's/1234.5/9999/' "$scratch/fast/one/compress.json" >"$scratch/fast/two/compress.json"
+run report "$scratch/fast" -o "$page" --examples 0
+code "two measurements of the teacher: exit code" 0
+has "two measurements: the first teacher is that of all" "$(printf '>1,230<small>1.00\302\240\303\227</small>')"
+lacks "two measurements: there is one teacher" '<td data-label="Images/s">10,000</td>'
+has "two measurements: that they were made one by one is said" "may have been in another state each time"
+speeds 1004.9 1985.1 >"$scratch/fast/speed.json"
+run report "$scratch/fast" -o "$page" --examples 0
+has "one measurement: the teacher" '<td data-label="Images/s">1,000</td>'
+has "one measurement: 1,990 is 1.99 times 1,000, although 1985.1 is 1.975 times 1004.9" "$(printf '>1,990<small>1.99\302\240\303\227</small>')"
+has "one measurement: it is said" "all models in one go, taking turns"
+bad_speed() { # bad_speed MESSAGE TEXT
+    printf '%s' "$2" >"$scratch/fast/speed.json"
+    run report "$scratch/fast" -o "$page" --examples 0
+    code "refused speeds: $1: exit code" 1
+    says "refused speeds" "$scratch/fast/speed.json: $1"
+}
+bad_speed "models is missing" '{}'
+bad_speed "models[0] is not an object" '{"models":[1]}'
+bad_speed "models[0].images_per_second is not a number from 0 to 1e+15" '{"models":[{"weights_hash":"aa","images_per_second":-1}]}'
 
 # ---- several of one teacher
 mkdir -p "$scratch/several/not-one"

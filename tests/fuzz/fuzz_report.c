@@ -51,8 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         status = tc_run_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
     tc_report r = {.dir = "folder", .runs = run, .count = 1};
     tc_buf page = {0};
+    if (status == TC_OK) status = tc_report_list(&r, &err);
     if (status == TC_OK && tc_report_page(&page, &r, 0, NULL, &err) == TC_OK) check_page(page.data);
     tc_buf_free(&page);
+    free(r.models);
     tc_compress_record_free(run);
     free(run);
     return 0;
