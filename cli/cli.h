@@ -115,6 +115,8 @@ void cli_release(const cli_verb *verb, void *values, cli_list *args);
 void cli_print_help(const cli_verb *verb);
 /* The manual page, in roff, from the same tables as the help texts. */
 void cli_print_manual(void);
+/* The keys of recipes, in Markdown, from the tables of settings. */
+void cli_print_recipe_keys(void);
 
 /* ---- the machine */
 

@@ -96,6 +96,7 @@ int main(int argc, char **argv) {
     if (is_one_of(word, version_words)) printf("tinyclip %s\n", tc_version());
     else if (strcmp(word, "--cpu-level") == 0) printf("%s\n", tc_cpu_level());
     else if (strcmp(word, "--manual") == 0) cli_print_manual();
+    else if (strcmp(word, "--recipe-keys") == 0) cli_print_recipe_keys();
     else {
         cli_failures_as_json(wants_json(argc, argv));
         const cli_verb *verb = find_verb(word);

@@ -149,6 +149,9 @@ fi
 # The manual page is printed from the same tables: docs/tinyclip.1 is renewed with `tinyclip --manual >docs/tinyclip.1`.
 run --manual
 same "docs/tinyclip.1 is what the program says" docs/tinyclip.1 "$out"
+# So is the page about recipes: `tinyclip --recipe-keys >docs/RECIPE.md`.
+run --recipe-keys
+same "docs/RECIPE.md is what the program says" docs/RECIPE.md "$out"
 
 if [ -w /dev/full ]; then
     "$tinyclip" info >/dev/full 2>"$err"
