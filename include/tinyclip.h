@@ -1,22 +1,28 @@
 /* tinyclip.h - small CLIP models: make them, run them, measure them.
  *
- * The whole public interface of libtinyclip. It compiles alone as C11 and as C++.
+ * The whole public interface of libtinyclip. It compiles alone as C11 and as C++. These rules hold
+ * everywhere:
  *
- * Rules that hold for every function:
- *   - A function that can fail returns tc_status (TC_OK is 0) and takes a `tc_error *`, which may be NULL. On
- *     failure the error holds one message: what was wrong, where, and what to do. Outputs are then untouched
- * or empty.
- *   - The library never prints, exits or aborts. Paths and texts are UTF-8.
- *   - tc_X_open/create give an object that the caller owns; tc_X_close(&x) frees it and sets the pointer to
- * NULL; NULL is fine.
- *   - Option structs are filled by their tc_X_options_default() first.
- *   - Structs grow and stay compatible: one that a program may own ends with `reserved`, room for the fields
- * of later versions. It is 0; sizes never change within a major version, and a later field that is 0 does
- * what was done before it was there. Options in which it is not 0 are refused (TC_EARG). What is only ever
- * given by pointer (tc_model_info, tc_diff, tc_zoo_model, tc_setting) grows at its end instead: do not copy
- * it. tc_error is as it is.
- *   - A `const` object may be shared between threads; a non-const one belongs to one thread at a time.
- *   - Sizes in comments are row-major, slowest axis first. B is a batch, E is embed_dim.
+ * Errors: a function that can fail returns tc_status (TC_OK is 0) and takes a `tc_error *`, which may be
+ * NULL. On failure the error holds one message: what was wrong, where, and what to do. Outputs are then
+ * untouched or empty. The library never prints, exits or aborts.
+ *
+ * Objects: tc_X_open and tc_X_create give one that the caller owns; tc_X_close(&x) frees it and sets the
+ * pointer to NULL, and NULL is fine. What else the caller frees, with free(), is said where it is given.
+ * Paths and texts are UTF-8.
+ *
+ * Threads: a `const` object may be shared between threads; a non-const one belongs to one thread at a time.
+ * Functions without an object are thread-safe.
+ *
+ * Options: structs of them are filled by their tc_X_options_default() first.
+ *
+ * Growth: a struct that a program may own ends with `reserved`, room for the fields of later versions. It is
+ * 0; sizes never change within a major version, and a later field that is 0 does what was done before it was
+ * there. Options in which the room is not empty are refused (TC_EARG). What is only ever given by pointer
+ * (tc_model_info, tc_diff, tc_zoo_model, tc_setting) grows at its end instead: do not copy it. tc_error is as
+ * it is.
+ *
+ * Shapes in comments are row-major, slowest axis first. B is a batch, E is embed_dim, S the side of an image.
  */
 #ifndef TINYCLIP_H
 #define TINYCLIP_H
@@ -77,8 +83,9 @@ typedef void (*tc_log_fn)(void *user, int level, const char *line);
 TC_API const char *tc_cpu_level(void);
 
 /* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are
- * processors. */
+ * processors. A session may have a number of its own: tc_session_set_threads. */
 TC_API void tc_set_threads(int n);
+/* That number; 1 within a thread of a parallel region of OpenMP. */
 TC_API int tc_threads(void);
 
 /* ---- tokenizer */
@@ -91,12 +98,14 @@ typedef enum tc_tokenizer_kind {
 
 typedef struct tc_tokenizer tc_tokenizer;
 
-/* The tokenizer with the vocabulary that is built into the library. */
+/* The tokenizer with the vocabulary that is built into the library. That of a model is given by
+ * tc_model_tokenizer. */
 TC_API tc_status tc_tokenizer_create(tc_tokenizer **out, tc_tokenizer_kind kind, tc_error *err);
-/* The same with the vocabulary of a folder's vocab.json and merges.txt. */
+/* The same with the vocabulary of a folder's vocab.json and merges.txt. TC_EFORMAT: what is wrong where. */
 TC_API tc_status tc_tokenizer_open(tc_tokenizer **out, const char *dir, tc_tokenizer_kind kind,
                                    tc_error *err);
 TC_API void tc_tokenizer_close(tc_tokenizer **t);
+
 /* Encodes one text: start, pieces, end, padding, `context` ids in all. A longer text is cut and its last id
  * is the end; then *truncated is the number of ids that did not fit (0 otherwise). `length` gets the number
  * of ids before padding. Both may be NULL. text need not be valid UTF-8: bad bytes become U+FFFD. Thread-safe
@@ -145,6 +154,7 @@ TC_API tc_preprocess tc_preprocess_default(int image_size);
  * messages. Thread-safe. */
 TC_API tc_status tc_preprocess_bytes(const tc_preprocess *p, const void *bytes, size_t size, const char *name,
                                      float *pixel_values, uint8_t *crop, tc_error *err);
+/* The same of a file. */
 TC_API tc_status tc_preprocess_file(const tc_preprocess *p, const char *path, float *pixel_values,
                                     uint8_t *crop, tc_error *err);
 
@@ -171,7 +181,7 @@ TC_API tc_open_options tc_open_options_default(void);
  * is taken from options, from beside the file, or, of a model that is not pruned and has heads of CLIP's
  * size, from the tensors. The weights stay in the mapped file until they are used; half-precision ones are
  * widened. Strict: a tensor that is missing, left over or of the wrong shape, or two tensors for one
- * parameter that differ, is an error that names it. */
+ * parameter that differ, is an error (TC_EFORMAT) that names it. options NULL: the usual ones. */
 TC_API tc_status tc_model_open(tc_model **out, const char *path, const tc_open_options *options,
                                tc_error *err);
 /* A model with random weights (CLIP's initialisation) from a configuration: a built-in name or the path of an
@@ -191,13 +201,28 @@ TC_API tc_create_options tc_create_options_default(void);
 /* The same with options; NULL: the usual ones. */
 TC_API tc_status tc_model_create_with(tc_model **out, const char *config, const tc_create_options *options,
                                       tc_error *err);
+/* Sessions of it must be closed before. */
 TC_API void tc_model_close(tc_model **m);
 
+/* The forms in which a model is written. What a form cannot express is TC_EUNSUPPORTED, with the reason and
+ * the form that can. */
 typedef enum tc_format {
+    /* FILE if the path ends in .safetensors, else HF */
     TC_FORMAT_AUTO,
+    /* A folder that CLIPModel and CLIPProcessor.from_pretrained open. No pruned models (blocks that differ),
+     * no ModifiedResNet. */
     TC_FORMAT_HF,
+    /* the project's single file, which holds any model */
     TC_FORMAT_FILE,
+    /* A folder for open_clip's local-dir: (open_clip_model.safetensors, open_clip_config.json); if the path
+     * ends in .safetensors that file, with its configuration beside it as NAME.json. No pruned models; one
+     * activation and one image size. */
     TC_FORMAT_OPENCLIP,
+    /* A folder of vision_model.onnx (pixel_values [B,3,S,S] f32 -> image_embeds [B,E]) and text_model.onnx
+     * (input_ids [T,L] int64, L at most the context length -> text_embeds [T,E]), both as they leave the
+     * projection, not normalised; and model.onnx (both inputs -> logits_per_image [B,T], logits_per_text
+     * [T,B], image_embeds and text_embeds normalised). B, T and L are free. Operator set 17, IR version 8;
+     * 16-bit weights are widened in the graph, which computes in f32. A file is at most 2 GiB. */
     TC_FORMAT_ONNX
 } tc_format;
 /* How weights are stored. Those of 16 bits are rounded to nearest even; a number that is too large for f16 is
@@ -213,22 +238,10 @@ typedef struct tc_save_options {
 } tc_save_options;
 TC_API tc_save_options tc_save_options_default(void);
 
-/* Writes a model. Each file is atomic; one tensor at a time is in memory.
- *   HF        a folder that CLIPModel and CLIPProcessor.from_pretrained open
- *   FILE      the project's single file
- *   OPENCLIP  a folder for open_clip's local-dir: (open_clip_model.safetensors, open_clip_config.json); if
- * path ends in .safetensors that file, with its configuration beside it as NAME.json ONNX      a folder of
- * vision_model.onnx (pixel_values [B,3,S,S] f32 -> image_embeds [B,E]), text_model.onnx (input_ids [T,L]
- * int64, L at most the context length -> text_embeds [T,E]), both as they leave the projection, not
- * normalised; and model.onnx (both inputs -> logits_per_image [B,T], logits_per_text [T,B], image_embeds and
- * text_embeds normalised). B, T and L are free. Operator set 17, IR version 8; 16-bit weights are widened in
- * the graph, which computes in f32. A file is at most 2 GiB. AUTO      FILE if path ends in .safetensors,
- * else HF TC_EUNSUPPORTED, with the reason and the form that can, for what a form cannot express: HF and
- * OPENCLIP have no pruned models (blocks that differ), HF no ModifiedResNet, OPENCLIP one activation and one
- * image size. */
+/* Writes a model. Each file is atomic; one tensor at a time is in memory. options NULL: AUTO, in f32. */
 TC_API tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
                                   tc_error *err);
-/* The same in f32. */
+/* The same in that form, in f32. */
 TC_API tc_status tc_model_save(const tc_model *m, const char *path, tc_format format, tc_error *err);
 
 typedef struct tc_model_info {
@@ -271,7 +284,7 @@ TC_API const tc_model_info *tc_model_get_info(const tc_model *m);
 TC_API const char *tc_builtin_config(int index);
 /* Sets the model card, JSON text (copied); NULL removes it. */
 TC_API tc_status tc_model_set_card(tc_model *m, const char *card, tc_error *err);
-/* Preprocessing and tokenizer kind that are saved with the model. */
+/* Sets the preprocessing that is saved with the model (copied). */
 TC_API void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p);
 /* The model's configuration as OpenCLIP-style JSON text; the caller frees it. NULL if memory ran out. */
 TC_API char *tc_model_config_json(const tc_model *m);
@@ -279,7 +292,8 @@ TC_API char *tc_model_config_json(const tc_model *m);
  * "" if there is none; cut at `size`. */
 TC_API tc_status tc_model_config_difference(const tc_model *m, const char *config, char *text, size_t size,
                                             tc_error *err);
-/* Parameter i: canonical (OpenCLIP) name, up to 4 axes. Returns false past the end. */
+/* Parameter i: canonical (OpenCLIP) name, up to 4 axes, and the type that it is stored as ("F32", "BF16"
+ * ...), all valid as long as the model is open. Returns false past the end. */
 TC_API bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, int64_t shape[4],
                             const char **dtype);
 /* The values of parameter i, row-major -> values [product of its shape], as floats, whatever they are stored
@@ -289,6 +303,7 @@ TC_API tc_status tc_model_tensor_read(const tc_model *m, size_t i, float *values
 TC_API tc_preprocess tc_model_preprocess(const tc_model *m);
 /* The tokenizer that belongs to the model. The caller closes it. */
 TC_API tc_status tc_model_tokenizer(const tc_model *m, tc_tokenizer **out, tc_error *err);
+/* How that one cleans texts. */
 TC_API tc_tokenizer_kind tc_model_tokenizer_kind(const tc_model *m);
 
 /* Manual weight inheritance (TinyCLIP section 3.2): a student of configuration `config` whose every tensor is
@@ -299,14 +314,14 @@ TC_API tc_status tc_model_inherit(tc_model **out, const tc_model *teacher, const
 
 /* ---- comparison of two models */
 
-/* A setting in which they differ: of the configuration, the preprocessing or the tokenizer. */
+/* A setting in which two models differ: of the configuration, the preprocessing or the tokenizer. */
 typedef struct tc_diff_setting {
     char what[48], a[64], b[64];
     uint64_t reserved[2];
 } tc_diff_setting;
 
 typedef enum tc_diff_kind {
-    TC_DIFF_ONLY_A,
+    TC_DIFF_ONLY_A, /* the other model has no such tensor */
     TC_DIFF_ONLY_B,
     TC_DIFF_SHAPE,
     TC_DIFF_VALUES,
@@ -337,7 +352,7 @@ typedef struct tc_diff {
 
 /* Compares two models, of any layouts, tensor by tensor; not more than two tensors are in memory at a time.
  * Tensors of one shape count as equal if no value differs by more than `tolerance`. What a model says of its
- * origin (card, layout, dtype) is not compared. The caller frees *out. */
+ * origin (card, layout, dtype) is not compared. The caller frees *out with tc_diff_free. */
 TC_API tc_status tc_model_diff(tc_diff **out, const tc_model *a, const tc_model *b, double tolerance,
                                tc_error *err);
 TC_API void tc_diff_free(tc_diff **d);
@@ -361,7 +376,8 @@ TC_API const tc_model *tc_session_model(const tc_session *s);
 /* pixel_values [n,3,S,S] -> image_embeds [n,E], not normalised. */
 TC_API tc_status tc_session_encode_image(tc_session *s, const float *pixel_values, int n, float *image_embeds,
                                          tc_error *err);
-/* input_ids [n,context], any padding -> text_embeds [n,E], not normalised. */
+/* input_ids [n,context], any padding -> text_embeds [n,E], not normalised. context is at most the model's;
+ * a row ends with its end-of-text id. TC_EARG: a context that is longer, or an id outside the vocabulary. */
 TC_API tc_status tc_session_encode_text(tc_session *s, const int32_t *input_ids, int n, int context,
                                         float *text_embeds, tc_error *err);
 /* Rows of x [n,dim] divided by their length, in place. */
@@ -399,7 +415,7 @@ typedef struct tc_zoo_model {
     bool teacher;
     tc_zoo_published published;
 } tc_zoo_model;
-/* NULL past the end. */
+/* Model i of the zoo; NULL past the end. */
 TC_API const tc_zoo_model *tc_zoo_at(int index);
 /* The model of that name, written as `name`, as in the published table, or as the file. *out is NULL if there
  * is none; two of one name are an error that says what to write instead. */
@@ -468,6 +484,32 @@ TC_API tc_data_options tc_data_options_default(void);
  * idx:IMAGES,LABELS,CLASSES, or the names fashion-mnist and tuxpaint for Debian's packages. */
 TC_API tc_status tc_data_open(tc_data **out, const char *spec, const tc_data_options *options, tc_error *err);
 
+TC_API void tc_data_close(tc_data **d);
+
+/* Number of samples, numbered from 0. Functions on data are thread-safe. */
+TC_API int64_t tc_data_count(const tc_data *d);
+/* Number of classes; 0 for image-caption pairs. */
+TC_API int tc_data_classes(const tc_data *d);
+/* Name of class c, valid as long as d is open; NULL if there is none. */
+TC_API const char *tc_data_class_name(const tc_data *d, int c);
+/* Number of prompt templates, of labelled data, and template t likewise, with "{}" where the name goes. */
+TC_API int tc_data_templates(const tc_data *d);
+TC_API const char *tc_data_template(const tc_data *d, int t);
+/* Class of a sample, from 0; -1 for pairs. */
+TC_API int tc_data_label(const tc_data *d, int64_t i);
+/* A name of a sample for messages, a path or a number: in buffer [size], or valid as long as d is open. */
+TC_API const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
+/* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; ""
+ * if nothing. */
+TC_API const char *tc_data_skipped(const tc_data *d);
+/* The caption of a sample; of labelled data its class's name in template t. Written to buffer [size], cut at
+ * its size. */
+TC_API tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size,
+                                 tc_error *err);
+/* The image of a sample, preprocessed: pixel_values [3,S,S]. */
+TC_API tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
+                               tc_error *err);
+
 /* ---- data in a form of one's own */
 
 /* The image of a sample, as it is kept: the bytes of a file (JPEG, PNG, WebP, GIF, BMP) with width 0, or
@@ -511,30 +553,6 @@ TC_API tc_data_callbacks tc_data_callbacks_default(void);
  * or a label is no class. */
 TC_API tc_status tc_data_from_callbacks(tc_data **out, const tc_data_callbacks *callbacks, tc_error *err);
 
-/* ---- what data holds */
-
-TC_API void tc_data_close(tc_data **d);
-TC_API int64_t tc_data_count(const tc_data *d);
-/* Number of classes; 0 for image-caption pairs. */
-TC_API int tc_data_classes(const tc_data *d);
-TC_API const char *tc_data_class_name(const tc_data *d, int c);
-TC_API int tc_data_templates(const tc_data *d);
-TC_API const char *tc_data_template(const tc_data *d, int t);
-/* Label of a sample, or -1. */
-TC_API int tc_data_label(const tc_data *d, int64_t i);
-/* A name for messages: path or index. Valid as long as d is open. */
-TC_API const char *tc_data_name(const tc_data *d, int64_t i, char *buffer, size_t size);
-/* What was left out while the source was listed, and why, one reason a line "12 images without a caption"; ""
- * if nothing. */
-TC_API const char *tc_data_skipped(const tc_data *d);
-/* The caption of a sample; for labelled data class `label` in template `t`. Written to buffer, cut at its
- * size. */
-TC_API tc_status tc_data_caption(const tc_data *d, int64_t i, int t, char *buffer, size_t size,
-                                 tc_error *err);
-/* The image of a sample, preprocessed: pixel_values [3,S,S]. Thread-safe. */
-TC_API tc_status tc_data_image(const tc_data *d, int64_t i, const tc_preprocess *p, float *pixel_values,
-                               tc_error *err);
-
 /* ---- arrays in files */
 
 /* What another program saved: a NumPy file (one array, whose name is its path), a .safetensors file, a file
@@ -552,6 +570,7 @@ typedef struct tc_array {
     uint64_t reserved[4];
 } tc_array;
 
+/* Known by its content, not by its name. TC_EFORMAT, TC_EUNSUPPORTED: what is wrong, and where. */
 TC_API tc_status tc_arrays_open(tc_arrays **out, const char *path, tc_error *err);
 TC_API void tc_arrays_close(tc_arrays **a);
 /* Array i, in the order of their names. Returns false past the end. */
@@ -633,13 +652,14 @@ typedef enum tc_setting_kind {
     TC_SETTING_TEXT    /* const char *; NULL: none */
 } tc_setting_kind;
 
-enum {                            /* tc_setting.flags */
-       TC_SETTING_RESUMED = 1,    /* must be the same on resuming */
-       TC_SETTING_TEACHER = 2,    /* says something in runs with a teacher only */
-       TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
-       TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
-       TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
-       TC_SETTING_FILE = 32       /* a text that names a file or folder */
+/* tc_setting.flags */
+enum {
+    TC_SETTING_RESUMED = 1,    /* must be the same on resuming */
+    TC_SETTING_TEACHER = 2,    /* says something in runs with a teacher only */
+    TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
+    TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
+    TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
+    TC_SETTING_FILE = 32       /* a text that names a file or folder */
 };
 
 typedef struct tc_setting {
@@ -748,27 +768,31 @@ typedef struct tc_train_result {
 } tc_train_result;
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors,
- * the project's single file), OUT/checkpoint-*, OUT/log.jsonl. *out, if not NULL, gets the trained model.
+ * the project's single file), OUT/checkpoint-*, OUT/log.jsonl. *out and result may be NULL; *out gets the
+ * trained model. The counts of the result are those of the whole run, resumed or not; times are of this call.
+ *
  * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file
  * TEACHER_CACHE/teacher.cache and are taken from there by later epochs and later runs; weights of the teacher
  * that are not needed are not loaded. The result is the same, bit for bit, whatever the file held (with a
  * ResNet as teacher: if it was filled with this batch size and number of threads). It belongs to this
  * teacher, data, tokenizer, preprocessing and augmentation; if any of them differs, or another run is using
  * the file, the run is refused (TC_EARG, TC_ESTATE) before anything is computed. A file takes samples x
- * augmentations x (8 E + 8) bytes. log.jsonl has a JSON object a line: for each step "step" (from 1),
- * "epoch", "loss", "lr", "grad_norm", "logit_scale" (that the loss was computed with), "pairs", "skipped":
- * true (only if nothing was learnt from the step; then loss and grad_norm may be null) and
- * "pairs_per_second"; while there are masks also "sparsity" (1 - what is expected to be left / the whole, of
- * what the goal counts), "target_sparsity", "lagrangian" (not in "loss") and "lambda" (the two multipliers of
- * the image tower, then of the text tower); after the fold one line "step", "fold": true, "kept" (the part of
- * the start's prunable parameters), "params" and "params_without_tokens"; for each evaluation "step" and, of
- * labelled data, "top1", "top5" and "images", of pairs "retrieval": {"pairs", "image_to_text",
- * "text_to_image"} with "r1", "r5", "r10" (fractions), "mean_rank" and "median_rank" each way. The counts of
- * the result are those of the whole run, resumed or not; times are of this call. With masks the learning rate
- * warms up until the fold (unless warmup_steps is given), an evaluation before the fold is that of the
- * student folded with the masks as they are, and what the fold leaves meets the goal as nearly as one channel
- * allows. A goal that cannot be met is TC_EARG before anything is computed or written: more than init has, or
- * less than it would have with one head and one channel everywhere. */
+ * augmentations x (8 E + 8) bytes.
+ *
+ * With masks the learning rate warms up until the fold (unless warmup_steps is given), an evaluation before
+ * the fold is that of the student folded with the masks as they are, and what the fold leaves meets the goal
+ * as nearly as one channel allows. A goal that cannot be met is TC_EARG before anything is computed or
+ * written: more than init has, or less than it would have with one head and one channel everywhere.
+ *
+ * log.jsonl has a JSON object a line. For each step: "step" (from 1), "epoch", "loss", "lr", "grad_norm",
+ * "logit_scale" (that the loss was computed with), "pairs", "skipped": true (only if nothing was learnt from
+ * the step; then loss and grad_norm may be null) and "pairs_per_second"; while there are masks also
+ * "sparsity" (1 - what is expected to be left / the whole, of what the goal counts), "target_sparsity",
+ * "lagrangian" (not in "loss") and "lambda" (the two multipliers of the image tower, then of the text tower).
+ * After the fold: "step", "fold": true, "kept" (the part of the start's prunable parameters), "params" and
+ * "params_without_tokens". For each evaluation: "step" and, of labelled data, "top1", "top5" and "images", of
+ * pairs "retrieval": {"pairs", "image_to_text", "text_to_image"} with "r1", "r5", "r10" (fractions),
+ * "mean_rank" and "median_rank" each way. */
 TC_API tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result,
                           tc_error *err);
 
@@ -858,19 +882,14 @@ typedef struct tc_compress_plan {
 TC_API tc_status tc_compress_plan_make(const tc_compress_options *options, bool measure,
                                        tc_compress_plan *out, tc_error *err);
 
-/* Time of one training step with affinity mimicking on random images and captions of `caption` tokens (start
- * and end included), after warm-up: the median of `steps` steps, seconds. The student's weights are copied,
- * not changed. teacher NULL: the contrastive loss. */
-TC_API tc_status tc_train_measure(const tc_model *student, const tc_model *teacher, int batch, int caption,
-                                  int steps, double *seconds, tc_error *err);
-
 /* Speed of a model that is there already, in use: random pictures, and captions of `caption` tokens, `batch`
  * at once. */
 typedef struct tc_speed {
     double images_per_second, texts_per_second;
     /* of one batch: the median, and what 90 % of them stay below */
     double image_seconds, image_seconds_p90, text_seconds, text_seconds_p90;
-    /* tc_measure_peak beside it: a machine's clock wanders */
+    /* multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set
+     * in use, measured beside it: a machine's clock wanders */
     double peak;
     uint64_t reserved[4];
 } tc_speed;
@@ -885,24 +904,20 @@ typedef struct tc_step_times {
     double cached;  /* affinity mimicking, they come from a file, as with tc_train_options.teacher_cache */
     uint64_t reserved[4];
 } tc_step_times;
-/* The same for all three kinds of step, which are made in turn: medians of `steps` each, seconds. The file is
- * made under $TMPDIR, or /tmp, and removed afterwards. */
+/* Times of the three kinds of training step, which are made in turn after a warm-up, on random images and
+ * captions of `caption` tokens (start and end included): medians of `steps` each, seconds. The student's
+ * weights are copied, not changed. The file is made under $TMPDIR, or /tmp, and removed afterwards. */
 TC_API tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teacher, int batch,
                                         int caption, int steps, tc_step_times *times, tc_error *err);
-
-/* Multiply-accumulates a second that the processor reaches in registers on all threads, at the kernel set in
- * use; measured for `seconds`. */
-TC_API double tc_measure_peak(double seconds);
 
 /* ---- evaluation */
 
 typedef struct tc_zeroshot_result {
-    int64_t images, skipped;
-    double top1, top5; /* fractions */
+    int64_t images, skipped; /* looked at, and left out */
+    double top1, top5;       /* fractions */
     int classes;
     int64_t *class_count, *class_correct; /* [classes]; freed by tc_zeroshot_result_free */
-    /* [classes,classes] images of class (row) that were taken for class (column); NULL: more than 100 classes
-     */
+    /* [classes,classes] images of class (row) that were taken for class (column); NULL: over 100 classes */
     int64_t *confusion;
     uint64_t reserved[4];
 } tc_zeroshot_result;
@@ -914,7 +929,7 @@ typedef struct tc_retrieval_direction {
     uint64_t reserved[2];
 } tc_retrieval_direction;
 typedef struct tc_retrieval_result {
-    int64_t pairs, skipped;
+    int64_t pairs, skipped; /* looked at, and left out */
     tc_retrieval_direction image_to_text, text_to_image;
     uint64_t reserved[4];
 } tc_retrieval_result;
@@ -922,9 +937,9 @@ typedef struct tc_retrieval_result {
 /* The class weights of zero-shot classification: weights [classes,E], rows of length 1. A class's name is put
  * into the place of "{}" in each template; the prompts are embedded, normalised, averaged over the templates
  * and normalised again. A name with an article ("a cat") takes the place of the template's. That, and how
- * many prompts were longer than the context and were cut, is logged; log may be NULL. n_templates 0: "a photo
- * of a
- * {}." is taken. Logits of image embeddings are then tc_logits(image_embeds, weights, ...). */
+ * many prompts were longer than the context and were cut, is logged; log may be NULL. Without templates (0)
+ * it is "a photo of a {}.". Logits of image embeddings of length 1 are then tc_logits(image_embeds, weights,
+ * ...). */
 TC_API tc_status tc_zeroshot_weights(tc_session *s, const tc_tokenizer *t, const char *const *names,
                                      int classes, const char *const *templates, int n_templates,
                                      tc_log_fn log, void *log_user, float *weights, tc_error *err);
@@ -940,9 +955,15 @@ TC_API void tc_zeroshot_classifier(const float *text_embeds, int classes, int te
 TC_API tc_status tc_retrieval_ranks(const float *image, const float *text, int n, int dim, float scale,
                                     int64_t *rank0_image_to_text, int64_t *rank0_text_to_image,
                                     tc_retrieval_result *result, tc_error *err);
+/* Zero-shot classification of labelled data, `limit` samples evenly spaced (0: all), with the data's
+ * templates: each image gets the class whose weights have the largest cosine. Images that cannot be read are
+ * left out, counted and logged; log may be NULL. The caller frees *result with tc_zeroshot_result_free.
+ * TC_EARG: pairs, or a preprocessing of another image size; TC_ESTATE: no image could be read. */
 TC_API tc_status tc_eval_zeroshot(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
                                   const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
                                   tc_zeroshot_result *result, tc_error *err);
+/* Retrieval both ways among pairs: each image has one caption, and is to be found by it, and the caption by
+ * the image. The same otherwise. */
 TC_API tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc_tokenizer *t,
                                    const tc_preprocess *p, int64_t limit, tc_log_fn log, void *log_user,
                                    tc_retrieval_result *result, tc_error *err);

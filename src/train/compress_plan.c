@@ -2,6 +2,7 @@
  * take, and their time from a few training steps of each. */
 #include "train/compress.h"
 #include "model/model.h"
+#include "train/measure.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -151,5 +151,3 @@ tc_status tc_train_measure_kinds(const tc_model *student, const tc_model *teache
     bench_close(&b);
     return status;
 }
-
-double tc_measure_peak(double seconds) { return tc_kern_measure_peak(seconds); }

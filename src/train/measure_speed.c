@@ -2,6 +2,7 @@
  * batches of random ones, after a warm-up. Several models take turns, so that what slows the machine down for
  * a while slows all of them, and what one is to another is not an accident of when it was measured. */
 #include "train/measure.h"
+#include "kern/kern.h"
 
 #include <stdlib.h>
 
@@ -83,10 +84,10 @@ static void sum_up(use *u, double *median, double *p90) {
 
 static tc_status measure(use *all, int count, double seconds, tc_speed *out, tc_error *err) {
     /* The peak on both sides of the measurement that it is compared with. */
-    double before = tc_measure_peak(PEAK_SECONDS);
+    double before = tc_kern_measure_peak(PEAK_SECONDS);
     tc_status status = measure_tower(all, count, false, seconds, err);
     if (status != TC_OK) return status;
-    double after = tc_measure_peak(PEAK_SECONDS);
+    double after = tc_kern_measure_peak(PEAK_SECONDS);
     for (int i = 0; i < count; i++) {
         sum_up(&all[i], &out[i].image_seconds, &out[i].image_seconds_p90);
         out[i].images_per_second = all[i].batch / out[i].image_seconds;
