@@ -974,12 +974,12 @@ typedef struct tc_report_options {
     const char *dir; /* what tc_compress left, or a folder of such folders of one teacher */
     const char *out; /* the page; NULL: DIR/report.html */
     int examples;    /* held-out images that are shown with what the models make of them; at most 60 */
+    tc_log_fn log;
+    void *log_user;
     /* all models are measured in one go, in turn, each tower of each for so long, and DIR/speed.json keeps
      * it for later reports; 0: what is noted there, or else by each compression */
     double speed_seconds;
-    tc_log_fn log;
-    void *log_user;
-    uint64_t reserved[8];
+    uint64_t reserved[7];
 } tc_report_options;
 TC_API tc_report_options tc_report_options_default(void);
 typedef struct tc_report_result {

@@ -91,35 +91,32 @@ static void put_command(tc_buf *b, const tc_compress_record *run) {
 
 /* ---- the recipe */
 
-/* "lr 0.002": the members of an object that are numbers, truths or texts, in the words of the recipe. */
-static void put_settings(tc_buf *b, const json_t *object, const char *const *leave_out, int *count) {
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)object, key, v) {
-        bool left_out = json_is_object(v) || json_is_array(v) || json_is_null(v);
-        for (const char *const *l = leave_out; l && *l; l++) left_out = left_out || strcmp(*l, key) == 0;
-        if (left_out) continue;
-        tc_buf_puts(b, (*count)++ ? ", " : "");
-        tc_report_short(b, key, 40);
-        tc_buf_puts(b, TC_REPORT_SPACE);
-        char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-        tc_report_short(b, text ? text : json_is_string(v) ? json_string_value(v) : "", 60);
+/* "lr 0.002" of each of the keys that is there, in the words of the recipe; its lengths and rates, not all.
+ */
+static void put_settings(tc_buf *b, const json_t *object, const char *const *keys) {
+    for (; *keys; keys++) {
+        const json_t *v = json_object_get(object, *keys);
+        if (!json_is_number(v)) continue;
+        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        tc_buf_printf(b, ", %s" TC_REPORT_SPACE "%s", *keys, text ? text : "");
+        b->failed = b->failed || !text;
         free(text);
     }
 }
 
 static void put_stages(tc_buf *b, const tc_compress_record *run) {
-    static const char *const said[] = {"name", "description", "source", NULL};
+    static const char *const of_stage[] = {"keep",    "params", "macs",   "fold_step",
+                                           "mask_lr", "steps",  "epochs", NULL};
+    static const char *const of_training[] = {"batch", "lr", "weight_decay", NULL};
     const json_t *stages = json_object_get(run->recipe, "stages");
     for (int i = 0; i < run->stage_count; i++) {
         const json_t *s = json_array_get(stages, (size_t)i);
-        int count = 0;
         tc_buf_printf(b, "%sstage %d (", i ? "<br/>" : "", i + 1);
         tc_report_text(b, run->stages[i].name);
         tc_buf_puts(b, "): ");
-        if (json_is_object(s)) put_settings(b, s, said, &count);
-        if (json_is_object(s)) put_settings(b, json_object_get(s, "train"), NULL, &count);
-        if (!count) tc_buf_printf(b, "%lld steps", (long long)run->stages[i].steps);
+        tc_report_text(b, run->stages[i].inheritance);
+        put_settings(b, s, of_stage);
+        put_settings(b, json_object_get(s, "train"), of_training);
     }
 }
 

@@ -144,7 +144,7 @@ static void words(tc_buf *b, const tc_tower_record *t, const tc_tower_record *st
 
 /* Towers of one form can be laid over each other. */
 static bool comparable(const tc_tower_record *a, const tc_tower_record *b) {
-    return a->given && b->given && a->stem == b->stem && strcmp(a->part[0], b->part[0]) == 0;
+    return a->rows > 0 && b->rows > 0 && strcmp(a->part[0], b->part[0]) == 0;
 }
 
 static void tower(tc_buf *b, const tc_report_model *teacher, const tc_report_model *m, bool vision) {

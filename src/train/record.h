@@ -19,7 +19,7 @@ enum {
 };
 
 /* What is in a tower, row by row: a layer with its heads and FFN channels; or, of convolutions, the stem and
- * the blocks behind it with the channels of two convolutions each. */
+ * the blocks behind it with the channels of two convolutions each; or nothing, if it was noted otherwise. */
 typedef struct tc_tower_record {
     bool given;
     const char *kind; /* as it is called: "ViT" */
