@@ -41,8 +41,12 @@ for compiler in "${CC:-gcc} -std=c11 -xc" "${CXX:-g++} -std=c++11 -xc++"; do
 done
 # The public functions are those of the header, and the header alone says which they are.
 public=$(mktemp)
-sed -n 's/^TC_API .*[ *]\(tc_[a-z0-9_]*\)(.*/\1/p' include/tinyclip.h | sort >"$public"
+sed -n 's/^TC_API .*[ *]\(tc_[a-z0-9_]*\)(.*/\1/p' include/tinyclip.h | LC_ALL=C sort >"$public"
 report "the shared library exports the public functions and nothing else" \
     "$(nm -D --defined-only "$build/libtinyclip.so" | awk '{print $3}' | LC_ALL=C sort | LC_ALL=C diff "$public" - | grep '^[<>]')"
+# Whoever uses the library can do what the program does.
+report "the program includes the public header and its own alone" "$(sh tests/style/measure/program.sh)"
+report "the program calls public functions alone" "$(for f in cli/*.c; do nm -u "$build/obj/${f%.c}.o"; done |
+    awk '$2 ~ /^tc_/ {print $2}' | LC_ALL=C sort -u | LC_ALL=C comm -13 "$public" -)"
 rm -f "$public"
 echo "1..$n"
