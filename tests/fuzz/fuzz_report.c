@@ -1,5 +1,5 @@
 /* fuzz_report.c - any bytes as compress.json and as log.jsonl; what is accepted becomes a page, whose tags
- * nest and whose texts are escaped. The log begins behind the first NUL. */
+ * nest and whose texts are escaped. The log begins behind the first NUL, speed.json behind the second. */
 #include "report/report.h"
 
 #include <stdlib.h>
@@ -40,18 +40,33 @@ static void check_page(const char *s) {
     if (open.depth) abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const char *text = (const char *)data, *nul = size ? memchr(text, '\0', size) : NULL;
-    size_t first = nul ? (size_t)(nul - text) : size;
+/* The bytes up to the next NUL; *text gets behind it. NULL: there are none. */
+static const char *next_part(const char **text, size_t *left, size_t *size) {
+    const char *part = *left ? *text : NULL, *nul = part ? memchr(part, '\0', *left) : NULL;
+    *size = nul ? (size_t)(nul - part) : *left;
+    size_t gone = *size + (nul != NULL);
+    *text += gone;
+    *left -= gone;
+    return part;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t left) {
+    const char *text = (const char *)data;
+    size_t size, log_size, speeds_size;
+    const char *record = next_part(&text, &left, &size), *log = next_part(&text, &left, &log_size);
+    const char *speeds = next_part(&text, &left, &speeds_size);
     tc_compress_record *run = calloc(1, sizeof *run);
     tc_error err;
     if (!run) return 0;
-    tc_status status = tc_compress_record_parse(run, "folder", "compress.json", text, first, &err);
-    if (status == TC_OK && nul)
-        status = tc_run_log_parse(&run->stages[0].log, "log.jsonl", nul + 1, size - first - 1, &err);
+    tc_status status =
+        tc_compress_record_parse(run, "folder", "compress.json", record ? record : "", size, &err);
+    if (status == TC_OK && log)
+        status = tc_run_log_parse(&run->stages[0].log, "log.jsonl", log, log_size, &err);
     tc_report r = {.dir = "folder", .runs = run, .count = 1};
     tc_buf page = {0};
     if (status == TC_OK) status = tc_report_list(&r, &err);
+    if (status == TC_OK && speeds)
+        status = tc_report_parse_speeds(&r, "speed.json", speeds, speeds_size, &err);
     if (status == TC_OK && tc_report_page(&page, &r, 0, NULL, &err) == TC_OK) check_page(page.data);
     tc_buf_free(&page);
     free(r.models);
