@@ -54,17 +54,17 @@ const cli_verb cmd_report = {
     .name = "report",
     .summary = "a page about a compression: figures, curves, structure, examples",
     .usage = "DIR [-o report.html] [--examples N] [--measure SECONDS]",
-    .description = "Makes one page of HTML from the folder of a compression, or from a folder that holds "
-                   "several of one teacher: what happened in a sentence; "
-                   "teacher and students with parameters, multiply-accumulates, accuracy and speed; the "
-                   "heads and channels that each layer kept; accuracy, loss "
-                   "and "
-                   "sparsity over the steps; held-out images with what each model makes of them; commands "
-                   "and checksums.\n"
-                   "The page needs no other file, no network and no script. A compression that is not "
-                   "finished gives a page that says how far it is. What "
-                   "compress.json does not hold is left out, and the page says so. For the examples the data "
-                   "and the models that it names are opened.",
+    .description =
+        "Makes one page of HTML from the folder of a compression, or from a folder that holds "
+        "several of one teacher: what happened in a sentence; teacher and students with accuracy, "
+        "parameters, multiply-accumulates and speed; commands that use the students; accuracy by "
+        "class and what is taken for what; held-out images with what each model makes of them; the "
+        "heads and channels that each layer kept; accuracy, loss and sparsity over the steps; how "
+        "all of it was made, with commands and checksums.\n"
+        "The page needs no other file, no network and no script. A compression that is not "
+        "finished gives a page that says how far it is. What compress.json does not hold is left "
+        "out, and the page says so. For the examples the data and the models that it names are "
+        "opened.",
     .examples = "tinyclip report small -o report.html\ntinyclip report build/demo --examples 24",
     .options = options,
     .common = CLI_WITH_THREADS | CLI_WITH_JSON,

@@ -44,16 +44,19 @@ static double accuracy(const tc_class_record *c) {
     return c->images > 0 ? (double)c->right / (double)c->images : 0;
 }
 
-static place *order(tc_buf *b, const table *t) {
+/* The classes that there are images of; *count gets how many. */
+static place *order(tc_buf *b, const table *t, int *count) {
     place *places = tc_report_new(b, (size_t)t->classes, sizeof *places);
     if (!places) return NULL;
+    *count = 0;
     for (int c = 0; c < t->classes; c++) {
-        places[c].class = c;
+        if (t->models[0]->record->classes[c].images == 0) continue;
+        place *p = &places[(*count)++];
+        p->class = c;
         for (int i = 0; i < t->count; i++)
-            if (t->models[i]->stage || t->count == 1)
-                places[c].right += accuracy(&t->models[i]->record->classes[c]);
+            if (t->models[i]->stage || t->count == 1) p->right += accuracy(&t->models[i]->record->classes[c]);
     }
-    qsort(places, (size_t)t->classes, sizeof *places, hardest_first);
+    qsort(places, (size_t)*count, sizeof *places, hardest_first);
     return places;
 }
 
@@ -108,17 +111,18 @@ static void put_rows(tc_buf *b, const table *t, const place *places, int from, i
 
 void tc_report_classes(tc_buf *b, const tc_report *r) {
     table t = models_of(r);
-    place *places = order(b, &t);
+    int count;
+    place *places = order(b, &t, &count);
     if (!places) return;
     tc_buf_puts(
         b, "<section id=\"classes\">\n<h2>Accuracy by class</h2>\n<p class=\"note\">How much of each class "
            "is recognised, hardest for the students first; below, what it is taken for most often "
            "when it is not.</p>\n");
-    int open = t.classes < OPEN_ROWS ? t.classes : OPEN_ROWS;
+    int open = count < OPEN_ROWS ? count : OPEN_ROWS;
     put_rows(b, &t, places, 0, open);
-    if (open < t.classes) {
-        tc_buf_printf(b, "<details><summary>The other %d classes</summary>\n", t.classes - open);
-        put_rows(b, &t, places, open, t.classes);
+    if (open < count) {
+        tc_buf_printf(b, "<details><summary>The other %d classes</summary>\n", count - open);
+        put_rows(b, &t, places, open, count);
         tc_buf_puts(b, "</details>\n");
     }
     tc_buf_puts(b, "</section>\n");
