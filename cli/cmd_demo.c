@@ -50,6 +50,9 @@ typedef struct kitchen {
     char *teacher_path;
     tc_model *teacher;
     volatile int *stop;
+    int part;                /* from 1: the teacher, then each way */
+    int64_t steps;           /* made so far, of all parts */
+    double begun, part_left; /* seconds */
 } kitchen;
 
 static const double LR = 2e-3;
@@ -60,9 +63,48 @@ enum { WATCHED = 8, QUICK_IMAGES = 1000 };   /* evaluations on the way; test pic
 static int64_t eval_limit(const kitchen *k) { return k->o.quick ? QUICK_IMAGES : 0; }
 static int64_t every(int64_t steps) { return steps >= WATCHED ? steps / WATCHED : 1; }
 
-static void heading(const char *text) {
-    fputc('\n', stderr);
-    cli_say("== %s", text);
+/* ---- the whole of it */
+
+typedef enum way { BY_HAND, IN_TWO_STEPS, IN_ONE_STEP, WAYS } way;
+enum { PARTS = 1 + WAYS };
+
+static void begin_part(kitchen *k, const char *text) {
+    k->part++;
+    k->part_left = 0;
+    char *line = cli_text("\n== part %d of %d: %s", k->part, PARTS, text);
+    cli_log(NULL, 1, line);
+    free(line);
+}
+
+/* Seconds of the parts after this one, if a step takes as long there as those before took. */
+static double seconds_after(const kitchen *k) {
+    int64_t of_way[WAYS] = {[BY_HAND] = 1, [IN_TWO_STEPS] = 2, [IN_ONE_STEP] = 2}, steps = 0;
+    for (int w = k->part - 1; w < WAYS; w++) steps += of_way[w] * k->o.stage_steps;
+    return (double)steps * (cli_now() - k->begun) / (double)(k->steps > 0 ? k->steps : 1);
+}
+
+static void on_step(void *user, double seconds_left) {
+    kitchen *k = user;
+    k->steps++;
+    k->part_left = seconds_left;
+}
+
+static void on_teacher_step(void *user, int64_t step, int64_t steps, double seconds_left) {
+    (void)step, (void)steps;
+    on_step(user, seconds_left);
+}
+
+static void tell(void *user, int level, const char *line) {
+    const kitchen *k = user;
+    char left[32], *whole;
+    if (level > 0 || k->steps == 0) {
+        cli_log(NULL, level, line);
+        return;
+    }
+    whole = cli_text("part %d/%d, %s in all: %s", k->part, PARTS,
+                     cli_duration(k->part_left + seconds_after(k), left, sizeof left), line);
+    cli_log(NULL, level, whole);
+    free(whole);
 }
 
 /* ---- the folder */
@@ -98,7 +140,10 @@ static tc_status train_teacher(kitchen *k, const char *dir, const tc_model *init
     t.seed = (uint64_t)k->o.seed;
     t.eval_every = every(t.steps);
     t.eval_limit = eval_limit(k);
-    t.log = cli_log;
+    t.log = tell;
+    t.log_user = k;
+    t.on_step = on_teacher_step;
+    t.on_step_user = k;
     t.stop = k->stop;
     tc_status status = tc_train(&t, NULL, NULL, err);
     cli_log_end();
@@ -108,7 +153,7 @@ static tc_status train_teacher(kitchen *k, const char *dir, const tc_model *init
 static tc_status make_teacher(kitchen *k, tc_error *err) {
     char *config = NULL, *dir = NULL, *cache = NULL;
     tc_model *init = NULL;
-    heading("the teacher, from random weights, by the contrastive loss");
+    begin_part(k, "the teacher, from random weights, by the contrastive loss");
     config = place(k, "teacher.json");
     tc_status status = cli_write_file(
         config, cli_file_examples_demo_teacher_json,
@@ -129,8 +174,6 @@ static tc_status make_teacher(kitchen *k, tc_error *err) {
 }
 
 /* ---- making it smaller */
-
-typedef enum way { BY_HAND, IN_TWO_STEPS, IN_ONE_STEP, WAYS } way;
 
 static const struct {
     const char *name, *recipe, *heading;
@@ -185,7 +228,7 @@ static tc_status write_recipe(const kitchen *k, way w, char **path, tc_error *er
 
 static tc_status compress(kitchen *k, way w, tc_error *err) {
     char *recipe = NULL, *dir = NULL, *cache = NULL, seed[24], watch[24];
-    heading(ways[w].heading);
+    begin_part(k, ways[w].heading);
     tc_status status = write_recipe(k, w, &recipe, err);
     if (status == TC_OK) dir = place(k, ways[w].name);
     if (status == TC_OK) cache = place(k, CACHE);
@@ -225,7 +268,10 @@ static tc_status compress(kitchen *k, way w, tc_error *err) {
         c.eval_every = every(k->o.stage_steps);
         c.eval_limit = eval_limit(k);
         c.speed_seconds = 0; /* all models are measured together, at the end */
-        c.log = cli_log;
+        c.log = tell;
+        c.log_user = k;
+        c.on_step = on_step;
+        c.on_step_user = k;
         c.stop = k->stop;
         status = tc_compress(&c, NULL, err);
         cli_log_end();
@@ -316,6 +362,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         k.o.stage_steps = (k.o.stage_steps + 9) / 10;
     }
     double start = cli_now();
+    k.begun = start;
     k.stop = cli_catch_signals();
     tc_status status = open_data(&k, &err);
     if (status == TC_OK) status = make_teacher(&k, &err);

@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+enum { USUAL_COLUMNS = 80 };
 
 static const double PROGRESS_EVERY = 5; /* seconds between lines of progress where stderr is no terminal */
 
@@ -16,6 +19,41 @@ static struct {
     double last;
 } progress;
 
+/* Whether a line may be written over: not where the terminal or the user wants no control characters. */
+static bool can_rewrite(void) {
+    const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+    return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0 && !(plain && *plain);
+}
+
+static int columns(void) {
+    struct winsize size;
+    const char *told = getenv("COLUMNS");
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+    return told && atoi(told) > 0 ? atoi(told) : USUAL_COLUMNS;
+}
+
+/* Bytes of a line that fit into `room` characters: whole fields, which two blanks part, as far as they take
+ * half of the room, else whole words, else what there is room for. */
+static int fitting(const char *line, int room) {
+    int field = 0, word = 0, i = 0;
+    for (int seen = 0; line[i]; i++) {
+        bool begins = ((unsigned char)line[i] & 0xc0) != 0x80; /* not the rest of a character */
+        if (begins && seen++ == room) break;
+        if (line[i] == ' ') word = i;
+        if (line[i] == ' ' && line[i + 1] == ' ') field = i;
+    }
+    if (!line[i]) return i;
+    if (line[i] == ' ') return i;
+    if (field >= room / 2) return field;
+    return word ? word : i;
+}
+
+/* Takes a line of progress off the terminal, where something else is to be said. */
+static void erase(void) {
+    if (progress.standing) fputs("\r\033[K", stderr);
+    progress.standing = false;
+}
+
 void cli_log_end(void) {
     if (progress.standing) fputc('\n', stderr);
     progress.standing = false;
@@ -24,8 +62,9 @@ void cli_log_end(void) {
 void cli_log(void *user, int level, const char *line) {
     (void)user;
     if (level == 0) {
-        if (isatty(STDERR_FILENO)) {
-            fprintf(stderr, "\r%s\033[K", line);
+        if (can_rewrite()) {
+            /* The last column stays free: a full line would wrap, and then no longer be one to write over. */
+            fprintf(stderr, "\r%.*s\033[K", fitting(line, columns() - 1), line);
             progress.standing = true;
         } else if (!progress.begun || cli_now() - progress.last >= PROGRESS_EVERY) {
             fprintf(stderr, "%s\n", line);
@@ -33,7 +72,7 @@ void cli_log(void *user, int level, const char *line) {
             progress.last = cli_now();
         }
     } else {
-        cli_log_end();
+        erase();
         fprintf(stderr, "%s%s\n", level >= 2 ? "warning: " : "", line);
     }
     fflush(stderr);
@@ -50,7 +89,7 @@ void cli_progress(const char *what, size_t done, size_t all, double start) {
 void cli_say(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    cli_log_end();
+    erase();
     fprintf(stderr, "tinyclip: ");
     vfprintf(stderr, format, args);
     fputc('\n', stderr);

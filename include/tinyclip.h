@@ -831,7 +831,11 @@ typedef struct tc_compress_options {
     tc_log_fn log;
     void *log_user;
     volatile int *stop; /* as in tc_train_options; or NULL */
-    uint64_t reserved[16];
+    /* Called after each step with the seconds that all stages still need, as the steps before took them; or
+     * NULL. Lines of progress then leave them to the caller. */
+    void (*on_step)(void *user, double seconds_left);
+    void *on_step_user;
+    uint64_t reserved[14];
 } tc_compress_options;
 TC_API tc_compress_options tc_compress_options_default(void);
 

@@ -28,16 +28,6 @@ static void note_seconds(tc_compression *c) {
     json_object_set_new(tc_record_stage(c, c->current), "seconds", json_real(seconds));
 }
 
-static void on_step(void *user, int64_t step, int64_t steps, double seconds_left) {
-    tc_compression *c = user;
-    c->steps++;
-    c->stage_left = seconds_left;
-    if (step < steps) c->step_seconds = seconds_left / (double)(steps - step);
-    if (tc_now() - c->written < NOTED_EVERY) return;
-    note_seconds(c);
-    tc_record_write(c, NULL); /* if this fails, so will the one that matters */
-}
-
 /* Seconds that the stages after this one will take if a multiply-accumulate takes as long there as here. */
 static double seconds_after(const tc_compression *c) {
     double cost = 0;
@@ -46,11 +36,26 @@ static double seconds_after(const tc_compression *c) {
     return cost * c->step_seconds / (c->legs[c->current].cost > 0 ? c->legs[c->current].cost : 1);
 }
 
+static void on_step(void *user, int64_t step, int64_t steps, double seconds_left) {
+    tc_compression *c = user;
+    c->steps++;
+    c->stage_left = seconds_left;
+    if (step < steps) c->step_seconds = seconds_left / (double)(steps - step);
+    if (c->o->on_step) c->o->on_step(c->o->on_step_user, seconds_left + seconds_after(c));
+    if (tc_now() - c->written < NOTED_EVERY) return;
+    note_seconds(c);
+    tc_record_write(c, NULL); /* if this fails, so will the one that matters */
+}
+
 static void relay(void *user, int level, const char *line) {
     tc_compression *c = user;
     char left[32];
     if (level > 0) {
         tc_log_line(&c->log, level, "%s", line);
+        return;
+    }
+    if (c->o->on_step) {
+        tc_log_line(&c->log, 0, "stage %d/%d: %s", c->current + 1, c->recipe->count, line);
         return;
     }
     tc_format_duration(c->stage_left + seconds_after(c), left, sizeof left);
