@@ -107,9 +107,8 @@ static const char *kind_name(const tc_examples *e, tc_example_kind k) {
     case TC_EXAMPLE_ALL:
         return students + e->teacher > 1 ? "All are right" : "Right";
     case TC_EXAMPLE_LOST:
-        return !e->teacher    ? "Some are right"
-               : students > 1 ? "The teacher is right, not every student"
-                              : "Only the teacher is right";
+        if (!e->teacher) return "Some are right";
+        return students > 1 ? "The teacher is right, not every student" : "Only the teacher is right";
     case TC_EXAMPLE_GAINED:
         return students > 1 ? "The teacher is wrong, a student is right" : "Only the student is right";
     default:

@@ -112,11 +112,15 @@ void tc_chart_level(tc_chart *c, double y, int colour) {
                   tc_chart_y(c, y), c->left + c->width);
 }
 
+static bool fits(const char *text, double room) {
+    return CHARACTER * tc_report_characters(text, TC_CHART_LABEL) <= room;
+}
+
 void tc_chart_upright(tc_chart *c, double x, double until, const char *text, const char *brief) {
     double at = tc_chart_x(c, x), room = tc_chart_x(c, until) - at - 6;
-    const char *name = CHARACTER * tc_report_characters(text, TC_CHART_LABEL) <= room    ? text
-                       : CHARACTER * tc_report_characters(brief, TC_CHART_LABEL) <= room ? brief
-                                                                                         : "";
+    const char *name = "";
+    if (fits(text, room)) name = text;
+    else if (fits(brief, room)) name = brief;
     tc_buf_printf(c->b,
                   "<path class=\"axis\" d=\"M%.1f %.1fV%.1f\"/><text class=\"tick\" x=\"%.1f\" y=\"%.1f\">",
                   at, c->top - 12, c->top + c->height, at + 4, c->top - 6);

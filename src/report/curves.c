@@ -258,8 +258,8 @@ static void loss_chart(tc_buf *b, const tc_report *r) {
         char value[32] = "";
         c[i] = loss(&r->runs[i]);
         double last = c[i].n ? c[i].y[c[i].n - 1] : 0;
-        if (c[i].n)
-            snprintf(value, sizeof value, fabs(last) < 1 ? "%.3f" : fabs(last) < 1e4 ? "%.2f" : "%.3g", last);
+        if (c[i].n && fabs(last) < 1e4) snprintf(value, sizeof value, "%.*f", fabs(last) < 1 ? 3 : 2, last);
+        else if (c[i].n) snprintf(value, sizeof value, "%.3g", last);
         any = any || c[i].n;
         end_text(r, i, value, &names[i]);
     }

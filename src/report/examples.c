@@ -195,11 +195,10 @@ static bool kind_of(const tc_examples *e, int64_t position, tc_example_kind *kin
         asked++;
         good += right(e, i, position);
     }
-    bool first = e->teacher && right(e, 0, position);
-    *kind = good == asked          ? TC_EXAMPLE_ALL
-            : good == 0            ? TC_EXAMPLE_NONE
-            : first || !e->teacher ? TC_EXAMPLE_LOST
-                                   : TC_EXAMPLE_GAINED;
+    bool lost = !e->teacher || right(e, 0, position);
+    *kind = lost ? TC_EXAMPLE_LOST : TC_EXAMPLE_GAINED;
+    if (good == 0) *kind = TC_EXAMPLE_NONE;
+    if (good == asked) *kind = TC_EXAMPLE_ALL;
     return true;
 }
 

@@ -110,7 +110,7 @@ static const char *dash(tc_report_number *n) {
 }
 
 /* Digits behind the point that make three in all. */
-static int decimals(double x) { return x >= 99.95 ? 0 : x >= 9.995 ? 1 : 2; }
+static int decimals(double x) { return 2 - (x >= 9.995) - (x >= 99.95); }
 
 const char *tc_report_amount(double x, tc_report_number *n) {
     static const struct {

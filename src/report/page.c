@@ -13,7 +13,8 @@ extern const char tc_file_data_report_css[], tc_file_data_report_css_end[];
 
 void tc_report_data_name(tc_buf *b, const tc_data_record *d) {
     const char *title = tc_data_title(d->spec), *last = strrchr(d->spec, '/');
-    tc_report_short(b, title ? title : last && last[1] ? last + 1 : d->spec, 40);
+    if (!title) title = last && last[1] ? last + 1 : d->spec;
+    tc_report_short(b, title, 40);
 }
 
 /* "Fashion-MNIST, from a ViT of 1.95 M parameters" */

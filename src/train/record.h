@@ -22,7 +22,7 @@ enum {
  * the blocks behind it with the channels of two convolutions each; or nothing, if it was noted otherwise. */
 typedef struct tc_tower_record {
     bool given;
-    const char *kind; /* as it is called: "ViT" */
+    const char *kind; /* as the family of such towers is called */
     int width, layers;
     int rows; /* layers, and one more if there is a stem before them */
     bool stem;
