@@ -65,8 +65,8 @@ bool tc_arrays_find(const tc_arrays *a, const char *name, tc_array *out) {
 /* The bytes are there and the elements lie within the array. */
 static tc_status check(const tc_array *x, int64_t first, int64_t n, tc_error *err) {
     if (first < 0 || n < 0 || n > x->numel || first > x->numel - n)
-        return tc_fail(err, TC_EARG, "tensor '%s': elements %lld to %lld of %lld", x->name, (long long)first,
-                       (long long)first + (long long)n, (long long)x->numel);
+        return tc_fail(err, TC_EARG, "tensor '%s': %lld elements from %lld on, of %lld", x->name,
+                       (long long)n, (long long)first, (long long)x->numel);
     const tc_arrays *a = x->arrays;
     tc_status status = a->store ? tc_store_check(a->store, err) : tc_map_check(&a->npy.map, err);
     tc_error own;
