@@ -33,6 +33,8 @@ char *cli_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char * */
+    CLI_FILE,   /* const char *, a file or folder, or a name that stands for one */
+    CLI_MAYBE,  /* const char *, "" if the option has no value */
     CLI_CHOICE, /* const char *, one of those in `detail` */
     CLI_LIST,   /* cli_list, one item each time the option is given */
     CLI_MANY,   /* cli_list, every following argument up to the next option */
@@ -110,6 +112,8 @@ bool cli_default_text(const cli_option *o, const void *values, char *out, size_t
 /* Reads the arguments that follow the verb into `values` and `args`, and sets the number of threads. False:
  * the program ends with *code, and whatever was to be said has been said. */
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code);
+/* Prints that an argument is missing, with the usage, and returns CLI_USAGE. */
+int cli_argument_missing(const cli_verb *verb);
 /* Frees the lists among the values. */
 void cli_release(const cli_verb *verb, void *values, cli_list *args);
 void cli_print_help(const cli_verb *verb);

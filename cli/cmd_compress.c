@@ -157,8 +157,8 @@ static int print_record(const compress *o, const tc_compress_result *r) {
     printf("* without the token table%s\n", pairs ? "; ** from image to text" : "");
     if (r->finished) printf("%s: complete\n", o->options.out);
     else
-        printf("%s: %d of %d stages are done; go on with --resume\n", o->options.out, r->stages_done,
-               r->stages);
+        printf("%s: %d of %d stages are done; go on with --resume %s\n", o->options.out, r->stages_done,
+               r->stages, o->options.out);
     json_decref(record);
     return CLI_DONE;
 }
@@ -182,7 +182,9 @@ static int run_with(compress *o, const char *path) {
         c->eval_data = eval;
         c->tokenizer = m.tokenizer;
         c->preprocess = m.preprocess;
-        c->resume = o->run.resume;
+        c->resume = o->run.resume != NULL;
+        c->restart = (const char *const *)o->run.restart;
+        c->restart_count = o->run.restart_count;
         c->log = cli_log;
         c->stop = cli_catch_signals();
         if (o->dry_run) code = dry_run(o, path, c);
@@ -207,11 +209,11 @@ static int check(const cli_verb *verb, const compress *o) {
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    compress o = *(const compress *)cli_defaults(verb);
+    compress o;
     cli_list args = {0};
     int code;
-    if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    code = check(verb, &o);
+    if (!cli_run_parse(verb, argc, argv, &o, sizeof o, &o.options.out, &args, &code)) return code;
+    code = args.count ? check(verb, &o) : cli_argument_missing(verb);
     if (code == CLI_DONE) {
         const char **command = cli_new((size_t)argc + 2, sizeof *command);
         command[0] = "tinyclip";
@@ -222,7 +224,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         code = run_with(&o, args.items[0]);
         free(command);
     }
-    cli_release(verb, &o, &args);
+    cli_run_release(verb, &o, &args);
     return code;
 }
 
@@ -230,7 +232,7 @@ const cli_verb cmd_compress = {
     .name = "compress",
     .summary = "make a model smaller in stages, by a recipe",
     .usage = "TEACHER --recipe R.json --data D --out DIR [options]\nTEACHER --recipe R.json --data D --out "
-             "DIR --dry-run",
+             "DIR --dry-run\n[TEACHER] --resume DIR [options]",
     .description = "Runs the stages of a recipe: each starts from the result of the one before and learns "
                    "from the teacher's affinities. In an automatic stage "
                    "masks "
@@ -244,8 +246,7 @@ const cli_verb cmd_compress = {
                    "train "
                    "leaves it, and at the end the model: DIR/model or, of what a Hugging Face folder cannot "
                    "hold, DIR/model.safetensors. Stopped or killed "
-                   "anywhere, "
-                   "--resume goes on to the same model bit for bit.\n"
+                   "anywhere, --resume DIR goes on to the same model bit for bit.\n"
                    "A recipe is a JSON object: name; description and source (optional); train (for all "
                    "stages: batch, lr, warmup_steps, weight_decay, beta1, "
                    "beta2, "
@@ -264,13 +265,14 @@ const cli_verb cmd_compress = {
                 "--dry-run\n"
                 "tinyclip compress build/demo/teacher/model --recipe recipes/small-auto.json --data "
                 "fashion-mnist --eval-data fashion-mnist --out small\n"
-                "tinyclip compress teacher --recipe r.json --data pairs/ --out small --keep 30% --resume",
+                "tinyclip compress teacher --recipe r.json --data pairs/ --out small --keep 30%\n"
+                "tinyclip compress --resume small",
     .options = options,
     .settings = settings,
     .more = cli_run_options,
     .common = CLI_WITH_ALL,
     .defaults = &defaults,
     .prepare = prepare,
-    .least_args = 1,
+    .least_args = 0, /* with --resume DIR */
     .most_args = 1,
     .run = run};

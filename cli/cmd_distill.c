@@ -13,8 +13,8 @@ static const cli_settings settings[] = {{tc_mask_setting, offsetof(training, mas
                                         {tc_train_setting, offsetof(training, options), 0},
                                         {NULL, 0, 0}};
 static const cli_option options[] = {
-    {"--teacher", "MODEL", CLI_TEXT, offsetof(training, teacher), "the teacher", 0, 0, NULL},
-    {"--student", "S", CLI_TEXT, offsetof(training, student),
+    {"--teacher", "MODEL", CLI_FILE, offsetof(training, teacher), "the teacher", 0, 0, NULL},
+    {"--student", "S", CLI_FILE, offsetof(training, student),
      "the student: a model, or a configuration (a JSON file or a built-in name), whose weights are random or "
      "inherited",
      0, 0, NULL},
@@ -65,14 +65,14 @@ static int check_masks(const cli_verb *verb, const training *t, bool *masks) {
 }
 
 static int run(const cli_verb *verb, int argc, char **argv) {
-    training t = *(const training *)cli_defaults(verb);
+    training t;
     cli_list args = {0};
     tc_error err = {0};
     tc_model *student = NULL, *teacher = NULL;
     const char *path = "";
     int code;
     bool masks;
-    if (!cli_parse(verb, argc, argv, &t, &args, &code)) return code;
+    if (!cli_run_parse(verb, argc, argv, &t, sizeof t, &t.options.out, &args, &code)) return code;
     code = check_masks(verb, &t, &masks);
     if (code == CLI_DONE && (!t.teacher || (!t.student && !masks)))
         code = cli_usage(verb, "name the models with --teacher and --student");
@@ -85,7 +85,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
                                : cli_failed(&err);
     }
     if (teacher) tc_model_close(&teacher);
-    cli_release(verb, &t, &args);
+    cli_run_release(verb, &t, &args);
     return code;
 }
 
@@ -93,7 +93,8 @@ const cli_verb cmd_distill = {
     .name = "distill",
     .summary = "train a student on its teacher's affinities",
     .usage = "--teacher T --student S --data D --out DIR --steps N [--inherit] [options]\n"
-             "--teacher T --keep 50% --data D --out DIR --steps N [options]",
+             "--teacher T --keep 50% --data D --out DIR --steps N [options]\n"
+             "--resume DIR [options]",
     .description = "Affinity mimicking: the cross-entropy between the student's and the teacher's softmax "
                    "over the rows and over the columns of the "
                    "batch's image-text cosines. Without "
@@ -115,7 +116,8 @@ const cli_verb cmd_distill = {
         "half --steps 150 --lr 1e-3\n"
         "tinyclip distill --teacher run/model --keep 50% --data fashion-mnist --out auto --steps 300 "
         "--fold-step 150 --mask-lr 0.1\n"
-        "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 6 --resume\n"
+        "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 6\n"
+        "tinyclip distill --resume run\n"
         "tinyclip distill --teacher teacher --student student --data pairs/ --out run --epochs 20 "
         "--teacher-cache features --crop-scale-min 0.9",
     .options = options,

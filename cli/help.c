@@ -12,8 +12,8 @@ static bool setting_text(const tc_setting *s, const void *structure, char *out, 
 bool cli_default_text(const cli_option *o, const void *values, char *out, size_t size) {
     const char *at = (const char *)values + o->at;
     if (o->kind == CLI_SETTING) return setting_text(o->detail, at, out, size);
-    const char *text =
-        o->kind == CLI_TEXT || o->kind == CLI_CHOICE ? *(const char *const *)(const void *)at : NULL;
+    bool is_text = o->kind == CLI_TEXT || o->kind == CLI_FILE || o->kind == CLI_CHOICE;
+    const char *text = is_text ? *(const char *const *)(const void *)at : NULL;
     if (o->kind == CLI_INT) snprintf(out, size, "%lld", (long long)*(const int64_t *)(const void *)at);
     else if (o->kind == CLI_REAL) snprintf(out, size, "%g", *(const double *)(const void *)at);
     else if (text) snprintf(out, size, "%s", text);
@@ -38,6 +38,7 @@ static void print_filled(const char *text, int indent, int column) {
 static void print_option(const cli_option *o, const void *values) {
     char value[96] = "", fallback[64], line[1024];
     if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", (const char *)o->detail);
+    else if (o->kind == CLI_MAYBE) snprintf(value, sizeof value, " [%s]", o->value);
     else if (o->value) snprintf(value, sizeof value, " %s%s", o->value, o->kind == CLI_MANY ? "..." : "");
     bool has_default = cli_default_text(o, values, fallback, sizeof fallback);
     snprintf(line, sizeof line, "%s%s%s%s%s", o->help, o->kind == CLI_LIST ? "; may be repeated" : "",

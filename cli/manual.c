@@ -37,9 +37,9 @@ static void put_option(const cli_option *o, const void *values) {
         printf(" ");
         put(o->detail, -1);
     } else if (o->value) {
-        printf(" \\fI");
+        printf(" %s\\fI", o->kind == CLI_MAYBE ? "[" : "");
         put(o->value, -1);
-        printf("\\fR%s", o->kind == CLI_MANY ? "..." : "");
+        printf("\\fR%s%s", o->kind == CLI_MANY ? "..." : "", o->kind == CLI_MAYBE ? "]" : "");
     }
     printf("\n");
     put(o->help, -1);

@@ -2,7 +2,7 @@
 #include "cli.h"
 
 const cli_option cli_common_options[] = {
-    {"--model-config", "C", CLI_TEXT, offsetof(cli_common, model_config),
+    {"--model-config", "C", CLI_FILE, offsetof(cli_common, model_config),
      "the configuration of a MODEL that has none beside it: a JSON file of OpenCLIP's or Hugging Face's "
      "form, or a built-in name",
      0, 0, NULL},

@@ -93,6 +93,8 @@ static int set_value(const cli_verb *verb, const cli_option *o, const char *valu
         *(const char **)into = value;
         return CLI_DONE;
     case CLI_TEXT:
+    case CLI_FILE:
+    case CLI_MAYBE:
         *(const char **)into = value;
         return CLI_DONE;
     case CLI_LIST:
@@ -123,6 +125,8 @@ static int read_option(const cli_verb *verb, int argc, char **argv, int *at, cha
         return set_value(verb, &o, NULL, values);
     }
     if (equals) return set_value(verb, &o, equals + 1, values);
+    bool followed = *at + 1 < argc && !is_option(argv[*at + 1]);
+    if (o.kind == CLI_MAYBE) return set_value(verb, &o, followed ? argv[++*at] : "", values);
     if (*at + 1 >= argc) return cli_usage(verb, "%s needs a value", o.name);
     if (o.kind != CLI_MANY) return set_value(verb, &o, argv[++*at], values);
     int first = *at;
@@ -142,10 +146,15 @@ static int check_model(const cli_verb *verb, const cli_list *args) {
     const char *usage = verb->usage;
     bool optional = strncmp(usage, "[MODEL]", 7) == 0 && (int)args->count > verb->least_args,
          wanted = optional || strncmp(usage, "MODEL", 5) == 0 || strncmp(usage, "TEACHER", 7) == 0;
-    const char *picture = wanted ? tc_picture_kind(args->items[0]) : NULL;
+    const char *picture = wanted && args->count > 0 ? tc_picture_kind(args->items[0]) : NULL;
     if (!picture) return CLI_DONE;
     return cli_usage(verb, "%s is %s, not a model; %s", args->items[0], picture,
                      usage_line(verb, line, sizeof line));
+}
+
+int cli_argument_missing(const cli_verb *verb) {
+    char line[256];
+    return cli_usage(verb, "an argument is missing; %s", usage_line(verb, line, sizeof line));
 }
 
 static int check_count(const cli_verb *verb, const cli_list *args) {
@@ -153,8 +162,7 @@ static int check_count(const cli_verb *verb, const cli_list *args) {
     if (verb->most_args >= 0 && n > verb->most_args)
         return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
     if (n >= verb->least_args) return check_model(verb, args);
-    char line[256];
-    return cli_usage(verb, "an argument is missing; %s", usage_line(verb, line, sizeof line));
+    return cli_argument_missing(verb);
 }
 
 bool cli_parse(const cli_verb *verb, int argc, char **argv, void *values, cli_list *args, int *code) {

@@ -7,11 +7,11 @@
 #include <string.h>
 
 const cli_option cli_run_options[] = {
-    {"--data", "D", CLI_TEXT, offsetof(cli_run, data.spec), CLI_DATA_HELP, 0, 0, NULL},
+    {"--data", "D", CLI_FILE, offsetof(cli_run, data.spec), CLI_DATA_HELP, 0, 0, NULL},
     {"--split", "PART", CLI_CHOICE, offsetof(cli_run, data.split),
      "the part of the data; without it train for the named sets, all for the others" CLI_SPLIT_HELP, 0, 0,
      "train|test|all"},
-    {"--templates", "F", CLI_TEXT, offsetof(cli_run, data.templates),
+    {"--templates", "F", CLI_FILE, offsetof(cli_run, data.templates),
      "prompt templates of labelled data, one a line, with {} in the place of the class; without it the "
      "data's own",
      0, 0, NULL},
@@ -19,14 +19,16 @@ const cli_option cli_run_options[] = {
      "column of a .csv that holds the captions; without it found by its name", 0, 0, NULL},
     {"--image-column", "C", CLI_TEXT, offsetof(cli_run, data.image_column),
      "column of a .csv that holds the images; without it found by its name", 0, 0, NULL},
-    {"--eval-data", "D", CLI_TEXT, offsetof(cli_run, eval.spec),
+    {"--eval-data", "D", CLI_FILE, offsetof(cli_run, eval.spec),
      "data to measure on: zero-shot accuracy if it is labelled, else retrieval", 0, 0, NULL},
     {"--eval-split", "PART", CLI_CHOICE, offsetof(cli_run, eval.split),
      "the part of it; without it test for the named sets, all for the others", 0, 0, "train|test|all"},
-    {"--eval-templates", "F", CLI_TEXT, offsetof(cli_run, eval.templates),
+    {"--eval-templates", "F", CLI_FILE, offsetof(cli_run, eval.templates),
      "its templates; without it its own", 0, 0, NULL},
-    {"--resume", NULL, CLI_FLAG, offsetof(cli_run, resume),
-     "go on with the run in DIR, with the same options", 0, 0, NULL},
+    {"--resume", "DIR", CLI_MAYBE, offsetof(cli_run, resume),
+     "go on with the run in the folder DIR, with the options that it keeps (DIR/run.json); options beside it "
+     "tell what lies elsewhere now. Without DIR: with the run in --out, and all options as they were",
+     0, 0, NULL},
     {NULL, NULL, CLI_FLAG, 0, NULL, 0, 0, NULL}};
 
 int cli_run_check(const cli_verb *verb, const cli_run *r, const char *out, bool evaluates) {
@@ -120,7 +122,9 @@ int cli_training_run(const training *t, tc_model *init, const char *path, const 
         o.tokenizer = m.tokenizer;
         o.preprocess = m.preprocess;
         if (o.teacher_cache && !o.cache_augmentations) o.cache_augmentations = CLI_CACHE_AUGMENTATIONS;
-        o.resume = t->run.resume;
+        o.resume = t->run.resume != NULL;
+        o.restart = (const char *const *)t->run.restart;
+        o.restart_count = t->run.restart_count;
         o.log = cli_log;
         o.stop = cli_catch_signals();
         status = tc_train(&o, NULL, &r, &err);

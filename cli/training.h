@@ -8,8 +8,18 @@
 typedef struct cli_run {
     cli_common common;
     cli_data_args data, eval;
-    bool resume;
+    const char *resume; /* the folder of a run; "": that of --out; NULL: it begins */
+    char **kept;        /* the words of run.json that values point into */
+    char **restart;     /* [restart_count] words that start the run again, for run.json */
+    int restart_count;
 } cli_run;
+
+/* Reads the arguments into `values`, `size` bytes that begin with a cli_run, as cli_parse does; of --resume
+ * DIR the words that DIR keeps stand before those that are given. *out is the folder of the run. */
+bool cli_run_parse(const cli_verb *verb, int argc, char **argv, void *values, size_t size, const char **out,
+                   cli_list *args, int *code);
+/* Instead of cli_release. */
+void cli_run_release(const cli_verb *verb, void *values, cli_list *args);
 
 typedef struct training {
     cli_run run;

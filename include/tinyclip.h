@@ -659,7 +659,8 @@ enum {
     TC_SETTING_CALL = 4,       /* belongs to one call, not to the run */
     TC_SETTING_IN_STAGE = 8,   /* its key stands in a stage of a recipe, not in "train" */
     TC_SETTING_IN_RECIPE = 16, /* its key stands in the recipe itself */
-    TC_SETTING_FILE = 32       /* a text that names a file or folder */
+    TC_SETTING_FILE = 32,      /* a text that names a file */
+    TC_SETTING_FOLDER = 64     /* a text that names a folder, which is made if it is not there */
 };
 
 typedef struct tc_setting {
@@ -754,7 +755,10 @@ typedef struct tc_train_options {
     void *log_user;
     /* set to non-zero (by a signal handler) to finish the step, save and return; or NULL */
     volatile int *stop;
-    uint64_t reserved[16];
+    /* [restart_count] words that start the run again from anywhere, for tc_run_restart; or NULL */
+    const char *const *restart;
+    int64_t restart_count;
+    uint64_t reserved[14];
 } tc_train_options;
 /* The published recipe: AdamW, lr 1e-4, betas 0.9/0.98, eps 1e-6 (of a ResNet 0.9/0.999 and 1e-8), weight
  * decay 0.2, clip 5, logit scale 50 with a teacher, alpha 1. */
@@ -768,8 +772,10 @@ typedef struct tc_train_result {
 } tc_train_result;
 
 /* Trains and writes OUT/model (a Hugging Face folder; of a pruned model or a ResNet OUT/model.safetensors,
- * the project's single file), OUT/checkpoint-*, OUT/log.jsonl. *out and result may be NULL; *out gets the
- * trained model. The counts of the result are those of the whole run, resumed or not; times are of this call.
+ * the project's single file), OUT/checkpoint-*, OUT/log.jsonl and, at the start, OUT/run.json: the settings
+ * with what was chosen for those left open, models, data and `restart`. *out and result may be NULL; *out
+ * gets the trained model. The counts of the result are those of the whole run, resumed or not; times are of
+ * this call.
  *
  * With teacher_cache the teacher computes a sample's augmentation once: its features go into the file
  * TEACHER_CACHE/teacher.cache and are taken from there by later epochs and later runs; weights of the teacher
@@ -795,6 +801,9 @@ typedef struct tc_train_result {
  * "mean_rank" and "median_rank" each way. */
 TC_API tc_status tc_train(const tc_train_options *options, tc_model **out, tc_train_result *result,
                           tc_error *err);
+/* The words `restart` of the run in a folder, by tc_train or tc_compress: *words [*count], freed as one block
+ * with free(). TC_EIO: no OUT/run.json; TC_EFORMAT: it breaks its rules; TC_ESTATE: it has no such words. */
+TC_API tc_status tc_run_restart(const char *dir, char ***words, int *count, tc_error *err);
 
 /* ---- compression in stages */
 
@@ -835,7 +844,9 @@ typedef struct tc_compress_options {
      * NULL. Lines of progress then leave them to the caller. */
     void (*on_step)(void *user, double seconds_left);
     void *on_step_user;
-    uint64_t reserved[14];
+    const char *const *restart; /* [restart_count] likewise */
+    int64_t restart_count;
+    uint64_t reserved[12];
 } tc_compress_options;
 TC_API tc_compress_options tc_compress_options_default(void);
 

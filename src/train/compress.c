@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/compress.h"
 #include "train/lock.h"
+#include "train/run_file.h"
 #include "train/measure.h"
 #include "model/model.h"
 
@@ -345,6 +346,19 @@ static tc_status run(tc_compression *c, tc_error *err) {
     return status == TC_OK ? tc_record_write(c, err) : status;
 }
 
+/* As a training run does. */
+static tc_status note_request(const tc_compression *c, tc_error *err) {
+    const tc_compress_options *o = c->o;
+    if (o->resume && !o->restart && tc_run_file_exists(o->out)) return TC_OK;
+    json_t *content = json_pack("{s:s}", "version", TC_VERSION), *settings = json_object();
+    tc_settings_note(tc_compress_setting, o, TC_SETTING_CALL, false, settings);
+    json_object_set_new(content, "settings", settings);
+    tc_run_file_model(content, "teacher", o->teacher);
+    tc_run_file_data(content, "data", o->data);
+    tc_run_file_data(content, "eval_data", o->eval_data);
+    return tc_run_file_write(o->out, content, o->restart, o->restart_count, err);
+}
+
 tc_status tc_compress(const tc_compress_options *options, tc_compress_result *result, tc_error *err) {
     tc_compression *c = tc_new(1, sizeof *c);
     if (!c) return tc_fail_memory(err, sizeof *c);
@@ -356,6 +370,7 @@ tc_status tc_compress(const tc_compress_options *options, tc_compress_result *re
     if (status == TC_OK) status = tc_record_find(c, err);
     if (status == TC_OK) status = tc_record_open(c, err);
     if (status == TC_OK) tc_remove_temporaries(options->out);
+    if (status == TC_OK) status = note_request(c, err);
     if (status == TC_OK) status = tc_record_write(c, err);
     if (status == TC_OK) status = run(c, err);
     if (status == TC_OK && result) {

@@ -26,7 +26,7 @@ static const tc_setting train_settings[] = {
     {TRAIN(out, TEXT), OPTION("--out", "DIR"),
      .help = "the folder for the model (DIR/model; a ResNet: DIR/model.safetensors), the checkpoints and "
              "log.jsonl",
-     .flags = TC_SETTING_CALL | TC_SETTING_FILE},
+     .flags = TC_SETTING_CALL | TC_SETTING_FOLDER},
     {TRAIN(steps, WHOLE), .key = "steps", OPTION("--steps", "N"), .least = 1, .most = 1e12,
      .help = "steps in all; 0: from --epochs", .flags = TC_SETTING_RESUMED | TC_SETTING_IN_STAGE},
     {TRAIN(epochs, REAL), .key = "epochs", OPTION("--epochs", "X"), .most = 1e9, .above = true,
@@ -65,7 +65,7 @@ static const tc_setting train_settings[] = {
      .help = "a folder that keeps the teacher's features, which later epochs and runs then take from it "
              "(C/teacher.cache, samples x augmentations x (8 E + 8) bytes); it belongs to this teacher, "
              "data, tokenizer and augmentation, and is refused with another",
-     .flags = TC_SETTING_TEACHER | TC_SETTING_FILE},
+     .flags = TC_SETTING_TEACHER | TC_SETTING_FOLDER},
     {TRAIN(cache_augmentations, INT), .key = "cache_augmentations", OPTION("--cache-augmentations", "N"),
      .most = 65536,
      .help = "augmentations (crop, mirror image, template) of a sample, one an epoch, then the first again; "
@@ -116,7 +116,7 @@ static const tc_setting compress_settings[] = {
      .flags = TC_SETTING_FILE},
     {COMPRESS(out, TEXT), OPTION("--out", "DIR"),
      .help = "the folder for compress.json, the stages and the model",
-     .flags = TC_SETTING_CALL | TC_SETTING_FILE},
+     .flags = TC_SETTING_CALL | TC_SETTING_FOLDER},
     {COMPRESS(keep, PART), OPTION("--keep", "PART"), .most = 1, .above = true,
      .help = "goal of the last stage instead of the recipe's: " KEEP_HELP},
     {COMPRESS(params, PARAMS), OPTION("--params", "N"), .least = 1, .most = 1e15, .help = PARAMS_HELP},
@@ -126,7 +126,7 @@ static const tc_setting compress_settings[] = {
     {COMPRESS(teacher_cache, TEXT), OPTION("--teacher-cache", "C"),
      .help = "the folder that keeps the teacher's features, if the recipe has cache_augmentations, for "
              "several compressions to share; without it DIR/teacher-cache",
-     .flags = TC_SETTING_FILE},
+     .flags = TC_SETTING_FOLDER},
     {COMPRESS(eval_every, WHOLE), OPTION("--eval-every", "N"), .most = 1e12,
      .help = "steps between evaluations within a stage, on labelled data; 0: only at its end"},
     {COMPRESS(eval_limit, WHOLE), OPTION("--eval-limit", "N"), .most = 1e15, .help = EVAL_LIMIT_HELP},

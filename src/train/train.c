@@ -5,6 +5,7 @@
  * goes on to the same weights, bit for bit, as one that never was. */
 #include "train/checkpoint.h"
 #include "train/lock.h"
+#include "train/run_file.h"
 #include "train/run_plan.h"
 #include "train/training.h"
 
@@ -90,6 +91,26 @@ static tc_status tell_beginning(training *t, tc_error *err) {
     return TC_OK;
 }
 
+/* A run that goes on says it anew only if it was started anew: with words that may tell where things are now.
+ */
+static tc_status note_request(const training *t, tc_error *err) {
+    const tc_train_options *o = t->o;
+    if (o->resume && !o->restart && tc_run_file_exists(o->out)) return TC_OK;
+    json_t *content = json_pack("{s:s}", "version", TC_VERSION), *settings = json_object();
+    tc_settings_note(tc_train_setting, o, TC_SETTING_CALL, false, settings);
+    json_object_set_new(content, "settings", settings);
+    if (o->masks) {
+        json_t *masks = json_object();
+        tc_settings_note(tc_mask_setting, &t->masks, TC_SETTING_CALL, false, masks);
+        json_object_set_new(content, "masks", masks);
+    }
+    tc_run_file_model(content, "start", o->init);
+    tc_run_file_model(content, "teacher", o->teacher);
+    tc_run_file_data(content, "data", o->data);
+    tc_run_file_data(content, "eval_data", o->eval_data);
+    return tc_run_file_write(o->out, content, o->restart, o->restart_count, err);
+}
+
 static tc_status start(training *t, tc_error *err) {
     const tc_train_options *o = t->o;
     tc_status status = tc_lock_folder(o->out, "training run", &t->lock, err);
@@ -104,6 +125,7 @@ static tc_status start(training *t, tc_error *err) {
             o->out);
     if (status == TC_OK && o->resume)
         status = tc_checkpoint_load(t->trainer, o->out, t->settings, &t->log, err);
+    if (status == TC_OK) status = note_request(t, err);
     if (status != TC_OK) return status;
     t->first = t->trainer->step;
     t->saved = o->resume ? t->first : -1;

@@ -82,6 +82,28 @@ run $compress --out "$scratch/stopped" --seed 5 --resume
 code "stopped six times and resumed: exit code" 0
 same "stopped six times and resumed: the same model" "$scratch/whole/model.safetensors" "$scratch/stopped/model.safetensors"
 
+# By the folder alone, from wherever.
+program=$(realpath "$tinyclip")
+cp "$scratch/three.json" "$scratch/copy.json"
+(cd "$scratch" && "$program" compress teacher/model --recipe copy.json --data idx:images.idx,labels.idx,classes --eval-data "$data" --threads 1 --workers 1 \
+    --speed-seconds 0 --seed 5 --out alone --stop-after 30) >"$out" 2>"$err" </dev/null
+code=$?
+code "with relative places: exit code" 0
+holds "it is said how to go on by the folder alone" grep -q "go on with --resume alone" "$out"
+(cd / && "$program" compress --resume "$scratch/alone" --stop-after 10) >"$out" 2>"$err" </dev/null
+code=$?
+code "--resume DIR: exit code" 0
+mv "$scratch/copy.json" "$scratch/moved.json"
+run compress --resume "$scratch/alone"
+code "--resume DIR, the recipe is gone: exit code" 1
+says "--resume DIR, the recipe is gone" "--recipe $scratch/copy.json is not there any more; say where it is now with --recipe"
+run compress "$teacher" --resume "$scratch/alone" --recipe "$scratch/moved.json"
+code "--resume DIR with teacher and recipe: exit code" 0
+same "--resume DIR: the same model" "$scratch/whole/model.safetensors" "$scratch/alone/model.safetensors"
+run compress --resume
+code "--resume alone: exit code" 2
+says "--resume alone" "an argument is missing"
+
 # Killed at places that are hard to meet: after the last step before it is noted, before the model is put in its place, in the middle of that.
 undone() { # undone DIR N: a copy of the whole compression in which stage N and those after it, and the end, are not noted
     cp -r "$scratch/whole" "$1"

@@ -119,4 +119,68 @@ says "resume with another model" "cannot resume with other settings: model."
 run $train --out "$scratch/nothing" --resume
 code "resume without a checkpoint: exit code" 1
 says "resume without a checkpoint" "there is no checkpoint to resume from"
+
+# By the folder alone, from wherever: what the run was asked is in its run.json.
+program=$(realpath "$tinyclip")
+from() { # from FOLDER ARG...: runs the program there
+    folder=$1
+    shift
+    (cd "$folder" && "$program" "$@") >"$out" 2>"$err" </dev/null
+    code=$?
+}
+rest="--batch 6 --threads 1 --workers 1 --lr 1e-3 --steps $steps --flip --crop-scale-min 0.5"
+from "$scratch" train --config teacher.json --data pairs $rest --out alone --stop-after 50
+code "with relative places: exit code" 0
+holds "what the run was asked is noted" grep -q '"crop_scale_min": 0.5' "$scratch/alone/run.json"
+from / train --resume "$scratch/alone" --stop-after 30
+code "--resume DIR: exit code" 0
+says "--resume DIR goes on" "resumed from $scratch/alone/checkpoint-000000000050.safetensors"
+from "$scratch/alone" train --resume .
+code "--resume DIR, in it: exit code" 0
+same "--resume DIR: the same model in the end" "$scratch/whole/$weights" "$scratch/alone/$weights"
+holds "--resume DIR: one line a step in the log" whole_log "$scratch/alone"
+run train --resume "$scratch/alone"
+code "--resume DIR of what is complete: exit code" 0
+run train --resume "$scratch/alone" --lr 1e-4
+code "--resume DIR with another learning rate: exit code" 1
+says "--resume DIR with another learning rate" "cannot resume with other settings: lr was 0.001 and is now 0.0001"
+run train --resume "$scratch/alone" --out "$scratch/other"
+code "--resume DIR and another --out: exit code" 2
+says "--resume DIR and another --out" "--resume $scratch/alone and --out $scratch/other are two folders; name one"
+
+# A teacher that lies elsewhere now.
+cp -r "$scratch/whole/model" "$scratch/mentor"
+cp -r "$scratch/pairs" "$scratch/pictures"
+from "$scratch" distill --teacher mentor --student student.json --inherit --data pictures $rest --out pupil --stop-after 50
+code "a distillation: exit code" 0
+mv "$scratch/mentor" "$scratch/sage"
+run distill --resume "$scratch/pupil"
+code "its teacher is gone: exit code" 1
+says "its teacher is gone" "tinyclip: --teacher $scratch/mentor is not there any more; say where it is now with --teacher"
+run distill --resume "$scratch/pupil" --teacher "$scratch/sage" --stop-after 30
+code "its teacher is named anew: exit code" 0
+mv "$scratch/pictures" "$scratch/photos"
+run distill --resume "$scratch/pupil"
+code "its data is gone: exit code" 1
+says "its data is gone" "tinyclip: --data $scratch/pictures is not there any more; say where it is now with --data"
+run distill --resume "$scratch/pupil" --data "$scratch/photos"
+code "all named anew: exit code" 0
+same "all named anew: the same model in the end" "$scratch/whole-student/$weights" "$scratch/pupil/$weights"
+
+# A run.json of another verb, or none, or none that is right.
+run train --resume "$scratch/pupil"
+code "--resume DIR of another verb: exit code" 1
+says "--resume DIR of another verb" "$scratch/pupil: it is no run of train, but of distill"
+run train --resume "$scratch/nothing"
+code "--resume DIR of nothing: exit code" 1
+says "--resume DIR of nothing" "$scratch/nothing/run.json: "
+for text in '' '{' '[]' '{"restart":3}' '{"restart":["tinyclip",1]}' '{"restart":[]}' '{"restart":["tinyclip","train","--lr"]}'; do
+    mkdir -p "$scratch/spoilt"
+    printf '%s' "$text" >"$scratch/spoilt/run.json"
+    run train --resume "$scratch/spoilt"
+    holds "a run.json of '$text' is refused" [ $code -eq 1 -o $code -eq 2 ]
+done
+printf '{"settings":{}}' >"$scratch/spoilt/run.json"
+run train --resume "$scratch/spoilt"
+says "a run.json without words" "it does not say how the run was started; give its options again"
 finish
