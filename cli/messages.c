@@ -1,5 +1,4 @@
-/* messages.c - what the program says on stderr: remarks and progress. Also the lists and the memory of
- * the program. */
+/* messages.c - what the program says on stderr: remarks and progress. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -94,28 +93,4 @@ void cli_say(const char *format, ...) {
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
-}
-
-/* ---- memory and lists */
-
-void *cli_or_end(void *p) {
-    if (p) return p;
-    cli_say("out of memory");
-    exit(CLI_FAILED);
-}
-
-void *cli_new(size_t n, size_t size) { return cli_or_end(calloc(n ? n : 1, size)); }
-
-void cli_list_add(cli_list *l, const char *s) {
-    if (l->count == l->capacity) {
-        l->capacity = l->capacity ? 2 * l->capacity : 16;
-        l->items = cli_or_end(reallocarray(l->items, l->capacity, sizeof *l->items));
-    }
-    l->items[l->count++] = cli_text("%s", s);
-}
-
-void cli_list_free(cli_list *l) {
-    for (size_t i = 0; i < l->count; i++) free(l->items[i]);
-    free(l->items);
-    *l = (cli_list){0};
 }

@@ -1,5 +1,5 @@
 /* system.c - what the program needs of the machine and takes no library for: messages of its own errors,
- * paths, the clock, texts in memory. */
+ * paths, the clock. */
 #include "cli.h"
 
 #include <errno.h>
@@ -18,15 +18,6 @@ tc_status cli_fail(tc_error *err, tc_status status, const char *format, ...) {
     return status;
 }
 
-char *cli_text(const char *format, ...) {
-    char *text = NULL;
-    va_list args;
-    va_start(args, format);
-    int failed = vasprintf(&text, format, args) < 0;
-    va_end(args);
-    return cli_or_end(failed ? NULL : text);
-}
-
 /* ---- paths */
 
 bool cli_ends_with(const char *s, const char *suffix) {
@@ -34,28 +25,11 @@ bool cli_ends_with(const char *s, const char *suffix) {
     return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
-char *cli_path(const char *dir, const char *name) {
-    return cli_text("%s%s%s", dir, cli_ends_with(dir, "/") ? "" : "/", name);
-}
-
 bool cli_path_exists(const char *path) { return access(path, F_OK) == 0; }
 
 bool cli_path_is_dir(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-tc_status cli_make_dirs(const char *path, tc_error *err) {
-    char *copy = cli_text("%s/", path);
-    tc_status status = TC_OK;
-    for (char *at = copy; status == TC_OK && (at = strchr(at + 1, '/'));) {
-        *at = '\0';
-        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && cli_path_is_dir(copy)))
-            status = cli_fail(err, TC_EIO, "%s: cannot make the folder: %s", copy, strerror(errno));
-        *at = '/';
-    }
-    free(copy);
-    return status;
 }
 
 tc_status cli_write_file(const char *path, const char *text, size_t size, tc_error *err) {
