@@ -30,13 +30,13 @@ static const struct {
     kind kind;
 } columns[COLUMNS] = {
     [TOP1] = {"Top-1", "zero-shot", "Top-1", FRACTION},
-    [R1_TEXT] = {"R@1", "image to text", "R@1 of texts", FRACTION},
-    [R1_IMAGE] = {"R@1", "text to image", "R@1 of images", FRACTION},
+    [R1_TEXT] = {"R@1", "of texts", "R@1 of texts", FRACTION},
+    [R1_IMAGE] = {"R@1", "of images", "R@1 of images", FRACTION},
     [PARAMS] = {"Parameters", "no token table", "Parameters", AMOUNT},
     [IMAGES] = {"Images/s", "measured", "Images/s", RATE},
     [TOP5] = {"Top-5", "zero-shot", "Top-5", FRACTION},
-    [R5_TEXT] = {"R@5", "image to text", "R@5 of texts", FRACTION},
-    [R5_IMAGE] = {"R@5", "text to image", "R@5 of images", FRACTION},
+    [R5_TEXT] = {"R@5", "of texts", "R@5 of texts", FRACTION},
+    [R5_IMAGE] = {"R@5", "of images", "R@5 of images", FRACTION},
     [MACS_IMAGE] = {"MACs", "an image", "MACs, image", AMOUNT},
     [MACS_TEXT] = {"MACs", "a text", "MACs, text", AMOUNT},
     [ALL_PARAMS] = {"Parameters", "all", "with tokens", AMOUNT},
@@ -100,7 +100,7 @@ static void put_effort(tc_buf *b, const tc_report_model *m) {
     } else {
         tc_report_effort e = tc_report_effort_of(m->run, m->stage);
         tc_buf_printf(b, "%s steps<small>", tc_report_whole(e.steps, &n));
-        if (e.pairs >= 0) tc_buf_printf(b, "%s pairs, ", tc_report_amount((double)e.pairs, &n));
+        if (e.pairs >= 0) tc_buf_printf(b, "%s pairs<br/>", tc_report_amount((double)e.pairs, &n));
         tc_buf_printf(b, "%s</small>", tc_report_duration(e.seconds, &n));
     }
     tc_buf_puts(b, "</td>");
@@ -138,7 +138,11 @@ static void put_row(tc_buf *b, const tc_report *r, const tc_report_model *m) {
 static void put_note(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b,
                 "<p class=\"note\">Small figures are relative to the teacher. MACs: multiply-accumulates of "
-                "one image, and of one text of full length.");
+                "one image, and of one text of full length. Training: all stages from the teacher on.");
+    if (wanted(r, R1_TEXT))
+        tc_buf_puts(b,
+                    " R@1 of texts: how often the right text is the first one for an image; of images, the "
+                    "other way round.");
     bool speeds = wanted(r, IMAGES) || wanted(r, TEXTS);
     if (speeds && r->in_turn)
         tc_buf_puts(b, " Images and texts a second: all models in one go, taking turns, 32 at a time, 32-bit "
@@ -164,8 +168,7 @@ void tc_report_models(tc_buf *b, const tc_report *r) {
     for (column c = 0; c < COLUMNS; c++)
         if (wanted(r, c))
             tc_buf_printf(b, "<th scope=\"col\">%s<small>%s</small></th>", columns[c].name, columns[c].unit);
-    tc_buf_puts(b,
-                "<th scope=\"col\">Training<small>from the teacher on</small></th></tr></thead>\n<tbody>\n");
+    tc_buf_puts(b, "<th scope=\"col\">Training<small>in all</small></th></tr></thead>\n<tbody>\n");
     for (int i = 0; i < r->model_count; i++) put_row(b, r, &r->models[i]);
     tc_buf_puts(b, "</tbody>\n</table>\n</div>\n");
     put_note(b, r);

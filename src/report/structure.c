@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Of the picture: a column of names, then for each part bars with a number behind. */
-enum { WIDE = 340, ROW = 18, HEAD = 54, NAME_TO = 28, PART_AT = 36, PART_STEP = 154, BAR_WIDE = 108 };
+enum { WIDE = 340, ROW = 18, HEAD = 54, NAME_TO = 33, PART_AT = 40, PART_STEP = 152, BAR_WIDE = 108 };
 /* Members are drawn one by one if they are not too many. */
 enum { CELL = 13, LEAST_CELL = 4 };
 
