@@ -303,7 +303,7 @@ static tc_status write_page(const kitchen *k, const char *page, tc_error *err) {
     tc_report_options r = tc_report_options_default();
     r.dir = k->o.out;
     r.out = page;
-    r.speed_seconds = k->o.quick ? 0.1 : 1;
+    r.speed_seconds = k->o.quick ? 0.3 : 1;
     r.log = cli_log;
     tc_status status = tc_report_write(&r, NULL, err);
     cli_log_end();

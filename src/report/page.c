@@ -5,6 +5,7 @@
 #include "data/data.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 extern const char tc_file_data_report_css[], tc_file_data_report_css_end[];
@@ -146,6 +147,21 @@ static void lede(tc_buf *b, const tc_report *r) {
     tc_buf_puts(b, "</p>\n");
 }
 
+/* A compression that kept its options needs nothing else to go on. */
+static void put_resume(tc_buf *b, const tc_compress_record *run) {
+    char *kept = tc_path_join(run->dir, "run.json");
+    if (kept && tc_path_exists(kept)) {
+        tc_buf_puts(b, "<code>tinyclip compress --resume ");
+        tc_report_argument(b, run->dir);
+        tc_buf_puts(b, "</code> goes on with it.");
+    } else {
+        tc_buf_puts(b, "The command under <a href=\"#origin\">How it was made</a> goes on with it, given "
+                       "--resume too.");
+    }
+    b->failed = b->failed || !kept;
+    free(kept);
+}
+
 /* How far the compressions are that are not finished. */
 static void progress(tc_buf *b, const tc_report *r) {
     for (int i = 0; i < r->count; i++) {
@@ -168,9 +184,8 @@ static void progress(tc_buf *b, const tc_report *r) {
         } else {
             tc_buf_puts(b, "after its last stage. ");
         }
-        tc_buf_printf(b,
-                      "The command under <a href=\"#origin\">How it was made</a> goes on with it, given "
-                      "--resume too.</p><progress max=\"%lld\" value=\"%lld\">%s</progress></div>\n",
+        put_resume(b, run);
+        tc_buf_printf(b, "</p><progress max=\"%lld\" value=\"%lld\">%s</progress></div>\n",
                       (long long)e.planned, (long long)e.steps,
                       tc_report_percent((double)e.steps / (double)e.planned, &n));
     }
