@@ -136,7 +136,6 @@ static tc_status train_teacher(kitchen *k, const char *dir, const tc_model *init
     t.steps = k->o.teacher_steps;
     t.batch = (int)k->o.batch;
     t.lr = LR;
-    t.logit_scale = 0;
     t.seed = (uint64_t)k->o.seed;
     t.eval_every = every(t.steps);
     t.eval_limit = eval_limit(k);
