@@ -26,6 +26,8 @@ for d in by-hand in-two-steps in-one-step; do
     holds "demo: $d is not measured by itself" grep -q '"images_per_second": *null' "$scratch/demo/$d/compress.json"
     holds "the report knows $d" grep -q "$d" "$scratch/demo/report.html"
 done
+holds "demo: teacher and stages are measured in one go" test "$(grep -c '"images_per_second": [1-9]' "$scratch/demo/speed.json")" -eq 5
+holds "demo: the report says so" grep -q "all models in one go, taking turns" "$scratch/demo/report.html"
 run report "$scratch/demo" -o "$scratch/again.html"
 code "the report can be made again: exit code" 0
 same "the report can be made again" "$scratch/demo/report.html" "$scratch/again.html"

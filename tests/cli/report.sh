@@ -204,6 +204,12 @@ bad_speed "models is missing" '{}'
 bad_speed "models[0] is not an object" '{"models":[1]}'
 bad_speed "models[0].images_per_second is not a number from 0 to 1e+15" '{"models":[{"weights_hash":"aa","images_per_second":-1}]}'
 
+rm -f "$scratch/run/speed.json"
+run report "$scratch/run" -o "$page" --measure 0.01
+code "nothing to measure: exit code" 1
+says "nothing to measure" "$scratch/run: no model of it has been measured yet, and has a checksum"
+holds "nothing to measure: nothing is noted" test ! -e "$scratch/run/speed.json"
+
 # ---- several of one teacher
 mkdir -p "$scratch/several/not-one"
 cp -r "$scratch/run" "$scratch/several/a-half"
