@@ -105,7 +105,8 @@ tc_status tc_report_measure(tc_report *r, double seconds, const tc_log *log, tc_
     tc_status status = which && models && speeds ? TC_OK : tc_fail_memory(err, room * sizeof *speeds);
     int n = status == TC_OK ? choose(r, which) : 0;
     if (status == TC_OK && n == 0)
-        status = tc_fail(err, TC_EARG, "%s: no model of it has been measured yet, and has a checksum", r->dir);
+        status =
+            tc_fail(err, TC_EARG, "%s: no model of it has been measured yet, and has a checksum", r->dir);
     for (int i = 0; i < n && status == TC_OK; i++)
         status = tc_report_open(&r->models[which[i]], &models[i], err);
     if (status == TC_OK) {
