@@ -13,22 +13,20 @@ VERSION := $(shell sed -n 's/^.define TC_VERSION "\(.*\)"/\1/p' include/tinyclip
 SONAME := libtinyclip.so.$(firstword $(subst ., ,$(VERSION)))
 
 # Kernels are chosen by the compiler's target. oneDNN (DNNL=0: without) serves the levels above plain C, so that the others have no
-# use for it; OPENMP=0: one thread.
+# use for it; it is built with OpenMP, which nothing else here uses.
 ARCH := $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),x86,plain)
 DNNL ?= 1
-OPENMP ?= 1
 override DNNL := $(if $(filter x86,$(ARCH)),$(DNNL),0)
 
 PKGS := libjpeg libpng libwebp libwebpdemux libutf8proc jansson zlib libzip nettle
 # libcurl is loaded when it is needed, not linked (src/zoo/libcurl.h).
 TC_CPPFLAGS := -D_GNU_SOURCE -Iinclude -Isrc $(shell $(PKG_CONFIG) --cflags $(PKGS) libcurl 2>/dev/null)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
-OPENMP_FLAG := $(if $(filter 0,$(OPENMP)),-Wno-unknown-pragmas,-fopenmp)
 # Objects are the same bytes in whatever folder they are built.
-TC_CFLAGS := -std=c11 $(WARN) -fPIC $(OPENMP_FLAG) -ffp-contract=off -fno-math-errno -fvisibility=hidden \
+TC_CFLAGS := -std=c11 $(WARN) -fPIC -fopenmp-simd -ffp-contract=off -fno-math-errno -fvisibility=hidden \
     -ffile-prefix-map=$(CURDIR)=.
-TC_LDFLAGS := $(OPENMP_FLAG)
-TC_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lgif $(if $(filter 0,$(DNNL)),,-ldnnl) -lm -lpthread
+TC_LDFLAGS :=
+TC_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lgif $(if $(filter 0,$(DNNL)),,-ldnnl -lgomp) -lm -lpthread
 
 ALL_CPPFLAGS = $(TC_CPPFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = $(TC_CFLAGS) $(OPT) $(KERN_CFLAGS) $(CFLAGS)
@@ -61,7 +59,7 @@ all: $(B)/tinyclip $(B)/libtinyclip.a $(B)/libtinyclip.so
 $(B)/needs:
 	@mkdir -p $(B)
 	@$(PKG_CONFIG) --print-errors --exists $(PKGS) libcurl || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
-	@printf '#include <%s>\n' stdio.h gif_lib.h $(if $(filter 0,$(DNNL)),,oneapi/dnnl/dnnl.h) $(if $(filter 0,$(OPENMP)),,omp.h) | \
+	@printf '#include <%s>\n' stdio.h gif_lib.h $(if $(filter 0,$(DNNL)),,oneapi/dnnl/dnnl.h) | \
 	    $(CC) $(ALL_CPPFLAGS) -E -xc - >/dev/null || { echo 'make: a library is missing, see docs/INSTALL.md' >&2; exit 1; }
 	@touch $@
 

@@ -25,10 +25,11 @@ static int finish(int code) {
     return CLI_FAILED;
 }
 
-/* libgomp's threads wait for one another 300,000 turns of a loop (14 ms) before they sleep. Where another
- * program wants a processor too, each wait burns a time slice, and two threads are a hundred times slower
- * than one; 3,000 turns cost 1 % on a quiet machine. The library reads the number from the environment before
- * main begins, so the program starts itself once more; a setting of the user's stands. */
+/* oneDNN's convolutions run on libgomp's threads, which wait for one another 300,000 turns of a loop (14 ms)
+ * before they sleep. Where another program wants a processor too, each wait burns a time slice, and two
+ * threads are a hundred times slower than one; 3,000 turns cost 1 % on a quiet machine. The library reads the
+ * number from the environment before main begins, so the program starts itself once more; a setting of the
+ * user's stands. */
 static void limit_spinning(char **argv) {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
     if (setenv("GOMP_SPINCOUNT", "30000", 1) == 0) execv("/proc/self/exe", argv);

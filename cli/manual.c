@@ -125,6 +125,7 @@ void cli_print_manual(void) {
         ".TP\n.B XDG_CACHE_HOME\nthe folder that tinyclip/ with the weights of published models lies in; "
         "~/.cache unless it is set.\n"
         ".TP\n.B TINYCLIP_ZOO_URL\nwhere published models are downloaded from, instead of the release page.\n"
-        ".TP\n.B GOMP_SPINCOUNT\nhow long threads wait for one another before they sleep; "
+        ".TP\n.B GOMP_SPINCOUNT\nhow long threads of oneDNN's convolutions wait for one another before they "
+        "sleep; "
         "the program sets 30000 unless this or OMP_WAIT_POLICY is set.\n");
 }

@@ -24,7 +24,7 @@ $(B)/f64/libtinyclip.a: $(F64_OBJ) $(DATA_OBJ)
 $(B)/f64/%: tests/%.c $(B)/f64/libtinyclip.a
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CPPFLAGS) -DTC_REAL=double $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< \
-	    $(B)/f64/libtinyclip.a $(TEST_LIBS) $(filter-out -ldnnl,$(ALL_LIBS))
+	    $(B)/f64/libtinyclip.a $(TEST_LIBS) $(filter-out -ldnnl -lgomp,$(ALL_LIBS))
 $(B)/tests/%: tests/%.c $(B)/libtinyclip.a
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(B)/libtinyclip.a $(TEST_LIBS) $(ALL_LIBS)
@@ -63,7 +63,7 @@ asan:
 
 # New inputs for every target (or FUZZ=zip), FUZZ_SECONDS each; needs clang and its compiler-rt. The library is built once for all.
 FUZZ_SECONDS ?= 60
-FUZZ_CFLAGS := -std=c11 -O1 -g -fopenmp=libgomp -fno-sanitize-recover=all
+FUZZ_CFLAGS := -std=c11 -O1 -g -fno-sanitize-recover=all
 FUZZ_OBJ := $(patsubst %.c,$(B)/fuzz/obj/%.o,$(PLAIN_SRC))
 $(B)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -73,7 +73,7 @@ $(B)/fuzz/libtinyclip.a: $(FUZZ_OBJ) $(DATA_OBJ)
 	$(call say,AR)$(AR) rcsD $@ $^
 $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/fuzz/libtinyclip.a
 	$(call say,LD)clang $(ALL_CPPFLAGS) -Itests $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -o $@ $< $(B)/fuzz/libtinyclip.a \
-	    $(filter-out -ldnnl,$(ALL_LIBS)) -lgomp
+	    $(filter-out -ldnnl -lgomp,$(ALL_LIBS))
 fuzz: $(FUZZ:%=$(B)/fuzz/fuzz_%)
 	for t in $(FUZZ); do \
 	    mkdir -p $(B)/fuzz/new-$$t && \

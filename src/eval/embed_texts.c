@@ -1,5 +1,6 @@
 /* embed_texts.c - many texts through the text tower: split into ids in parallel, embedded a batch at a time.
  */
+#include "base/threads.h"
 #include "eval/eval.h"
 
 #include <stdlib.h>
@@ -16,12 +17,22 @@ typedef struct split {
 
 tc_text_options tc_text_options_default(void) { return (tc_text_options){.batch = BATCH}; }
 
-static tc_status tokenize(split *s, const char *const *texts, int n, int threads, tc_error *err) {
-#pragma omp parallel for schedule(dynamic, 16) num_threads(threads)
-    for (int i = 0; i < n; i++)
-        s->errors[i].status =
-            tc_tokenizer_encode(s->tokenizer, texts[i], s->context, s->ids + (int64_t)i * s->context, NULL,
-                                &s->cut[i], &s->errors[i]);
+typedef struct text_batch {
+    const split *s;
+    const char *const *text;
+} text_batch;
+
+static void tokenize_one(void *user, int64_t i) {
+    const text_batch *t = user;
+    const split *s = t->s;
+    s->errors[i].status = tc_tokenizer_encode(s->tokenizer, t->text[i], s->context, s->ids + i * s->context,
+                                              NULL, &s->cut[i], &s->errors[i]);
+}
+
+static tc_status tokenize(split *s, const char *const *text, int n, int threads, tc_error *err) {
+    int before = tc_threads_enter(threads);
+    tc_parallel_each(n, tokenize_one, &(text_batch){s, text});
+    tc_threads_leave(before);
     for (int i = 0; i < n; i++)
         if (s->errors[i].status != TC_OK)
             return tc_fail(err, s->errors[i].status, "%s", s->errors[i].message);

@@ -1,5 +1,6 @@
 /* image_pass.c - many images through the image tower: decoded in parallel, embedded a batch at a time; bad
  * ones are left out and told. */
+#include "base/threads.h"
 #include "eval/eval.h"
 #include "kern/kern.h"
 
@@ -95,13 +96,17 @@ static tc_status decode_one(const tc_image_pass *p, int64_t image, float *pixels
                      : tc_preprocess_file(&p->preprocess, p->o.paths[image], pixels, NULL, err);
 }
 
+static void decode_next(void *user, int64_t i) {
+    const tc_image_pass *p = user;
+    p->errors[i].status = TC_OK;
+    p->errors[i].status =
+        decode_one(p, tc_selected(&p->selection, p->at + i), p->pixels + (size_t)i * p->size, &p->errors[i]);
+}
+
 static void decode(tc_image_pass *p, int batch) {
-#pragma omp parallel for schedule(dynamic) num_threads(tc_session_threads(p->session))
-    for (int i = 0; i < batch; i++) {
-        p->errors[i].status = TC_OK;
-        p->errors[i].status = decode_one(p, tc_selected(&p->selection, p->at + i),
-                                         p->pixels + (size_t)i * p->size, &p->errors[i]);
-    }
+    int before = tc_threads_enter(tc_session_threads(p->session));
+    tc_parallel_each(batch, decode_next, p);
+    tc_threads_leave(before);
 }
 
 /* Tells of bad images and closes the gaps that they leave; *n gets the number of rows that stay. */

@@ -1,5 +1,6 @@
 /* retrieval.c - retrieval both ways: each picture has one caption, and is to be found among all pictures by
  * it, and the caption by the picture. */
+#include "base/threads.h"
 #include "eval/eval.h"
 
 #include <stdlib.h>
@@ -29,6 +30,18 @@ static tc_status one_caption(const tc_data *d, int64_t sample, char **out, tc_er
                 : tc_fail_memory(err, CAPTION_BYTES);
 }
 
+typedef struct caption_batch {
+    const pairs *p;
+    int64_t first;
+    char **texts;
+    tc_error *errors;
+} caption_batch;
+
+static void read_caption(void *user, int64_t i) {
+    const caption_batch *b = user;
+    b->errors[i].status = one_caption(b->p->data, b->p->index[b->first + i], &b->texts[i], &b->errors[i]);
+}
+
 /* Those of n pairs from `first` on. */
 static tc_status embed_some(pairs *p, tc_session *s, const tc_tokenizer *t, int64_t first, int n,
                             tc_error *err) {
@@ -39,9 +52,9 @@ static tc_status embed_some(pairs *p, tc_session *s, const tc_tokenizer *t, int6
     o.on_cut = count_cut;
     o.user = p;
     if (!errors) return tc_fail_memory(err, (size_t)n * sizeof *errors);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(tc_session_threads(s))
-    for (int i = 0; i < n; i++)
-        errors[i].status = one_caption(p->data, p->index[first + i], &texts[i], &errors[i]);
+    int before = tc_threads_enter(tc_session_threads(s));
+    tc_parallel_each(n, read_caption, &(caption_batch){p, first, texts, errors});
+    tc_threads_leave(before);
     tc_status status = TC_OK;
     for (int i = 0; i < n && status == TC_OK; i++)
         if (errors[i].status != TC_OK) status = tc_fail(err, errors[i].status, "%s", errors[i].message);

@@ -20,6 +20,16 @@ enum {
 
 void tc_dnnl_cap_avx2(void) { dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2); }
 
+/* oneDNN is built with OpenMP and asks it. */
+void omp_set_num_threads(int n);
+int omp_get_max_threads(void);
+
+int tc_dnnl_threads(int n) {
+    int before = omp_get_max_threads();
+    if (n != before) omp_set_num_threads(n);
+    return before;
+}
+
 typedef struct product {
     bool ta, tb;
     int64_t m, n, k;
@@ -58,22 +68,33 @@ static product share(const product *whole, bool rows, int64_t i, int64_t parts) 
     return p;
 }
 
+typedef struct gemm_work {
+    product whole;
+    bool rows;
+    int64_t parts;
+} gemm_work;
+
+static void gemm_range(void *user, int64_t first, int64_t end) {
+    const gemm_work *k = user;
+    int before = tc_dnnl_threads(1);
+    for (int64_t i = first; i < end; i++) {
+        product mine = share(&k->whole, k->rows, i, k->parts);
+        if (mine.m > 0 && mine.n > 0) one_thread(&mine);
+    }
+    tc_dnnl_threads(before);
+}
+
 void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a,
                   int64_t lda, const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc) {
     if (m < 1 || n < 1) return;
     if (k < 1) {
-        tc_kern_ref.gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        ref_gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
-    tc_threads_apply(); /* a product too small to share is oneDNN's to share or not */
-    product p = {ta, tb, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc};
+    int64_t work = m * n * k, threads = work > TC_PARALLEL_WORK ? tc_threads() : 1;
     /* Rows unless there are few: the columns of a narrow result would leave each thread too little of them.
      */
-    int64_t threads = m * n * k > TC_PARALLEL_WORK ? tc_threads() : 1;
     bool rows = m >= n || m >= 64 * threads;
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
-    for (int64_t i = 0; i < threads; i++) {
-        product mine = share(&p, rows, i, threads);
-        if (mine.m > 0 && mine.n > 0) one_thread(&mine);
-    }
+    gemm_work w = {{ta, tb, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc}, rows, threads};
+    tc_parallel(threads, work, gemm_range, &w);
 }

@@ -131,7 +131,6 @@ static tools *make_tools(const tc_conv *c) {
     tools *t = tc_new(1, sizeof *t);
     if (!t) return NULL;
     t->threads = tc_threads();
-    tc_threads_apply();
     const tools *before = atomic_load_explicit(&c->made, memory_order_relaxed);
     bool ok = make_tool(&t->forward, c, DNNL_FORWARD, 1, c->inference && before ? &before->forward : NULL);
     if (!c->inference) {
@@ -161,6 +160,12 @@ static tools *tools_of(tc_conv *c) {
     }
     pthread_mutex_unlock(&c->lock);
     return t;
+}
+
+/* The same, and oneDNN takes that number until tc_dnnl_threads(*before). */
+static tools *enter(tc_conv *c, int *before) {
+    *before = tc_dnnl_threads(tc_threads());
+    return tools_of(c);
 }
 
 /* ---- running */
@@ -246,9 +251,14 @@ static bool run_data(const tc_conv *c, const tools *t, int64_t batch, const floa
     return true;
 }
 
-static void add(int64_t n, const float *x, float *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
-    for (int64_t i = 0; i < n; i++) y[i] += x[i];
+typedef struct add_work {
+    const float *x;
+    float *y;
+} add_work;
+
+static void add_range(void *user, int64_t first, int64_t end) {
+    const add_work *k = user;
+    for (int64_t i = first; i < end; i++) k->y[i] += k->x[i];
 }
 
 /* Groups first, then single images; each gives a gradient of its own, and they are added in order. */
@@ -275,7 +285,7 @@ static bool run_weights(const tc_conv *c, const tools *t, int64_t batch, const f
         if (!execute(g->primitive, arguments, 4) ||
             !reorder(g, (const float *)(void *)(scratch + plain), sum))
             return false;
-        if (i) add(count, sum, dw);
+        if (i) tc_parallel(count, count, add_range, &(add_work){sum, dw});
         i += group ? GROUP : 1;
     }
     return true;
@@ -299,7 +309,10 @@ static tc_conv *conv_new(const tc_product *p, bool inference) {
     pthread_mutex_init(&c->lock, NULL);
     c->product = *p;
     c->inference = inference;
-    if (tools_of(c)) return c;
+    int before;
+    bool ok = enter(c, &before) != NULL;
+    tc_dnnl_threads(before);
+    if (ok) return c;
     tc_dnnl_conv_free(c);
     return NULL;
 }
@@ -308,16 +321,20 @@ tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s) { return conv_new(&(tc_prod
 
 /* Where oneDNN or memory fails, training goes on in plain C. */
 void tc_dnnl_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
-    const tools *t = tools_of(c);
-    if (!t || !run_forward(c, t, batch, x, w, NULL, NULL, y))
-        ref_conv_forward(&c->product.map, batch, x, w, y);
+    int before;
+    const tools *t = enter(c, &before);
+    bool ok = t && run_forward(c, t, batch, x, w, NULL, NULL, y);
+    tc_dnnl_threads(before);
+    if (!ok) ref_conv_forward(&c->product.map, batch, x, w, y);
 }
 
 void tc_dnnl_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,
                            tc_real *dx, tc_real *dw) {
-    const tools *t = tools_of(c);
-    if (t && (!dx || run_data(c, t, batch, w, dy, dx)) && run_weights(c, t, batch, x, dy, dw)) return;
-    ref_conv_gradients(&c->product.map, batch, x, w, dy, dx, dw);
+    int before;
+    const tools *t = enter(c, &before);
+    bool ok = t && (!dx || run_data(c, t, batch, w, dy, dx)) && run_weights(c, t, batch, x, dy, dw);
+    tc_dnnl_threads(before);
+    if (!ok) ref_conv_gradients(&c->product.map, batch, x, w, dy, dx, dw);
 }
 
 /* ---- the form of a weight that stays */
@@ -332,10 +349,12 @@ static size_t form_bytes(const tc_packed *p) {
 }
 
 static bool form_pack(const tc_packed *p, void *to) {
-    const tools *t = tools_of(p->own);
+    int before;
+    const tools *t = enter(p->own, &before);
     float *plain = tc_alloc_aligned((size_t)(p->product.n * p->product.k), sizeof *plain);
     if (plain) tc_weight_copy(&p->weight, p->product.n, p->product.k, plain);
     bool ok = plain && t && reorder(&t->forward, plain, to);
+    tc_dnnl_threads(before);
     free(plain);
     return ok;
 }
@@ -346,9 +365,11 @@ static void form_run(const tc_packed *p, const void *packed, int64_t rows, const
     (void)ldx, (void)ldy;
     const tc_conv_shape *s = &p->product.map;
     int64_t batch = rows / s->side / s->side, side = tc_conv_out_side(s);
-    const tools *t = tools_of(p->own);
-    if (t && run_forward(p->own, t, batch, x, NULL, packed, p->bias, y)) return;
-    for (int64_t i = 0; i < batch * side * side * s->out; i++) y[i] = NAN;
+    int before;
+    const tools *t = enter(p->own, &before);
+    bool ok = t && run_forward(p->own, t, batch, x, NULL, packed, p->bias, y);
+    tc_dnnl_threads(before);
+    for (int64_t i = 0; !ok && i < batch * side * side * s->out; i++) y[i] = NAN;
 }
 
 const tc_form tc_form_dnnl_conv = {.name = "dnnl_conv",

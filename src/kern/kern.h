@@ -8,7 +8,7 @@
  * Common rules. All matrices are row-major; `ld` is the distance between rows in elements. Pointers need no
  * alignment beyond the element's, but aligned ones are faster. Outputs never overlap inputs unless the
  * comment says so. Kernels are thread-safe, never allocate (except conv_create and a bounded thread-local
- * scratch on first use), and split their own work over OpenMP threads where it is worth it.
+ * scratch on first use), and split their own work over the threads (threads.h) where it is worth it.
  * Reductions have a fixed order whatever the number of threads. Sequences: seq[0..nseq] are row offsets,
  * seq[0] = 0, ascending; sequence s has rows seq[s] .. seq[s+1]-1. */
 #ifndef TC_KERN_H
@@ -186,11 +186,6 @@ const tc_kern *tc_kern_get(void);
 /* Level `i` (0 ref, 1 avx2, 2 avx512) if this CPU and TINYCLIP_CPU allow it, else NULL: for tests and
  * benchmarks. */
 const tc_kern *tc_kern_level(int i);
-/* What the calling thread does from here on is done by n threads (n < 1: as many as before), whatever
- * tc_set_threads says; gives what tc_threads_leave takes to end it. */
-int tc_threads_enter(int n);
-void tc_threads_leave(int before);
-
 /* Multiply-accumulates a second of an FMA loop held in registers, on all threads: the peak that a matrix
  * product could reach; `seconds` long. */
 double tc_kern_measure_peak(double seconds);

@@ -2,15 +2,12 @@
 #ifndef TC_KERN_PRIV_H
 #define TC_KERN_PRIV_H
 
+#include "base/threads.h"
 #include "kern/kern.h"
 
 /* Rows of a fixed block over which reductions are summed before the blocks are added in order: the result
  * then does not depend on the number of threads. */
 enum { TC_REDUCE_ROWS = 64 };
-
-/* Work (multiply-adds, or elements times their cost) below which a kernel stays on the calling thread: about
- * 20 microseconds of one core, several times what waking the others costs. */
-enum { TC_PARALLEL_WORK = 1 << 17 };
 
 extern const tc_kern tc_kern_ref;
 
@@ -32,8 +29,5 @@ double tc_ref_peak(int64_t count);
 /* At least `bytes` bytes, 64-byte aligned, that belong to the calling thread until its next call; NULL if
  * memory ran out. */
 void *tc_scratch(size_t bytes);
-
-/* Makes OpenMP's number of threads of the calling thread agree with tc_threads(): oneDNN asks it. */
-void tc_threads_apply(void);
 
 #endif

@@ -15,6 +15,9 @@ void tc_dnnl_cap_avx2(void);
 void tc_dnnl_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a,
                   int64_t lda, const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc);
 
+/* Sets how many threads oneDNN takes where the calling thread calls it; returns what it was. */
+int tc_dnnl_threads(int n);
+
 /* ---- dnnl_conv.c */
 extern const tc_form tc_form_dnnl_conv;
 tc_conv *tc_dnnl_conv_create(const tc_conv_shape *s);

@@ -46,11 +46,28 @@ void ref_attention_head(const tc_attention *a, int s, int h, tc_real *out, int64
     }
 }
 
-void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse) {
+/* The arguments of a pass, either way, for its ranges of pairs of a sequence and a head. */
+typedef struct pass {
+    const tc_attention *a;
+    int64_t ldo, lddo;
+    tc_real *out, *lse, *dq, *dk, *dv;
+    const tc_real *result, *kept, *dout; /* backwards: out and lse */
+} pass;
+
+static void share_pairs(pass *p, void (*range)(void *user, int64_t first, int64_t end)) {
+    const tc_attention *a = p->a;
     int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
-    for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++) ref_attention_head(a, s, h, out, ldo, lse);
+    tc_parallel((int64_t)a->nseq * a->heads, work, range, p);
+}
+
+static void forward_range(void *user, int64_t first, int64_t end) {
+    const pass *p = user;
+    for (int64_t i = first; i < end; i++)
+        ref_attention_head(p->a, (int)(i / p->a->heads), (int)(i % p->a->heads), p->out, p->ldo, p->lse);
+}
+
+void ref_attention(const tc_attention *a, tc_real *out, int64_t ldo, tc_real *lse) {
+    share_pairs(&(pass){.a = a, .out = out, .ldo = ldo, .lse = lse}, forward_range);
 }
 
 typedef struct backward_row {
@@ -94,11 +111,16 @@ void ref_attention_backward_head(const tc_attention *a, int s, int h, const tc_r
     }
 }
 
+static void backward_range(void *user, int64_t first, int64_t end) {
+    const pass *p = user;
+    for (int64_t i = first; i < end; i++)
+        ref_attention_backward_head(p->a, (int)(i / p->a->heads), (int)(i % p->a->heads), p->result, p->ldo,
+                                    p->kept, p->dout, p->lddo, p->dq, p->dk, p->dv);
+}
+
 void ref_attention_backward(const tc_attention *a, const tc_real *out, int64_t ldo, const tc_real *lse,
                             const tc_real *dout, int64_t lddo, tc_real *dq, tc_real *dk, tc_real *dv) {
-    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 64 : 0;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
-    for (int s = 0; s < a->nseq; s++)
-        for (int h = 0; h < a->heads; h++)
-            ref_attention_backward_head(a, s, h, out, ldo, lse, dout, lddo, dq, dk, dv);
+    pass p = {.a = a, .ldo = ldo, .lddo = lddo, .dq = dq, .dk = dk, .dv = dv};
+    p.result = out, p.kept = lse, p.dout = dout;
+    share_pairs(&p, backward_range);
 }

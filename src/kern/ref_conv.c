@@ -35,16 +35,34 @@ static tc_real output(const tc_conv_shape *s, const tc_real *x, const tc_real *w
     return sum;
 }
 
-void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
+typedef struct conv_work {
+    const tc_conv_shape *s;
+    int64_t batch;
+    const tc_real *x, *w, *dy;
+    tc_real *y, *dx, *dw;
+} conv_work;
+
+static int64_t conv_cost(const tc_conv_shape *s, int64_t batch) {
+    int side = tc_conv_out_side(s);
+    return batch * side * side * s->out * s->in * s->kernel * s->kernel;
+}
+
+static void forward_range(void *user, int64_t first, int64_t end) {
+    const conv_work *k = user;
+    const tc_conv_shape *s = k->s;
     int side = tc_conv_out_side(s);
     int64_t pixels = (int64_t)side * side, per_out = (int64_t)s->in * s->kernel * s->kernel;
-#pragma omp parallel for schedule(static) \
-    num_threads(tc_threads()) if (batch * pixels * s->out * per_out > TC_PARALLEL_WORK)
-    for (int64_t p = 0; p < batch * pixels; p++) {
-        const tc_real *image = x + p / pixels * s->side * s->side * s->in;
+    for (int64_t p = first; p < end; p++) {
+        const tc_real *image = k->x + p / pixels * s->side * s->side * s->in;
         int v = (int)(p % pixels / side), u = (int)(p % side);
-        for (int o = 0; o < s->out; o++) y[p * s->out + o] = output(s, image, w + o * per_out, v, u);
+        for (int o = 0; o < s->out; o++) k->y[p * s->out + o] = output(s, image, k->w + o * per_out, v, u);
     }
+}
+
+void ref_conv_forward(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
+    int side = tc_conv_out_side(s);
+    tc_parallel(batch * side * side, conv_cost(s, batch), forward_range,
+                &(conv_work){.s = s, .x = x, .w = w, .y = y});
 }
 
 void ref_conv_run(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, tc_real *y) {
@@ -84,17 +102,24 @@ static tc_real weight_gradient(const tc_conv_shape *s, int64_t batch, int o, int
     return (tc_real)sum;
 }
 
+static void data_range(void *user, int64_t first, int64_t end) {
+    const conv_work *k = user;
+    for (int64_t i = first; i < end; i++) data_channel(k->s, k->batch, (int)i, k->w, k->dy, k->dx);
+}
+
+static void weight_range(void *user, int64_t first, int64_t end) {
+    const conv_work *k = user;
+    int taps = k->s->kernel * k->s->kernel, in = k->s->in;
+    for (int64_t i = first; i < end; i++)
+        k->dw[i] = weight_gradient(k->s, k->batch, (int)(i / taps / in), (int)(i / taps % in),
+                                   (int)(i % taps), k->x, k->dy);
+}
+
 void ref_conv_gradients(const tc_conv_shape *s, int64_t batch, const tc_real *x, const tc_real *w,
                         const tc_real *dy, tc_real *dx, tc_real *dw) {
-    int taps = s->kernel * s->kernel, side = tc_conv_out_side(s);
-    int64_t work = batch * side * side * s->out * s->in * taps;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
-    for (int i = 0; i < s->in; i++)
-        if (dx) data_channel(s, batch, i, w, dy, dx);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK)
-    for (int64_t k = 0; k < (int64_t)s->out * s->in * taps; k++)
-        dw[k] = weight_gradient(s, batch, (int)(k / taps / s->in), (int)(k / taps % s->in), (int)(k % taps),
-                                x, dy);
+    conv_work k = {.s = s, .batch = batch, .x = x, .w = w, .dy = dy, .dx = dx, .dw = dw};
+    if (dx) tc_parallel(s->in, conv_cost(s, batch), data_range, &k);
+    tc_parallel((int64_t)s->out * s->in * s->kernel * s->kernel, conv_cost(s, batch), weight_range, &k);
 }
 
 void ref_conv_backward(tc_conv *c, int64_t batch, const tc_real *x, const tc_real *w, const tc_real *dy,

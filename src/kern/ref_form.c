@@ -17,14 +17,21 @@ static bool ref_pack(const tc_packed *p, void *to) {
 }
 
 /* y = act(y + bias + old); old NULL: nothing */
-static void finish(const tc_packed *p, int64_t rows, const tc_real *old, tc_real *y, int64_t ldy) {
-    int64_t n = p->product.n;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 32 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) {
-        tc_real *to = y + r * ldy;
-        for (int64_t j = 0; j < n; j++) to[j] += p->bias[j];
-        for (int64_t j = 0; old && j < n; j++) to[j] += old[r * n + j];
-        ref_act(p->product.act, n, to, to);
+typedef struct finish_work {
+    const tc_packed *p;
+    const tc_real *old;
+    tc_real *y;
+    int64_t ldy;
+} finish_work;
+
+static void finish_range(void *user, int64_t first, int64_t end) {
+    const finish_work *k = user;
+    int64_t n = k->p->product.n;
+    for (int64_t r = first; r < end; r++) {
+        tc_real *to = k->y + r * k->ldy;
+        for (int64_t j = 0; j < n; j++) to[j] += k->p->bias[j];
+        for (int64_t j = 0; k->old && j < n; j++) to[j] += k->old[r * n + j];
+        ref_act(k->p->product.act, n, to, to);
     }
 }
 
@@ -41,7 +48,7 @@ static void ref_run(const tc_packed *p, const void *packed, int64_t rows, const 
     for (int64_t r = 0; old && r < out; r++) memcpy(old + r * n, y + r * ldy, (size_t)n * sizeof *old);
     if (s->kernel) ref_conv_forward(s, rows / s->side / s->side, x, packed, y);
     else ref_gemm(false, true, rows, n, k, 1, x, ldx, packed, k, 0, y, ldy);
-    finish(p, out, old, y, ldy);
+    tc_parallel(out, out * n * 32, finish_range, &(finish_work){p, old, y, ldy});
 }
 
 const tc_form ref_form = {

@@ -72,12 +72,23 @@ static void column_block(bool ta, bool tb, int64_t m, int64_t k, tc_real alpha, 
     } while (k0 < k);
 }
 
+typedef struct gemm_work {
+    bool ta, tb;
+    int64_t m, n, k, lda, ldb, ldc;
+    tc_real alpha, beta;
+    const tc_real *a, *b;
+    tc_real *c;
+} gemm_work;
+
+static void gemm_range(void *user, int64_t first, int64_t end) {
+    const gemm_work *w = user;
+    for (int64_t j = first * BN; j < end * BN && j < w->n; j += BN)
+        column_block(w->ta, w->tb, w->m, w->k, w->alpha, w->a, w->lda, w->b, w->ldb, w->beta, w->c + j,
+                     w->ldc, j, smaller(BN, w->n - j));
+}
+
 void ref_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, tc_real alpha, const tc_real *a, int64_t lda,
               const tc_real *b, int64_t ldb, tc_real beta, tc_real *c, int64_t ldc) {
-    int64_t blocks = (n + BN - 1) / BN;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (m * n * k > TC_PARALLEL_WORK)
-    for (int64_t block = 0; block < blocks; block++) {
-        int64_t j0 = block * BN;
-        column_block(ta, tb, m, k, alpha, a, lda, b, ldb, beta, c + j0, ldc, j0, smaller(BN, n - j0));
-    }
+    gemm_work w = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c};
+    tc_parallel((n + BN - 1) / BN, m * n * k, gemm_range, &w);
 }

@@ -13,7 +13,6 @@ static double count_kept(int64_t n, const tc_real *mask) {
 void ref_layernorm_kept(int64_t rows, int64_t n, const tc_real *mask, const tc_real *x, const tc_real *w,
                         const tc_real *b, tc_real eps, tc_real *y, tc_real *mean_rstd) {
     double count = count_kept(n, mask);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         const tc_real *xr = x + r * n;
         double sum = 0, squares = 0;
@@ -55,7 +54,6 @@ void ref_layernorm_kept_backward(int64_t rows, int64_t n, const tc_real *mask, c
                                  const tc_real *w, const tc_real *mean_rstd, const tc_real *dy, tc_real *dx,
                                  bool add_dx, tc_real *dw, tc_real *db) {
     double count = count_kept(n, mask);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         double sum_w = 0, sum_b = 0;
         for (int64_t r = 0; r < rows && mask[i] != 0; r++) {
@@ -66,7 +64,6 @@ void ref_layernorm_kept_backward(int64_t rows, int64_t n, const tc_real *mask, c
         dw[i] = (tc_real)((double)dw[i] + sum_w);
         db[i] = (tc_real)((double)db[i] + sum_b);
     }
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
         backward_row(n, count, mask, x + r * n, w, (double)mean_rstd[2 * r], (double)mean_rstd[2 * r + 1],
                      dy + r * n, dx + r * n, add_dx);

@@ -13,7 +13,6 @@ static const double SQRT_HALF = 0.70710678118654752440, INV_SQRT_2PI = 0.3989422
 
 void ref_layernorm(int64_t rows, int64_t n, const tc_real *x, int64_t ldx, const tc_real *w, const tc_real *b,
                    tc_real eps, tc_real *y, int64_t ldy, tc_real *mean_rstd) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         const tc_real *xr = x + r * ldx;
         double sum = 0, squares = 0;
@@ -50,7 +49,6 @@ void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_
                             const tc_real *mean_rstd, const tc_real *dy, tc_real *dx, bool add_dx,
                             tc_real *dw, tc_real *db) {
     /* dw and db first: dx may be dy's own place in a caller's plan only if they are done. */
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         double sum_w = 0, sum_b = 0;
         for (int64_t r = 0; r < rows; r++) {
@@ -61,7 +59,6 @@ void ref_layernorm_backward(int64_t rows, int64_t n, const tc_real *x, const tc_
         dw[i] = (tc_real)((double)dw[i] + sum_w);
         db[i] = (tc_real)((double)db[i] + sum_b);
     }
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
         layernorm_backward_row(n, x + r * n, w, (double)mean_rstd[2 * r], (double)mean_rstd[2 * r + 1],
                                dy + r * n, dx + r * n, add_dx);
@@ -85,17 +82,14 @@ static double act_slope(int kind, double x) {
 }
 
 void ref_act(int kind, int64_t n, const tc_real *x, tc_real *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 32 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) y[i] = (tc_real)act_value(kind, (double)x[i]);
 }
 
 void ref_act_backward(int kind, int64_t n, const tc_real *x, const tc_real *dy, tc_real *dx) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 32 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) dx[i] = (tc_real)((double)dy[i] * act_slope(kind, (double)x[i]));
 }
 
 void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *bias, tc_real *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 32 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++) {
             tc_real sum = x[r * n + i] + bias[i];
@@ -105,7 +99,6 @@ void ref_bias_act(int kind, int64_t rows, int64_t n, tc_real *x, const tc_real *
 }
 
 void ref_bias_backward(int64_t rows, int64_t n, const tc_real *dy, tc_real *db) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         double sum = 0;
         for (int64_t r = 0; r < rows; r++) sum += (double)dy[r * n + i];
@@ -134,7 +127,6 @@ void ref_to_float(int64_t n, const tc_real *x, float *y) {
 }
 
 void ref_softmax(int64_t rows, int64_t n, tc_real *x, int64_t ldx) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 16 > TC_PARALLEL_WORK)
     for (int64_t r = 0; r < rows; r++) {
         tc_real *xr = x + r * ldx, most = -INFINITY;
         double sum = 0;

@@ -34,7 +34,6 @@ double ref_dot(int64_t n, const tc_real *x, const tc_real *y) {
 
 void ref_adamw(int64_t n, tc_real *p, const tc_real *g, tc_real *m, tc_real *v, double gscale, double lr,
                double wd, double b1, double b2, double eps, double c1, double c2) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 16 > TC_PARALLEL_WORK)
     for (int64_t i = 0; i < n; i++) {
         if (!g) {
             p[i] = (tc_real)((double)p[i] * (1 - lr * wd));

@@ -1,4 +1,5 @@
 /* model_create.c - models that no file holds: a configuration with random weights, or with none. */
+#include "base/threads.h"
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -14,18 +15,24 @@ static tc_status finish(tc_model **m, const char *source, tc_error *err) {
     return status;
 }
 
+typedef struct random_values {
+    tc_model *m;
+    uint64_t seed;
+} random_values;
+
+static void fill(void *user, int64_t i) {
+    const random_values *r = user;
+    const tc_param *p = &r->m->params.items[i];
+    tc_rng rng = tc_rng_make(r->seed, 0x696e6974, (uint64_t)i);
+    tc_real *w = r->m->flat + p->offset;
+    for (int64_t k = 0; k < p->numel; k++)
+        w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
+}
+
 tc_status tc_model_random(tc_model **out, const tc_config *config, uint64_t seed, tc_error *err) {
     tc_status status = tc_model_new_flat(out, config, err);
     if (status != TC_OK) return status;
-    tc_model *m = *out;
-#pragma omp parallel for schedule(dynamic)
-    for (size_t i = 0; i < m->params.count; i++) {
-        const tc_param *p = &m->params.items[i];
-        tc_rng rng = tc_rng_make(seed, 0x696e6974, i);
-        tc_real *w = m->flat + p->offset;
-        for (int64_t k = 0; k < p->numel; k++)
-            w[k] = (tc_real)(float)(p->init_mean + (p->init_std > 0 ? p->init_std * tc_rng_normal(&rng) : 0));
-    }
+    tc_parallel_each((int64_t)(*out)->params.count, fill, &(random_values){*out, seed});
     return finish(out, "random weights", err);
 }
 

@@ -5,6 +5,7 @@
  * behind them (docs/PERF.md). So each thread takes images of its own, with a memory plan of its own; those
  * left over, fewer than threads, are run by all together. oneDNN may add up in another order then: an image's
  * last bits depend on which of the two it was. */
+#include "base/threads.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -100,26 +101,41 @@ static tc_status make_apart(tc_session *s, int threads, const tc_real *pixels, f
     return run_images(s->runner[TC_TOWER_VISION], pixels, threads - 1, embeds, err);
 }
 
+typedef struct apart_work {
+    tc_session *s;
+    int each;
+    const tc_real *pixels;
+    float *embeds;
+    pthread_mutex_t lock; /* of what follows */
+    tc_status status;
+    tc_error *err;
+} apart_work;
+
+static void one_apart(void *user, int64_t first, int64_t end) {
+    apart_work *a = user;
+    const tc_config *c = &a->s->model->config;
+    int64_t size = 3 * (int64_t)c->image_size * c->image_size;
+    for (int64_t t = first; t < end; t++) {
+        tc_error own;
+        tc_status status = run_images(a->s->apart[t], a->pixels + t * a->each * size, a->each,
+                                      a->embeds + t * a->each * c->embed_dim, &own);
+        if (status == TC_OK) continue;
+        pthread_mutex_lock(&a->lock);
+        a->status = status;
+        if (a->err) *a->err = own;
+        pthread_mutex_unlock(&a->lock);
+    }
+}
+
 /* `each` images by each of the threads. */
 static tc_status run_apart(tc_session *s, int threads, int each, const tc_real *pixels, float *embeds,
                            tc_error *err) {
-    const tc_config *c = &s->model->config;
-    int64_t size = 3 * (int64_t)c->image_size * c->image_size;
-    tc_status failed = make_apart(s, threads, pixels, embeds, err);
-    if (failed != TC_OK) return failed;
-#pragma omp parallel for schedule(static, 1) num_threads(threads)
-    for (int t = 0; t < threads; t++) {
-        tc_error own;
-        tc_status status = run_images(s->apart[t], pixels + t * each * size, each,
-                                      embeds + (int64_t)t * each * c->embed_dim, &own);
-        if (status == TC_OK) continue;
-#pragma omp critical /* without a name, which would be an exported symbol */
-        {
-            failed = status;
-            if (err) *err = own;
-        }
-    }
-    return failed;
+    tc_status status = make_apart(s, threads, pixels, embeds, err);
+    if (status != TC_OK) return status;
+    apart_work a = {s, each, pixels, embeds, PTHREAD_MUTEX_INITIALIZER, TC_OK, err};
+    tc_parallel(threads, INT64_MAX, one_apart, &a);
+    pthread_mutex_destroy(&a.lock);
+    return a.status;
 }
 
 static tc_status encode_images(tc_session *s, const float *pixel_values, int n, float *image_embeds,
@@ -184,14 +200,26 @@ void tc_normalize(float *x, int n, int dim) {
     }
 }
 
-void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits) {
-#pragma omp parallel for schedule(static) if ((int64_t)n * m * dim > 1000000)
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < m; j++) {
+typedef struct logits_work {
+    const float *image, *text;
+    int m, dim;
+    float scale, *logits;
+} logits_work;
+
+static void logits_rows(void *user, int64_t first, int64_t end) {
+    const logits_work *w = user;
+    for (int64_t i = first; i < end; i++)
+        for (int64_t j = 0; j < w->m; j++) {
+            const float *x = w->image + i * w->dim, *y = w->text + j * w->dim;
             double sum = 0;
-            for (int64_t k = 0; k < dim; k++) sum += (double)image[i * dim + k] * text[j * dim + k];
-            logits[i * m + j] = (float)(sum * scale);
+            for (int64_t k = 0; k < w->dim; k++) sum += (double)x[k] * y[k];
+            w->logits[i * w->m + j] = (float)(sum * w->scale);
         }
+}
+
+void tc_logits(const float *image, const float *text, int n, int m, int dim, float scale, float *logits) {
+    logits_work w = {image, text, m, dim, scale, logits};
+    tc_parallel(n, (int64_t)n * m * dim, logits_rows, &w);
 }
 
 void tc_softmax(float *x, int n, int m) {

@@ -5,6 +5,7 @@
  * libzip does not have: the members follow each other from the first byte to the central directory without a
  * hole, the end records are the last bytes, names are unique and lie in one folder, nothing is encrypted. So
  * there is one way to read the file, and nothing hides in it. */
+#include "base/threads.h"
 #include "store/archive.h"
 
 #include <stdlib.h>
@@ -419,24 +420,35 @@ tc_status tc_archive_read(const tc_archive *a, const tc_member *m, size_t limit,
     return status;
 }
 
+/* most matrices in half precision are 1 to 5 MB: all threads must find work in them */
+enum { PIECE = 1 << 18 };
+
+typedef struct crc_work {
+    const uint8_t *data;
+    size_t size;
+    uint32_t *crc; /* of each piece */
+} crc_work;
+
+static size_t piece_size(size_t size, size_t i) {
+    return size - i * PIECE < PIECE ? size - i * PIECE : PIECE;
+}
+
+static void crc_pieces(void *user, int64_t first, int64_t end) {
+    const crc_work *w = user;
+    for (size_t i = (size_t)first; i < (size_t)end; i++)
+        w->crc[i] = (uint32_t)crc32_z(0, w->data + i * PIECE, piece_size(w->size, i));
+}
+
 tc_status tc_member_check_crc(const tc_bytes *b, const tc_member *m, tc_error *err) {
-    /* most matrices in half precision are 1 to 5 MB: all threads must find work in them */
-    enum { PIECE = 1 << 18 };
     tc_status status = b->map ? tc_map_check(b->map, err) : TC_OK;
     size_t pieces = m->size / PIECE + 1;
     uint32_t *crc = status == TC_OK ? tc_new(pieces, sizeof *crc) : NULL;
     if (status != TC_OK) return status;
     if (!crc) return tc_fail_memory(err, pieces * sizeof *crc);
-#pragma omp parallel for schedule(static) if (pieces > 1)
-    for (size_t i = 0; i < pieces; i++) {
-        size_t left = m->size - i * PIECE;
-        crc[i] = (uint32_t)crc32_z(0, b->data + m->start + i * PIECE, left < PIECE ? left : PIECE);
-    }
+    crc_work w = {b->data + m->start, m->size, crc};
+    tc_parallel((int64_t)pieces, (int64_t)m->size, crc_pieces, &w);
     uLong all = crc[0];
-    for (size_t i = 1; i < pieces; i++) {
-        size_t left = m->size - i * PIECE;
-        all = crc32_combine(all, crc[i], (z_off_t)(left < PIECE ? left : PIECE));
-    }
+    for (size_t i = 1; i < pieces; i++) all = crc32_combine(all, crc[i], (z_off_t)piece_size(m->size, i));
     free(crc);
     return all == m->crc ? TC_OK : refuse_member(b, m->name, "its CRC is wrong: the file is damaged", err);
 }

@@ -1,12 +1,13 @@
 /* dtype.c - element types of stored tensors and their conversion to the numbers of the program.
  *
  * Bytes are little-endian at any alignment, so every element is copied out before it is looked at. */
+#include "base/threads.h"
 #include "store/store.h"
 
 #include <string.h>
 
 /* elements that a thread converts at a time: a model's first embedding waits for it */
-enum { PARALLEL = 1 << 16 };
+enum { PIECE = 1 << 16 }; /* numbers that a thread takes at a time */
 
 static const struct {
     const char *name;
@@ -165,10 +166,22 @@ tc_widen tc_dtype_widen(tc_dtype d) {
     return d == TC_BF16 ? widen_bf16 : NULL;
 }
 
-/* A piece of PARALLEL numbers a thread at a time. */
+typedef struct half_work {
+    tc_widen widen;
+    const uint8_t *from;
+    int64_t n;
+    tc_real *to;
+} half_work;
+
+/* Pieces of PIECE numbers. */
+static void widen_pieces(void *user, int64_t first, int64_t end) {
+    const half_work *w = user;
+    int64_t at = first * PIECE, stop = end * PIECE < w->n ? end * PIECE : w->n;
+    w->widen(w->from + 2 * at, stop - at, w->to + at);
+}
+
 static void read_half(tc_widen widen, const uint8_t *p, int64_t n, tc_real *out) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > PARALLEL)
-    for (int64_t i = 0; i < n; i += PARALLEL) widen(p + 2 * i, n - i < PARALLEL ? n - i : PARALLEL, out + i);
+    tc_parallel((n + PIECE - 1) / PIECE, n, widen_pieces, &(half_work){widen, p, n, out});
 }
 
 bool tc_tensor_read(const tc_tensor *t, int64_t start, int64_t n, tc_real *out) {

@@ -2,6 +2,7 @@
  * the data at all: of a row that has not occurred yet, gradient and moments are zero, and the optimizer only
  * decays its weights. Such rows are neither summed nor read. The results are the same bit for bit: each row
  * has a sum of its own, and zero adds nothing. */
+#include "base/threads.h"
 #include "train/token_rows.h"
 
 #include <stdlib.h>
@@ -35,20 +36,37 @@ static bool any(const tc_real *x, int64_t n) {
     return false;
 }
 
+typedef struct table_work {
+    tc_token_rows *t;
+    const tc_kern *k;
+    const tc_real *m, *v, *grad;
+} table_work;
+
+static void find_rows(void *user, int64_t first, int64_t end) {
+    const table_work *w = user;
+    const tc_token_rows *t = w->t;
+    for (int64_t r = first; r < end; r++) {
+        int64_t at = t->first + r * t->width;
+        t->occurred[r] = any(w->m + at, t->width) || any(w->v + at, t->width);
+    }
+}
+
 void tc_token_rows_find(tc_token_rows *t, const tc_real *m, const tc_real *v) {
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < t->count; r++)
-        t->occurred[r] =
-            any(m + t->first + r * t->width, t->width) || any(v + t->first + r * t->width, t->width);
+    tc_parallel(t->count, t->count * t->width, find_rows, &(table_work){.t = t, .m = m, .v = v});
+}
+
+static void square_rows(void *user, int64_t first, int64_t end) {
+    const table_work *w = user;
+    const tc_token_rows *t = w->t;
+    for (int64_t r = first; r < end; r++) {
+        const tc_real *row = w->grad + t->first + r * t->width;
+        t->square[r] = t->occurred[r] ? w->k->dot(t->width, row, row) : 0;
+    }
 }
 
 double tc_token_rows_square(tc_token_rows *t, const tc_kern *k, const tc_real *grad) {
     double sum = 0;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < t->count; r++) {
-        const tc_real *row = grad + t->first + r * t->width;
-        t->square[r] = t->occurred[r] ? k->dot(t->width, row, row) : 0;
-    }
+    tc_parallel(t->count, t->count * t->width, square_rows, &(table_work){.t = t, .k = k, .grad = grad});
     for (int64_t r = 0; r < t->count; r++) sum += t->square[r];
     return sum;
 }

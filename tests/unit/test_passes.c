@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "kern/kern.h"
-#include "kern/team.h"
+#include "base/threads.h"
 #include "scratch.h"
 
 #include <dirent.h>
@@ -279,7 +279,7 @@ static void test_threads(void **state) {
     assert_ptr_equal(work(one), one);
     assert_int_equal(threads_of_process(), 1);
     assert_ptr_equal(work(three), three);
-    assert_int_equal(threads_of_process(), TC_TEAMS ? 3 : 1);
+    assert_int_equal(threads_of_process(), 3);
     assert_int_equal(tc_threads(), 1);
     assert_memory_equal(one->image, three->image, sizeof one->image);
     assert_memory_equal(one->text, three->text, sizeof one->text);
@@ -296,7 +296,7 @@ static void test_threads(void **state) {
     ok(tc_session_create(&s, m, &err), &err);
     assert_int_equal(tc_session_threads(s), 1);
     tc_session_set_threads(s, 7);
-    assert_int_equal(tc_session_threads(s), TC_TEAMS ? 7 : 1);
+    assert_int_equal(tc_session_threads(s), 7);
     tc_session_set_threads(s, 0);
     assert_int_equal(tc_session_threads(s), 1);
     assert_ptr_equal(tc_session_model(s), m);
@@ -311,7 +311,6 @@ static void test_threads(void **state) {
 /* A scope within another one, and one that changes nothing. */
 static void test_scopes(void **state) {
     (void)state;
-    if (!TC_TEAMS) skip();
     tc_set_threads(2);
     int outer = tc_threads_enter(5);
     assert_int_equal(tc_threads(), 5);

@@ -3,12 +3,13 @@
  *
  * The expected ids and cleaned texts are those of open_clip 3.3 and transformers 5; tests/golden has 410
  * more. */
-#include "base/base.h"
+#include "base/threads.h"
 #include "text/repair.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
 
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -379,22 +380,33 @@ static void written_folder_opens_again(void **state) {
     tc_tokenizer_close(&t);
 }
 
+typedef struct shared {
+    const tc_tokenizer *tokenizer;
+    const char *const *texts;     /* [4] */
+    int32_t (*expected)[CONTEXT]; /* [4] */
+    atomic_int wrong;
+} shared;
+
+static void encode_again(void *user, int64_t i) {
+    shared *s = user;
+    int32_t ids[CONTEXT];
+    tc_status status = tc_tokenizer_encode(s->tokenizer, s->texts[i % 4], CONTEXT, ids, NULL, NULL, NULL);
+    if (status != TC_OK || memcmp(ids, s->expected[i % 4], sizeof ids) != 0) atomic_fetch_add(&s->wrong, 1);
+}
+
 static void threads_share_a_tokenizer(void **state) {
     fixture *f = *state;
     static const char *const texts[] = {"a photo of a cat", "cafÃ© &amp; crÃ¨me", "日本語 and ελληνικά",
                                         "it's 12 o'clock"};
     int32_t expected[4][CONTEXT];
-    int wrong = 0;
     for (int i = 0; i < 4; i++)
         assert_int_equal(tc_tokenizer_encode(f->openclip, texts[i], CONTEXT, expected[i], NULL, NULL, NULL),
                          TC_OK);
-#pragma omp parallel for num_threads(4) reduction(+ : wrong) schedule(dynamic, 1)
-    for (int i = 0; i < 400; i++) {
-        int32_t ids[CONTEXT];
-        tc_status status = tc_tokenizer_encode(f->openclip, texts[i % 4], CONTEXT, ids, NULL, NULL, NULL);
-        wrong += status != TC_OK || memcmp(ids, expected[i % 4], sizeof ids) != 0;
-    }
-    assert_int_equal(wrong, 0);
+    shared all = {f->openclip, texts, expected, 0};
+    int before = tc_threads_enter(4);
+    tc_parallel_each(400, encode_again, &all);
+    tc_threads_leave(before);
+    assert_int_equal(atomic_load(&all.wrong), 0);
 }
 
 int main(void) {

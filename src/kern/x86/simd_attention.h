@@ -139,11 +139,20 @@ static void attention_group(const tc_attention *a, const head *h, attention_room
     }
 }
 
-static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse) {
-    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0,
-            pairs = (int64_t)a->nseq * a->heads;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK && pairs > 1)
-    for (int64_t pair = 0; pair < pairs; pair++) {
+/* The arguments of a pass, either way, for its ranges of pairs of a sequence and a head. */
+typedef struct attention_work {
+    const tc_attention *a;
+    int64_t ldo, lddo;
+    float *out, *lse, *dq, *dk, *dv;
+    const float *result, *kept, *dout; /* backwards: out and lse */
+} attention_work;
+
+static void attention_range(void *user, int64_t first_pair, int64_t end) {
+    const attention_work *k = user;
+    const tc_attention *a = k->a;
+    float *out = k->out, *lse = k->lse;
+    int64_t ldo = k->ldo;
+    for (int64_t pair = first_pair; pair < end; pair++) {
         int s = (int)(pair / a->heads), n = (int)(pair % a->heads);
         int64_t row = a->q_row ? s : a->seq[s];
         head h = head_of(a, s, n);
@@ -159,6 +168,16 @@ static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse
                             out + row * ldo + (int64_t)n * a->dim, ldo,
                             lse ? lse + row * a->heads + n : NULL);
     }
+}
+
+static void share_pairs(attention_work *k, void (*range)(void *user, int64_t first, int64_t end)) {
+    const tc_attention *a = k->a;
+    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0;
+    tc_parallel((int64_t)a->nseq * a->heads, work, range, k);
+}
+
+static void attention(const tc_attention *a, float *out, int64_t ldo, float *lse) {
+    share_pairs(&(attention_work){.a = a, .out = out, .ldo = ldo, .lse = lse}, attention_range);
 }
 
 #endif

@@ -117,30 +117,36 @@ static void backward_head(const tc_attention *a, const head *h, const backward_r
             memset(rows->dq + i * a->ldq, 0, (size_t)a->dim * sizeof *dk);
 }
 
-static void attention_backward(const tc_attention *a, const float *out, int64_t ldo, const float *lse,
-                               const float *dout, int64_t lddo, float *dq, float *dk, float *dv) {
-    int64_t work = a->nseq > 0 ? (int64_t)a->seq[a->nseq] * a->heads * a->dim * 16 : 0,
-            pairs = (int64_t)a->nseq * a->heads;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (work > TC_PARALLEL_WORK && pairs > 1)
-    for (int64_t pair = 0; pair < pairs; pair++) {
+static void attention_backward_range(void *user, int64_t first, int64_t end) {
+    const attention_work *k = user;
+    const tc_attention *a = k->a;
+    for (int64_t pair = first; pair < end; pair++) {
         int s = (int)(pair / a->heads), n = (int)(pair % a->heads);
         int64_t at = (int64_t)n * a->dim, row = a->q_row ? s : a->seq[s], key = a->seq[s];
         head h = head_of(a, s, n);
-        backward_rows rows = {out + row * ldo + at,
-                              dout + row * lddo + at,
-                              lse + row * a->heads + n,
-                              dq + row * a->ldq + at,
-                              ldo,
-                              lddo};
+        backward_rows rows = {k->result + row * k->ldo + at,
+                              k->dout + row * k->lddo + at,
+                              k->kept + row * a->heads + n,
+                              k->dq + row * a->ldq + at,
+                              k->ldo,
+                              k->lddo};
         backward_room r;
         float *room = tc_scratch(backward_layout(&r, NULL, a->dim));
         if (!room) {
-            ref_attention_backward_head(a, s, n, out, ldo, lse, dout, lddo, dq, dk, dv);
+            ref_attention_backward_head(a, s, n, k->result, k->ldo, k->kept, k->dout, k->lddo, k->dq, k->dk,
+                                        k->dv);
             continue;
         }
         backward_layout(&r, room, a->dim);
-        backward_head(a, &h, &rows, &r, dk + key * a->ldk + at, dv + key * a->ldv + at);
+        backward_head(a, &h, &rows, &r, k->dk + key * a->ldk + at, k->dv + key * a->ldv + at);
     }
+}
+
+static void attention_backward(const tc_attention *a, const float *out, int64_t ldo, const float *lse,
+                               const float *dout, int64_t lddo, float *dq, float *dk, float *dv) {
+    attention_work k = {.a = a, .ldo = ldo, .lddo = lddo, .dq = dq, .dk = dk, .dv = dv};
+    k.result = out, k.kept = lse, k.dout = dout;
+    share_pairs(&k, attention_backward_range);
 }
 
 #endif

@@ -42,11 +42,24 @@ static size_t linear_bytes(const tc_packed *l) {
     return fits ? count : 0;
 }
 
+/* The arguments of packing or of a run, for its ranges of panels or of parts. */
+typedef struct linear_work {
+    const tc_packed *l;
+    const float *packed, *x;
+    float *to, *y;
+    int64_t m, ldx, ldy, row_parts, panel_parts;
+} linear_work;
+
+static int64_t linear_panels(const tc_packed *l) { return (l->product.n + COLS - 1) / COLS; }
+
+static void linear_pack_range(void *user, int64_t first, int64_t end) {
+    const linear_work *k = user;
+    for (int64_t i = first; i < end; i++) pack_panel(k->l, i, k->to + i * COLS * k->l->product.k);
+}
+
 static bool linear_pack(const tc_packed *l, void *to) {
-    int64_t n = l->product.n, k = l->product.k, panels = (n + COLS - 1) / COLS;
-    float *packed = to;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * k > TC_PARALLEL_WORK)
-    for (int64_t i = 0; i < panels; i++) pack_panel(l, i, packed + i * COLS * k);
+    linear_work k = {.l = l, .to = to};
+    tc_parallel(linear_panels(l), l->product.n * l->product.k, linear_pack_range, &k);
     return true;
 }
 
@@ -139,22 +152,27 @@ static void linear_part(const tc_packed *l, const float *packed, int64_t first, 
     }
 }
 
+static void linear_range(void *user, int64_t first, int64_t end) {
+    const linear_work *k = user;
+    int64_t panels = linear_panels(k->l);
+    for (int64_t part = first; part < end; part++) {
+        int64_t r = part / k->panel_parts, c = part % k->panel_parts;
+        int64_t row = k->m * r / k->row_parts, last_row = k->m * (r + 1) / k->row_parts;
+        linear_part(k->l, k->packed, panels * c / k->panel_parts, panels * (c + 1) / k->panel_parts,
+                    last_row - row, k->x + row * k->ldx, k->ldx, k->y + row * k->ldy, k->ldy);
+    }
+}
+
 static void linear_run(const tc_packed *l, const void *packed, int64_t m, const float *x, int64_t ldx,
                        float *y, int64_t ldy) {
-    int64_t panels = (l->product.n + COLS - 1) / COLS;
-    int threads = m * l->product.n * l->product.k > TC_PARALLEL_WORK ? tc_threads() : 1;
+    int64_t work = m * l->product.n * l->product.k, threads = work > TC_PARALLEL_WORK ? tc_threads() : 1;
+    linear_work k = {.l = l, .packed = packed, .m = m, .x = x, .ldx = ldx, .y = y, .ldy = ldy};
     /* Threads share the weights if there are few rows, so that each weight is read by one; else the rows. */
-    int64_t row_parts = m / 96 < threads ? m / 96 : threads;
-    while (row_parts > 1 && threads % row_parts) row_parts--;
-    row_parts = row_parts < 1 ? 1 : row_parts;
-    int64_t panel_parts = threads / row_parts;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t part = 0; part < row_parts * panel_parts; part++) {
-        int64_t r = part / panel_parts, c = part % panel_parts;
-        int64_t row = m * r / row_parts, end = m * (r + 1) / row_parts;
-        linear_part(l, packed, panels * c / panel_parts, panels * (c + 1) / panel_parts, end - row,
-                    x + row * ldx, ldx, y + row * ldy, ldy);
-    }
+    k.row_parts = m / 96 < threads ? m / 96 : threads;
+    while (k.row_parts > 1 && threads % k.row_parts) k.row_parts--;
+    k.row_parts = k.row_parts < 1 ? 1 : k.row_parts;
+    k.panel_parts = threads / k.row_parts;
+    tc_parallel(k.row_parts * k.panel_parts, work, linear_range, &k);
 }
 
 static bool linear_can(const tc_product *p) { return !p->map.kernel; }

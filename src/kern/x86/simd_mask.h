@@ -9,26 +9,43 @@ static int64_t count_kept(int64_t n, const float *mask) {
     return count;
 }
 
+static void layernorm_kept_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++)
+        layernorm_row(k.n, k.count, k.mask, k.x + r * k.n, k.w, k.b, k.eps, k.y + r * k.n,
+                      k.to_stats ? k.to_stats + 2 * r : NULL);
+}
+
 static void layernorm_kept(int64_t rows, int64_t n, const float *mask, const float *x, const float *w,
                            const float *b, float eps, float *y, float *mean_rstd) {
-    int64_t count = count_kept(n, mask);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++)
-        layernorm_row(n, count, mask, x + r * n, w, b, eps, y + r * n, mean_rstd ? mean_rstd + 2 * r : NULL);
+    row_work k = {.rows = rows, .n = n, .mask = mask, .x = x, .w = w, .b = b, .eps = eps, .y = y};
+    k.count = count_kept(n, mask);
+    k.to_stats = mean_rstd;
+    share_rows(&k, rows * n * 2, layernorm_kept_range);
+}
+
+static void layernorm_kept_dw(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t g = first; g < end; g++)
+        layernorm_backward_columns(k.rows, k.n, g * VL, k.mask, k.x, k.stats, k.dy, k.dw, k.db);
+}
+
+static void layernorm_kept_dx(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++)
+        layernorm_backward_row(k.n, k.count, k.mask, k.x + r * k.n, k.w, k.stats[2 * r], k.stats[2 * r + 1],
+                               k.dy + r * k.n, k.dx + r * k.n, k.add);
 }
 
 static void layernorm_kept_backward(int64_t rows, int64_t n, const float *mask, const float *x,
                                     const float *w, const float *mean_rstd, const float *dy, float *dx,
                                     bool add_dx, float *dw, float *db) {
-    bool many = rows * n * 2 > TC_PARALLEL_WORK;
-    int64_t count = count_kept(n, mask);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += VL)
-        layernorm_backward_columns(rows, n, i, mask, x, mean_rstd, dy, dw, db);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t r = 0; r < rows; r++)
-        layernorm_backward_row(n, count, mask, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1],
-                               dy + r * n, dx + r * n, add_dx);
+    row_work k = {.rows = rows, .n = n, .mask = mask, .x = x, .w = w, .stats = mean_rstd, .dy = dy, .dx = dx};
+    k.add = add_dx;
+    k.dw = dw, k.db = db;
+    k.count = count_kept(n, mask);
+    share_columns(&k, rows * n * 2, layernorm_kept_dw);
+    share_rows(&k, rows * n * 2, layernorm_kept_dx);
 }
 
 /* y = x * mask, added if asked for, over one row. Members of one column are taken VL at a time, others one
@@ -45,9 +62,14 @@ INLINE void scale_row(int64_t n, int64_t unit, const float *x, const float *mask
     }
 }
 
+static void scale_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++) scale_row(k.n, k.unit, k.x + r * k.n, k.mask, k.y + r * k.n, k.add);
+}
+
 static void scale(int64_t rows, int64_t n, int64_t unit, const float *x, const float *mask, float *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) scale_row(n, unit, x + r * n, mask, y + r * n, false);
+    row_work k = {.rows = rows, .n = n, .unit = unit, .x = x, .mask = mask, .y = y};
+    share_rows(&k, rows * n, scale_range);
 }
 
 /* Sums over all rows of dy * x in columns first .. last-1, each lane those of its own columns. */
@@ -64,19 +86,26 @@ INLINE vf scale_columns(int64_t rows, int64_t n, int64_t first, int64_t last, co
     return all;
 }
 
+static int64_t scale_step(int64_t unit) { return unit == 1 ? VL : unit; }
+
+static void scale_backward_dmask(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    int64_t step = scale_step(k.unit);
+    for (int64_t i = first * step; i < k.n && i < end * step; i += step) {
+        vf sum = scale_columns(k.rows, k.n, i, i + step < k.n ? i + step : k.n, k.x, k.dy);
+        if (k.unit == 1) v_store_part(k.dw + i, v_load_part(k.dw + i, k.n - i) + sum, k.n - i);
+        else k.dw[i / k.unit] += v_sum(sum);
+    }
+}
+
 static void scale_backward(int64_t rows, int64_t n, int64_t unit, const float *x, const float *mask,
                            const float *dy, float *dx, bool add_dx, float *dmask) {
-    bool many = rows * n > TC_PARALLEL_WORK;
-    int64_t step = unit == 1 ? VL : unit;
+    row_work k = {.rows = rows, .n = n, .unit = unit, .x = x, .mask = mask, .dy = dy, .dw = dmask};
     /* The mask first: dx may be dy. */
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += step) {
-        vf sum = scale_columns(rows, n, i, i + step < n ? i + step : n, x, dy);
-        if (unit == 1) v_store_part(dmask + i, v_load_part(dmask + i, n - i) + sum, n - i);
-        else dmask[i / unit] += v_sum(sum);
-    }
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t r = 0; r < (dx ? rows : 0); r++) scale_row(n, unit, dy + r * n, mask, dx + r * n, add_dx);
+    tc_parallel((n + scale_step(unit) - 1) / scale_step(unit), rows * n, scale_backward_dmask, &k);
+    if (!dx) return;
+    k.x = dy, k.y = dx, k.add = add_dx;
+    share_rows(&k, rows * n, scale_range);
 }
 
 #endif

@@ -8,6 +8,28 @@
 
 enum { CHUNK = 4096 }; /* elements that a thread takes at a time */
 
+/* The arguments of a kernel, for its ranges of rows, of chunks of elements or of groups of VL columns. */
+typedef struct row_work {
+    int kind;
+    bool add;
+    int64_t rows, n, unit, count, ldx, ldy;
+    float eps;
+    const float *mask, *x, *w, *b, *dy, *stats;
+    float *y, *dx, *dw, *db, *to_stats;
+} row_work;
+
+static void share_rows(row_work *k, int64_t work, void (*range)(void *user, int64_t first, int64_t end)) {
+    tc_parallel(k->rows, work, range, k);
+}
+
+static void share_chunks(row_work *k, int64_t work, void (*range)(void *user, int64_t first, int64_t end)) {
+    tc_parallel((k->n + CHUNK - 1) / CHUNK, work, range, k);
+}
+
+static void share_columns(row_work *k, int64_t work, void (*range)(void *user, int64_t first, int64_t end)) {
+    tc_parallel((k->n + VL - 1) / VL, work, range, k);
+}
+
 /* ---- sums over one row; with a mask, of its columns that are not 0 */
 
 INLINE vf kept(vf x, const float *mask, int64_t i, int64_t n) {
@@ -85,11 +107,18 @@ INLINE void layernorm_row(int64_t n, int64_t count, const float *mask, const flo
     }
 }
 
+static void layernorm_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++)
+        layernorm_row(k.n, k.n, NULL, k.x + r * k.ldx, k.w, k.b, k.eps, k.y + r * k.ldy,
+                      k.to_stats ? k.to_stats + 2 * r : NULL);
+}
+
 static void layernorm(int64_t rows, int64_t n, const float *x, int64_t ldx, const float *w, const float *b,
                       float eps, float *y, int64_t ldy, float *mean_rstd) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 2 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++)
-        layernorm_row(n, n, NULL, x + r * ldx, w, b, eps, y + r * ldy, mean_rstd ? mean_rstd + 2 * r : NULL);
+    row_work k = {.rows = rows, .n = n, .x = x, .ldx = ldx, .w = w, .b = b, .eps = eps, .y = y, .ldy = ldy};
+    k.to_stats = mean_rstd;
+    share_rows(&k, rows * n * 2, layernorm_range);
 }
 
 /* dx = rstd (g - mean(g) - h mean(g h)), g = dy w, h = (x - mean) rstd */
@@ -131,17 +160,27 @@ INLINE void layernorm_backward_columns(int64_t rows, int64_t n, int64_t i, const
     v_store_part(db + i, all_b, n - i);
 }
 
+static void layernorm_backward_dw(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t g = first; g < end; g++)
+        layernorm_backward_columns(k.rows, k.n, g * VL, NULL, k.x, k.stats, k.dy, k.dw, k.db);
+}
+
+static void layernorm_backward_dx(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++)
+        layernorm_backward_row(k.n, k.n, NULL, k.x + r * k.n, k.w, k.stats[2 * r], k.stats[2 * r + 1],
+                               k.dy + r * k.n, k.dx + r * k.n, k.add);
+}
+
 static void layernorm_backward(int64_t rows, int64_t n, const float *x, const float *w,
                                const float *mean_rstd, const float *dy, float *dx, bool add_dx, float *dw,
                                float *db) {
-    bool many = rows * n * 2 > TC_PARALLEL_WORK;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t i = 0; i < n; i += VL)
-        layernorm_backward_columns(rows, n, i, NULL, x, mean_rstd, dy, dw, db);
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (many)
-    for (int64_t r = 0; r < rows; r++)
-        layernorm_backward_row(n, n, NULL, x + r * n, w, mean_rstd[2 * r], mean_rstd[2 * r + 1], dy + r * n,
-                               dx + r * n, add_dx);
+    row_work k = {
+        .rows = rows, .n = n, .x = x, .w = w, .stats = mean_rstd, .dy = dy, .dx = dx, .add = add_dx};
+    k.dw = dw, k.db = db;
+    share_columns(&k, rows * n * 2, layernorm_backward_dw);
+    share_rows(&k, rows * n * 2, layernorm_backward_dx);
 }
 
 /* ---- activations and biases */
@@ -165,50 +204,76 @@ INLINE vf act_slope(int kind, vf x) {
                                        : v_set1(1);
 }
 
+static void act_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t i = first * CHUNK; i < k.n && i < end * CHUNK; i += VL)
+        v_store_part(k.y + i, act_value(k.kind, v_load_part(k.x + i, k.n - i)), k.n - i);
+}
+
 static void act(int kind, int64_t n, const float *x, float *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(y + i, act_value(kind, v_load_part(x + i, n - i)), n - i);
+    row_work k = {.kind = kind, .n = n, .x = x, .y = y};
+    share_chunks(&k, n * 4, act_range);
 }
 
-static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(dx + i, v_load_part(dy + i, n - i) * act_slope(kind, v_load_part(x + i, n - i)),
-                         n - i);
-}
-
-static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < n; i += VL) {
-            vf sum = v_load_part(x + r * n + i, n - i) + v_load_part(bias + i, n - i);
-            v_store_part(x + r * n + i, sum, n - i);
-            v_store_part(y + r * n + i, act_value(kind, sum), n - i);
-        }
-}
-
-static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
-    for (int64_t i = 0; i < n; i += VL) {
-        vf all = v_load_part(db + i, n - i);
-        for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
-            vf sum = v_zero();
-            for (int64_t r = block; r < rows && r < block + TC_REDUCE_ROWS; r++)
-                sum = sum + v_load_part(dy + r * n + i, n - i);
-            all = all + sum;
-        }
-        v_store_part(db + i, all, n - i);
+static void act_backward_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t i = first * CHUNK; i < k.n && i < end * CHUNK; i += VL) {
+        int64_t left = k.n - i;
+        v_store_part(k.dx + i, v_load_part(k.dy + i, left) * act_slope(k.kind, v_load_part(k.x + i, left)),
+                     left);
     }
 }
 
+static void act_backward(int kind, int64_t n, const float *x, const float *dy, float *dx) {
+    row_work k = {.kind = kind, .n = n, .x = x, .dy = dy, .dx = dx};
+    share_chunks(&k, n * 4, act_backward_range);
+}
+
+/* dx is x before, and with the bias after */
+static void bias_act_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++)
+        for (int64_t i = 0; i < k.n; i += VL) {
+            int64_t at = r * k.n + i, left = k.n - i;
+            vf sum = v_load_part(k.dx + at, left) + v_load_part(k.b + i, left);
+            v_store_part(k.dx + at, sum, left);
+            v_store_part(k.y + at, act_value(k.kind, sum), left);
+        }
+}
+
+static void bias_act(int kind, int64_t rows, int64_t n, float *x, const float *bias, float *y) {
+    row_work k = {.kind = kind, .rows = rows, .n = n, .dx = x, .b = bias, .y = y};
+    share_rows(&k, rows * n * 4, bias_act_range);
+}
+
+static void bias_backward_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t i = first * VL; i < k.n && i < end * VL; i += VL) {
+        vf all = v_load_part(k.db + i, k.n - i);
+        for (int64_t block = 0; block < k.rows; block += TC_REDUCE_ROWS) {
+            vf sum = v_zero();
+            for (int64_t r = block; r < k.rows && r < block + TC_REDUCE_ROWS; r++)
+                sum = sum + v_load_part(k.dy + r * k.n + i, k.n - i);
+            all = all + sum;
+        }
+        v_store_part(k.db + i, all, k.n - i);
+    }
+}
+
+static void bias_backward(int64_t rows, int64_t n, const float *dy, float *db) {
+    row_work k = {.rows = rows, .n = n, .dy = dy, .db = db};
+    share_columns(&k, rows * n, bias_backward_range);
+}
+
+static void add_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t i = first * CHUNK; i < k.n && i < end * CHUNK; i += VL)
+        v_store_part(k.y + i, v_load_part(k.x + i, k.n - i) + v_load_part(k.b + i, k.n - i), k.n - i);
+}
+
 static void add(int64_t n, const float *a, const float *b, float *y) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK)
-        for (int64_t i = c; i < n && i < c + CHUNK; i += VL)
-            v_store_part(y + i, v_load_part(a + i, n - i) + v_load_part(b + i, n - i), n - i);
+    row_work k = {.n = n, .x = a, .b = b, .y = y};
+    share_chunks(&k, n, add_range);
 }
 
 /* ---- softmax, L2 norm */
@@ -235,42 +300,58 @@ static void row_multiply(int64_t n, const float *x, float factor, float *y) {
         v_store_part(y + i, v_load_part(x + i, n - i) * v_set1(factor), n - i);
 }
 
-static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n * 4 > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) {
-        float *row = x + r * ldx;
-        float sum = row_exp(n, row, 1, row_largest(n, row), row);
-        row_multiply(n, row, 1 / sum, row);
+static void softmax_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++) {
+        float *row = k.y + r * k.ldy;
+        float sum = row_exp(k.n, row, 1, row_largest(k.n, row), row);
+        row_multiply(k.n, row, 1 / sum, row);
     }
 }
 
-static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv_norm) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) {
+static void softmax(int64_t rows, int64_t n, float *x, int64_t ldx) {
+    row_work k = {.rows = rows, .n = n, .y = x, .ldy = ldx};
+    share_rows(&k, rows * n * 4, softmax_range);
+}
+
+static void l2norm_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++) {
         /* In double: squares of numbers near 1e-20 or 1e20 leave the range of float. */
         vd2 sum = vd_zero();
-        for (int64_t i = 0; i < n; i += VL) {
-            vf v = v_load_part(x + r * n + i, n - i);
+        for (int64_t i = 0; i < k.n; i += VL) {
+            vf v = v_load_part(k.x + r * k.n + i, k.n - i);
             sum = vd_add_product(sum, v, v);
         }
         double norm = sqrt(vd_sum(sum));
         float inverse = (float)(1 / (norm < 1e-12 ? 1e-12 : norm));
-        row_multiply(n, x + r * n, inverse, y + r * n);
-        if (inv_norm) inv_norm[r] = inverse;
+        row_multiply(k.n, k.x + r * k.n, inverse, k.y + r * k.n);
+        if (k.to_stats) k.to_stats[r] = inverse;
+    }
+}
+
+static void l2norm(int64_t rows, int64_t n, const float *x, float *y, float *inv_norm) {
+    row_work k = {.rows = rows, .n = n, .x = x, .y = y, .to_stats = inv_norm};
+    share_rows(&k, rows * n, l2norm_range);
+}
+
+static void l2norm_backward_range(void *user, int64_t first, int64_t end) {
+    const row_work k = *(const row_work *)user;
+    for (int64_t r = first; r < end; r++) {
+        const float *y = k.x + r * k.n, *dy = k.dy + r * k.n;
+        vf along = v_set1(row_dot(k.n, y, dy)), factor = v_set1(k.stats[r]);
+        for (int64_t i = 0; i < k.n; i += VL) {
+            int64_t left = k.n - i;
+            vf d = v_fnma(v_load_part(y + i, left), along, v_load_part(dy + i, left));
+            v_store_part(k.dx + r * k.n + i, d * factor, left);
+        }
     }
 }
 
 static void l2norm_backward(int64_t rows, int64_t n, const float *y, const float *inv_norm, const float *dy,
                             float *dx) {
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (rows * n > TC_PARALLEL_WORK)
-    for (int64_t r = 0; r < rows; r++) {
-        vf along = v_set1(row_dot(n, y + r * n, dy + r * n)), factor = v_set1(inv_norm[r]);
-        for (int64_t i = r * n; i < (r + 1) * n; i += VL) {
-            int64_t left = (r + 1) * n - i;
-            v_store_part(dx + i, v_fnma(v_load_part(y + i, left), along, v_load_part(dy + i, left)) * factor,
-                         left);
-        }
-    }
+    row_work k = {.rows = rows, .n = n, .x = y, .stats = inv_norm, .dy = dy, .dx = dx};
+    share_rows(&k, rows * n, l2norm_backward_range);
 }
 
 #endif

@@ -23,17 +23,30 @@ static double xent_row(int64_t n, float *x, const float *q, int64_t target, floa
     return q ? vd_sum(loss) : hard;
 }
 
+typedef struct xent_work {
+    int64_t n, ldx, ldq, target, block;
+    float *x, grad_scale;
+    const float *q;
+    double *of_row;
+} xent_work;
+
+static void xent_range(void *user, int64_t first, int64_t end) {
+    const xent_work k = *(const xent_work *)user;
+    for (int64_t i = first; i < end; i++) {
+        int64_t r = k.block + i;
+        k.of_row[i] =
+            xent_row(k.n, k.x + r * k.ldx, k.q ? k.q + r * k.ldq : NULL, r + k.target, k.grad_scale);
+    }
+}
+
 static double softmax_xent(int64_t rows, int64_t n, float *x, int64_t ldx, const float *q, int64_t ldq,
                            int64_t first_target, float grad_scale) {
     double loss = 0;
     for (int64_t block = 0; block < rows; block += TC_REDUCE_ROWS) {
         double of_row[TC_REDUCE_ROWS];
         int64_t count = rows - block < TC_REDUCE_ROWS ? rows - block : TC_REDUCE_ROWS;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (count * n * 8 > TC_PARALLEL_WORK)
-        for (int64_t i = 0; i < count; i++) {
-            int64_t r = block + i;
-            of_row[i] = xent_row(n, x + r * ldx, q ? q + r * ldq : NULL, r + first_target, grad_scale);
-        }
+        xent_work k = {n, ldx, ldq, first_target, block, x, grad_scale, q, of_row};
+        tc_parallel(count, count * n * 8, xent_range, &k);
         for (int64_t i = 0; i < count; i++) loss += of_row[i];
     }
     return loss;
@@ -50,17 +63,29 @@ static double dot_part(int64_t n, const float *x, const float *y) {
     return vd_sum(even) + vd_sum(odd);
 }
 
+enum { PART = 1 << 15, PARTS = 256 }; /* of a long inner product */
+
+typedef struct dot_work {
+    int64_t n;
+    const float *x, *y;
+    double *part;
+} dot_work;
+
+static void dot_range(void *user, int64_t first, int64_t end) {
+    const dot_work k = *(const dot_work *)user;
+    for (int64_t i = first; i < end; i++) {
+        int64_t at = i * PART;
+        k.part[i] = dot_part(k.n - at < PART ? k.n - at : PART, k.x + at, k.y + at);
+    }
+}
+
 static double dot(int64_t n, const float *x, const float *y) {
-    enum { PART = 1 << 15, PARTS = 256 };
     double sum = 0;
     for (int64_t first = 0; first < n; first += (int64_t)PART * PARTS) {
         double part[PARTS];
         int64_t left = (n - first + PART - 1) / PART, count = left < PARTS ? left : PARTS;
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n > TC_PARALLEL_WORK)
-        for (int64_t i = 0; i < count; i++) {
-            int64_t at = first + i * PART;
-            part[i] = dot_part(n - at < PART ? n - at : PART, x + at, y + at);
-        }
+        dot_work k = {n - first, x + first, y + first, part};
+        tc_parallel(count, n, dot_range, &k);
         for (int64_t i = 0; i < count; i++) sum += part[i];
     }
     return sum;
@@ -92,9 +117,24 @@ static void adamw_part(const adamw_step *s, int64_t n, float *p, const float *g,
     }
 }
 
+typedef struct adamw_work {
+    adamw_step step;
+    int64_t n;
+    float *p, *m, *v;
+    const float *g;
+} adamw_work;
+
+static void adamw_range(void *user, int64_t first, int64_t end) {
+    const adamw_work *k = user;
+    int64_t at = first * CHUNK, count = (end * CHUNK < k->n ? end * CHUNK : k->n) - at;
+    if (k->g) adamw_part(&k->step, count, k->p + at, k->g + at, k->m + at, k->v + at);
+    else decay_part(&k->step, count, k->p + at);
+}
+
 static void adamw(int64_t n, float *p, const float *g, float *m, float *v, double gscale, double lr,
                   double wd, double b1, double b2, double eps, double c1, double c2) {
-    const adamw_step s = {.gscale = (float)gscale,
+    adamw_work k = {.n = n, .p = p, .m = m, .v = v, .g = g};
+    k.step = (adamw_step){.gscale = (float)gscale,
                           .b1 = (float)b1,
                           .rest1 = (float)(1 - b1),
                           .b2 = (float)b2,
@@ -103,12 +143,7 @@ static void adamw(int64_t n, float *p, const float *g, float *m, float *v, doubl
                           .rate = (float)(lr / c1),
                           .root = (float)(1 / sqrt(c2)),
                           .eps = (float)eps};
-#pragma omp parallel for schedule(static) num_threads(tc_threads()) if (n * 4 > TC_PARALLEL_WORK)
-    for (int64_t c = 0; c < n; c += CHUNK) {
-        int64_t count = n - c < CHUNK ? n - c : CHUNK;
-        if (g) adamw_part(&s, count, p + c, g + c, m + c, v + c);
-        else decay_part(&s, count, p + c);
-    }
+    tc_parallel((n + CHUNK - 1) / CHUNK, n * 4, adamw_range, &k);
 }
 
 #endif
