@@ -11,13 +11,13 @@ typedef struct report_args {
     double measure;
 } report_args;
 
-static const report_args defaults = {.examples = 12};
+static const report_args defaults = {.examples = TC_REPORT_EXAMPLES};
 static const cli_option options[] = {
     {"-o", "FILE", CLI_TEXT, offsetof(report_args, out), "the page; without it DIR/report.html", 0, 0, NULL},
     {"--examples", "N", CLI_INT, offsetof(report_args, examples),
      "held-out images that are shown with what teacher and students make of them; 0: none, and no model is "
      "opened",
-     0, 60, NULL},
+     0, TC_REPORT_MOST_EXAMPLES, NULL},
     {"--measure", "SECONDS", CLI_REAL, offsetof(report_args, measure),
      "measure the speed of teacher and students in one go, in turn, so long for each tower of each, and keep "
      "it in DIR/speed.json, which later reports read; 0: not",

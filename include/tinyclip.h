@@ -985,10 +985,12 @@ TC_API tc_status tc_eval_retrieval(const tc_model *m, const tc_data *d, const tc
 
 /* ---- reports */
 
+enum { TC_REPORT_EXAMPLES = 12, TC_REPORT_MOST_EXAMPLES = 60 };
+
 typedef struct tc_report_options {
     const char *dir; /* what tc_compress left, or a folder of such folders of one teacher */
     const char *out; /* the page; NULL: DIR/report.html */
-    int examples;    /* held-out images that are shown with what the models make of them; at most 60 */
+    int examples;    /* held-out images that are shown with what the models make of them */
     tc_log_fn log;
     void *log_user;
     /* all models are measured in one go, in turn, each tower of each for so long, and DIR/speed.json keeps

@@ -206,7 +206,7 @@ static bool kind_of(const tc_examples *e, int64_t position, tc_example_kind *kin
 static void choose(tc_buf *b, tc_examples *e, tc_example_kind kind, int most) {
     int *used = tc_report_new(b, (size_t)e->subject.classes, sizeof *used);
     bool *taken = tc_report_new(b, (size_t)e->subject.selection.count, sizeof *taken);
-    for (int i = 0; used && taken && i < most && e->shown_count < TC_EXAMPLE_MOST; i++) {
+    for (int i = 0; used && taken && i < most && e->shown_count < TC_REPORT_MOST_EXAMPLES; i++) {
         int64_t best = -1;
         for (int64_t at = 0; at < e->subject.selection.count; at++) {
             tc_example_kind k;

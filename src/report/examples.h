@@ -6,7 +6,7 @@
 #include "report/report.h"
 #include "eval/eval.h"
 
-enum { TC_EXAMPLE_GUESSES = 3, TC_EXAMPLE_MODELS = 6, TC_EXAMPLE_LOOK = 512, TC_EXAMPLE_MOST = 60 };
+enum { TC_EXAMPLE_GUESSES = 3, TC_EXAMPLE_MODELS = 6, TC_EXAMPLE_LOOK = 512 };
 
 /* A model's best classes for one image; index -1: none. */
 typedef struct tc_example_guess {
@@ -49,7 +49,7 @@ typedef struct tc_examples {
     struct tc_example_shown {
         int64_t position; /* in the selection */
         tc_example_kind kind;
-    } shown[TC_EXAMPLE_MOST]; /* by kind */
+    } shown[TC_REPORT_MOST_EXAMPLES]; /* by kind */
     int shown_count;
     bool teacher; /* the first model is the teacher, and was asked */
     tc_preprocess picture;

@@ -3,16 +3,17 @@
 
 #include <stdlib.h>
 
-tc_report_options tc_report_options_default(void) { return (tc_report_options){.examples = 12}; }
+tc_report_options tc_report_options_default(void) {
+    return (tc_report_options){.examples = TC_REPORT_EXAMPLES};
+}
 
 tc_status tc_report_write(const tc_report_options *o, tc_report_result *result, tc_error *err) {
-    enum { MOST_EXAMPLES = 60 };
     tc_log log = {o->log, o->log_user};
     tc_report r = {0};
     tc_buf page = {0};
-    if (o->examples < 0 || o->examples > MOST_EXAMPLES)
+    if (o->examples < 0 || o->examples > TC_REPORT_MOST_EXAMPLES)
         return tc_fail(err, TC_EARG, "%d examples make no sense; 0 to %d can be shown", o->examples,
-                       MOST_EXAMPLES);
+                       TC_REPORT_MOST_EXAMPLES);
     tc_status status = tc_check_reserved(o->reserved, sizeof o->reserved, "tc_report_options", err);
     if (status != TC_OK) return status;
     char *beside = o->out ? NULL : tc_path_join(o->dir, "report.html");
