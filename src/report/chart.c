@@ -79,30 +79,34 @@ void tc_chart_open(tc_chart *c, tc_buf *b, const char *title, const char *x_name
 
 /* ---- lines and marks */
 
-/* Where the line from point i-1 to point i of a chart enters or leaves the field at height `edge`. */
-static void cross(const tc_chart *c, double x0, double y0, double x1, double y1, double edge, bool pen) {
-    double x = x0 + (x1 - x0) * (edge - y0) / (y1 - y0);
-    tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", tc_chart_x(c, x), tc_chart_y(c, edge));
+static double into(const tc_chart *c, double y) { return fmin(fmax(y, c->y_least), c->y_most); }
+
+static void draw_to(tc_chart *c, double x, double y, bool pen) {
+    tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", tc_chart_x(c, x), tc_chart_y(c, y));
 }
 
-static double into(const tc_chart *c, double y) { return fmin(fmax(y, c->y_least), c->y_most); }
+/* The part that lies in the field of the line from (x0, y0), where the pen is if it is down, to (x1, y1).
+ * Returns whether it is down there. */
+static bool draw_part(tc_chart *c, double x0, double y0, double x1, double y1, bool pen) {
+    double from = into(c, y0), to = into(c, y1);
+    if (from == to && to != y1) return false;
+    if (from != y0) draw_to(c, x0 + (x1 - x0) * (from - y0) / (y1 - y0), from, false);
+    draw_to(c, x0 + (x1 - x0) * (to == y1 ? 1 : (to - y0) / (y1 - y0)), to, pen || from != y0);
+    return to == y1;
+}
 
 void tc_chart_line(tc_chart *c, const double *x, const double *y, size_t n, int colour, bool dashed) {
     bool pen = false;
-    size_t last = 0;
     tc_buf_printf(c->b, "<path class=\"line c%d%s\" d=\"", colour, dashed ? " dashed" : "");
     for (size_t i = 0; i < n; i++) {
-        if (isnan(y[i])) pen = false, last = i + 1;
-        if (isnan(y[i]) || last > i) continue;
-        bool within = into(c, y[i]) == y[i], was = into(c, y[last]) == y[last];
-        if (i > last && within && !was)
-            cross(c, x[last], y[last], x[i], y[i], into(c, y[last]), false), pen = true;
-        if (i > last && !within && was)
-            cross(c, x[last], y[last], x[i], y[i], into(c, y[i]), pen), pen = false;
-        if (within)
-            tc_buf_printf(c->b, "%s%.1f %.1f", pen ? "L" : "M", tc_chart_x(c, x[i]), tc_chart_y(c, y[i])),
-                pen = true;
-        last = i;
+        if (isnan(y[i])) {
+            pen = false;
+        } else if (i > 0 && !isnan(y[i - 1])) {
+            pen = draw_part(c, x[i - 1], y[i - 1], x[i], y[i], pen);
+        } else if (into(c, y[i]) == y[i]) {
+            draw_to(c, x[i], y[i], false);
+            pen = true;
+        }
     }
     tc_buf_puts(c->b, "\"/>\n");
 }

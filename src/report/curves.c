@@ -36,11 +36,19 @@ static void release(tc_buf *b, curve *c, int n) {
     }
 }
 
+/* Widens a range to the values from..to-1. */
+static void widen(const curve *c, size_t from, size_t to, double *least, double *most) {
+    for (size_t k = from; k < to; k++) {
+        *least = fmin(*least, c->y[k]);
+        *most = fmax(*most, c->y[k]);
+    }
+}
+
 /* The range of all values. */
 static void range(const curve *c, int n, double *least, double *most) {
-    *least = INFINITY, *most = -INFINITY;
-    for (int i = 0; i < n; i++)
-        for (size_t k = 0; k < c[i].n; k++) *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+    *least = INFINITY;
+    *most = -INFINITY;
+    for (int i = 0; i < n; i++) widen(&c[i], 0, c[i].n, least, most);
 }
 
 static double most_steps(const tc_report *r) {
@@ -81,19 +89,26 @@ static curve accuracy(const tc_report *r, const tc_compress_record *run) {
     return c;
 }
 
+/* The mean of the steps from..to-1 that have a loss. */
+static void add_mean(curve *c, const tc_stage_record *s, size_t from, size_t to) {
+    double sum = 0, steps = 0;
+    size_t n = 0;
+    for (size_t at = from; at < to; at++) {
+        const tc_logged_step *step = &s->log.steps[at];
+        if (isnan(step->loss)) continue;
+        sum += step->loss;
+        steps += (double)step->step;
+        n++;
+    }
+    if (n) add(c, (double)s->before + steps / (double)n, sum / (double)n);
+}
+
 static curve loss(const tc_compress_record *run) {
     curve c = {0};
     for (int i = 0; i < run->stage_count; i++) {
         const tc_stage_record *s = &run->stages[i];
-        size_t bins = s->log.step_count < BINS ? s->log.step_count : BINS, at = 0;
-        for (size_t bin = 0; bin < bins; bin++) {
-            double sum = 0, steps = 0;
-            size_t n = 0;
-            for (size_t end = s->log.step_count * (bin + 1) / bins; at < end; at++)
-                if (!isnan(s->log.steps[at].loss))
-                    sum += s->log.steps[at].loss, steps += (double)s->log.steps[at].step, n++;
-            if (n) add(&c, (double)s->before + steps / (double)n, sum / (double)n);
-        }
+        size_t n = s->log.step_count, bins = n < BINS ? n : BINS;
+        for (size_t bin = 0; bin < bins; bin++) add_mean(&c, s, n * bin / bins, n * (bin + 1) / bins);
         break_line(&c);
     }
     end_line(&c);
@@ -163,15 +178,16 @@ static void end_text(const tc_report *r, int run, const char *value, tc_chart_la
 static bool narrow(const curve *c, int n, double teacher, bool percent, double *least, double *most) {
     double all_low, all_high;
     range(c, n, &all_low, &all_high);
-    *least = percent ? INFINITY : all_low, *most = percent ? all_high : -INFINITY;
+    *least = percent ? INFINITY : all_low;
+    *most = percent ? all_high : -INFINITY;
     for (int i = 0; i < n; i++)
         for (size_t from = 0, to; from < c[i].n; from = to + 1) {
             for (to = from; to < c[i].n && !isnan(c[i].y[to]);) to++;
-            for (size_t k = from + (to - from) / 4; k < to; k++)
-                *least = fmin(*least, c[i].y[k]), *most = fmax(*most, c[i].y[k]);
+            widen(&c[i], from + (to - from) / 4, to, least, most);
         }
     bool cut = *least > all_low || *most < all_high;
-    if (!isnan(teacher)) *least = fmin(*least, teacher), *most = fmax(*most, teacher);
+    *least = fmin(*least, teacher); /* which leaves a NAN out */
+    *most = fmax(*most, teacher);
     return cut;
 }
 
