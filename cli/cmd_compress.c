@@ -56,9 +56,9 @@ static int print_plan(const char *teacher, const tc_compress_plan *p) {
         print_stage(number, s->name, s->params, s->params_without_tokens, s->keep,
                     s->macs_image + s->macs_text, s->steps);
     }
-    printf("left: of the teacher's parameters in attention and FFN (ResNet: in convolutions within blocks). "
-           "What an automatic stage leaves is decided\n"
-           "by its masks; here all blocks keep the same part.\n");
+    cli_print_prose(
+        "left: of the teacher's parameters in attention and FFN (ResNet: in convolutions within blocks). "
+        "What an automatic stage leaves is decided by its masks; here all blocks keep the same part.");
     for (int k = 0; k < p->count; k++) print_details(&p->stages[k], k + 1);
     cli_duration(p->seconds, time, sizeof time);
     printf("\nall stages: about %s\n", time);
@@ -125,20 +125,20 @@ static void print_result(const json_t *m, const char *name, double teacher_pruna
     char params[32], time[32];
     const json_t *top1 = json_object_get(m, "top1"), *retrieval = json_object_get(m, "retrieval"),
                  *speed = json_object_get(m, "images_per_second");
-    printf("%-20.20s %13s %6.1f %8.3f", name,
+    printf("%-18.18s %12s %6.1f %7.3f", name,
            cli_grouped((int64_t)json_integer_value(json_object_get(m, "params_without_tokens")), params,
                        sizeof params),
            100 * real_of(m, "params_prunable") / (teacher_prunable > 0 ? teacher_prunable : 1),
            (real_of(m, "macs_image") + real_of(m, "macs_text")) / 1e9);
-    if (json_is_number(top1)) printf(" %8.2f", 100 * json_number_value(top1));
+    if (json_is_number(top1)) printf(" %7.2f", 100 * json_number_value(top1));
     else if (json_is_object(retrieval))
-        printf(" %8.2f", 100 * real_of(json_object_get(retrieval, "image_to_text"), "r1"));
-    else printf(" %8s", "-");
+        printf(" %7.2f", 100 * real_of(json_object_get(retrieval, "image_to_text"), "r1"));
+    else printf(" %7s", "-");
     if (json_is_number(speed))
-        printf(" %10.1f %10.1f", json_number_value(speed), real_of(m, "texts_per_second"));
-    else printf(" %10s %10s", "-", "-");
+        printf(" %8.1f %8.1f", json_number_value(speed), real_of(m, "texts_per_second"));
+    else printf(" %8s %8s", "-", "-");
     cli_duration(real_of(m, "seconds"), time, sizeof time);
-    printf(" %9s\n", json_object_get(m, "seconds") ? time : "");
+    printf(" %7s\n", json_object_get(m, "seconds") ? time : "");
 }
 
 static int print_record(const compress *o, const tc_compress_result *r) {
@@ -149,7 +149,7 @@ static int print_record(const compress *o, const tc_compress_result *r) {
     if (o->run.common.json) return cli_print_json(record);
     const json_t *teacher = json_object_get(record, "teacher"), *eval = json_object_get(record, "eval_data");
     bool pairs = json_is_object(eval) && !json_is_number(json_object_get(teacher, "top1"));
-    printf("%-20s %13s %6s %8s %8s %10s %10s %9s\n", "", "parameters*", "left %", "GMACs",
+    printf("%-18s %12s %6s %7s %7s %8s %8s %7s\n", "", "parameters*", "left %", "GMACs",
            pairs ? "R@1 %**" : "top-1 %", "images/s", "texts/s", "time");
     print_result(teacher, "teacher", real_of(teacher, "params_prunable"));
     json_array_foreach(json_object_get(record, "stages"), k, s) if (json_is_true(json_object_get(s, "done")))

@@ -26,6 +26,8 @@ static const cli_option options[] = {
 
 /* ---- the list */
 
+enum { WIDE = 140 }; /* columns of the whole table; a terminal with fewer gets a part of it */
+
 /* Says what is wrong with weights that cannot be counted; the list goes on. */
 static bool count(const tc_zoo_model *m, tc_zoo_sizes *sizes) {
     tc_error err = {0};
@@ -81,7 +83,7 @@ static int list_json(void) {
     return cli_print_json(all);
 }
 
-static void print_row(const tc_zoo_model *m, bool known, const tc_zoo_sizes *s, bool cached) {
+static void print_row(const tc_zoo_model *m, bool known, const tc_zoo_sizes *s, bool cached, bool narrow) {
     const tc_zoo_published *p = &m->published;
     char params[32] = "-", tower[32] = "-", macs[32] = "-", speed[32] = "-";
     if (known) snprintf(params, sizeof params, "%.2f", (double)s->params / 1e6);
@@ -90,35 +92,62 @@ static void print_row(const tc_zoo_model *m, bool known, const tc_zoo_sizes *s, 
                  (double)s->params_text / 1e6);
     if (known) snprintf(macs, sizeof macs, "%.2f", s->macs / 1e9);
     if (p->pairs_per_second > 0) cli_grouped((int64_t)p->pairs_per_second, speed, sizeof speed);
-    printf("%-49s %7s %12s %6s |%6.*f%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs,
-           m->teacher ? 2 : 1, p->macs_g, m->note ? "*" : " ", p->top1, speed,
-           m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
+    if (narrow) printf("%-48s %6s %5s %5.1f  %s\n", m->name, params, macs, p->top1, cached ? "cached" : "");
+    else
+        printf("%-49s %7s %12s %6s |%6.*f%s %6.1f %8s  %-8s %s%s\n", m->name, params, tower, macs,
+               m->teacher ? 2 : 1, p->macs_g, m->note ? "*" : " ", p->top1, speed,
+               m->teacher ? "teacher" : p->inheritance, p->data, cached ? "; in the cache" : "");
 }
 
-static int list(void) {
-    bool unbuilt = false, automatic = false;
+static void print_head(bool narrow) {
+    if (narrow) {
+        printf("%-48s %6s %5s %5s\n", "name", "params", "MACs", "top-1");
+        return;
+    }
     printf("%-49s %27s | published\n", "", "counted");
     printf("%-49s %7s %12s %6s |%6s  %6s %8s  %-8s %s\n", "name", "params", "image+text", "MACs", "MACs",
            "top-1", "pairs/s", "", "trained on");
+}
+
+static void print_notes(bool narrow, bool automatic, bool unbuilt) {
+    printf("\n");
+    if (narrow)
+        cli_print_prose(
+            "params: millions of parameters. MACs: 10^9 multiply-accumulates of an image and a text, 77 "
+            "tokens. top-1: ImageNet-1K zero-shot, percent, as published. A wider terminal shows more.");
+    else
+        cli_print_prose(
+            "params: millions of parameters; image+text: of the towers, without the token table, as the "
+            "names count. MACs: 10^9 multiply-accumulates of an image and a text, 77 tokens, every "
+            "position. top-1: ImageNet-1K zero-shot, percent. pairs/s: on a V100.");
+    if (automatic)
+        cli_print_prose(
+            "An automatic model has its structure in its weights: it is counted once `tinyclip zoo pull "
+            "NAME` has brought them.");
+    if (unbuilt)
+        cli_print_prose("A model that is not counted otherwise is of a network that is not built in.");
+    for (int i = 0; tc_zoo_at(i) && !narrow; i++) {
+        char *note = cli_text("* %s: %s.", tc_zoo_at(i)->name, tc_zoo_at(i)->note ? tc_zoo_at(i)->note : "");
+        if (tc_zoo_at(i)->note) cli_print_prose(note);
+        free(note);
+    }
+}
+
+static int list(void) {
+    int columns = cli_columns(stdout);
+    bool unbuilt = false, automatic = false, narrow = columns > 0 && columns < WIDE;
+    print_head(narrow);
     for (int i = 0; tc_zoo_at(i); i++) {
         const tc_zoo_model *m = tc_zoo_at(i);
         tc_zoo_sizes s;
         bool known = count(m, &s);
         char *path = tc_zoo_path(m);
-        if (!known) *(m->config ? &unbuilt : &automatic) = true;
-        print_row(m, known, &s, path != NULL);
+        unbuilt = unbuilt || (!known && m->config);
+        automatic = automatic || (!known && !m->config);
+        print_row(m, known, &s, path != NULL, narrow);
         free(path);
     }
-    printf("\nparams: millions of parameters; image+text: of the towers, without the token table, as the "
-           "names count. MACs: 10^9 multiply-accumulates "
-           "of an image\nand a text, 77 tokens, every position. top-1: ImageNet-1K zero-shot, percent. "
-           "pairs/s: on a V100.\n");
-    if (automatic)
-        printf("An automatic model has its structure in its weights: it is counted once `tinyclip zoo pull "
-               "NAME` has brought them.\n");
-    if (unbuilt) printf("A model that is not counted otherwise is of a network that is not built in.\n");
-    for (int i = 0; tc_zoo_at(i); i++)
-        if (tc_zoo_at(i)->note) printf("* %s: %s.\n", tc_zoo_at(i)->name, tc_zoo_at(i)->note);
+    print_notes(narrow, automatic, unbuilt);
     return CLI_DONE;
 }
 

@@ -23,18 +23,6 @@ bool cli_default_text(const cli_option *o, const void *values, char *out, size_t
 
 enum { COLUMNS = 80 };
 
-/* Words of `text` filled into lines up to column 80, each but the first behind `indent` spaces. */
-static void print_filled(const char *text, int indent, int column) {
-    for (bool first = true; *text; first = false) {
-        int n = (int)strcspn(text, " ");
-        if (!first && column + 1 + n > COLUMNS) column = printf("\n%*s", indent, "") - 1;
-        else if (!first) column += printf(" ");
-        column += printf("%.*s", n, text);
-        text += n + (text[n] == ' ');
-    }
-    printf("\n");
-}
-
 static void print_option(const cli_option *o, const void *values) {
     char value[96] = "", fallback[64], line[1024];
     if (o->kind == CLI_CHOICE) snprintf(value, sizeof value, " %s", (const char *)o->detail);
@@ -46,7 +34,7 @@ static void print_option(const cli_option *o, const void *values) {
     int column = printf("  %s%s", o->name, value);
     if (column > 26) column = printf("\n") - 1;
     column += printf("%*s", 28 - column, "");
-    print_filled(line, 28, column);
+    cli_print_filled(line, 28, column, COLUMNS);
 }
 
 void cli_print_help(const cli_verb *verb) {
@@ -59,7 +47,7 @@ void cli_print_help(const cli_verb *verb) {
     for (const char *at = verb->description; *at;) {
         int n = (int)strcspn(at, "\n");
         char *paragraph = cli_text("%.*s", n, at);
-        print_filled(paragraph, 0, 0);
+        cli_print_filled(paragraph, 0, 0, COLUMNS);
         free(paragraph);
         at += n + (at[n] == '\n');
     }

@@ -3,10 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-
-enum { USUAL_COLUMNS = 80 };
 
 static const double PROGRESS_EVERY = 5; /* seconds between lines of progress where stderr is no terminal */
 
@@ -22,13 +19,6 @@ static struct {
 static bool can_rewrite(void) {
     const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
     return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0 && !(plain && *plain);
-}
-
-static int columns(void) {
-    struct winsize size;
-    const char *told = getenv("COLUMNS");
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    return told && atoi(told) > 0 ? atoi(told) : USUAL_COLUMNS;
 }
 
 /* Bytes of a line that fit into `room` characters: whole fields, which two blanks part, as far as they take
@@ -63,7 +53,7 @@ void cli_log(void *user, int level, const char *line) {
     if (level == 0) {
         if (can_rewrite()) {
             /* The last column stays free: a full line would wrap, and then no longer be one to write over. */
-            fprintf(stderr, "\r%.*s\033[K", fitting(line, columns() - 1), line);
+            fprintf(stderr, "\r%.*s\033[K", fitting(line, cli_columns(stderr) - 1), line);
             progress.standing = true;
         } else if (!progress.begun || cli_now() - progress.last >= PROGRESS_EVERY) {
             fprintf(stderr, "%s\n", line);

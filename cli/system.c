@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,4 +53,16 @@ const char *cli_duration(double seconds, char *out, size_t size) {
     if (s >= 3600) snprintf(out, size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
     else snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
     return out;
+}
+
+/* ---- the terminal */
+
+enum { USUAL_COLUMNS = 80 };
+
+int cli_columns(FILE *f) {
+    struct winsize size;
+    const char *told = getenv("COLUMNS");
+    if (!isatty(fileno(f))) return 0;
+    if (ioctl(fileno(f), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+    return told && atoi(told) > 0 ? atoi(told) : USUAL_COLUMNS;
 }

@@ -188,13 +188,13 @@ static const char *stage_name(const tc_stage_record *s, tc_report_number *n) {
 static void add_line(tc_buf *b, const tc_report_model *m) {
     const tc_model_record *f = m->record;
     tc_report_number name, params, macs, images, time;
-    tc_buf_printf(b, "%-14s %-14s %12s %10s %8.2f %10s", m->stage ? stage_name(m->stage, &name) : m->name,
+    tc_buf_printf(b, "%-8s %-12s %11s %7s %7.2f %8s", m->stage ? stage_name(m->stage, &name) : m->name,
                   m->stage ? m->run->name : "", tc_report_whole(f->params_without_tokens, &params),
                   tc_report_amount(f->macs_image + f->macs_text, &macs), 100 * f->top1,
                   tc_report_rate(m->images_per_second, &images));
     if (m->stage) {
         tc_report_effort e = tc_report_effort_of(m->run, m->stage);
-        tc_buf_printf(b, " %7lld %15s", (long long)e.steps, tc_report_duration(e.seconds, &time));
+        tc_buf_printf(b, " %5lld %12s", (long long)e.steps, tc_report_duration(e.seconds, &time));
     }
     tc_buf_puts(b, "\n");
 }
@@ -204,11 +204,11 @@ tc_status tc_report_table(const char *dir, char **text, tc_error *err) {
     tc_buf b = {0};
     tc_status status = tc_report_read(&r, dir, err);
     if (status != TC_OK) return status;
-    tc_buf_printf(&b, "%-14s %-14s %12s %10s %8s %10s %7s %15s\n", "", "inheritance", "parameters*", "MACs",
+    tc_buf_printf(&b, "%-8s %-12s %11s %7s %7s %8s %5s %12s\n", "", "inheritance", "parameters*", "MACs",
                   "top-1 %", "images/s", "steps", "time");
     for (int i = 0; i < r.model_count; i++) add_line(&b, &r.models[i]);
-    tc_buf_puts(&b, "* without the token table; MACs of an image and a full-length text; steps and time from "
-                    "the teacher on\n");
+    tc_buf_puts(&b, "* without the token table; MACs of an image and a full-length text; steps\n"
+                    "  and time from the teacher on\n");
     *text = tc_buf_take(&b);
     tc_report_free(&r);
     return *text ? TC_OK : tc_fail_memory(err, 1);
