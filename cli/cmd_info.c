@@ -94,7 +94,7 @@ static int print_info_json(const cli_model *m, bool tensors) {
     json_object_set_new(all, "source", cli_json_text(i->source ? i->source : ""));
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         set_int(all, numbers[k].key, numbers[k].value);
-    if (!i->patch_size) json_object_set_new(all, "vision_stages", stage_list(i));
+    if (i->vision_stages[0]) json_object_set_new(all, "vision_stages", stage_list(i));
     json_object_set_new(all, "activation", json_string(info_activation(info_decided_activation(i))));
     json_object_set_new(all, "vision_activation", json_string(info_activation(i->vision_activation)));
     json_object_set_new(all, "text_activation", json_string(info_activation(i->text_activation)));
@@ -103,7 +103,7 @@ static int print_info_json(const cli_model *m, bool tensors) {
     json_object_set_new(all, "vision_layer_heads", int_list(i->vision_layer_heads, i->vision_layers));
     json_object_set_new(all, "vision_layer_ffn", int_list(i->vision_layer_ffn, i->vision_layers));
     if (i->vision_channels)
-        json_object_set_new(all, "vision_channels", int_list(i->vision_channels, 2 + 2 * i->vision_layers));
+        json_object_set_new(all, "vision_channels", int_list(i->vision_channels, i->vision_channel_count));
     json_object_set_new(all, "text_layer_heads", int_list(i->text_layer_heads, i->text_layers));
     json_object_set_new(all, "text_layer_ffn", int_list(i->text_layer_ffn, i->text_layers));
     json_object_set_new(all, "logit_scale", cli_json_real((double)i->logit_scale));

@@ -15,7 +15,7 @@ const char *info_activation(tc_activation a) {
 }
 
 tc_activation info_decided_activation(const tc_model_info *i) {
-    return i->patch_size ? i->vision_activation : i->text_activation;
+    return i->vision_activation == TC_RELU ? i->text_activation : i->vision_activation;
 }
 
 /* ---- the towers */
@@ -31,23 +31,28 @@ static void numbers(const char *name, int image, int text) {
     row(name, a, b);
 }
 
+/* Words beside a number, where there is something to say. */
+static void print_input(const tc_model_info *i, char *out, size_t size) {
+    int n = snprintf(out, size, "%d px", i->image_size);
+    if (i->patch_size) snprintf(out + n, size - (size_t)n, ", patches of %d", i->patch_size);
+}
+
 static void print_image_layers(const tc_model_info *i, char *out, size_t size) {
     const int *s = i->vision_stages;
-    if (i->patch_size) snprintf(out, size, "%d", i->vision_layers);
-    else snprintf(out, size, "%d: %d, %d, %d, %d in stages", i->vision_layers, s[0], s[1], s[2], s[3]);
+    int n = snprintf(out, size, "%d", i->vision_layers);
+    if (s[0]) snprintf(out + n, size - (size_t)n, ": %d, %d, %d, %d in stages", s[0], s[1], s[2], s[3]);
 }
 
 static void print_towers(const tc_model_info *i) {
     char a[VALUE_BYTES], b[VALUE_BYTES], n[32], m[32];
     row("", "image tower", "text tower");
-    if (i->patch_size) snprintf(a, sizeof a, "%d px, patches of %d", i->image_size, i->patch_size);
-    else snprintf(a, sizeof a, "%d px", i->image_size);
+    print_input(i, a, sizeof a);
     snprintf(b, sizeof b, "%d ids of %s", i->context_length, cli_grouped(i->vocab_size, n, sizeof n));
     row("input", a, b);
     print_image_layers(i, a, sizeof a);
     snprintf(b, sizeof b, "%d", i->text_layers);
     row("layers", a, b);
-    numbers(i->patch_size ? "width" : "width (stem)", i->vision_width, i->text_width);
+    numbers(i->vision_stages[0] ? "width (stem)" : "width", i->vision_width, i->text_width);
     numbers(i->pruned ? "heads at most" : "heads", i->vision_heads, i->text_heads);
     row("activation", info_activation(i->vision_activation), info_activation(i->text_activation));
     row("parameters", cli_grouped(i->params_vision, n, sizeof n), cli_grouped(i->params_text, m, sizeof m));
@@ -56,26 +61,10 @@ static void print_towers(const tc_model_info *i) {
     row("  computed", cli_amount(i->macs_image_used, n, sizeof n), b);
 }
 
-static void print_block(int heads, int ffn) {
-    printf("%15d", heads);
-    if (ffn < 0) printf("%6s", "none");
-    else printf("%6d", ffn);
-}
-
-/* What is in each layer, layers of both towers side by side. */
-static void print_layers(const tc_model_info *i) {
-    const int *channels = i->vision_channels;
-    printf("\npruned, layer by layer\n  layer   image: %s    text: heads   FFN\n",
-           channels ? "channels" : "heads   FFN");
-    if (channels) printf("   stem%8d%6d\n", channels[0], channels[1]);
-    for (int l = 0; l < i->vision_layers || l < i->text_layers; l++) {
-        printf("  %5d", l);
-        if (l >= i->vision_layers) printf("%*s", channels ? 14 : 21, "");
-        else if (channels) printf("%8d%6d", channels[2 + 2 * l], channels[3 + 2 * l]);
-        else print_block(i->vision_layer_heads[l], i->vision_layer_ffn[l]);
-        if (l < i->text_layers) print_block(i->text_layer_heads[l], i->text_layer_ffn[l]);
-        printf("\n");
-    }
+static void print_layers(const tc_model *m) {
+    char *layers = tc_model_layers(m);
+    printf("\npruned, layer by layer\n%s", layers ? layers : "");
+    free(layers);
 }
 
 /* ---- the card */
@@ -130,7 +119,7 @@ void info_print(const cli_model *m) {
     printf("architecture  %s\nfrom          %s\nembedding     %d\n\n", i->architecture,
            i->source ? i->source : "", i->embed_dim);
     print_towers(i);
-    if (i->pruned) print_layers(i);
+    if (i->pruned) print_layers(m->model);
     printf("\nparameters    %s; without the token table %s\n", cli_grouped(i->params, n, sizeof n),
            cli_grouped(i->params_without_tokens, k, sizeof k));
     printf("activation    %s (%s)\n", info_activation(info_decided_activation(i)), i->activation_source);

@@ -277,9 +277,13 @@ typedef struct tc_model_info {
     double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
     float logit_scale;                      /* as stored: a logarithm */
     const char *card;                       /* the model card, JSON text, or NULL */
+    int vision_channel_count; /* of vision_channels */
 } tc_model_info;
 /* Valid as long as the model is open. */
 TC_API const tc_model_info *tc_model_get_info(const tc_model *m);
+/* What a pruned model has left in each layer of both towers, as a table of lines of text; the caller frees
+ * it. NULL if memory ran out. */
+TC_API char *tc_model_layers(const tc_model *m);
 /* Names of the built-in configurations; NULL past the end. */
 TC_API const char *tc_builtin_config(int index);
 /* Sets the model card, JSON text (copied); NULL removes it. */

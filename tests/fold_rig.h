@@ -8,6 +8,7 @@
 #define TC_FOLD_RIG_H
 
 #include "model/model.h"
+#include "net/resnet.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -49,13 +50,16 @@ static inline void fold_or_die(tc_status status, const tc_error *err, const char
 static inline tc_config fold_vit(bool left) {
     tc_config c = {.embed_dim = FOLD_EMBED,
                    .image_size = 9, /* two patches a side, one pixel over */
-                   .patch_size = 4,
                    .context_length = FOLD_CONTEXT,
                    .vocab_size = FOLD_IDS,
                    .eos_id = -1};
-    c.vision = (tc_tower_config){.width = 16, .layers = FOLD_LAYERS, .head_dim = 4};
-    c.text =
-        (tc_tower_config){.width = 20, .layers = FOLD_LAYERS, .head_dim = 5, .activation = TC_QUICK_GELU};
+    c.vision = (tc_tower_config){
+        .family = &tc_vit, .patch_size = 4, .width = 16, .layers = FOLD_LAYERS, .head_dim = 4};
+    c.text = (tc_tower_config){.family = &tc_text_transformer,
+                               .width = 20,
+                               .layers = FOLD_LAYERS,
+                               .head_dim = 5,
+                               .activation = TC_QUICK_GELU};
     for (int l = 0; l < FOLD_LAYERS; l++) {
         c.vision.block[l].heads = c.text.block[l].heads = 4;
         c.vision.block[l].ffn = 24;
@@ -72,14 +76,13 @@ static inline tc_config fold_vit(bool left) {
 
 static inline tc_config fold_resnet(void) {
     tc_config c = fold_vit(false);
-    c.image_tower = TC_IMAGE_RESNET;
     c.image_size = 32;
-    c.patch_size = 0;
-    c.vision = (tc_tower_config){.width = 8, .layers = 5, .head_dim = 16, .activation = TC_QUICK_GELU};
+    c.vision = (tc_tower_config){
+        .family = &tc_modified_resnet, .width = 8, .layers = 5, .head_dim = 16, .activation = TC_QUICK_GELU};
     c.vision.block[0].heads = 16;
-    c.stages[0] = c.stages[2] = c.stages[3] = 1;
-    c.stages[1] = 2;
-    tc_net_resnet_fill(&c);
+    c.vision.stages[0] = c.vision.stages[2] = c.vision.stages[3] = 1;
+    c.vision.stages[1] = 2;
+    tc_resnet_fill(&c.vision);
     return c;
 }
 
@@ -93,7 +96,8 @@ static inline void fold_values(tc_model *m, uint64_t seed) {
         double size = p->ndim > 2 ? 1 / sqrt((double)inputs) : 0.3;
         for (int64_t k = 0; k < p->numel; k++) {
             double x = p->init_mean + (p->ndim ? size * tc_rng_normal(&rng) : 0);
-            m->flat[p->offset + k] = (tc_real)(float)(p->state ? fabs(x) + (p->ndim ? 0.1 : 0) : x);
+            m->flat[p->offset + k] =
+                (tc_real)(float)(tc_param_is(p, TC_ROLE_STATE) ? fabs(x) + (p->ndim ? 0.1 : 0) : x);
         }
     }
 }
@@ -179,8 +183,9 @@ static inline void fold_forward(fold_pass *p, const tc_model *m, const tc_mask_s
         p->grad[i] = tc_new((size_t)m->params.items[i].numel, sizeof **p->grad);
     }
     p->mask_grad = sites ? tc_new((size_t)sites->total, sizeof *p->mask_grad) : NULL;
-    fold_or_die((text ? tc_net_text_graph : tc_net_image_graph)(&p->g, &m->config, &m->params, flags, &err),
-                &err, "graph");
+    fold_or_die(
+        tc_net_graph(&p->g, text ? TC_TOWER_TEXT : TC_TOWER_VISION, &m->config, &m->params, flags, &err),
+        &err, "graph");
     if (mask) tc_graph_mask(p->g, sites);
     if (train) tc_graph_fuse(p->g, true); /* fused for inference it would want prepared weights */
     fold_or_die(tc_runner_create(&p->r, p->g, p->param, train ? p->grad : NULL, NULL, false, &err), &err,

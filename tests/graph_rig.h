@@ -21,30 +21,28 @@ enum { CONFIGS = 3, MAX_BATCH = 9 };
 /* ---- a model, a batch, and what comes out */
 
 static inline tc_config config(int kind) {
-    static const tc_config base[CONFIGS] = {{.embed_dim = 12,
-                                             .image_size = 16,
-                                             .patch_size = 4,
-                                             .context_length = 20,
-                                             .vocab_size = 50,
-                                             .eos_id = -1,
-                                             .vision = {.width = 24, .layers = 3, .head_dim = 8},
-                                             .text = {.width = 20, .layers = 2, .head_dim = 10}},
-                                            {.embed_dim = 7,
-                                             .image_size = 9,
-                                             .patch_size = 4,
-                                             .context_length = 5,
-                                             .vocab_size = 11,
-                                             .eos_id = 10,
-                                             .vision = {.width = 15, .layers = 1, .head_dim = 5},
-                                             .text = {.width = 9, .layers = 1, .head_dim = 3}},
-                                            {.embed_dim = 16,
-                                             .image_size = 32,
-                                             .patch_size = 8,
-                                             .context_length = 33,
-                                             .vocab_size = 300,
-                                             .eos_id = -1,
-                                             .vision = {.width = 64, .layers = 4, .head_dim = 16},
-                                             .text = {.width = 32, .layers = 5, .head_dim = 16}}};
+    static const tc_config base[CONFIGS] = {
+        {.embed_dim = 12,
+         .image_size = 16,
+         .context_length = 20,
+         .vocab_size = 50,
+         .eos_id = -1,
+         .vision = {.family = &tc_vit, .patch_size = 4, .width = 24, .layers = 3, .head_dim = 8},
+         .text = {.family = &tc_text_transformer, .width = 20, .layers = 2, .head_dim = 10}},
+        {.embed_dim = 7,
+         .image_size = 9,
+         .context_length = 5,
+         .vocab_size = 11,
+         .eos_id = 10,
+         .vision = {.family = &tc_vit, .patch_size = 4, .width = 15, .layers = 1, .head_dim = 5},
+         .text = {.family = &tc_text_transformer, .width = 9, .layers = 1, .head_dim = 3}},
+        {.embed_dim = 16,
+         .image_size = 32,
+         .context_length = 33,
+         .vocab_size = 300,
+         .eos_id = -1,
+         .vision = {.family = &tc_vit, .patch_size = 8, .width = 64, .layers = 4, .head_dim = 16},
+         .text = {.family = &tc_text_transformer, .width = 32, .layers = 5, .head_dim = 16}}};
     tc_config c = base[kind];
     tc_tower_config *towers[] = {&c.vision, &c.text};
     for (int t = 0; t < 2; t++)
@@ -120,9 +118,9 @@ static inline void net_close(net *n) {
 static inline tc_graph *graph_of(const net *n, bool text, unsigned flags) {
     tc_graph *g = NULL;
     tc_error err;
-    tc_status (*build)(tc_graph **, const tc_config *, const tc_params *, unsigned, tc_error *) =
-        text ? tc_net_text_graph : tc_net_image_graph;
-    if (build(&g, &n->model->config, &n->model->params, flags, &err) != TC_OK) fail_msg("%s", err.message);
+    if (tc_net_graph(&g, text ? TC_TOWER_TEXT : TC_TOWER_VISION, &n->model->config, &n->model->params, flags,
+                     &err) != TC_OK)
+        fail_msg("%s", err.message);
     return g;
 }
 

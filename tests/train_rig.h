@@ -47,11 +47,12 @@ static inline void rig_vocabulary(const char *dir) {
 static inline tc_config rig_config(int layers, int width, int side) {
     tc_config c = {.embed_dim = 8,
                    .image_size = side,
-                   .patch_size = 4,
                    .context_length = RIG_CONTEXT,
                    .vocab_size = RIG_IDS,
                    .eos_id = -1};
-    c.vision = c.text = (tc_tower_config){.width = width, .layers = layers, .head_dim = 8};
+    c.vision = c.text = (tc_tower_config){
+        .family = &tc_vit, .patch_size = 4, .width = width, .layers = layers, .head_dim = 8};
+    c.text.family = &tc_text_transformer;
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = width / 8;
         c.vision.block[i].ffn = c.text.block[i].ffn = 2 * width;

@@ -61,18 +61,10 @@ static tc_status bind_param(tc_model *m, size_t i, const tc_layout *l, tc_error 
     return TC_OK;
 }
 
-/* The norm before an attention or an FFN that a pruned block does not have any more, and counters of batch
- * normalisation where there is none. */
-static bool is_idle_norm(const tc_config *c, const char *name) {
-    if (c->image_tower == TC_IMAGE_VIT && tc_ends_with(name, ".num_batches_tracked")) return true;
-    bool visual = tc_starts_with(name, "visual.");
-    const tc_tower_config *t = visual ? &c->vision : &c->text;
-    int layer, which, end = 0;
-    if (sscanf(name + (visual ? 7 : 0), "transformer.resblocks.%3d.ln_%1d.%n", &layer, &which, &end) != 2 ||
-        !end)
-        return false;
-    if (layer < 0 || layer >= t->layers) return false;
-    return which == 1 ? t->block[layer].heads == 0 : which == 2 && t->block[layer].ffn < 0;
+static bool is_idle(const tc_config *c, const char *name) {
+    const tc_tower_family *vision = c->vision.family, *text = c->text.family;
+    return tc_names_ignored(name) || (vision->is_idle && vision->is_idle(c, name)) ||
+           (text->is_idle && text->is_idle(c, name));
 }
 
 tc_status tc_bind(tc_model *m, const tc_layout *l, tc_error *err) {
@@ -82,7 +74,7 @@ tc_status tc_bind(tc_model *m, const tc_layout *l, tc_error *err) {
     }
     for (size_t i = 0; i < l->count; i++) {
         const tc_named *n = &l->items[i];
-        if (!n->used && !tc_names_ignored(n->is.name) && !is_idle_norm(&m->config, n->is.name))
+        if (!n->used && !is_idle(&m->config, n->is.name))
             return tc_fail(err, TC_EFORMAT, "%s: tensor '%s' is not part of the configured model", m->path,
                            n->tensor->name);
     }

@@ -155,7 +155,7 @@ static tc_status choose_activation(tc_model *m, const tc_layout *l, const tc_ope
                        "--activation",
                        m->path, config);
     if (openai) {
-        m->config.vision.activation = m->config.text.activation = TC_QUICK_GELU;
+        tc_config_set_activation(&m->config, TC_QUICK_GELU);
         return set_source(m, "layout: OpenAI archives use QuickGELU", err);
     }
     m->activation_assumed = !config;
@@ -218,8 +218,9 @@ out:
 static tc_status apply_options(tc_model *m, const tc_open_options *o, tc_error *err) {
     tc_status status = TC_OK;
     if (o->activation) {
-        status = tc_activation_parse(&m->config.vision.activation, o->activation, err);
-        m->config.text.activation = m->config.vision.activation;
+        tc_activation a = TC_GELU;
+        status = tc_activation_parse(&a, o->activation, err);
+        tc_config_set_activation(&m->config, a);
         if (status == TC_OK) status = set_source(m, "option: chosen with --activation", err);
         m->activation_assumed = false;
     }

@@ -65,7 +65,7 @@ static tc_status add_tensors(tc_st_writer *w, pieces *all, bool hf, tc_error *er
     const tc_params *params = &all->saving->model->params;
     for (size_t i = 0; i < params->count; i++) {
         const char *ours = params->items[i].name;
-        int parts = hf && strstr(ours, "attn.in_proj_") ? 3 : 1;
+        int parts = hf && params->items[i].ndim ? params->items[i].axis[0].parts : 1;
         for (int part = 0; part < parts; part++) {
             char name[160];
             bool transposed = false;
@@ -166,12 +166,13 @@ static json_t *hf_config(const tc_saving *s) {
 
 /* The configuration comes last: a folder without one is not taken for a model. */
 static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
-    if (s->model->config.image_tower == TC_IMAGE_RESNET)
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "%s: a Hugging Face folder cannot hold a ModifiedResNet, since CLIPModel has none; "
-                       "write an OpenCLIP folder, a single "
-                       ".safetensors file or ONNX",
-                       dir);
+    const tc_tower_family *family = s->model->config.vision.family;
+    if (!family->write_hf)
+        return tc_fail(
+            err, TC_EUNSUPPORTED,
+            "%s: a Hugging Face folder cannot hold a %s, since CLIPModel has none; write %sa single "
+            ".safetensors file or ONNX",
+            dir, family->name, family->in_openclip ? "an OpenCLIP folder, " : "");
     tc_status status = refuse_uneven(s->model, dir, "a Hugging Face folder", err);
     if (status == TC_OK) status = tc_make_dirs(dir, err);
     char *weights = tc_path_join(dir, "model.safetensors");
@@ -191,6 +192,10 @@ static tc_status save_hf(tc_saving *s, const char *dir, tc_error *err) {
  * the largest there can be. */
 static tc_status check_openclip(const tc_model *m, const char *path, tc_error *err) {
     const tc_config *c = &m->config;
+    if (!c->vision.family->in_openclip)
+        return tc_fail(err, TC_EUNSUPPORTED,
+                       "%s: OpenCLIP has no %s; write a single .safetensors file or ONNX", path,
+                       c->vision.family->name);
     tc_status status = refuse_uneven(m, path, "an OpenCLIP folder", err);
     if (status != TC_OK) return status;
     if (c->vision.activation != c->text.activation)

@@ -5,73 +5,65 @@
  * "module.", the official TinyCLIP code keeps the towers as components of their own. NAME is OpenCLIP's or
  * Hugging Face's. */
 #include "format/names.h"
+#include "net/tower.h"
 
 #include <string.h>
 
-typedef struct pair {
-    const char *ours, *theirs;
-    bool transposed;
-} pair;
+/* Of no tower. */
+static const tc_hf_name joint[] = {{"logit_scale", "logit_scale", false, 0, 0}, {NULL, NULL, false, 0, 0}};
 
-static const pair whole[] = {
-    {"visual.class_embedding", "vision_model.embeddings.class_embedding", false},
-    {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", false},
-    {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight", false},
-    {"visual.ln_pre.weight", "vision_model.pre_layrnorm.weight", false},
-    {"visual.ln_pre.bias", "vision_model.pre_layrnorm.bias", false},
-    {"visual.ln_post.weight", "vision_model.post_layernorm.weight", false},
-    {"visual.ln_post.bias", "vision_model.post_layernorm.bias", false},
-    {"visual.proj", "visual_projection.weight", true},
-    {"token_embedding.weight", "text_model.embeddings.token_embedding.weight", false},
-    {"positional_embedding", "text_model.embeddings.position_embedding.weight", false},
-    {"ln_final.weight", "text_model.final_layer_norm.weight", false},
-    {"ln_final.bias", "text_model.final_layer_norm.bias", false},
-    {"text_projection", "text_projection.weight", true},
-    {"logit_scale", "logit_scale", false},
-};
+/* Names that are not within a block: those of family number `index`; behind the last family what belongs to
+ * no tower, then NULL. */
+static const tc_hf_name *whole_names(int index) {
+    static const tc_hf_name none[] = {{NULL, NULL, false, 0, 0}};
+    const tc_tower_family *f = tc_tower_family_at(index);
+    if (f) return f->hf.whole ? f->hf.whole : none;
+    return index == 0 || tc_tower_family_at(index - 1) ? joint : NULL;
+}
 
-/* Within a block; the projections of query, key and value are three tensors there. */
-static const pair block[] = {
-    {"ln_1.weight", "layer_norm1.weight", false},
-    {"ln_1.bias", "layer_norm1.bias", false},
-    {"ln_2.weight", "layer_norm2.weight", false},
-    {"ln_2.bias", "layer_norm2.bias", false},
-    {"mlp.c_fc.weight", "mlp.fc1.weight", false},
-    {"mlp.c_fc.bias", "mlp.fc1.bias", false},
-    {"mlp.c_proj.weight", "mlp.fc2.weight", false},
-    {"mlp.c_proj.bias", "mlp.fc2.bias", false},
-    {"attn.out_proj.weight", "self_attn.out_proj.weight", false},
-    {"attn.out_proj.bias", "self_attn.out_proj.bias", false},
-};
-static const char *const fused[2][4] = {
-    {"attn.in_proj_weight", "self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"},
-    {"attn.in_proj_bias", "self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"},
-};
-
-static const char *block_name(const char *rest, int part) {
-    for (int i = 0; i < 2; i++)
-        if (strcmp(rest, fused[i][0]) == 0) return part < 3 ? fused[i][1 + part] : NULL;
-    for (size_t i = 0; i < sizeof block / sizeof *block && part == 0; i++)
-        if (strcmp(rest, block[i].ours) == 0) return block[i].theirs;
+static const tc_hf_name *find_ours(const tc_hf_name *n, const char *name, int part) {
+    for (; n->ours; n++)
+        if (n->part == part && strcmp(n->ours, name) == 0) return n;
     return NULL;
 }
 
+static const tc_hf_name *find_theirs(const tc_hf_name *n, const char *name) {
+    for (; n->ours; n++)
+        if (strcmp(n->theirs, name) == 0) return n;
+    return NULL;
+}
+
+/* Takes PREFIX NUMBER.REST apart; NULL if the name is none. The number of a block is written plainly: "07" is
+ * another name than "7". */
+static const char *within_block(const char *name, const char *prefix, int *layer) {
+    char again[16];
+    int end = 0;
+    if (!prefix || !tc_starts_with(name, prefix)) return NULL;
+    name += strlen(prefix);
+    if (sscanf(name, "%6d.%n", layer, &end) != 1 || end == 0 || *layer < 0) return NULL;
+    snprintf(again, sizeof again, "%d.", *layer);
+    return strncmp(again, name, (size_t)end) == 0 ? name + end : NULL;
+}
+
 bool tc_names_hf(const char *canonical, int part, char *out, size_t size, bool *transposed) {
+    const tc_hf_name *names, *n = NULL;
+    const tc_tower_family *f;
     *transposed = false;
-    for (size_t i = 0; i < sizeof whole / sizeof *whole && part == 0; i++)
-        if (strcmp(canonical, whole[i].ours) == 0) {
-            *transposed = whole[i].transposed;
-            snprintf(out, size, "%s", whole[i].theirs);
-            return true;
-        }
-    bool visual = tc_starts_with(canonical, "visual.");
-    int layer, end = 0;
-    if (sscanf(canonical + (visual ? 7 : 0), "transformer.resblocks.%d.%n", &layer, &end) != 1 || end == 0)
-        return false;
-    const char *rest = block_name(canonical + (visual ? 7 : 0) + end, part);
-    if (!rest) return false;
-    snprintf(out, size, "%s_model.encoder.layers.%d.%s", visual ? "vision" : "text", layer, rest);
-    return true;
+    for (int i = 0; (names = whole_names(i)) && !n; i++) n = find_ours(names, canonical, part);
+    if (n) {
+        *transposed = n->transposed;
+        snprintf(out, size, "%s", n->theirs);
+        return true;
+    }
+    for (int i = 0; (f = tc_tower_family_at(i)); i++) {
+        int layer;
+        const char *rest = within_block(canonical, f->hf.ours, &layer);
+        if (!rest || !(n = find_ours(f->hf.block, rest, part))) continue;
+        *transposed = n->transposed;
+        snprintf(out, size, "%s%d.%s", f->hf.theirs, layer, n->theirs);
+        return true;
+    }
+    return false;
 }
 
 /* ---- from other layouts */
@@ -100,43 +92,30 @@ static bool belongs(const component *c, const char *name) {
     return c->holds == HOLDS_IMAGE ? visual : c->holds == HOLDS_SCALE ? scale : !visual && !scale;
 }
 
-/* A name within a block of a Hugging Face tower -> ours. */
-static bool from_hf_block(const char *rest, const char *tower, int layer, tc_canonical *out) {
-    const char *ours = NULL;
-    for (size_t i = 0; i < sizeof block / sizeof *block; i++)
-        if (strcmp(rest, block[i].theirs) == 0) ours = block[i].ours;
-    for (int i = 0; i < 2; i++)
-        for (int part = 0; part < 3; part++)
-            if (strcmp(rest, fused[i][1 + part]) == 0) {
-                ours = fused[i][0];
-                out->part = part;
-                out->parts = 3;
-            }
-    if (ours) snprintf(out->name, sizeof out->name, "%stransformer.resblocks.%d.%s", tower, layer, ours);
-    return ours != NULL;
+static bool from_hf_block(const tc_hf_names *hf, const char *name, tc_canonical *out) {
+    int layer;
+    const char *rest = within_block(name, hf->theirs, &layer);
+    const tc_hf_name *n = rest ? find_theirs(hf->block, rest) : NULL;
+    if (!n) return false;
+    out->part = n->part;
+    out->parts = n->parts ? n->parts : 1;
+    out->transposed = n->transposed;
+    snprintf(out->name, sizeof out->name, "%s%d.%s", hf->ours, layer, n->ours);
+    return true;
 }
 
-/* The number of a block is written plainly: "07" is another name than "7". */
 static bool from_hf(const char *name, tc_canonical *out) {
-    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
-        if (strcmp(name, whole[i].theirs) == 0) {
-            snprintf(out->name, sizeof out->name, "%s", whole[i].ours);
-            out->transposed = whole[i].transposed;
-            /* Both call it so. */
-            return strcmp(whole[i].ours, whole[i].theirs) != 0;
-        }
-    for (int text = 0; text < 2; text++) {
-        char again[64];
-        int layer, end = 0;
-        const char *prefix = text ? "text_model.encoder.layers." : "vision_model.encoder.layers.";
-        if (!tc_starts_with(name, prefix) || sscanf(name + strlen(prefix), "%6d.%n", &layer, &end) != 1 ||
-            end == 0 || layer < 0)
-            continue;
-        snprintf(again, sizeof again, "%d.", layer);
-        if (strncmp(again, name + strlen(prefix), (size_t)end) == 0 &&
-            from_hf_block(name + strlen(prefix) + end, text ? "" : "visual.", layer, out))
-            return true;
+    const tc_hf_name *names, *n;
+    const tc_tower_family *f;
+    for (int i = 0; (names = whole_names(i)); i++) {
+        if (!(n = find_theirs(names, name))) continue;
+        snprintf(out->name, sizeof out->name, "%s", n->ours);
+        out->transposed = n->transposed;
+        /* Both call it so. */
+        return strcmp(n->ours, n->theirs) != 0;
     }
+    for (int i = 0; (f = tc_tower_family_at(i)); i++)
+        if (from_hf_block(&f->hf, name, out)) return true;
     return false;
 }
 

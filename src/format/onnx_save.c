@@ -27,7 +27,7 @@ static int vision_tower(tc_onnx *o, const tc_model *m, const char *batch, tc_err
     snprintf(side, sizeof side, "%d", m->config.image_size);
     tc_onnx_prefix(o, "vision/");
     int pixels = tc_onnx_input(o, "pixel_values", TC_ONNX_FLOAT, 4, (const char *[]){batch, "3", side, side});
-    if (tc_net_image_graph(&g, &m->config, &m->params, 0, err) != TC_OK) return -1;
+    if (tc_net_graph(&g, TC_TOWER_VISION, &m->config, &m->params, 0, err) != TC_OK) return -1;
     int y = tc_onnx_graph(o, g, pixels, -1);
     tc_graph_free(&g);
     return y;
@@ -38,7 +38,7 @@ static int text_tower(tc_onnx *o, const tc_model *m, const char *batch, tc_error
     tc_onnx_prefix(o, "text/");
     int ids = tc_onnx_input(o, "input_ids", TC_ONNX_INT64, 2, (const char *[]){batch, "sequence_length"});
     int last = end_of_text(o, ids, m->config.eos_id);
-    if (tc_net_text_graph(&g, &m->config, &m->params, 0, err) != TC_OK) return -1;
+    if (tc_net_graph(&g, TC_TOWER_TEXT, &m->config, &m->params, 0, err) != TC_OK) return -1;
     int y = tc_onnx_graph(o, g, ids, last);
     tc_graph_free(&g);
     return y;
@@ -55,7 +55,7 @@ static void together(tc_onnx *o, const tc_model *m, int image, int text, const c
     tc_onnx_prefix(o, "");
     image = normalized(o, image);
     text = normalized(o, text);
-    int scale = tc_onnx_unary(o, "Exp", tc_onnx_param(o, (int)m->params.count - 1));
+    int scale = tc_onnx_unary(o, "Exp", tc_onnx_param(o, tc_params_with(&m->params, TC_ROLE_LOGIT_SCALE)));
     int logits = tc_onnx_binary(o, "MatMul", image, tc_onnx_transpose(o, text, 2, (int64_t[]){1, 0}));
     logits = tc_onnx_binary(o, "Mul", logits, scale);
     tc_onnx_output(o, "logits_per_image", TC_ONNX_FLOAT, 2,

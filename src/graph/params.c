@@ -31,6 +31,12 @@ int tc_params_find(const tc_params *p, const char *name) {
     return -1;
 }
 
+int tc_params_with(const tc_params *p, unsigned role) {
+    for (size_t i = 0; i < p->count; i++)
+        if (tc_param_is(&p->items[i], role)) return (int)i;
+    return -1;
+}
+
 void tc_params_free(tc_params *p) {
     free(p->items);
     *p = (tc_params){0};

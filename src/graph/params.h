@@ -26,6 +26,16 @@ typedef struct tc_axis {
 
 enum { TC_PARAM_RANK = 4 };
 
+/* What a parameter is to training, masks, counts and formats; set by whoever adds it. */
+enum {
+    TC_ROLE_DECAYS = 1,      /* weight decay pulls at it (Loshchilov & Hutter: matrices) */
+    TC_ROLE_PRUNABLE = 2,    /* counts as prunable: matrices and biases of attention and FFN, convolutions
+                                with inner channels */
+    TC_ROLE_TOKENS = 4,      /* the token table: a row for each id */
+    TC_ROLE_LOGIT_SCALE = 8, /* a logarithm */
+    TC_ROLE_STATE = 16       /* running statistics and their counter: not trained, not counted */
+};
+
 typedef struct tc_param {
     char name[96];    /* canonical: OpenCLIP's */
     int tower, layer; /* layer: the block it is in, or -1 */
@@ -34,12 +44,16 @@ typedef struct tc_param {
     tc_axis axis[TC_PARAM_RANK];
     int64_t numel, offset;      /* offset in a flat block of all parameters, elements, a multiple of 16 */
     double init_mean, init_std; /* normal distribution of the initial values */
-    /* not trained: no gradient, no decay, not counted; running statistics and their counter */
-    bool state;
+    unsigned roles;             /* TC_ROLE_ */
+    int in_block;               /* where its name within its block begins */
 } tc_param;
 
+static inline bool tc_param_is(const tc_param *p, unsigned role) { return p->roles & role; }
+
 /* A whole number: stored as I64, exact here up to 2^24. */
-static inline bool tc_param_is_counter(const tc_param *p) { return p->state && p->ndim == 0; }
+static inline bool tc_param_is_counter(const tc_param *p) {
+    return tc_param_is(p, TC_ROLE_STATE) && p->ndim == 0;
+}
 
 typedef struct tc_params {
     tc_param *items;
@@ -51,6 +65,7 @@ typedef struct tc_params {
 int tc_params_add(tc_params *p, const char *name, int tower, int layer, int ndim, const int64_t *shape,
                   const tc_axis *axis, double mean, double std);
 int tc_params_find(const tc_params *p, const char *name); /* -1: none */
+int tc_params_with(const tc_params *p, unsigned role);    /* the first with this role; -1: none */
 void tc_params_free(tc_params *p);
 
 #endif

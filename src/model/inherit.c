@@ -26,26 +26,19 @@ static void take_leading(const tc_param *s, const tc_param *t, const tc_real *va
     }
 }
 
-/* The teacher's parameter from which the student's inherits: blocks are taken every floor(T/S)-th, in each
- * stage of a ResNet for itself. */
+/* The teacher's parameter from which the student's inherits: which block that is in, the family knows. */
 static int teacher_param(const tc_model *teacher, const tc_config *student, const tc_param *p) {
     if (p->layer < 0) return tc_params_find(&teacher->params, p->name);
-    int stage, index;
-    const char *part;
-    if (tc_net_resnet_block(p->name, &stage, &index, &part)) {
-        char name[128];
-        snprintf(name, sizeof name, "visual.layer%d.%d.%s", stage,
-                 index * (teacher->config.stages[stage - 1] / student->stages[stage - 1]), part);
-        return tc_params_find(&teacher->params, name);
+    const tc_tower_config *s = tc_config_tower(student, p->tower),
+                          *t = tc_config_tower(&teacher->config, p->tower);
+    int block = s->family->source_block(t, s, p->layer);
+    for (size_t i = 0; i < teacher->params.count; i++) {
+        const tc_param *q = &teacher->params.items[i];
+        if (q->tower == p->tower && q->layer == block &&
+            strcmp(q->name + q->in_block, p->name + p->in_block) == 0)
+            return (int)i;
     }
-    bool vision = p->tower == TC_TOWER_VISION;
-    int t = vision ? teacher->config.vision.layers : teacher->config.text.layers,
-        s = vision ? student->vision.layers : student->text.layers;
-    char name[96];
-    const char *rest = strstr(p->name, "resblocks.") + strlen("resblocks.");
-    snprintf(name, sizeof name, "%stransformer.resblocks.%d%s", vision ? "visual." : "", p->layer * (t / s),
-             strchr(rest, '.'));
-    return tc_params_find(&teacher->params, name);
+    return -1;
 }
 
 static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error *err) {
@@ -54,21 +47,20 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
         int teacher, student;
     } at_most[] = {{"vision layers", t->vision.layers, s->vision.layers},
                    {"text layers", t->text.layers, s->text.layers},
-                   {"blocks in stage 1", t->stages[0], s->stages[0]},
-                   {"blocks in stage 2", t->stages[1], s->stages[1]},
-                   {"blocks in stage 3", t->stages[2], s->stages[2]},
-                   {"blocks in stage 4", t->stages[3], s->stages[3]}},
+                   {"blocks in stage 1", t->vision.stages[0], s->vision.stages[0]},
+                   {"blocks in stage 2", t->vision.stages[1], s->vision.stages[1]},
+                   {"blocks in stage 3", t->vision.stages[2], s->vision.stages[2]},
+                   {"blocks in stage 4", t->vision.stages[3], s->vision.stages[3]}},
       equal[] = {{"text head width", t->text.head_dim, s->text.head_dim},
-                 {"patch_size", t->patch_size, s->patch_size},
+                 {"patch_size", t->vision.patch_size, s->vision.patch_size},
                  {"image_size", t->image_size,
                   s->image_size}, /* the leading positions of another grid are not those of this one */
                  {"vision head width", t->vision.head_dim, s->vision.head_dim}};
-    /* The projections of attention pooling are not fused: their leading rows are taken whatever the heads
-     * are. */
-    size_t equals = t->image_tower == TC_IMAGE_VIT ? 4 : 3;
-    if (t->image_tower != s->image_tower)
+    const tc_tower_family *of_teacher = t->vision.family, *of_student = s->vision.family;
+    size_t equals = of_student->any_head_dim ? 3 : 4;
+    if (of_teacher != of_student)
         return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s",
-                       s->image_tower ? "ResNet" : "ViT", t->image_tower ? "ResNet" : "ViT");
+                       of_student->name, of_teacher->name);
     for (size_t i = 0; i < sizeof at_most / sizeof *at_most; i++)
         if (at_most[i].student > at_most[i].teacher)
             return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d",

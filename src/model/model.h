@@ -5,6 +5,7 @@
 #include "graph/mask.h"
 #include "graph/prepare.h"
 #include "graph/run.h"
+#include "net/captions.h"
 #include "net/net.h"
 
 #include <pthread.h>

@@ -80,13 +80,14 @@ tc_status tc_activation_parse(tc_activation *out, const char *name, tc_error *er
 }
 
 static tc_status set_image_size(tc_config *c, int size, const char *config, tc_error *err) {
+    const tc_tower_family *f = c->vision.family;
+    int step = f->step(&c->vision);
     c->image_size = size;
-    if (c->image_tower == TC_IMAGE_RESNET && size % TC_RESNET_STRIDE)
-        return tc_fail(err, TC_EARG, "%s: the image size of a ResNet is a multiple of %d", config,
-                       TC_RESNET_STRIDE);
-    if (size < c->patch_size)
+    if (f->whole_steps && size % step)
+        return tc_fail(err, TC_EARG, "%s: the image size of a %s is a multiple of %d", config, f->name, step);
+    if (size < step)
         return tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", config, size,
-                       c->patch_size);
+                       step);
     return TC_OK;
 }
 
@@ -100,8 +101,9 @@ tc_status tc_model_create_with(tc_model **out, const char *config, const tc_crea
     tc_status status = tc_check_reserved(o.reserved, sizeof o.reserved, "tc_create_options", err);
     if (status == TC_OK) status = tc_config_open(&c, config, err);
     if (status == TC_OK && o.activation) {
-        status = tc_activation_parse(&c.vision.activation, o.activation, err);
-        c.text.activation = c.vision.activation;
+        tc_activation a = c.vision.activation;
+        status = tc_activation_parse(&a, o.activation, err);
+        tc_config_set_activation(&c, a);
     }
     if (status == TC_OK && o.image_size) status = set_image_size(&c, o.image_size, config, err);
     if (status != TC_OK) return status;

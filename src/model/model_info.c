@@ -7,30 +7,21 @@
 
 enum { USED_CAPTION = 10 }; /* tokens of a usual caption, for the cost that is really computed */
 
-static tc_status costs(tc_model *m, tc_error *err) {
+static tc_status costs(tc_model *m, int tower, double *macs, double *used, tc_error *err) {
+    int context = m->config.context_length, usual = context < USED_CAPTION ? context : USED_CAPTION;
     for (int whole = 0; whole < 2; whole++) {
-        tc_graph *image = NULL, *text = NULL;
-        unsigned flags = whole ? TC_NET_WHOLE : 0;
-        tc_status status = tc_net_image_graph(&image, &m->config, &m->params, flags, err);
-        if (status == TC_OK) status = tc_net_text_graph(&text, &m->config, &m->params, flags, err);
-        if (status == TC_OK && whole) {
-            m->info.macs_image = tc_graph_macs(image, 0);
-            m->info.macs_text = tc_graph_macs(text, m->config.context_length);
-        } else if (status == TC_OK) {
-            m->info.macs_image_used = tc_graph_macs(image, 0);
-            m->info.macs_text_used = tc_graph_macs(
-                text, m->config.context_length < USED_CAPTION ? m->config.context_length : USED_CAPTION);
-        }
-        tc_graph_free(&image);
-        tc_graph_free(&text);
+        tc_graph *g = NULL;
+        tc_status status = tc_net_graph(&g, tower, &m->config, &m->params, whole ? TC_NET_WHOLE : 0, err);
         if (status != TC_OK) return status;
+        *(whole ? macs : used) = tc_graph_macs(g, whole ? context : usual);
+        tc_graph_free(&g);
     }
     return TC_OK;
 }
 
 tc_status tc_model_finish(tc_model *m, tc_error *err) {
     tc_real scale;
-    tc_status status = tc_model_read(m, m->params.count - 1, &scale, err);
+    tc_status status = tc_model_read(m, (size_t)tc_params_with(&m->params, TC_ROLE_LOGIT_SCALE), &scale, err);
     if (status != TC_OK) return status;
     m->logit_scale = (float)scale;
     return tc_model_count(m, err);
@@ -49,23 +40,30 @@ static void list_layers(tc_model *m, int most[2]) {
     }
 }
 
-bool tc_param_is_prunable(const tc_param *p) {
-    if (strstr(p->name, ".attn.") || strstr(p->name, ".mlp.")) return true;
-    for (int a = 0; a < p->ndim && p->ndim > 1; a++)
-        if (p->axis[a].group == TC_GROUP_CHANNELS) return true;
-    return false;
+static void count_params(tc_model_info *i, const tc_params *params) {
+    for (size_t k = 0; k < params->count; k++) {
+        const tc_param *p = &params->items[k];
+        bool tokens = tc_param_is(p, TC_ROLE_TOKENS);
+        if (tc_param_is(p, TC_ROLE_STATE)) continue;
+        i->params += p->numel;
+        if (!tokens) i->params_without_tokens += p->numel;
+        if (tc_param_is(p, TC_ROLE_PRUNABLE)) i->params_prunable += p->numel;
+        if (p->tower == TC_TOWER_VISION) i->params_vision += p->numel;
+        if (p->tower == TC_TOWER_TEXT && !tokens) i->params_text += p->numel;
+    }
 }
 
 tc_status tc_model_count(tc_model *m, tc_error *err) {
     const tc_config *c = &m->config;
     tc_model_info *i = &m->info;
+    const tc_tower_family *family = c->vision.family;
     int most[2];
     list_layers(m, most);
-    *i = (tc_model_info){.architecture = c->image_tower == TC_IMAGE_RESNET ? "ModifiedResNet" : "ViT",
+    *i = (tc_model_info){.architecture = family->name,
                          .source = m->source,
                          .embed_dim = c->embed_dim,
                          .image_size = c->image_size,
-                         .patch_size = c->patch_size,
+                         .patch_size = c->vision.patch_size,
                          .vision_layers = c->vision.layers,
                          .vision_width = c->vision.width,
                          .vision_heads = most[0],
@@ -79,26 +77,20 @@ tc_status tc_model_count(tc_model *m, tc_error *err) {
                          .vision_layer_ffn = m->layer[1],
                          .text_layer_heads = m->layer[2],
                          .text_layer_ffn = m->layer[3],
-                         .vision_channels = c->image_tower == TC_IMAGE_RESNET ? c->channels : NULL,
+                         .vision_channels = c->vision.channels[0] ? c->vision.channels : NULL,
                          .vision_activation =
-                             c->image_tower == TC_IMAGE_RESNET ? TC_RELU : c->vision.activation,
+                             family->own_activation ? family->activation : c->vision.activation,
                          .text_activation = c->text.activation,
                          .activation_source = m->activation_source ? m->activation_source : "configuration",
                          .activation_assumed = m->activation_assumed,
                          .logit_scale = m->logit_scale,
                          .card = m->card};
-    for (int k = 0; k < TC_STAGES; k++) i->vision_stages[k] = c->stages[k];
-    for (size_t k = 0; k < m->params.count; k++) {
-        const tc_param *p = &m->params.items[k];
-        bool tokens = strcmp(p->name, "token_embedding.weight") == 0;
-        if (p->state) continue;
-        i->params += p->numel;
-        if (!tokens) i->params_without_tokens += p->numel;
-        if (tc_param_is_prunable(p)) i->params_prunable += p->numel;
-        if (p->tower == TC_TOWER_VISION) i->params_vision += p->numel;
-        if (p->tower == TC_TOWER_TEXT && !tokens) i->params_text += p->numel;
-    }
-    return costs(m, err);
+    memcpy(i->vision_stages, c->vision.stages, sizeof i->vision_stages);
+    while (i->vision_channel_count < TC_CHANNEL_SITES && c->vision.channels[i->vision_channel_count])
+        i->vision_channel_count++;
+    count_params(i, &m->params);
+    tc_status status = costs(m, TC_TOWER_VISION, &i->macs_image, &i->macs_image_used, err);
+    return status == TC_OK ? costs(m, TC_TOWER_TEXT, &i->macs_text, &i->macs_text_used, err) : status;
 }
 
 const tc_model_info *tc_model_get_info(const tc_model *m) { return &m->info; }
@@ -160,4 +152,27 @@ void tc_model_set_preprocess(tc_model *m, const tc_preprocess *p) { m->preproces
 const char *tc_builtin_config(int index) {
     const char *name = NULL;
     return index >= 0 && tc_config_builtin(NULL, index, &name, NULL) ? name : NULL;
+}
+
+/* ---- what a pruned one has left, layer by layer */
+
+static int width_of(const tc_tower_config *t) {
+    char row[96];
+    return t->layers && t->family->row(t, 0, row, sizeof row) ? (int)strlen(row) : 0;
+}
+
+/* Layers of both towers side by side; what is before the first one of the image tower stands alone. */
+char *tc_model_layers(const tc_model *m) {
+    const tc_tower_config *v = &m->config.vision, *t = &m->config.text;
+    char row[96];
+    tc_buf b = {0};
+    tc_buf_printf(&b, "  layer   image: %s    text: %s\n", v->family->columns, t->family->columns);
+    if (v->family->row(v, -1, row, sizeof row)) tc_buf_printf(&b, "   stem%s\n", row);
+    for (int l = 0; l < v->layers || l < t->layers; l++) {
+        if (l >= v->layers || !v->family->row(v, l, row, sizeof row)) *row = '\0';
+        tc_buf_printf(&b, "  %5d%*s", l, width_of(v), row);
+        if (l < t->layers && t->family->row(t, l, row, sizeof row)) tc_buf_puts(&b, row);
+        tc_buf_puts(&b, "\n");
+    }
+    return tc_buf_take(&b);
 }

@@ -73,18 +73,18 @@ static tc_status retable(tc_model *m, tc_error *err) {
 
 tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
     tc_config *c = &m->config;
-    if (c->image_tower == TC_IMAGE_RESNET)
-        return tc_fail(err, TC_EUNSUPPORTED,
-                       "the image size of a ModifiedResNet cannot be changed: its attention pool has one "
-                       "position for each place");
-    int from = c->image_size / c->patch_size, to = image_size / c->patch_size,
-        i = tc_params_find(&m->params, "visual.positional_embedding");
-    if (image_size < c->patch_size || image_size > 8192)
+    const tc_tower_family *f = c->vision.family;
+    if (f->fixed_size)
+        return tc_fail(err, TC_EUNSUPPORTED, "the image size of a %s cannot be changed: %s", f->name,
+                       f->fixed_size);
+    int step = f->step(&c->vision), from = c->image_size / step, to = image_size / step,
+        i = f->positions ? tc_params_find(&m->params, f->positions) : -1;
+    if (image_size < step || image_size > 8192)
         return tc_fail(err, TC_EARG,
                        "image_size %d: the model needs at least one patch of %d pixels, and at most 8192",
-                       image_size, c->patch_size);
-    if (from != to) {
-        size_t width = (size_t)c->vision.width, count = ((size_t)to * (size_t)to + 1) * width;
+                       image_size, step);
+    if (from != to && i >= 0) {
+        size_t width = (size_t)m->params.items[i].shape[1], count = ((size_t)to * (size_t)to + 1) * width;
         tc_real *old = tc_new((size_t)m->params.items[i].numel, sizeof *old),
                 *resized = tc_new_aligned(count, sizeof *resized);
         tc_status status = old && resized ? tc_model_read(m, (size_t)i, old, err)

@@ -30,28 +30,29 @@ static tc_status check_sites(const tc_mask_sites *sites, const tc_params *params
     return same ? TC_OK : tc_fail(err, TC_EARG, "fold: the mask is that of another model");
 }
 
+/* Of some groups one member is kept in any case. */
+static int at_least(const tc_config *c, const tc_mask_site *s, int kept) {
+    bool one = tc_config_tower(c, s->tower)->family->never_empty >> s->group & 1;
+    return kept == 0 && one ? 1 : kept;
+}
+
 tc_status tc_config_fold(tc_config *out, const tc_config *c, const tc_mask_sites *sites, const int *kept,
                          tc_error *err) {
     tc_config folded = *c;
-    tc_tower_config *towers[] = {&folded.vision, &folded.text};
-    for (int text = c->image_tower == TC_IMAGE_RESNET; text < 2; text++)
-        for (int l = 0; l < towers[text]->layers; l++) /* of which only a constant is left */
-            if (towers[text]->block[l].ffn == 0) towers[text]->block[l].ffn = -1;
     for (size_t i = 0; i < sites->count; i++) {
         const tc_mask_site *s = &sites->items[i];
-        tc_tower_config *t = towers[s->tower == TC_TOWER_TEXT];
+        tc_tower_config *t = s->tower == TC_TOWER_TEXT ? &folded.text : &folded.vision;
+        if (!t->family->set_kept)
+            return tc_fail(err, TC_EUNSUPPORTED, "fold: a %s has no masks", t->family->name);
         if (kept[i] < 0 || kept[i] > s->size)
             return tc_fail(err, TC_EARG, "fold: %d of %d members cannot be kept", kept[i], s->size);
         if (s->group == TC_GROUP_WIDTH && kept[i] == 0)
             return tc_fail(err, TC_EARG, "fold: nothing is left of the width of the %s tower",
                            s->tower == TC_TOWER_TEXT ? "text" : "image");
-        if (s->group == TC_GROUP_WIDTH) t->width = kept[i];
-        else if (s->group == TC_GROUP_HEADS) t->block[s->layer].heads = kept[i];
-        else if (s->group == TC_GROUP_FFN) t->block[s->layer].ffn = kept[i] ? kept[i] : -1;
-        else
-            folded.channels[s->layer] =
-                kept[i] ? kept[i] : 1; /* a convolution without channels would be none */
+        t->family->set_kept(t, s->group, s->layer, at_least(c, s, kept[i]));
     }
+    if (folded.vision.family->settle) folded.vision.family->settle(&folded.vision);
+    if (folded.text.family->settle) folded.text.family->settle(&folded.text);
     *out = folded;
     return TC_OK;
 }
@@ -80,8 +81,8 @@ static void list_members(folding *f, int *counted) {
         for (int k = 0; k < s->size; k++)
             if (f->mask[s->offset + k] != 0) f->member[s->offset + f->kept[i]++] = k;
         counted[i] = f->kept[i];
-        /* Of channels one is kept in any case, and its factor 0. */
-        if (f->kept[i] == 0 && s->group == TC_GROUP_CHANNELS) f->member[s->offset + f->kept[i]++] = 0;
+        /* One that is kept in any case has the factor 0. */
+        if (f->kept[i] < at_least(&f->from->config, s, f->kept[i])) f->member[s->offset + f->kept[i]++] = 0;
     }
 }
 
@@ -223,21 +224,21 @@ static tc_status move_constants(const folding *f, const tc_graph *g) {
 
 static tc_status fold_values(folding *f) {
     const tc_model *m = f->from;
-    tc_graph *image = NULL, *text = NULL;
-    tc_status status = tc_net_image_graph(&image, &m->config, &m->params, TC_NET_WHOLE, f->err);
-    if (status == TC_OK) status = tc_net_text_graph(&text, &m->config, &m->params, TC_NET_WHOLE, f->err);
-    if (status != TC_OK) goto out;
-    for (size_t i = 0; i < image->node_count; i++) scale_node(f, &image->nodes[i]);
-    for (size_t i = 0; i < text->node_count; i++) scale_node(f, &text->nodes[i]);
+    tc_graph *g[2] = {NULL, NULL};
+    tc_status status = TC_OK;
+    for (int tower = 0; tower < 2 && status == TC_OK; tower++) {
+        status = tc_net_graph(&g[tower], tower, &m->config, &m->params, TC_NET_WHOLE, f->err);
+        for (size_t i = 0; status == TC_OK && i < g[tower]->node_count; i++)
+            scale_node(f, &g[tower]->nodes[i]);
+    }
     for (size_t i = 0; i < f->to->params.count && status == TC_OK; i++) {
         const tc_param *p = &f->to->params.items[i];
         status = fold_param(f, tc_params_find(&m->params, p->name), p, f->to->flat + p->offset);
     }
-    if (status == TC_OK) status = move_constants(f, image);
-    if (status == TC_OK) status = move_constants(f, text);
-out:
-    tc_graph_free(&image);
-    tc_graph_free(&text);
+    for (int tower = 0; tower < 2; tower++) {
+        if (status == TC_OK) status = move_constants(f, g[tower]);
+        tc_graph_free(&g[tower]);
+    }
     return status;
 }
 

@@ -108,8 +108,7 @@ static tc_status find_matrix(void *user, int param, bool transposed, tc_weight *
 
 static tc_status prepare_tower(tc_model *m, int tower, tc_error *err) {
     tc_graph **graph = &m->graph[tower];
-    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(graph, &m->config, &m->params, 0, err)
-                                                : tc_net_text_graph(graph, &m->config, &m->params, 0, err);
+    tc_status status = tc_net_graph(graph, tower, &m->config, &m->params, 0, err);
     if (status != TC_OK) return status;
     matrices x = {.model = m};
     tc_graph_fuse(*graph, false);

@@ -143,7 +143,7 @@ static tc_status encode_images(tc_session *s, const float *pixel_values, int n, 
     const tc_config *c = &s->model->config;
     int64_t size = 3 * (int64_t)c->image_size * c->image_size;
     tc_status status = make_ready(s, TC_TOWER_VISION, err);
-    int threads = c->image_tower == TC_IMAGE_RESNET ? tc_threads() : 1;
+    int threads = c->vision.family->images_apart ? tc_threads() : 1;
     for (int at = 0, batch; at < n && status == TC_OK; at += batch) {
         int apart = n - at < threads ? 1 : threads, each = (n - at) / apart;
         if (each > IMAGES_AT_ONCE) each = IMAGES_AT_ONCE;

@@ -1,5 +1,5 @@
 /* builtin.c - the configurations that the program carries (configs/, embedded at build time). */
-#include "net/net.h"
+#include "net/config.h"
 
 #include <string.h>
 

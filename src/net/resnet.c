@@ -3,167 +3,122 @@
  * aliasing), and attention pooling in place of a mean.
  *
  * A block: y = ReLU(shortcut(x) + BN3 W3 pool(ReLU(BN2 conv2(ReLU(BN1 W1 x))))), of which the 1 x 1
- * convolutions are linear nodes on the pixels' rows.
- * The shortcut comes before the branch, so that the branch's
- * first node is the first to write the gradient of x. */
-#include "graph/op.h"
-#include "net/net.h"
+ * convolutions are linear nodes on the pixels' rows. The shortcut comes before the branch, so that the
+ * branch's first node is the first to write the gradient of x. */
+#include "net/builder.h"
+#include "net/resnet.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { STEM = 3, EXPANSION = 4 };
-
-static const tc_axis FIXED = {TC_GROUP_NONE, -1, 1, 1}, EMBED = {TC_GROUP_EMBED, -1, 1, 1};
+enum { STATISTICS = 5 };
+static const char *const statistics[STATISTICS] = {"weight", "bias", "running_mean", "running_var",
+                                                   "num_batches_tracked"};
 
 static tc_axis stage_axis(int stage) { return (tc_axis){TC_GROUP_STAGE, stage, 1, 1}; }
 
 /* Channels within: 0 and 1 of the stem, then two for each block. */
 static tc_axis channel_axis(int number) { return (tc_axis){TC_GROUP_CHANNELS, number, 1, 1}; }
 
-int tc_net_resnet_width(const tc_config *c, int stage) {
-    return stage == 0 ? c->vision.width : c->vision.width * EXPANSION << (stage - 1);
-}
-
-int tc_net_resnet_channels(const tc_config *c, int number) {
-    int stage = 0, block = number / 2 - 1;
-    if (number < 2) return c->vision.width / 2;
-    do block -= c->stages[stage++];
-    while (block >= 0 && stage < TC_STAGES);
-    return tc_net_resnet_width(c, stage) / EXPANSION;
-}
-
-void tc_net_resnet_fill(tc_config *c) {
-    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) c->channels[i] = tc_net_resnet_channels(c, i);
-}
-
 /* ---- parameters */
 
-typedef struct adder {
-    tc_params *params;
-    int layer;
-    bool failed;
-} adder;
-
-static tc_param *add(adder *a, const char *prefix, const char *name, int ndim, const int64_t *shape,
-                     const tc_axis *axis, double mean, double std) {
-    char full[96];
-    snprintf(full, sizeof full, "visual.%s%s", prefix, name);
-    int id = a->failed
-                 ? -1
-                 : tc_params_add(a->params, full, TC_TOWER_VISION, a->layer, ndim, shape, axis, mean, std);
-    a->failed = id < 0;
-    return a->failed ? NULL : &a->params->items[id];
-}
-
-/* PyTorch's default for a convolution: uniform of standard deviation 1/sqrt(3 fan_in). */
-static void add_conv(adder *a, const char *prefix, const char *name, int out, tc_axis out_axis, int in,
-                     tc_axis in_axis, int kernel) {
-    char full[64];
-    snprintf(full, sizeof full, "%s.weight", name);
-    add(a, prefix, full, 4, (int64_t[]){out, in, kernel, kernel},
-        (tc_axis[]){out_axis, in_axis, FIXED, FIXED}, 0, pow(3.0 * in * kernel * kernel, -0.5));
-}
-
-static void add_norm(adder *a, const char *prefix, const char *name, int n, tc_axis axis, double weight) {
-    static const char *const kinds[] = {"weight", "bias", "running_mean", "running_var",
-                                        "num_batches_tracked"};
-    const double mean[] = {weight, 0, 0, 1, 0};
-    for (int i = 0; i < 5; i++) {
+static void add_norm(tc_adder *a, const char *name, int n, tc_axis axis, double weight) {
+    const double mean[STATISTICS] = {weight, 0, 0, 1, 0};
+    for (int i = 0; i < STATISTICS; i++) {
         char full[64];
-        snprintf(full, sizeof full, "%s.%s", name, kinds[i]);
-        tc_param *p = add(a, prefix, full, i < 4, (int64_t[]){n}, &axis, mean[i], 0);
-        if (p) p->state = i >= 2;
+        snprintf(full, sizeof full, "%s.%s", name, statistics[i]);
+        tc_add_param(a, full, i >= 2 ? TC_ROLE_STATE : 0, i < 4, (int64_t[]){n}, &axis, mean[i], 0);
     }
 }
 
 /* Initial weights as OpenCLIP's: the last normalisation of a block starts at 0, so that the block starts as
  * its shortcut. */
-static void add_block(adder *a, const tc_config *c, int stage, int index, int block) {
-    char prefix[48];
-    int in = tc_net_resnet_width(c, index ? stage : stage - 1), out = tc_net_resnet_width(c, stage);
-    int first = c->channels[2 + 2 * block], second = c->channels[3 + 2 * block];
+static void add_block(tc_adder *a, const tc_tower_config *t, int stage, int index) {
+    int in = tc_resnet_width(t, index ? stage : stage - 1), out = tc_resnet_width(t, stage);
+    int number = 2 + 2 * a->layer, first = t->channels[number], second = t->channels[number + 1];
     tc_axis from = stage_axis(index ? stage : stage - 1), to = stage_axis(stage);
-    tc_axis one = channel_axis(2 + 2 * block), two = channel_axis(3 + 2 * block);
-    snprintf(prefix, sizeof prefix, "layer%d.%d.", stage, index);
-    a->layer = block;
-    add_conv(a, prefix, "conv1", first, one, in, from, 1);
-    add_norm(a, prefix, "bn1", first, one, 1);
-    add_conv(a, prefix, "conv2", second, two, first, one, 3);
-    add_norm(a, prefix, "bn2", second, two, 1);
-    add_conv(a, prefix, "conv3", out, to, second, two, 1);
-    add_norm(a, prefix, "bn3", out, to, 0);
-    if (index == 0) {
-        add_conv(a, prefix, "downsample.0", out, to, in, from, 1);
-        add_norm(a, prefix, "downsample.1", out, to, 1);
-    }
-    a->layer = -1;
+    tc_axis one = channel_axis(number), two = channel_axis(number + 1);
+    tc_add_conv(a, "conv1", TC_ROLE_PRUNABLE, first, one, in, from, 1);
+    add_norm(a, "bn1", first, one, 1);
+    tc_add_conv(a, "conv2", TC_ROLE_PRUNABLE, second, two, first, one, 3);
+    add_norm(a, "bn2", second, two, 1);
+    tc_add_conv(a, "conv3", TC_ROLE_PRUNABLE, out, to, second, two, 1);
+    add_norm(a, "bn3", out, to, 0);
+    if (index > 0) return;
+    tc_add_conv(a, "downsample.0", 0, out, to, in, from, 1);
+    add_norm(a, "downsample.1", out, to, 1);
 }
 
-static void add_pool(adder *a, const tc_config *c) {
+static void add_blocks(tc_adder *a, const tc_tower_config *t) {
+    tc_adder block = *a;
+    block.layer = 0;
+    for (int stage = 1; stage <= TC_STAGES; stage++)
+        for (int i = 0; i < t->stages[stage - 1]; i++, block.layer++) {
+            char prefix[48];
+            snprintf(prefix, sizeof prefix, "visual.layer%d.%d.", stage, i);
+            block.prefix = prefix;
+            block.in_block = strlen(prefix);
+            add_block(&block, t, stage, i);
+        }
+    a->failed = block.failed;
+}
+
+static void add_stem(tc_adder *a, const tc_tower_config *t) {
+    int first = t->channels[0], second = t->channels[1];
+    tc_add_conv(a, "conv1", TC_ROLE_PRUNABLE, first, channel_axis(0), 3, tc_axis_fixed, 3);
+    add_norm(a, "bn1", first, channel_axis(0), 1);
+    tc_add_conv(a, "conv2", TC_ROLE_PRUNABLE, second, channel_axis(1), first, channel_axis(0), 3);
+    add_norm(a, "bn2", second, channel_axis(1), 1);
+    tc_add_conv(a, "conv3", TC_ROLE_PRUNABLE, t->width, stage_axis(0), second, channel_axis(1), 3);
+    add_norm(a, "bn3", t->width, stage_axis(0), 1);
+}
+
+static void add_pool(tc_adder *a, const tc_config *c) {
     static const char *const names[] = {"k_proj", "q_proj", "v_proj", "c_proj"};
-    int width = tc_net_resnet_width(c, TC_STAGES), grid = c->image_size / TC_RESNET_STRIDE;
-    tc_axis in = stage_axis(TC_STAGES), heads = {TC_GROUP_HEADS, c->vision.layers, 1, c->vision.head_dim};
+    const tc_tower_config *t = &c->vision;
+    int width = tc_resnet_width(t, TC_STAGES), grid = c->image_size / TC_RESNET_STRIDE;
+    tc_axis in = stage_axis(TC_STAGES), heads = {TC_GROUP_HEADS, t->layers, 1, t->head_dim};
     double std = pow(width, -0.5);
-    add(a, "attnpool.", "positional_embedding", 2, (int64_t[]){1 + (int64_t)grid * grid, width},
-        (tc_axis[]){FIXED, in}, 0, std);
+    a->prefix = "visual.attnpool.";
+    tc_add_matrix(a, "positional_embedding", 0, 1 + (int64_t)grid * grid, tc_axis_fixed, width, in, std);
     for (int i = 0; i < 4; i++) {
         char name[32];
         bool last = i == 3;
-        int64_t shape[2] = {last ? c->embed_dim : width, width};
-        tc_axis axis[2] = {last ? EMBED : heads, last ? heads : in};
+        int rows = last ? c->embed_dim : width;
+        tc_axis row = last ? tc_axis_embed : heads;
         snprintf(name, sizeof name, "%s.weight", names[i]);
-        add(a, "attnpool.", name, 2, shape, axis, 0, std);
+        tc_add_matrix(a, name, 0, rows, row, width, last ? heads : in, std);
         snprintf(name, sizeof name, "%s.bias", names[i]);
-        add(a, "attnpool.", name, 1, shape, axis, 0, 0);
+        tc_add_vector(a, name, 0, rows, row, 0, 0);
     }
 }
 
-bool tc_net_resnet_params(tc_params *p, const tc_config *c) {
-    adder a = {.params = p, .layer = -1};
-    int first = c->channels[0], second = c->channels[1], width = c->vision.width;
-    add_conv(&a, "", "conv1", first, channel_axis(0), 3, FIXED, 3);
-    add_norm(&a, "", "bn1", first, channel_axis(0), 1);
-    add_conv(&a, "", "conv2", second, channel_axis(1), first, channel_axis(0), 3);
-    add_norm(&a, "", "bn2", second, channel_axis(1), 1);
-    add_conv(&a, "", "conv3", width, stage_axis(0), second, channel_axis(1), 3);
-    add_norm(&a, "", "bn3", width, stage_axis(0), 1);
-    int block = 0;
-    for (int stage = 1; stage <= TC_STAGES; stage++)
-        for (int i = 0; i < c->stages[stage - 1]; i++) add_block(&a, c, stage, i, block++);
-    add_pool(&a, c);
-    return !a.failed;
+static void params(tc_adder *a, const tc_config *c) {
+    a->prefix = "visual.";
+    add_stem(a, &c->vision);
+    add_blocks(a, &c->vision);
+    add_pool(a, c);
 }
 
 /* ---- graph */
 
 static int norm(tc_graph *g, int x, const char *prefix, const char *name) {
-    static const char *const kinds[] = {"weight", "bias", "running_mean", "running_var",
-                                        "num_batches_tracked"};
     tc_node n = {.op = &tc_op_batchnorm, .nin = 1, .in = {x}};
-    for (int i = 0; i < 5; i++) {
-        char full[128];
-        snprintf(full, sizeof full, "%s%s.%s", prefix, name, kinds[i]);
-        n.param[i] = tc_params_find(g->params, full);
-        if (n.param[i] < 0) {
-            tc_graph_fail(g, "there is no parameter %s", full);
-            return 0;
-        }
+    for (int i = 0; i < STATISTICS; i++) {
+        char full[64];
+        snprintf(full, sizeof full, "%s.%s", name, statistics[i]);
+        n.param[i] = tc_net_param(g, prefix, full);
+        if (n.param[i] < 0) return 0;
     }
     return tc_graph_add_node(g, n);
 }
 
-static int relu(tc_graph *g, int x) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_act, .nin = 1, .in = {x}, .act = TC_ACT_RELU}, "", NULL,
-                        NULL);
-}
+static int relu(tc_graph *g, int x) { return tc_net_act(g, x, TC_ACT_RELU); }
 
 static int pool(tc_graph *g, int x, int side, int stride) {
-    return stride == 1
-               ? x
-               : tc_net_layer(
-                     g, (tc_node){.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = side, .stride = stride},
-                     "", NULL, NULL);
+    if (stride == 1) return x;
+    tc_node n = {.op = &tc_op_avgpool, .nin = 1, .in = {x}, .side = side, .stride = stride};
+    return tc_net_layer(g, n, "", NULL, NULL);
 }
 
 /* Convolution NAME of `kernel` 1 or 3 (padded by 1) and its normalisation. */
@@ -200,71 +155,87 @@ static int bottleneck(tc_graph *g, int x, int stage, int index, int side) {
     x = relu(g, conv_norm(g, x, prefix, "conv1", "bn1", 1, 0, 0));
     x = relu(g, conv_norm(g, x, prefix, "conv2", "bn2", 3, side, 1));
     x = conv_norm(g, pool(g, x, side, stride), prefix, "conv3", "bn3", 1, 0, 0);
-    return relu(g, tc_net_layer(g, (tc_node){.op = &tc_op_add, .nin = 2, .in = {y, x}}, "", NULL, NULL));
+    return relu(g, tc_net_sum(g, y, x));
 }
 
 static int projected(tc_graph *g, int x, const char *weight, const char *bias) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_linear, .nin = 1, .in = {x}}, "visual.attnpool.", weight,
-                        bias);
-}
-
-static int first_row(tc_graph *g, int x) {
-    return tc_net_layer(g, (tc_node){.op = &tc_op_select, .nin = 1, .in = {x}, .pick = TC_PICK_FIRST}, "",
-                        NULL, NULL);
+    return tc_net_linear(g, x, "visual.attnpool.", weight, bias);
 }
 
 /* Tokens: the mean of all pixels, then the pixels; what the mean attends to is the result. */
-static int attention_pool(tc_graph *g, int x, const tc_config *c, unsigned flags) {
-    bool whole = flags & TC_NET_WHOLE;
+static int attention_pool(tc_graph *g, int x, const tc_tower_config *t, unsigned flags) {
+    tc_pick pick = flags & TC_NET_WHOLE ? TC_PICK_ALL : TC_PICK_FIRST;
     x = tc_net_layer(g, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, "visual.attnpool.", NULL,
                      "positional_embedding");
     int k = projected(g, x, "k_proj.weight", "k_proj.bias"),
-        v = projected(g, x, "v_proj.weight", "v_proj.bias");
-    int q = projected(g, whole ? x : first_row(g, x), "q_proj.weight", "q_proj.bias");
+        v = projected(g, x, "v_proj.weight", "v_proj.bias"),
+        q = projected(g, tc_net_pick(g, x, pick), "q_proj.weight", "q_proj.bias");
     tc_node n = {.op = &tc_op_attention,
                  .nin = 3,
                  .in = {q, k, v},
-                 .heads = c->vision.block[0].heads,
-                 .dim = c->vision.head_dim};
-    n.pick = whole ? TC_PICK_ALL : TC_PICK_FIRST;
+                 .heads = t->block[0].heads,
+                 .dim = t->head_dim,
+                 .pick = pick};
     x = projected(g, tc_net_layer(g, n, "", NULL, NULL), "c_proj.weight", "c_proj.bias");
-    return whole ? first_row(g, x) : x;
+    return flags & TC_NET_WHOLE ? tc_net_pick(g, x, TC_PICK_FIRST) : x;
 }
 
 /* Pixels come channel by channel; as patches of one pixel each is a row. */
-tc_status tc_net_resnet_graph(tc_graph **out, const tc_config *c, const tc_params *p, unsigned flags,
-                              tc_error *err) {
-    tc_graph *g = tc_graph_create(p);
-    *out = NULL;
-    if (!g) return tc_fail_memory(err, sizeof *g);
-    int space = tc_graph_space(g, 1), x = tc_graph_input(g, space, 3 * c->image_size * c->image_size),
-        side = c->image_size / 4;
-    x = tc_net_layer(
-        g,
-        (tc_node){.op = &tc_op_patchify, .nin = 1, .in = {x}, .image_size = c->image_size, .patch_size = 1},
-        "", NULL, NULL);
-    x = stem(g, x, c, flags);
+static int graph(tc_graph *g, const tc_config *c, unsigned flags) {
+    int side = c->image_size / 4, x = stem(g, tc_net_patches(g, c->image_size, 1), c, flags);
     for (int stage = 1; stage <= TC_STAGES; stage++) {
-        for (int i = 0; i < c->stages[stage - 1]; i++) {
+        for (int i = 0; i < c->vision.stages[stage - 1]; i++) {
             x = bottleneck(g, x, stage, i, side);
             if (i == 0 && stage > 1) side /= 2;
         }
         if (flags & TC_NET_NAMED) tc_graph_name(g, x, "visual.layer%d", stage);
     }
-    g->output = attention_pool(g, x, c, flags);
-    if (flags & TC_NET_NAMED) tc_graph_name(g, g->output, "visual.attnpool");
-    if (g->failed) {
-        tc_fail(err, TC_EARG, "image tower: %s", g->message);
-        tc_graph_free(&g);
-        return TC_EARG;
-    }
-    *out = g;
-    return TC_OK;
+    x = attention_pool(g, x, &c->vision, flags);
+    if (flags & TC_NET_NAMED) tc_graph_name(g, x, "visual.attnpool");
+    return x;
 }
 
-bool tc_net_resnet_block(const char *name, int *stage, int *index, const char **rest) {
-    int end = 0;
-    if (sscanf(name, "visual.layer%d.%d.%n", stage, index, &end) != 2 || end == 0) return false;
-    *rest = name + end;
-    return true;
+/* ---- the table's entry */
+
+static int step(const tc_tower_config *t) {
+    (void)t;
+    return TC_RESNET_STRIDE;
 }
+
+static void set_kept(tc_tower_config *t, tc_group group, int layer, int kept) {
+    if (group == TC_GROUP_CHANNELS) t->channels[layer] = kept;
+}
+
+const tc_tower_family tc_modified_resnet = {
+    .name = "ModifiedResNet",
+    .kind = "resnet",
+    .side = TC_TOWER_VISION,
+    .claims = tc_resnet_claims,
+    .read = tc_resnet_read,
+    .write = tc_resnet_write,
+    .in_openclip = true,
+    .difference = tc_resnet_difference,
+    .own_activation = true,
+    .activation = TC_RELU,
+    .params = params,
+    .graph = graph,
+    .step = step,
+    .whole_steps = true,
+    .fixed_size = "its attention pool has one position for each place",
+    .is_in = tc_resnet_is_in,
+    .recognise = tc_resnet_recognise,
+    .adjust = tc_resnet_adjust,
+    .is_pruned = tc_resnet_is_pruned,
+    .uneven = tc_resnet_uneven,
+    .set_kept = set_kept,
+    .never_empty = 1 << TC_GROUP_CHANNELS, /* a convolution without channels would be none */
+    .source_block = tc_resnet_source,
+    .any_head_dim = true,
+    .images_apart = true,
+    .beta2 = 0.999,
+    .eps = 1e-8,
+    .describe = tc_resnet_describe,
+    .columns = "channels",
+    .row = tc_resnet_row,
+    .record = tc_resnet_record,
+};

@@ -11,36 +11,7 @@
 static const double MEASURED_MACS = 2e10;
 enum { USUAL_CAPTION = 12, MEASURED_STEPS = 3, LEAST_BATCH = 32 };
 
-static void range(char *out, size_t size, int least, int most, const char *what) {
-    if (least == most) snprintf(out, size, "%d %s", most, what);
-    else snprintf(out, size, "%d to %d %s", least, most, what);
-}
-
-static void describe_tower(const tc_tower_config *t, char *out, size_t size) {
-    int least[2] = {1 << 30, 1 << 30}, most[2] = {0, 0};
-    for (int l = 0; l < t->layers; l++) {
-        const int n[2] = {t->block[l].heads, t->block[l].ffn > 0 ? t->block[l].ffn : 0};
-        for (int i = 0; i < 2; i++) {
-            if (n[i] < least[i]) least[i] = n[i];
-            if (n[i] > most[i]) most[i] = n[i];
-        }
-    }
-    char heads[40], ffn[48];
-    range(heads, sizeof heads, least[0], most[0], "heads");
-    range(ffn, sizeof ffn, least[1], most[1], "FFN channels");
-    snprintf(out, size, "%d blocks, width %d, %s, %s", t->layers, t->width, heads, ffn);
-}
-
-static void describe_image_tower(const tc_config *c, char *out, size_t size) {
-    if (c->image_tower == TC_IMAGE_VIT) {
-        describe_tower(&c->vision, out, size);
-        return;
-    }
-    int64_t channels = 0;
-    for (int i = 0; i < 2 + 2 * c->vision.layers; i++) channels += c->channels[i];
-    snprintf(out, size, "%d+%d+%d+%d blocks, width %d, %lld inner channels", c->stages[0], c->stages[1],
-             c->stages[2], c->stages[3], c->vision.width, (long long)channels);
-}
+static void describe(const tc_tower_config *t, char *out, size_t size) { t->family->describe(t, out, size); }
 
 static tc_status plan_memory(const tc_compression *c, int k, tc_planned_stage *out, tc_error *err) {
     tc_model *start = NULL;
@@ -115,8 +86,8 @@ static tc_status tell_stage(const tc_compression *c, int k, tc_planned_stage *ou
                               .keep = (double)z->params_prunable /
                                       (double)(c->teacher.params_prunable ? c->teacher.params_prunable : 1)};
     snprintf(out->name, sizeof out->name, "%s", s->name);
-    describe_image_tower(&leg->result, out->vision, sizeof out->vision);
-    describe_tower(&leg->result.text, out->text, sizeof out->text);
+    describe(&leg->result.vision, out->vision, sizeof out->vision);
+    describe(&leg->result.text, out->text, sizeof out->text);
     return plan_memory(c, k, out, err);
 }
 

@@ -276,8 +276,8 @@ tc_status tc_record_model(tc_compression *c, const tc_model *m, const char *path
     json_object_set_new(into, "macs_image", real(i->macs_image));
     json_object_set_new(into, "macs_text", real(i->macs_text));
     json_object_set_new(into, "embed_dim", json_integer(i->embed_dim));
-    json_object_set_new(into, "vision", tc_tower_json(&m->config, false));
-    json_object_set_new(into, "text", tc_tower_json(&m->config, true));
+    json_object_set_new(into, "vision", tc_tower_json(&m->config.vision));
+    json_object_set_new(into, "text", tc_tower_json(&m->config.text));
     tc_record_speed(into, NULL);
     return TC_OK;
 }

@@ -309,7 +309,7 @@ tc_status tc_compression_prepare(tc_compression *c, const tc_compress_options *o
     if (status == TC_OK && (o->keep != 0 || o->params != 0 || o->macs != 0))
         status = tc_recipe_set_goal(c->recipe, o->keep, o->params, o->macs, err);
     if (status != TC_OK) return status;
-    tc_recipe_resolve(c->recipe, o->teacher->config.image_tower);
+    tc_recipe_resolve(c->recipe, o->teacher->config.vision.family);
     if (o->teacher_cache && !c->recipe->cache_augmentations)
         return tc_fail(err, TC_EARG, "%s: cache_augmentations: it must be set for a teacher cache to be used",
                        c->recipe->path);

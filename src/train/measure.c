@@ -62,7 +62,7 @@ static tc_status bench_open(bench *b, const tc_model *student, const tc_model *t
     o.lr = SLOW; /* so small that the student stays what it is */
     o.steps = KINDS * (steps + WARM_UP) + 1;
     o.warmup_steps = WARM_UP;
-    tc_train_choose(&o, c->image_tower, true);
+    tc_train_choose(&o, c->vision.family, true);
     tc_hyper h = tc_train_hyper(&o);
     tc_model *copy = NULL;
     bool ok = (b->pixels = tc_new_aligned((size_t)batch * 3 * (size_t)c->image_size * (size_t)c->image_size,

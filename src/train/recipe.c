@@ -319,8 +319,8 @@ tc_status tc_recipe_set_goal(tc_recipe *recipe, double keep, int64_t params, dou
     return r.status == TC_EFORMAT ? TC_EARG : r.status;
 }
 
-void tc_recipe_resolve(tc_recipe *r, tc_image_tower tower) {
-    for (int i = 0; i < r->count; i++) tc_train_choose(&r->stages[i].train, tower, true);
+void tc_recipe_resolve(tc_recipe *r, const tc_tower_family *family) {
+    for (int i = 0; i < r->count; i++) tc_train_choose(&r->stages[i].train, family, true);
 }
 
 /* ---- writing */

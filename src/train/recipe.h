@@ -44,7 +44,7 @@ void tc_recipe_free(tc_recipe **r);
 /* Another goal for the last stage, which must be automatic; one of the three is not 0. TC_EARG. */
 tc_status tc_recipe_set_goal(tc_recipe *r, double keep, int64_t params, double macs, tc_error *err);
 /* Puts in what the recipe leaves open and the kind of the image tower decides. */
-void tc_recipe_resolve(tc_recipe *r, tc_image_tower tower);
+void tc_recipe_resolve(tc_recipe *r, const tc_tower_family *family);
 /* The recipe with all its defaults; tc_recipe_parse makes the same recipe of it. NULL if memory ran out. */
 json_t *tc_recipe_json(const tc_recipe *r);
 

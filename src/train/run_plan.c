@@ -89,7 +89,7 @@ tc_status tc_training_plan(tc_training *t, tc_error *err) {
     if (o->steps == 0) o->steps = tc_train_steps(o->epochs, samples, o->batch);
     t->steps = o->steps;
     t->epochs_per_step = (double)o->batch / (double)samples;
-    tc_train_choose(o, o->init->config.image_tower, o->teacher != NULL);
+    tc_train_choose(o, o->init->config.vision.family, o->teacher != NULL);
     tc_status status = tc_auto_plan(t, err);
     if (status == TC_OK) o->warmup_steps = warmup_of(t);
     return status;

@@ -36,6 +36,6 @@ void tc_setting_give(const tc_setting *s, const void *options, json_t *into);
 
 /* Puts in what the options leave open and the student's image tower decides, or whether there is a teacher.
  */
-void tc_train_choose(tc_train_options *o, tc_image_tower tower, bool teacher);
+void tc_train_choose(tc_train_options *o, const tc_tower_family *family, bool teacher);
 
 #endif

@@ -227,9 +227,8 @@ void tc_setting_give(const tc_setting *s, const void *options, json_t *into) {
 
 /* ---- what the run chooses */
 
-void tc_train_choose(tc_train_options *o, tc_image_tower tower, bool teacher) {
-    bool resnet = tower == TC_IMAGE_RESNET;
-    if (o->beta2 < 0) o->beta2 = resnet ? 0.999 : 0.98;
-    if (o->eps == 0) o->eps = resnet ? 1e-8 : 1e-6;
+void tc_train_choose(tc_train_options *o, const tc_tower_family *family, bool teacher) {
+    if (o->beta2 < 0) o->beta2 = family->beta2;
+    if (o->eps == 0) o->eps = family->eps;
     if (o->logit_scale < 0) o->logit_scale = teacher ? 50 : 0;
 }

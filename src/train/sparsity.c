@@ -48,8 +48,6 @@ static bool add_by_axes(tc_budget *b, const tc_mask_sites *sites, const tc_param
     return tc_budget_add(b, p->tower == TC_TOWER_TEXT, whole, n, site);
 }
 
-static bool is_tokens(const tc_param *p) { return strcmp(p->name, "token_embedding.weight") == 0; }
-
 /* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the
  * heads, and shrink with the width, as its output's do; those of the FFN are left out, though the whole has
  * them. */
@@ -57,7 +55,7 @@ static bool keep_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sit
     bool ok = true;
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
-        if (!tc_param_is_prunable(p)) continue;
+        if (!tc_param_is(p, TC_ROLE_PRUNABLE)) continue;
         b->whole[p->tower == TC_TOWER_TEXT] += (double)p->numel;
         if (p->ndim > 1) ok = add_by_axes(b, sites, p, (double)p->numel) && ok;
     }
@@ -76,7 +74,7 @@ static bool param_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *si
     bool ok = true;
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
-        if (p->state || is_tokens(p)) continue;
+        if (tc_param_is(p, TC_ROLE_STATE | TC_ROLE_TOKENS)) continue;
         b->whole[p->tower == TC_TOWER_TEXT] += (double)p->numel;
         ok = add_by_axes(b, sites, p, (double)p->numel) && ok;
     }
@@ -118,13 +116,13 @@ static bool mac_terms(tc_budget *b, const tc_graph *g, const tc_mask_sites *site
 
 static tc_status all_mac_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sites, tc_error *err) {
     tc_graph *g[2] = {NULL, NULL};
-    tc_status status = tc_net_image_graph(&g[0], &m->config, &m->params, TC_NET_WHOLE, err);
-    if (status == TC_OK) status = tc_net_text_graph(&g[1], &m->config, &m->params, TC_NET_WHOLE, err);
-    for (int i = 0; i < 2 && status == TC_OK; i++)
-        if (!mac_terms(b, g[i], sites, i, m->config.context_length))
+    tc_status status = TC_OK;
+    for (int i = 0; i < 2 && status == TC_OK; i++) {
+        status = tc_net_graph(&g[i], i, &m->config, &m->params, TC_NET_WHOLE, err);
+        if (status == TC_OK && !mac_terms(b, g[i], sites, i, m->config.context_length))
             status = tc_fail_memory(err, sizeof *b->items);
-    tc_graph_free(&g[0]);
-    tc_graph_free(&g[1]);
+        tc_graph_free(&g[i]);
+    }
     return status;
 }
 

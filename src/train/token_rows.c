@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 tc_status tc_token_rows_create(tc_token_rows *t, const tc_params *params, tc_error *err) {
-    int i = tc_params_find(params, "token_embedding.weight");
+    int i = tc_params_with(params, TC_ROLE_TOKENS);
     const tc_param *p = &params->items[i];
     *t = (tc_token_rows){.param = i,
                          .count = p->shape[0],

@@ -152,5 +152,5 @@ void tc_auto_card(const tc_training *t, json_t *card) {
                                   (json_int_t)t->masks.fold_step, "kept", kept_part(t), "prunable_before",
                                   (json_int_t)t->o->init->info.params_prunable, "prunable_after",
                                   (json_int_t)t->trainer->student->info.params_prunable, "vision",
-                                  tc_tower_json(c, false), "text", tc_tower_json(c, true)));
+                                  tc_tower_json(&c->vision), "text", tc_tower_json(&c->text)));
 }

@@ -9,20 +9,12 @@
 
 enum { IMAGE, TEXT };
 
-/* Loshchilov & Hutter's decay goes to matrices only. */
-static bool decays(const tc_param *p) {
-    static const char *const without[] = {"bn", "ln", "bias", "logit_scale"};
-    if (p->ndim < 2 || p->state) return false;
-    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
-        if (strstr(p->name, without[i])) return false;
-    return true;
-}
-
 static tc_status make_graphs(tc_trainer *t, tc_error *err) {
     const tc_model *s = t->student;
-    tc_status status = tc_net_image_graph(&t->graph[IMAGE], &s->config, &s->params, 0, err);
-    if (status == TC_OK) status = tc_net_text_graph(&t->graph[TEXT], &s->config, &s->params, 0, err);
+    tc_status status = TC_OK;
     for (int i = 0; i < 2 && status == TC_OK; i++) {
+        status = tc_net_graph(&t->graph[i], i, &s->config, &s->params, 0, err);
+        if (status != TC_OK) return status;
         if (t->gates) tc_graph_mask(t->graph[i], &t->gates->sites);
         tc_graph_fuse(t->graph[i], true);
         if (t->graph[i]->failed) return tc_fail(err, TC_ENOMEM, "masks: %s", t->graph[i]->message);
@@ -47,7 +39,7 @@ static tc_status allocate(tc_trainer *t, tc_error *err) {
     for (size_t i = 0; i < p->count; i++) {
         t->param[i] = t->student->flat + p->items[i].offset;
         t->param_grad[i] = t->grad + p->items[i].offset;
-        t->decay[i] = decays(&p->items[i]);
+        t->decay[i] = tc_param_is(&p->items[i], TC_ROLE_DECAYS);
     }
     return tc_token_rows_create(&t->tokens, p, err);
 }
@@ -196,9 +188,13 @@ static tc_status student_features(tc_trainer *t, const float *pixels, const int3
     return status;
 }
 
-static double log_scale(const tc_trainer *t) {
-    return (double)t->student->flat[t->student->params.items[t->student->params.count - 1].offset];
+/* Where the logit scale lies in a flat block. */
+static int64_t scale_at(const tc_trainer *t) {
+    const tc_params *p = &t->student->params;
+    return p->items[tc_params_with(p, TC_ROLE_LOGIT_SCALE)].offset;
 }
+
+static double log_scale(const tc_trainer *t) { return (double)t->student->flat[scale_at(t)]; }
 
 void tc_trainer_weights_changed(tc_trainer *t) {
     t->student->logit_scale = t->student->info.logit_scale = (float)log_scale(t);
@@ -207,7 +203,7 @@ void tc_trainer_weights_changed(tc_trainer *t) {
 void tc_trainer_moments_changed(tc_trainer *t) { tc_token_rows_find(&t->tokens, t->m, t->v); }
 
 static void set_log_scale(tc_trainer *t, double value) {
-    t->student->flat[t->student->params.items[t->student->params.count - 1].offset] = (tc_real)value;
+    t->student->flat[scale_at(t)] = (tc_real)value;
     tc_trainer_weights_changed(t);
 }
 
@@ -252,8 +248,7 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
                                  tc_runner_output_grad(t->runner[i]));
         tc_runner_backward(t->runner[i]);
     }
-    t->grad[t->student->params.items[t->student->params.count - 1].offset] =
-        (tc_real)log->loss.grad_log_scale;
+    t->grad[scale_at(t)] = (tc_real)log->loss.grad_log_scale;
     double square = grad_square(t);
     if (t->gates) square += tc_trainer_gate_gradients(t, log);
     log->grad_norm = sqrt(square);
@@ -286,7 +281,7 @@ static void update(tc_trainer *t, const tc_step_log *log) {
     const tc_token_rows *tokens = &t->tokens;
     tc_runner_update_state(t->runner[IMAGE], t->student->flat);
     for (int i = 0; i < (int)p->count; i++) {
-        if (i != tokens->param && !p->items[i].state)
+        if (i != tokens->param && !tc_param_is(&p->items[i], TC_ROLE_STATE))
             update_part(t, log, p->items[i].offset, p->items[i].numel, t->decay[i], true);
         for (int64_t row = 0, end; i == tokens->param && row < tokens->count; row = end) {
             end = tc_token_rows_run(tokens, row);
@@ -325,8 +320,7 @@ static size_t plus(size_t a, size_t b) { return tc_add(a, b, &a) ? a : SIZE_MAX;
 /* Of a model that may not be prepared yet. */
 static size_t pass_memory(const tc_model *m, int tower, int n, int64_t rows) {
     tc_graph *g = NULL;
-    tc_status status = tower == TC_TOWER_VISION ? tc_net_image_graph(&g, &m->config, &m->params, 0, NULL)
-                                                : tc_net_text_graph(&g, &m->config, &m->params, 0, NULL);
+    tc_status status = tc_net_graph(&g, tower, &m->config, &m->params, 0, NULL);
     if (status != TC_OK) return SIZE_MAX;
     tc_graph_fuse(g, false);
     size_t bytes = tc_runner_memory(g, false, n, rows);

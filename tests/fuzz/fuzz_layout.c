@@ -2,6 +2,7 @@
  * the configurations of small models of which they may be what pruning left. What is recognised must be a
  * configuration that its own JSON gives back, and a model that can be built. */
 #include "format/layout.h"
+#include "net/resnet.h"
 #include "store/store.h"
 
 #include <stdlib.h>
@@ -9,9 +10,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static tc_config small(void) {
-    tc_config c = {
-        .embed_dim = 3, .image_size = 4, .patch_size = 2, .context_length = 3, .vocab_size = 5, .eos_id = -1};
-    c.vision = c.text = (tc_tower_config){.width = 4, .layers = 2, .head_dim = 2};
+    tc_config c = {.embed_dim = 3, .image_size = 4, .context_length = 3, .vocab_size = 5, .eos_id = -1};
+    c.vision = c.text =
+        (tc_tower_config){.family = &tc_vit, .patch_size = 2, .width = 4, .layers = 2, .head_dim = 2};
+    c.text.family = &tc_text_transformer;
     for (int i = 0; i < 2; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
         c.vision.block[i].ffn = c.text.block[i].ffn = 6;
@@ -21,12 +23,14 @@ static tc_config small(void) {
 
 static tc_config small_resnet(void) {
     tc_config c = small();
-    c.image_tower = TC_IMAGE_RESNET;
     c.image_size = TC_RESNET_STRIDE;
-    c.patch_size = 0;
-    c.vision = (tc_tower_config){.width = 2, .layers = TC_STAGES, .head_dim = 16, .block = {{.heads = 4}}};
-    for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1;
-    tc_net_resnet_fill(&c);
+    c.vision = (tc_tower_config){.family = &tc_modified_resnet,
+                                 .width = 2,
+                                 .layers = TC_STAGES,
+                                 .head_dim = 16,
+                                 .block = {{.heads = 4}}};
+    for (int i = 0; i < TC_STAGES; i++) c.vision.stages[i] = 1;
+    tc_resnet_fill(&c.vision);
     return c;
 }
 
@@ -41,8 +45,8 @@ static void check(const tc_config *c) {
         abort();
     json_decref(json);
     if (tc_net_params(&params, c, NULL) != TC_OK) return; /* too large for any memory */
-    if (tc_net_image_graph(&image, c, &params, 0, NULL) != TC_OK ||
-        tc_net_text_graph(&text, c, &params, 0, NULL) != TC_OK)
+    if (tc_net_graph(&image, TC_TOWER_VISION, c, &params, 0, NULL) != TC_OK ||
+        tc_net_graph(&text, TC_TOWER_TEXT, c, &params, 0, NULL) != TC_OK)
         abort();
     tc_graph_free(&image);
     tc_graph_free(&text);

@@ -62,17 +62,18 @@ static void multiply_layers(module *m) {
 static tc_status open_module(module *m, tc_error *err) {
     int h = config_number(m, "hidden_size"), heads = config_number(m, "num_attention_heads"),
         ffn = config_number(m, "intermediate_size");
-    tc_config c = {
-        .embed_dim = 4, .image_size = 8, .patch_size = 4, .context_length = 4, .vocab_size = 8, .eos_id = -1};
+    tc_config c = {.embed_dim = 4, .image_size = 8, .context_length = 4, .vocab_size = 8, .eos_id = -1};
     m->layers = config_number(m, "num_hidden_layers");
     if (heads < 1 || m->layers < 1 || m->layers > TC_MAX_LAYERS)
         return tc_fail(err, TC_EFORMAT, "the module's configuration is not complete");
-    c.vision = (tc_tower_config){.width = h, .layers = m->layers, .head_dim = h / heads};
+    c.vision = (tc_tower_config){
+        .family = &tc_vit, .patch_size = 4, .width = h, .layers = m->layers, .head_dim = h / heads};
     for (int l = 0; l < m->layers; l++) {
         c.vision.block[l].heads = heads;
         c.vision.block[l].ffn = ffn;
     }
     c.text = c.vision;
+    c.text.family = &tc_text_transformer;
     tc_mask_sites sites = {0};
     tc_status status = tc_model_new(&m->model, &c, err);
     if (status == TC_OK) status = tc_mask_sites_create(&sites, &m->model->params, err);

@@ -108,11 +108,9 @@ static bool run_tower(const fixture *f, int tower, const tc_feed *feed) {
     tc_graph *g = NULL;
     tc_runner *r = NULL;
     tc_error err;
-    bool text = tower == TC_TOWER_TEXT;
     int64_t n = (int64_t)feed->batch * f->config.embed_dim;
     char key[64];
-    tc_status status = text ? tc_net_text_graph(&g, &f->config, &f->params, 0, &err)
-                            : tc_net_image_graph(&g, &f->config, &f->params, 0, &err);
+    tc_status status = tc_net_graph(&g, tower, &f->config, &f->params, 0, &err);
     if (status == TC_OK) {
         tc_graph_mask(g, &f->sites);
         tc_graph_fuse(g, true);

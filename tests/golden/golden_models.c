@@ -279,8 +279,8 @@ static tc_status inside_open(inside *s, const tc_model *m, tc_error *err) {
         status = s->param[i] ? tc_model_read(m, i, s->param[i], err) : tc_fail_memory(err, 1);
     }
     unsigned flags = TC_NET_WHOLE | TC_NET_NAMED;
-    if (status == TC_OK) status = tc_net_image_graph(&s->graph[0], &m->config, &m->params, flags, err);
-    if (status == TC_OK) status = tc_net_text_graph(&s->graph[1], &m->config, &m->params, flags, err);
+    for (int tower = 0; tower < 2 && status == TC_OK; tower++)
+        status = tc_net_graph(&s->graph[tower], tower, &m->config, &m->params, flags, err);
     for (int i = 0; i < 2 && status == TC_OK; i++)
         status = tc_runner_create(&s->run[i], s->graph[i], (const tc_real *const *)s->param, NULL, NULL, true,
                                   err);
@@ -341,7 +341,7 @@ static int text_positions(const fixture *f) {
 }
 
 static int end_of(const results *r, int t) {
-    return tc_net_text_length(&r->model->config, r->ids + (int64_t)t * r->context, r->context);
+    return tc_caption_length(&r->model->config, r->ids + (int64_t)t * r->context, r->context);
 }
 
 static tc_status run_image(const inside *s, const results *r, int i, tc_error *err) {

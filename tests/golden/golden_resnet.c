@@ -154,8 +154,9 @@ static void check_hidden(const fixture *f) {
     for (size_t i = 0; i < p->count && ok; i++)
         ok = (param[i] = tc_new((size_t)p->items[i].numel, sizeof **param)) &&
              tc_model_read(f->model, i, param[i], NULL) == TC_OK;
-    if (ok && golden_ok(tc_net_image_graph(&g, &f->model->config, p, TC_NET_WHOLE | TC_NET_NAMED, &err), &err,
-                        f->label))
+    if (ok &&
+        golden_ok(tc_net_graph(&g, TC_TOWER_VISION, &f->model->config, p, TC_NET_WHOLE | TC_NET_NAMED, &err),
+                  &err, f->label))
         check_maps(f, g, (const tc_real *const *)param);
     else if (!ok) golden_report(false, f->label, "the weights cannot be read");
     tc_graph_free(&g);

@@ -207,7 +207,7 @@ static void check_decay(const golden_run *r) {
     static const char *const groups[] = {"image", "text", "joint"};
     const tc_params *p = &r->trainer->student->params;
     size_t wrong = 0, listed = 0, trained = 0;
-    for (size_t i = 0; i < p->count; i++) trained += !p->items[i].state;
+    for (size_t i = 0; i < p->count; i++) trained += !tc_param_is(&p->items[i], TC_ROLE_STATE);
     for (int g = 0; g < 3; g++)
         for (int d = 0; d < 2; d++) {
             size_t i;

@@ -3,6 +3,7 @@
 #include "ops/grad_check.h"
 
 #include "graph/run.h"
+#include "net/resnet.h"
 
 enum { MAX_PARAMS = 256 };
 
@@ -27,14 +28,15 @@ typedef struct clip {
 enum { PAIRS = 4, TEACHER_DIM = 6 };
 
 static tc_config clip_config(tc_activation act) {
-    tc_config c = {.embed_dim = 5,
-                   .image_size = 8,
-                   .patch_size = 4,
-                   .context_length = 7,
-                   .vocab_size = 13,
-                   .eos_id = -1,
-                   .vision = {.width = 8, .layers = 3, .head_dim = 4, .activation = act},
-                   .text = {.width = 6, .layers = 2, .head_dim = 3, .activation = act}};
+    tc_config c = {
+        .embed_dim = 5,
+        .image_size = 8,
+        .context_length = 7,
+        .vocab_size = 13,
+        .eos_id = -1,
+        .vision =
+            {.family = &tc_vit, .patch_size = 4, .width = 8, .layers = 3, .head_dim = 4, .activation = act},
+        .text = {.family = &tc_text_transformer, .width = 6, .layers = 2, .head_dim = 3, .activation = act}};
     for (int i = 0; i < 3; i++) c.vision.block[i].heads = 2, c.vision.block[i].ffn = 9;
     for (int i = 0; i < 2; i++) c.text.block[i].heads = 2, c.text.block[i].ffn = 11;
     /* As after pruning: other counts in each block, one without heads. */
@@ -50,8 +52,10 @@ static tc_config pruned_config(tc_activation act, int last) {
     static const int image[5][2] = {{2, 9}, {0, 9}, {2, 0}, {1, -1}, {2, 5}},
                      text[5][2] = {{1, 11}, {2, 0}, {0, -1}, {0, 4}, {2, 5}};
     tc_config c = clip_config(act);
-    c.vision = (tc_tower_config){.width = 9, .layers = 5, .head_dim = 4, .activation = act};
-    c.text = (tc_tower_config){.width = 7, .layers = 5, .head_dim = 3, .activation = act};
+    c.vision = (tc_tower_config){
+        .family = &tc_vit, .patch_size = 4, .width = 9, .layers = 5, .head_dim = 4, .activation = act};
+    c.text = (tc_tower_config){
+        .family = &tc_text_transformer, .width = 7, .layers = 5, .head_dim = 3, .activation = act};
     for (int l = 0; l < 5; l++) {
         c.vision.block[l].heads = image[l][0], c.vision.block[l].ffn = image[l][1];
         c.text.block[l].heads = text[l][0], c.text.block[l].ffn = text[l][1];
@@ -101,8 +105,8 @@ static bool all_dropped(const clip *t, const tc_param *p, tc_group group) {
  * channels of a block. */
 static bool is_idle(const clip *t, const tc_param *p) {
     const tc_tower_config *tower = p->tower == TC_TOWER_VISION ? &t->config.vision : &t->config.text;
-    bool vit = p->tower == TC_TOWER_TEXT || t->config.image_tower == TC_IMAGE_VIT;
-    if (p->numel == 0 || p->state) return true;
+    bool vit = p->tower == TC_TOWER_TEXT || t->config.vision.family == &tc_vit;
+    if (p->numel == 0 || tc_param_is(p, TC_ROLE_STATE)) return true;
     if (p->layer < 0 || !vit) return false;
     if (strstr(p->name, ".ln_2.") || strstr(p->name, ".c_fc."))
         return all_dropped(t, p, TC_GROUP_FFN) ||
@@ -215,8 +219,8 @@ enum { SMOOTH = 1, FUSED = 2 };
 
 static void open_graphs(clip *t, unsigned flags, unsigned how) {
     tc_error err;
-    assert_int_equal(tc_net_image_graph(&t->graph[0], &t->config, &t->params, flags, &err), TC_OK);
-    assert_int_equal(tc_net_text_graph(&t->graph[1], &t->config, &t->params, flags, &err), TC_OK);
+    assert_int_equal(tc_net_graph(&t->graph[0], TC_TOWER_VISION, &t->config, &t->params, flags, &err), TC_OK);
+    assert_int_equal(tc_net_graph(&t->graph[1], TC_TOWER_TEXT, &t->config, &t->params, flags, &err), TC_OK);
     for (int i = 0; i < 2; i++) {
         if (t->mask) tc_graph_mask(t->graph[i], &t->sites);
         if (how & SMOOTH) make_smooth(t->graph[i]);
@@ -274,7 +278,8 @@ static void check_clip(const tc_config *config, unsigned flags, double soft_weig
         else if (!is_idle(&t, p))
             check_gradient(masked ? "masked clip" : "clip", p->name, t.value[i] + from, t.grad[i] + from, n,
                            clip_loss, &t);
-        for (int64_t k = 0; k < p->numel && is_idle(&t, p) && !p->state; k++) assert_true(t.grad[i][k] == 0);
+        for (int64_t k = 0; k < p->numel && is_idle(&t, p) && !tc_param_is(p, TC_ROLE_STATE); k++)
+            assert_true(t.grad[i][k] == 0);
     }
     check_masks(&t);
     clip_free(&t);
@@ -310,13 +315,12 @@ static void masked_clip(void **state) {
 
 static tc_config resnet_config(void) {
     tc_config c = clip_config(TC_QUICK_GELU);
-    c.image_tower = TC_IMAGE_RESNET;
-    for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1;
     c.image_size = TC_RESNET_STRIDE;
-    c.patch_size = 0;
-    c.vision = (tc_tower_config){.width = 4, .layers = 4, .head_dim = 32, .activation = TC_QUICK_GELU};
+    c.vision = (tc_tower_config){
+        .family = &tc_modified_resnet, .width = 4, .layers = 4, .head_dim = 32, .activation = TC_QUICK_GELU};
+    for (int i = 0; i < TC_STAGES; i++) c.vision.stages[i] = 1;
     c.vision.block[0].heads = 4;
-    tc_net_resnet_fill(&c);
+    tc_resnet_fill(&c.vision);
     return c;
 }
 
@@ -335,7 +339,8 @@ static void masked_resnet_fused(void **state) {
     for (int k = 0; k < 2; k++) clip_run(&t[k], &c, 0, 0.5, true, k ? FUSED : 0);
     assert_true(t[1].graph[0]->node_count < t[0].graph[0]->node_count);
     for (size_t i = 0; i < t[0].params.count; i++)
-        for (int64_t k = 0; k < t[0].params.items[i].numel && !t[0].params.items[i].state; k++)
+        for (int64_t k = 0;
+             k < t[0].params.items[i].numel && !tc_param_is(&t[0].params.items[i], TC_ROLE_STATE); k++)
             assert_true(fabs(t[0].grad[i][k] - t[1].grad[i][k]) <= 1e-12);
     for (int64_t k = 0; k < t[0].sites.total; k++)
         assert_true(fabs(t[0].mask_grad[k] - t[1].mask_grad[k]) <= 1e-12);

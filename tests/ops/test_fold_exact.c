@@ -42,7 +42,7 @@ static double inner_product(const tc_model *m, const fold_pass *p, const tc_mode
     double sum = 0;
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *x = &m->params.items[i];
-        for (int64_t k = 0; k < x->numel && !x->state; k++)
+        for (int64_t k = 0; k < x->numel && !tc_param_is(x, TC_ROLE_STATE); k++)
             sum += p->grad[i][k] * direction->flat[x->offset + k];
     }
     return sum;

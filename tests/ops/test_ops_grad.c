@@ -147,7 +147,7 @@ static void start(rig *t, int output) {
 static void check(rig *t, const char *what) {
     run_backward(t);
     for (size_t i = 0; i < t->params.count; i++)
-        if (!t->params.items[i].state)
+        if (!tc_param_is(&t->params.items[i], TC_ROLE_STATE))
             check_gradient(what, t->params.items[i].name, t->value[i], t->grad[i], t->params.items[i].numel,
                            rig_loss, t);
 }
@@ -376,7 +376,7 @@ static int batchnorm(rig *t, int x, const char *name) {
         char full[96];
         snprintf(full, sizeof full, "%s.%s", name, kinds[i]);
         n.param[i] = param(t, full, i < 4, width, 0);
-        t->params.items[n.param[i]].state = i >= 2;
+        t->params.items[n.param[i]].roles = i >= 2 ? TC_ROLE_STATE : 0;
     }
     return tc_graph_add_node(t->g, n);
 }
@@ -461,7 +461,7 @@ static void case_attention_pool(void) {
         int k = linear(&t, x, "k", 6, true), v = linear(&t, x, "v", 6, true);
         int q = linear(&t, whole ? x : select_rows(&t, x, TC_PICK_FIRST), "q", 6, true);
         /* No gradient reaches a bias of keys: the softmax does not see it. */
-        t.params.items[tc_params_find(&t.params, "k.bias")].state = true;
+        t.params.items[tc_params_find(&t.params, "k.bias")].roles = TC_ROLE_STATE;
         tc_node n = {.op = &tc_op_attention,
                      .nin = 3,
                      .in = {q, k, v},

@@ -39,13 +39,15 @@ static void make_batch(batch *b) {
 
 /* Weights larger than CLIP's initial ones, so that no gradient is small. */
 static tc_model *make_model(int layers, int width, int embed, tc_activation act, uint64_t seed) {
-    tc_config c = {.embed_dim = embed,
-                   .image_size = SIDE,
-                   .patch_size = 4,
-                   .context_length = CONTEXT,
-                   .vocab_size = IDS,
-                   .eos_id = -1};
-    c.vision = c.text = (tc_tower_config){.width = width, .layers = layers, .head_dim = 4, .activation = act};
+    tc_config c = {
+        .embed_dim = embed, .image_size = SIDE, .context_length = CONTEXT, .vocab_size = IDS, .eos_id = -1};
+    c.vision = c.text = (tc_tower_config){.family = &tc_vit,
+                                          .patch_size = 4,
+                                          .width = width,
+                                          .layers = layers,
+                                          .head_dim = 4,
+                                          .activation = act};
+    c.text.family = &tc_text_transformer;
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = width / 4;
         c.vision.block[i].ffn = c.text.block[i].ffn = 10 + i;

@@ -76,14 +76,14 @@ typedef enum kind { VIT, PRUNED, RESNET, KINDS } kind;
 
 /* A pruned one has a block without heads and one without an FFN in each tower. */
 static tc_model *make_model(kind k, int layers) {
-    tc_config c = {.embed_dim = 16,
-                   .image_size = 32,
-                   .patch_size = 8,
-                   .context_length = CONTEXT,
-                   .vocab_size = 100,
-                   .eos_id = -1,
-                   .vision = {.width = 32, .layers = layers, .head_dim = 16},
-                   .text = {.width = 32, .layers = layers, .head_dim = 16}};
+    tc_config c = {
+        .embed_dim = 16,
+        .image_size = 32,
+        .context_length = CONTEXT,
+        .vocab_size = 100,
+        .eos_id = -1,
+        .vision = {.family = &tc_vit, .patch_size = 8, .width = 32, .layers = layers, .head_dim = 16},
+        .text = {.family = &tc_text_transformer, .width = 32, .layers = layers, .head_dim = 16}};
     for (int i = 0; i < layers; i++) {
         c.vision.block[i].heads = c.text.block[i].heads = 2;
         c.vision.block[i].ffn = c.text.block[i].ffn = 64;

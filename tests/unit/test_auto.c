@@ -1,6 +1,7 @@
 /* test_auto.c - training runs with masks: the fold meets its budget; stopped, killed and resumed before, at
  * and after the fold is never stopped, bit for bit; what is logged, kept and refused. */
 #include "data/data.h"
+#include "net/resnet.h"
 #include "run_rig.h"
 
 #include <math.h>
@@ -53,12 +54,10 @@ static tc_model *resnet(void) {
     tc_config c = rig_config(2, 16, 32);
     tc_model *m;
     tc_error err;
-    c.image_tower = TC_IMAGE_RESNET;
-    c.patch_size = 0;
-    c.vision = (tc_tower_config){.width = 16, .layers = 4, .head_dim = 32};
+    c.vision = (tc_tower_config){.family = &tc_modified_resnet, .width = 16, .layers = 4, .head_dim = 32};
     c.vision.block[0].heads = 16;
-    for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1;
-    tc_net_resnet_fill(&c);
+    for (int i = 0; i < TC_STAGES; i++) c.vision.stages[i] = 1;
+    tc_resnet_fill(&c.vision);
     rig_or_die(tc_model_random(&m, &c, 3, &err), &err, "ResNet");
     return m;
 }

@@ -212,7 +212,7 @@ static void sizes_of(const tc_config *c, int64_t params[2], double macs[2]) {
             params[p.items[i].tower == TC_TOWER_TEXT] += p.items[i].numel;
     for (int text = 0; text < 2; text++) {
         tc_graph *g = NULL;
-        assert_int_equal((text ? tc_net_text_graph : tc_net_image_graph)(&g, c, &p, TC_NET_WHOLE, NULL),
+        assert_int_equal(tc_net_graph(&g, text ? TC_TOWER_TEXT : TC_TOWER_VISION, c, &p, TC_NET_WHOLE, NULL),
                          TC_OK);
         macs[text] = tc_graph_macs(g, c->context_length);
         tc_graph_free(&g);
@@ -240,15 +240,15 @@ static void builtin_sizes(void **state) {
         double macs[2];
         int image, patch, text;
         if (tc_config_open(&c, name, &err) != TC_OK) fail_msg("%s", err.message);
-        if (c.image_tower == TC_IMAGE_RESNET) continue; /* test_resnet.c */
+        if (c.vision.family == &tc_modified_resnet) continue; /* test_resnet.c */
         sizes_of(&c, params, macs);
         if (sscanf(name, "TinyCLIP-ViT-%dM-%d-Text-%dM", &image, &patch, &text) == 3) {
             assert_int_equal((params[0] + 500000) / 1000000, image);
             assert_int_equal((params[1] + 500000) / 1000000, text);
-            assert_int_equal(c.patch_size, patch);
+            assert_int_equal(c.vision.patch_size, patch);
         } else {
             assert_int_equal(sscanf(name, "ViT-B-%d", &patch), 1);
-            assert_int_equal(c.patch_size, patch);
+            assert_int_equal(c.vision.patch_size, patch);
             assert_int_equal(c.vision.width, 768);
             assert_int_equal(c.vision.activation, tc_ends_with(name, "quickgelu") ? TC_QUICK_GELU : TC_GELU);
             /* OpenAI's ViT-B/32 */

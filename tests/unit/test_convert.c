@@ -14,6 +14,7 @@
 #include "graph/op.h"
 #include "format/preprocess_json.h"
 #include "model/model.h"
+#include "net/resnet.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -26,25 +27,24 @@ enum { KINDS = 5 };
 static tc_config config(int kind) {
     tc_config c = {.embed_dim = 12,
                    .image_size = 16,
-                   .patch_size = 4,
                    .context_length = 9,
                    .vocab_size = 40,
                    .eos_id = -1,
-                   .vision = {.width = 24, .layers = 3, .head_dim = 8},
-                   .text = {.width = 20, .layers = 3, .head_dim = 5}};
+                   .vision = {.family = &tc_vit, .patch_size = 4, .width = 24, .layers = 3, .head_dim = 8},
+                   .text = {.family = &tc_text_transformer, .width = 20, .layers = 3, .head_dim = 5}};
     if (kind == 1) {
         c.image_size = 18;
         c.eos_id = 31;
         c.vision.activation = TC_QUICK_GELU;
     }
     if (kind >= 3) {
-        c.image_tower = TC_IMAGE_RESNET;
         c.image_size = 64;
-        c.patch_size = 0;
-        c.vision = (tc_tower_config){.width = 4, .layers = 6, .head_dim = 32, .block = {{.heads = 4}}};
-        for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1 + (i % 2 == 0);
-        tc_net_resnet_fill(&c);
-        for (int i = 1; i < 2 + 2 * c.vision.layers && kind == 4; i++) c.channels[i] -= i % c.channels[i];
+        c.vision = (tc_tower_config){
+            .family = &tc_modified_resnet, .width = 4, .layers = 6, .head_dim = 32, .block = {{.heads = 4}}};
+        for (int i = 0; i < TC_STAGES; i++) c.vision.stages[i] = 1 + (i % 2 == 0);
+        tc_resnet_fill(&c.vision);
+        for (int i = 1; i < 2 + 2 * c.vision.layers && kind == 4; i++)
+            c.vision.channels[i] -= i % c.vision.channels[i];
     }
     tc_tower_config *towers[] = {&c.vision, &c.text};
     for (int t = kind >= 3; t < 2; t++)
@@ -560,7 +560,7 @@ static void onnx_of_a_resnet(void **state) {
     tc_model *m = make_model(&c);
     assert_int_equal(save(m, dir, TC_FORMAT_ONNX, TC_PRECISION_F32, NULL), TC_OK);
     size_t convolutions = 3 + TC_STAGES; /* the stem, and a shortcut in each stage */
-    for (int i = 0; i < TC_STAGES; i++) convolutions += 3 * (size_t)c.stages[i];
+    for (int i = 0; i < TC_STAGES; i++) convolutions += 3 * (size_t)c.vision.stages[i];
     assert_int_equal(count_nodes(dir, "vision_model.onnx", "Conv"), convolutions);
     assert_int_equal(count_nodes(dir, "vision_model.onnx", "BatchNormalization"), convolutions);
     assert_int_equal(count_nodes(dir, "vision_model.onnx", "Transpose"), 3);
@@ -625,7 +625,7 @@ static void what_onnx_cannot_hold(void **state) {
     tc_config c = config(0);
     tc_model *m = make_model(&c);
     tc_graph *g = NULL;
-    assert_int_equal(tc_net_image_graph(&g, &c, &m->params, 0, NULL), TC_OK);
+    assert_int_equal(tc_net_graph(&g, TC_TOWER_VISION, &c, &m->params, 0, NULL), TC_OK);
     tc_graph_fuse(g, false);
     tc_onnx *o = tc_onnx_create("fused", &m->params, TC_F32);
     int x = tc_onnx_input(o, "x", TC_ONNX_FLOAT, 4, (const char *[]){"n", "3", "16", "16"});

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "net/resnet.h"
 #include "train/gates.h"
 
 #include <math.h>
@@ -17,14 +18,11 @@
 /* ---- models: only counted, never run */
 
 static tc_config vit_config(int width, int layers, int text_width, int text_layers) {
-    tc_config c = {.embed_dim = 64,
-                   .image_size = 64,
-                   .patch_size = 16,
-                   .context_length = 16,
-                   .vocab_size = 300,
-                   .eos_id = -1};
-    c.vision = (tc_tower_config){.width = width, .layers = layers, .head_dim = 16};
-    c.text = (tc_tower_config){.width = text_width, .layers = text_layers, .head_dim = 16};
+    tc_config c = {.embed_dim = 64, .image_size = 64, .context_length = 16, .vocab_size = 300, .eos_id = -1};
+    c.vision = (tc_tower_config){
+        .family = &tc_vit, .patch_size = 16, .width = width, .layers = layers, .head_dim = 16};
+    c.text = (tc_tower_config){
+        .family = &tc_text_transformer, .width = text_width, .layers = text_layers, .head_dim = 16};
     for (int l = 0; l < layers; l++) {
         c.vision.block[l].heads = width / 16;
         c.vision.block[l].ffn = 4 * width;
@@ -50,12 +48,10 @@ static tc_config pruned_config(void) {
 
 static tc_config resnet_config(void) {
     tc_config c = vit_config(16, 4, 64, 3);
-    c.image_tower = TC_IMAGE_RESNET;
-    c.patch_size = 0;
-    c.vision = (tc_tower_config){.width = 16, .layers = 5, .head_dim = 32};
+    c.vision = (tc_tower_config){.family = &tc_modified_resnet, .width = 16, .layers = 5, .head_dim = 32};
     c.vision.block[0].heads = 16;
-    for (int i = 0; i < TC_STAGES; i++) c.stages[i] = 1 + (i == 2);
-    tc_net_resnet_fill(&c);
+    for (int i = 0; i < TC_STAGES; i++) c.vision.stages[i] = 1 + (i == 2);
+    tc_resnet_fill(&c.vision);
     return c;
 }
 

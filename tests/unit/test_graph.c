@@ -6,6 +6,7 @@
  * CLOSE of the largest value, 2^-24 (half a unit of float) times 250 for the sums of at most a hundred terms
  * in each of some ten layers, most of whose errors cancel. */
 #include "graph_rig.h"
+#include "net/builder.h"
 
 #include <pthread.h>
 

@@ -638,7 +638,7 @@ static void real_models(void **state) {
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         c.embed_dim = large[i].embed_dim;
         c.image_size = 224;
-        c.patch_size = 14;
+        c.vision.patch_size = 14;
         c.vision.width = large[i].width, c.vision.layers = large[i].layers,
         c.vision.head_dim = large[i].head_dim;
         c.text.width = large[i].text_width, c.text.layers = large[i].text_layers, c.text.head_dim = 64;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "format/layout.h"
+#include "net/resnet.h"
 #include "scratch.h"
 #include "train/trainer.h"
 
@@ -41,7 +42,7 @@ static tc_config pruned_config(int head_dim) {
     tc_config c;
     assert_int_equal(parse("", &c, NULL), TC_OK);
     assert_false(tc_config_is_pruned(&c));
-    memcpy(c.channels, left, sizeof left);
+    memcpy(c.vision.channels, left, sizeof left);
     c.vision.head_dim = head_dim;
     c.vision.block[0].heads = 128 / head_dim;
     c.text.width = head_dim == 64 ? 128 : 8;
@@ -56,9 +57,9 @@ static tc_model *make_model(const tc_config *c, uint64_t seed) {
     assert_int_equal(tc_model_random(&m, c, seed, NULL), TC_OK);
     for (size_t i = 0; i < m->params.count; i++) {
         const tc_param *p = &m->params.items[i];
-        for (int64_t k = 0; k < p->numel && p->ndim && !p->state; k++)
+        for (int64_t k = 0; k < p->numel && p->ndim && !tc_param_is(p, TC_ROLE_STATE); k++)
             m->flat[p->offset + k] += 0.1f * (float)tc_rng_normal(&rng);
-        for (int64_t k = 0; k < p->numel && p->ndim && p->state; k++)
+        for (int64_t k = 0; k < p->numel && p->ndim && tc_param_is(p, TC_ROLE_STATE); k++)
             m->flat[p->offset + k] += 0.1f * (float)tc_rng_uniform(&rng);
     }
     assert_int_equal(tc_model_finish(m, NULL), TC_OK);
@@ -146,8 +147,8 @@ static void differences(void **state) {
     (void)state;
     tc_config a = pruned_config(16), b = a;
     tc_diff_setting d;
-    b.channels[1] = 1;
-    b.channels[7] = 8;
+    b.vision.channels[1] = 1;
+    b.vision.channels[7] = 8;
     assert_true(tc_config_difference_at(&a, &b, 0, &d));
     assert_string_equal(d.what, "stem");
     assert_string_equal(d.a, "1 and 2 inner channels");
@@ -222,7 +223,7 @@ static void tensors_decide(void **state) {
     char *dir = scratch_dir(), *path = tc_path_join(dir, "m.safetensors");
     tc_config c = pruned_config(64), before = c;
     tc_model *m = make_model(&c, 3);
-    tc_net_resnet_fill(&before);
+    tc_resnet_fill(&before.vision);
     write_tensors(m, NULL, NULL, path);
     for (int i = 0; i < 3; i++) {
         tc_model *again = must_open(path, i == 0 ? NULL : write_config(dir, i == 1 ? &before : &c));
@@ -248,7 +249,7 @@ static void contradictions(void **state) {
     tc_config c = pruned_config(64), other = c;
     tc_model *m = make_model(&c, 3);
     write_tensors(m, NULL, NULL, path);
-    other.channels[4] = 2;
+    other.vision.channels[4] = 2;
     expect_refused(path, write_config(dir, &other),
                    "differ: vision block 1: 1 and 8 inner channels and 2 and 8 inner channels");
     /* More channels than its width allows, a norm that is not its convolution's, an odd width, a stage that
@@ -338,11 +339,11 @@ static void inheritance(void **state) {
     tc_model *teacher = make_model(&c, 1), *student = NULL;
     tc_error err;
     float out[BATCH * EMBED];
-    s.channels[8] = 3;
+    s.vision.channels[8] = 3;
     assert_int_equal(tc_model_inherit_config(&student, teacher, &s, &err), TC_OK);
     embed(student, out);
     tc_model_close(&student);
-    s.channels[11] = 2;
+    s.vision.channels[11] = 2;
     assert_int_equal(tc_model_inherit_config(&student, teacher, &s, &err), TC_EARG);
     assert_non_null(strstr(
         err.message,

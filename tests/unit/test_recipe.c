@@ -61,13 +61,13 @@ static void test_values(void **state) {
     assert_true(s[1].train.beta2 == 0.9 && s[1].train.eps == 1e-7 && s[1].train.warmup_steps == 0 &&
                 s[1].train.checkpoint_every == 7);
     assert_int_equal(s[2].config.vision.width, 512);
-    tc_recipe_resolve(r, TC_IMAGE_RESNET);
+    tc_recipe_resolve(r, &tc_modified_resnet);
     assert_true(s[0].train.beta2 == 0.999 && s[0].train.eps == 1e-8 && s[0].train.logit_scale == 50 &&
                 s[1].train.beta2 == 0.9 && s[1].train.eps == 1e-7);
     tc_recipe_free(&r);
     assert_null(r);
     assert_int_equal(parse(&r, small, &err), TC_OK);
-    tc_recipe_resolve(r, TC_IMAGE_VIT);
+    tc_recipe_resolve(r, &tc_vit);
     assert_true(r->stages[0].train.beta2 == 0.98 && r->stages[0].train.eps == 1e-6);
     tc_recipe_free(&r);
 }

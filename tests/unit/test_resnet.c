@@ -55,12 +55,13 @@ static void published_sizes(void **state) {
         assert_int_equal(tc_config_open(&c, models[i].name, NULL), TC_OK);
         assert_int_equal(tc_net_params(&p, &c, NULL), TC_OK);
         for (size_t k = 0; k < p.count; k++)
-            if (!p.items[k].state && strcmp(p.items[k].name, "token_embedding.weight") != 0)
+            if (!tc_param_is(&p.items[k], TC_ROLE_STATE) &&
+                strcmp(p.items[k].name, "token_embedding.weight") != 0)
                 count[p.items[k].tower] += (double)p.items[k].numel;
         assert_int_equal(llround(count[TC_TOWER_VISION] / 1e6), models[i].image);
         assert_int_equal(llround(count[TC_TOWER_TEXT] / 1e6), models[i].text);
-        assert_int_equal(tc_net_image_graph(&image, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
-        assert_int_equal(tc_net_text_graph(&text, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
+        assert_int_equal(tc_net_graph(&image, TC_TOWER_VISION, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
+        assert_int_equal(tc_net_graph(&text, TC_TOWER_TEXT, &c, &p, TC_NET_WHOLE, NULL), TC_OK);
         assert_true(fabs((tc_graph_macs(image, 0) + tc_graph_macs(text, 77)) / 1e9 / models[i].macs - 1) <
                     0.03);
         tc_graph_free(&image);
