@@ -3,6 +3,7 @@
 #   tests/unit/*.c, tests/kern/*.c, tests/ops/*.c   cmocka programs, linked with the library
 #   tests/golden/*.c                                one program, golden cases of any folder of the layout
 #   tests/cli/*.sh, tests/style/*.sh                shell scripts, given the build folder
+#   tests/portability/test_*.sh                     other compilers, C libraries and machines, as far as they are installed
 #   tests/fuzz/fuzz_*.c                             libFuzzer targets; their corpora are replayed by `make check`
 
 GOLDENS ?= tests/data/goldens
@@ -61,6 +62,14 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 asan:
 	$(MAKE) B=$(B)/asan OPT='-O1 -g $(SANITIZE)' check
 
+# All tests on arm64, cross-built and run by qemu-user, where both are installed; arm64-root fetches Debian's libraries for it.
+ARM64_ROOT ?= build/arm64-root
+export ARM64_ROOT
+cross-check:
+	+@sh tests/portability/arm64.sh $(B)/arm64
+arm64-root:
+	sh tests/portability/arm64_root.sh $(ARM64_ROOT)
+
 # New inputs for every target (or FUZZ=zip), FUZZ_SECONDS each; needs clang and its compiler-rt. The library is built once for all.
 FUZZ_SECONDS ?= 60
 FUZZ_CFLAGS := -std=c11 -O1 -g -fno-sanitize-recover=all
@@ -87,5 +96,5 @@ bench: all $(B)/bench_kern
 $(B)/bench_kern: bench/bench_kern.c $(B)/libtinyclip.a
 	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< $(B)/libtinyclip.a $(ALL_LIBS)
 
-.PHONY: cmocka check golden asan fuzz bench
+.PHONY: cmocka check golden asan cross-check arm64-root fuzz bench
 -include $(F64_OBJ:.o=.d) $(GOLDEN_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d)

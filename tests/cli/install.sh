@@ -14,7 +14,7 @@ nm -D "$build/libtinyclip.so" 2>/dev/null | grep -q __asan_init && sanitize=-fsa
 install_to() { # install_to TARGET SETTING...
     target=$1
     shift
-    make -s B="$build" "$target" "$@" 2>&1
+    make -s B="$build" "$target" "$@" 2>>"$scratch/make"
 }
 files() { (cd "$1" && find . ! -type d | sort); }
 config() { PKG_CONFIG_PATH=$1/pkgconfig pkg-config $2 tinyclip; }
