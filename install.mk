@@ -12,8 +12,6 @@ MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 SHARED ?= 1
 
-# What an archive needs of its compiler: libgomp with gcc, libomp with clang.
-OPENMP_LIB = $(if $(filter 0,$(OPENMP)),,$(if $(shell $(CC) --version | grep -i clang),-lomp,-lgomp))
 define PC
 prefix=$(PREFIX)
 libdir=$(LIBDIR)
@@ -23,7 +21,7 @@ Name: tinyclip
 Description: Small CLIP models: distillation, inference and evaluation
 Version: $(VERSION)
 Libs: -L$${libdir} -ltinyclip
-Libs.private: $(TC_LIBS) $(OPENMP_LIB)
+Libs.private: $(TC_LIBS)
 Cflags: -I$${includedir}
 endef
 install: export PC_TEXT = $(PC)

@@ -25,14 +25,16 @@ static int64_t pixel(const tc_conv_shape *s, int v, int u, int a, int b) {
                                                                         : -1;
 }
 
+/* Summed in double: gradients that nearly cancel are made of it. */
 static tc_real output(const tc_conv_shape *s, const tc_real *x, const tc_real *w, int v, int u) {
     int taps = s->kernel * s->kernel;
-    tc_real sum = 0;
+    double sum = 0;
     for (int tap = 0; tap < taps; tap++) {
         int64_t at = pixel(s, v, u, tap / s->kernel, tap % s->kernel);
-        for (int i = 0; at >= 0 && i < s->in; i++) sum += w[i * taps + tap] * x[at * s->in + i];
+        for (int i = 0; at >= 0 && i < s->in; i++)
+            sum += (double)w[i * taps + tap] * (double)x[at * s->in + i];
     }
-    return sum;
+    return (tc_real)sum;
 }
 
 typedef struct conv_work {
