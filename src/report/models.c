@@ -185,16 +185,24 @@ static const char *stage_name(const tc_stage_record *s, tc_report_number *n) {
     return n->s;
 }
 
+/* `%*s` counts bytes, and some characters have more than one. */
+static void put_right(tc_buf *b, int width, const char *s) {
+    tc_buf_printf(b, "%*s%s", width - tc_report_characters(s, width), "", s);
+}
+
 static void add_line(tc_buf *b, const tc_report_model *m) {
     const tc_model_record *f = m->record;
-    tc_report_number name, params, macs, images, time;
-    tc_buf_printf(b, "%-8s %-12s %11s %7s %7.2f %8s", m->stage ? stage_name(m->stage, &name) : m->name,
-                  m->stage ? m->run->name : "", tc_report_whole(f->params_without_tokens, &params),
-                  tc_report_amount(f->macs_image + f->macs_text, &macs), 100 * f->top1,
-                  tc_report_rate(m->images_per_second, &images));
+    tc_report_number name, n;
+    tc_buf_printf(b, "%-8s %-12s", m->stage ? stage_name(m->stage, &name) : m->name,
+                  m->stage ? m->run->name : "");
+    put_right(b, 12, tc_report_whole(f->params_without_tokens, &n));
+    put_right(b, 8, tc_report_amount(f->macs_image + f->macs_text, &n));
+    tc_buf_printf(b, " %7.2f", 100 * f->top1);
+    put_right(b, 9, tc_report_rate(m->images_per_second, &n));
     if (m->stage) {
         tc_report_effort e = tc_report_effort_of(m->run, m->stage);
-        tc_buf_printf(b, " %5lld %12s", (long long)e.steps, tc_report_duration(e.seconds, &time));
+        tc_buf_printf(b, " %5lld", (long long)e.steps);
+        put_right(b, 13, tc_report_duration(e.seconds, &n));
     }
     tc_buf_puts(b, "\n");
 }
