@@ -34,7 +34,9 @@ typedef struct tc_node {
      * on the weight, bias, mean and variance of the batch normalisation that is folded into them, or -1 (set
      * by fusing). */
     int param[TC_NODE_PARAMS];
-    /* attributes, by operation */
+    /* Attributes: the builder sets those of the operation named, whose file reads them; of the passes, fusing
+     * sets and reads act and add, masks set site, and what has a weight is seen through transposed and row0.
+     */
     int act; /* act; linear, conv, batchnorm (fused): TC_ACT_* */
     /* linear, conv (fused): in[1] is added, before the activation; the result takes its place */
     bool add;
