@@ -1,5 +1,5 @@
-/* positions.c - a ViT for images of another size: its position embeddings form a grid, which is resized as an
- * image is. The class token keeps its own.
+/* positions.c - a model for images of another size: its position embeddings form a grid, which is resized as
+ * an image is. The class token keeps its own.
  *
  * Bicubic as PyTorch's F.interpolate(mode="bicubic", antialias=True, align_corners=False), which is what
  * OpenCLIP's resize_pos_embed calls: Keys' kernel with a = -1/2, stretched by the scale when the grid
@@ -83,6 +83,9 @@ tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
         return tc_fail(err, TC_EARG,
                        "image_size %d: the model needs at least one patch of %d pixels, and at most 8192",
                        image_size, step);
+    if (f->whole_steps && image_size % step)
+        return tc_fail(err, TC_EARG, "image_size %d: that of a %s is a multiple of %d", image_size, f->name,
+                       step);
     if (from != to && i >= 0) {
         size_t width = (size_t)m->params.items[i].shape[1], count = ((size_t)to * (size_t)to + 1) * width;
         tc_real *old = tc_new((size_t)m->params.items[i].numel, sizeof *old),
