@@ -58,14 +58,21 @@ static const char *text_of(const cli_option *o, const void *values) {
     return *(const char *const *)(const void *)at;
 }
 
+/* The value as an option takes it; false if there is none. Goals count too, of which a help text has no
+ * default. */
+static bool written(const cli_option *o, const void *values, char *out, size_t size) {
+    if (o->kind != CLI_SETTING) return cli_default_text(o, values, out, size);
+    return *tc_setting_write(o->detail, (const char *)values + o->at, out, size) != '\0';
+}
+
 /* The value of an option if it is not its default; the caller frees it. */
 static char *value_text(const cli_option *o, const void *values, const void *defaults) {
     char now[64], then[64];
     const char *text = text_of(o, values);
     if (text && flags_of(o) & (TC_SETTING_FILE | TC_SETTING_FOLDER)) return absolute(text);
     if (text) return o->kind == CLI_FILE ? absolute_if_there(text) : cli_text("%s", text);
-    if (!cli_default_text(o, values, now, sizeof now)) return NULL;
-    bool same = cli_default_text(o, defaults, then, sizeof then) && strcmp(now, then) == 0;
+    if (!written(o, values, now, sizeof now)) return NULL;
+    bool same = written(o, defaults, then, sizeof then) && strcmp(now, then) == 0;
     return same ? NULL : cli_text("%s", now);
 }
 

@@ -78,6 +78,9 @@ run $auto --keep 60% --out "$scratch/auto2" --stop-after 4
 code "distill --keep, stopped at the fold: exit code" 0
 run $auto --keep 60% --out "$scratch/auto2" --resume
 same "distill --keep: stopped at the fold and resumed is never stopped" "$scratch/auto/model.safetensors" "$scratch/auto2/model.safetensors"
+run $auto --keep 60% --out "$scratch/auto4" --stop-after 2
+run distill --resume "$scratch/auto4"
+same "distill --keep: stopped and resumed by the folder alone is never stopped" "$scratch/auto/model.safetensors" "$scratch/auto4/model.safetensors"
 run $auto --keep 0.001% --out "$scratch/auto3"
 code "distill --keep of nearly nothing: exit code" 1
 says "distill --keep of nearly nothing" "of the model with one head and one channel everywhere"
