@@ -8,7 +8,7 @@
  * in each block, to 0, a width of one too. Counts fall with s, so the largest s that meets the goal is found
  * by bisection. */
 #include "train/compress.h"
-#include "train/gates.h"
+#include "train/fit.h"
 #include "train/settings.h"
 #include "train/teacher_cache.h"
 #include "model/model.h"

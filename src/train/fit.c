@@ -1,7 +1,7 @@
 /* fit.c - a deterministic mask that meets its budget. Training drives the expected count to the target, but
  * only nearly, and the members of a mask are counted in whole numbers, site by site. What is measured here is
  * the configuration that the fold would give, not an expectation. */
-#include "train/gates.h"
+#include "train/fit.h"
 
 #include <math.h>
 #include <stdlib.h>

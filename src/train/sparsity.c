@@ -4,13 +4,13 @@
  * keep factor * S * S' of its numbers. Which sites a parameter has is told by its axis groups; so towers that
  * were pruned before and ResNets need no rule of their own. */
 #include "graph/op.h"
-#include "train/gates.h"
+#include "train/sparsity.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool tc_budget_add(tc_budget *b, int tower, double factor, int sites, const int *site) {
+static bool add_term(tc_budget *b, int tower, double factor, int sites, const int *site) {
     if (factor == 0) return true;
     if (!tc_grow(&b->items, &b->capacity, b->count + 1, sizeof *b->items)) return false;
     tc_budget_term *t = &b->items[b->count++];
@@ -45,7 +45,7 @@ static bool add_by_axes(tc_budget *b, const tc_mask_sites *sites, const tc_param
         if (s >= 0 && n < 3) site[n++] = s;
         if (s >= 0) whole /= sites->items[s].size;
     }
-    return tc_budget_add(b, p->tower == TC_TOWER_TEXT, whole, n, site);
+    return add_term(b, p->tower == TC_TOWER_TEXT, whole, n, site);
 }
 
 /* The goldens' rule: of the matrices what their two sites leave. Of the biases those of attention go with the
@@ -63,8 +63,8 @@ static bool keep_terms(tc_budget *b, const tc_model *m, const tc_mask_sites *sit
         const tc_mask_site *s = &sites->items[i];
         int width = tc_mask_sites_find(sites, s->tower, TC_GROUP_WIDTH, -1);
         if (s->group != TC_GROUP_HEADS || width < 0) continue;
-        ok = tc_budget_add(b, s->tower == TC_TOWER_TEXT, 4.0 * s->unit / sites->items[width].size, 2,
-                           (int[]){width, (int)i}) &&
+        ok = add_term(b, s->tower == TC_TOWER_TEXT, 4.0 * s->unit / sites->items[width].size, 2,
+                      (int[]){width, (int)i}) &&
              ok;
     }
     return ok;
@@ -102,7 +102,7 @@ static bool mac_terms(tc_budget *b, const tc_graph *g, const tc_mask_sites *site
         int id = cost_param(g, &g->nodes[i]);
         b->whole[tower] += macs;
         if (id < 0) {
-            ok = tc_budget_add(b, tower, macs, 0, NULL) && ok;
+            ok = add_term(b, tower, macs, 0, NULL) && ok;
             continue;
         }
         tc_param p = g->params->items[id];

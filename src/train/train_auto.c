@@ -4,6 +4,7 @@
  * The fold belongs to the step that it follows: whoever stops or is killed before the checkpoint of that step
  * makes the step and the fold again, with the same result. So no checkpoint has to say that a fold is due,
  * and each holds either masks or a folded student. */
+#include "train/fit.h"
 #include "train/settings.h"
 #include "train/training.h"
 

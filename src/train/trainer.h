@@ -3,7 +3,7 @@
 #ifndef TC_TRAINER_H
 #define TC_TRAINER_H
 
-#include "train/gates.h"
+#include "train/sparsity.h"
 #include "train/loss.h"
 #include "train/schedule.h"
 #include "train/teacher_cache.h"

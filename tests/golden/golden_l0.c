@@ -6,7 +6,7 @@
  * whose scores are factors of the terms of that layer's heads and FFN channels. */
 #include "golden/golden.h"
 
-#include "train/gates.h"
+#include "train/sparsity.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "data/data.h"
 #include "net/resnet.h"
 #include "run_rig.h"
+#include "train/fit.h"
 
 #include <math.h>
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "net/resnet.h"
-#include "train/gates.h"
+#include "train/fit.h"
 
 #include <math.h>
 #include <stdlib.h>
