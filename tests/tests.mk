@@ -31,6 +31,7 @@ $(B)/tests/%: tests/%.c $(B)/libtinyclip.a
 	$(call say,LD)$(CC) $(ALL_CPPFLAGS) $(TEST_CFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(WRAP) -o $@ $< $(B)/libtinyclip.a $(TEST_LIBS) $(ALL_LIBS)
 # The calls by which files are written go through the test, which lets them fail.
 $(B)/tests/unit/test_checkpoint: WRAP := -Wl,--wrap=fopen,--wrap=fwrite,--wrap=fflush,--wrap=fclose,--wrap=fsync,--wrap=rename
+$(B)/tests/unit/test_report: WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 $(B)/tests/unit/test_cached_runs: WRAP := -Wl,--wrap=pwrite,--wrap=fsync,--wrap=fdatasync
 $(B)/obj/tests/golden/%.o: TC_CPPFLAGS += -Itests
 $(B)/tests/golden-run: $(GOLDEN_OBJ) $(B)/libtinyclip.a

@@ -197,7 +197,8 @@ static void add_line(tc_buf *b, const tc_report_model *m) {
                   m->stage ? m->run->name : "");
     put_right(b, 12, tc_report_whole(f->params_without_tokens, &n));
     put_right(b, 8, tc_report_amount(f->macs_image + f->macs_text, &n));
-    tc_buf_printf(b, " %7.2f", 100 * f->top1);
+    if (isnan(f->top1)) put_right(b, 8, TC_REPORT_DASH);
+    else tc_buf_printf(b, " %7.2f", 100 * f->top1);
     put_right(b, 9, tc_report_rate(m->images_per_second, &n));
     if (m->stage) {
         tc_report_effort e = tc_report_effort_of(m->run, m->stage);
