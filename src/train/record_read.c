@@ -1,4 +1,5 @@
 /* record_read.c - compress.json as the structures of record.h. */
+#include "net/tower.h"
 #include "store/json_reader.h"
 #include "train/record.h"
 
@@ -71,16 +72,15 @@ static void read_convolutions(tc_tower_record *t, const tc_json_object *o) {
 }
 
 static void read_tower(tc_tower_record *t, const tc_json_object *model, const char *key) {
-    static const char *const kinds[][2] = {{"vit", "ViT"}, {"resnet", "ResNet"}, {"text", "text"}};
     tc_json_object o = tc_json_inner(model, key, false);
     if (!o.json) return;
     const char *kind = text_of(&o, "kind", true);
     t->given = true;
     t->width = (int)tc_json_whole(&o, "width", tc_range_of(1, MOST_CHANNELS), TC_JSON_NEEDED);
     t->layers = (int)tc_json_whole(&o, "layers", tc_range_of(1, TC_RECORD_LAYERS), TC_JSON_NEEDED);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && kind; i++)
-        if (strcmp(kinds[i][0], kind) == 0) t->kind = kinds[i][1];
-    if (!t->kind) tc_json_wrong(&o, "kind", "is none of vit, resnet, text");
+    for (int i = 0; kind && !t->kind && tc_tower_family_at(i); i++)
+        if (strcmp(tc_tower_family_at(i)->kind, kind) == 0) t->kind = tc_tower_family_at(i)->name;
+    if (!t->kind) tc_json_wrong(&o, "kind", "is no kind of tower");
     if (tc_json_has(&o, "channels")) read_convolutions(t, &o);
     else if (tc_json_has(&o, "heads")) read_layers(t, &o);
 }

@@ -259,7 +259,7 @@ bad "teacher.params is missing" 's/"teacher":{\(.*\)"params":[0-9]*,\("params_w.
 bad "teacher.vision.heads has not as many numbers as the tower has layers" 's/"heads":\[4,4\]/"heads":[4]/'
 bad "teacher.vision.heads[1] is not a whole number from 0 to 16777216" 's/"heads":\[4,4\]/"heads":[4,-1]/'
 bad "teacher.vision.layers is not a whole number from 1 to 1024" 's/"layers":2,"heads":\[4/"layers":2000000000,"heads":[4/'
-bad "teacher.vision.kind is none of vit, resnet, text" 's/"kind":"vit","width":32/"kind":"cnn","width":32/'
+bad "teacher.vision.kind is no kind of tower" 's/"kind":"vit","width":32/"kind":"cnn","width":32/'
 bad "teacher.retrieval.image_to_text.r1 is not a number from 0 to 1" 's/"r1":0.5/"r1":1.5/'
 bad "finished is true, but not every stage is done" 's/"done":true/"done":false/'
 bad "data.samples is not a whole number of at least 0" 's/12345/"many"/'
