@@ -136,6 +136,9 @@ tc_status cli_write_file(const char *path, const char *text, size_t size, tc_err
 double cli_now(void);
 /* Columns of the terminal that f is; 0 if it is none. */
 int cli_columns(FILE *f);
+/* Words of `text` filled into lines up to `width`, each but the first behind `indent` spaces; `column`: what
+ * stands in the first already. */
+void cli_fill(FILE *f, const char *text, int indent, int column, int width);
 /* "1:02:03" or "4:05" */
 const char *cli_duration(double seconds, char *buffer, size_t size);
 
@@ -285,9 +288,6 @@ int cli_print_json(json_t *value);
 const char *cli_shape(int ndim, const int64_t *shape, char *buffer, size_t size);
 /* "39,512,345" */
 const char *cli_grouped(int64_t n, char *buffer, size_t size);
-/* Words of `text` filled into lines up to `width`, each but the first behind `indent` spaces; `column`: what
- * stands in the first already. */
-void cli_print_filled(const char *text, int indent, int column, int width);
 /* A line of text, filled into the width of the terminal if standard output is one. */
 void cli_print_prose(const char *text);
 /* "4.41 G": three digits of a number of at least 0 */

@@ -34,7 +34,7 @@ static void print_option(const cli_option *o, const void *values) {
     int column = printf("  %s%s", o->name, value);
     if (column > 26) column = printf("\n") - 1;
     column += printf("%*s", 28 - column, "");
-    cli_print_filled(line, 28, column, COLUMNS);
+    cli_fill(stdout, line, 28, column, COLUMNS);
 }
 
 void cli_print_help(const cli_verb *verb) {
@@ -47,7 +47,7 @@ void cli_print_help(const cli_verb *verb) {
     for (const char *at = verb->description; *at;) {
         int n = (int)strcspn(at, "\n");
         char *paragraph = cli_text("%.*s", n, at);
-        cli_print_filled(paragraph, 0, 0, COLUMNS);
+        cli_fill(stdout, paragraph, 0, 0, COLUMNS);
         free(paragraph);
         at += n + (at[n] == '\n');
     }

@@ -7,6 +7,8 @@
 
 static const double PROGRESS_EVERY = 5; /* seconds between lines of progress where stderr is no terminal */
 
+enum { REMARK_INDENT = 4 }; /* of the second line of a remark, and more */
+
 static const double QUIET_FOR = 1; /* seconds that work may take without a word */
 
 static struct {
@@ -48,6 +50,15 @@ void cli_log_end(void) {
     progress.standing = false;
 }
 
+/* A line that stays; on a terminal it is parted between words. */
+static void remark(const char *before, const char *line) {
+    int width = can_rewrite() && !strchr(line, '\n') ? cli_columns(stderr) : 0;
+    erase();
+    fputs(before, stderr);
+    if (width) cli_fill(stderr, line, REMARK_INDENT, (int)strlen(before), width);
+    else fprintf(stderr, "%s\n", line);
+}
+
 void cli_log(void *user, int level, const char *line) {
     (void)user;
     if (level == 0) {
@@ -61,8 +72,7 @@ void cli_log(void *user, int level, const char *line) {
             progress.last = cli_now();
         }
     } else {
-        erase();
-        fprintf(stderr, "%s%s\n", level >= 2 ? "warning: " : "", line);
+        remark(level >= 2 ? "warning: " : "", line);
     }
     fflush(stderr);
 }
@@ -76,11 +86,10 @@ void cli_progress(const char *what, size_t done, size_t all, double start) {
 }
 
 void cli_say(const char *format, ...) {
+    char line[2048];
     va_list args;
     va_start(args, format);
-    erase();
-    fprintf(stderr, "tinyclip: ");
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    remark("tinyclip: ", line);
 }

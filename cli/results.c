@@ -75,23 +75,12 @@ const char *cli_grouped(int64_t n, char *buffer, size_t size) {
     return buffer;
 }
 
-void cli_print_filled(const char *text, int indent, int column, int width) {
-    for (bool first = true; *text; first = false) {
-        int n = (int)strcspn(text, " ");
-        if (!first && column + 1 + n > width) column = printf("\n%*s", indent, "") - 1;
-        else if (!first) column += printf(" ");
-        column += printf("%.*s", n, text);
-        text += n + (text[n] == ' ');
-    }
-    printf("\n");
-}
-
 enum { PROSE_COLUMNS = 100 }; /* longer lines are hard to read */
 
 void cli_print_prose(const char *text) {
     int width = cli_columns(stdout);
     if (width == 0) printf("%s\n", text);
-    else cli_print_filled(text, 0, 0, width < PROSE_COLUMNS ? width : PROSE_COLUMNS);
+    else cli_fill(stdout, text, 0, 0, width < PROSE_COLUMNS ? width : PROSE_COLUMNS);
 }
 
 const char *cli_amount(double x, char *buffer, size_t size) {

@@ -66,3 +66,14 @@ int cli_columns(FILE *f) {
     if (ioctl(fileno(f), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
     return told && atoi(told) > 0 ? atoi(told) : USUAL_COLUMNS;
 }
+
+void cli_fill(FILE *f, const char *text, int indent, int column, int width) {
+    for (bool first = true; *text; first = false) {
+        int n = (int)strcspn(text, " ");
+        if (!first && column + 1 + n > width) column = fprintf(f, "\n%*s", indent, "") - 1;
+        else if (!first) column += fprintf(f, " ");
+        column += fprintf(f, "%.*s", n, text);
+        text += n + (text[n] == ' ');
+    }
+    fprintf(f, "\n");
+}

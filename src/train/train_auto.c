@@ -79,7 +79,7 @@ void tc_auto_tell(const tc_training *t) {
     if (!t->o->masks) return;
     if (g)
         tc_log_line(&t->log, 1,
-                    "masks: %lld gates; of %.6g %s %.6g are to be left (%.1f %%); folded after step %lld",
+                    "masks: %lld gates; of %.0f %s %.0f are to be left (%.1f %%); folded after step %lld",
                     (long long)g->sites.total, whole(t), tc_budget_name(t->budget), t->goal,
                     100 * t->goal / whole(t), (long long)t->masks.fold_step);
     else
