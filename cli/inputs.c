@@ -134,8 +134,6 @@ tc_status cli_array_open(tc_arrays **file, tc_array *out, const char *spec, tc_e
 
 /* ---- data */
 
-const char *const cli_named_data[] = {"fashion-mnist", "tuxpaint", NULL};
-
 static bool has_name(const char *spec) {
     for (int i = 0; cli_named_data[i]; i++)
         if (strcmp(spec, cli_named_data[i]) == 0) return true;

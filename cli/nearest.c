@@ -12,6 +12,8 @@
 
 enum { LONGEST = 80, LEAST_PREFIX = 3, MOST_ERRORS = 3 };
 
+const char *const cli_named_data[] = {"fashion-mnist", "tuxpaint", NULL};
+
 static int least(int a, int b) { return a < b ? a : b; }
 
 static int distance(const char *a, size_t n, const char *b, size_t m) {
