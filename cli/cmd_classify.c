@@ -181,7 +181,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         status = cli_model_open(&c.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
     if (status == TC_OK) status = make_weights(&c, &o, &err);
     if (status == TC_OK) status = classify_all(&c, &images, &bad, &err);
-    code = status != TC_OK ? cli_failed(&err) : bad ? CLI_FAILED : CLI_DONE;
+    code = bad ? CLI_FAILED : CLI_DONE;
+    if (status != TC_OK) code = cli_failed(&err);
 out:
     cli_model_close(&c.model);
     free(c.weights);

@@ -108,9 +108,9 @@ static int dry_run(const compress *o, const char *teacher, const tc_compress_opt
     tc_compress_plan *p = cli_new(1, sizeof *p);
     tc_status status = tc_compress_plan_make(c, true, p, &err);
     cli_log_end();
-    int code = status != TC_OK      ? cli_failed(&err)
-               : o->run.common.json ? print_plan_json(teacher, p)
-                                    : print_plan(teacher, p);
+    int code;
+    if (status != TC_OK) code = cli_failed(&err);
+    else code = o->run.common.json ? print_plan_json(teacher, p) : print_plan(teacher, p);
     free(p);
     return code;
 }

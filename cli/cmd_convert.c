@@ -38,12 +38,12 @@ static tc_save_options save_options(const convert *o, const char *out) {
                                         [TC_FORMAT_OPENCLIP] = "openclip",
                                         [TC_FORMAT_ONNX] = "onnx"};
     tc_save_options s = tc_save_options_default();
-    const char *to = o->to ? o->to : cli_ends_with(out, ".safetensors") ? "safetensors" : "hf";
+    const char *to = cli_ends_with(out, ".safetensors") ? "safetensors" : "hf";
+    if (o->to) to = o->to;
     for (int f = TC_FORMAT_HF; f <= TC_FORMAT_ONNX; f++)
         if (strcmp(forms[f], to) == 0) s.format = (tc_format)f;
-    s.precision = strcmp(o->dtype, "f16") == 0    ? TC_PRECISION_F16
-                  : strcmp(o->dtype, "bf16") == 0 ? TC_PRECISION_BF16
-                                                  : TC_PRECISION_F32;
+    if (strcmp(o->dtype, "f16") == 0) s.precision = TC_PRECISION_F16;
+    if (strcmp(o->dtype, "bf16") == 0) s.precision = TC_PRECISION_BF16;
     s.log = cli_log;
     return s;
 }

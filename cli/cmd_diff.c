@@ -93,7 +93,8 @@ static int compare(const diff *o, const char *const path[2]) {
     int code = status == TC_OK ? DIFF_SAME : DIFF_TROUBLE;
     if (status != TC_OK) cli_failed(&err);
     if (d) {
-        size_t rows = o->all ? d->tensor_count : d->different < ROWS ? d->different : ROWS;
+        size_t rows = d->different < ROWS ? d->different : ROWS;
+        if (o->all) rows = d->tensor_count;
         if (!o->common.json) print_table(d, rows);
         else if (print_json(d, rows) != CLI_DONE) code = DIFF_TROUBLE;
         if (code == DIFF_SAME && !d->equal) code = DIFF_DIFFERENT;

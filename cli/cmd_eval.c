@@ -143,7 +143,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         tc_status status = cli_data_open(&d, &o.data, "test", &err);
         if (status == TC_OK && tc_data_skipped(d)[0]) cli_say("left out: %s", tc_data_skipped(d));
         if (status == TC_OK) status = cli_model_open(&m, args.items[0], &o.common, CLI_TOKENIZER, &err);
-        code = status != TC_OK ? cli_failed(&err) : is_zeroshot ? zeroshot(&m, d, &o) : retrieval(&m, d, &o);
+        if (status != TC_OK) code = cli_failed(&err);
+        else code = is_zeroshot ? zeroshot(&m, d, &o) : retrieval(&m, d, &o);
     }
     cli_model_close(&m);
     if (d) tc_data_close(&d);

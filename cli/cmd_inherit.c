@@ -66,9 +66,8 @@ static int inherit_and_save(const inherit *o, const char *path) {
     tc_error err = {0};
     cli_model teacher;
     tc_model *student = NULL;
-    tc_format format = !o->names                     ? TC_FORMAT_AUTO
-                       : strcmp(o->names, "hf") == 0 ? TC_FORMAT_HF
-                                                     : TC_FORMAT_OPENCLIP;
+    tc_format format = TC_FORMAT_AUTO;
+    if (o->names) format = strcmp(o->names, "hf") == 0 ? TC_FORMAT_HF : TC_FORMAT_OPENCLIP;
     tc_status status = cli_model_open(&teacher, path, &o->common, 0, &err);
     if (status != TC_OK) return cli_failed(&err);
     status = tc_model_inherit(&student, teacher.model, o->config, &err);

@@ -101,7 +101,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
         status = cli_model_open(&s.model, args.items[0], &o.common, CLI_TOKENIZER | CLI_SESSION, &err);
     if (status == TC_OK) status = compute(&s, &err);
     cli_log_end();
-    code = status != TC_OK ? cli_failed(&err) : o.common.json ? print_scores_json(&s) : print_scores(&s);
+    if (status != TC_OK) code = cli_failed(&err);
+    else code = o.common.json ? print_scores_json(&s) : print_scores(&s);
 out:
     cli_model_close(&s.model);
     cli_list_free(&s.images);

@@ -142,7 +142,8 @@ static bool has_name(const char *spec) {
 
 tc_status cli_data_open(tc_data **out, const cli_data_args *a, const char *named_split, tc_error *err) {
     tc_data_options o = tc_data_options_default();
-    o.split = a->split ? a->split : has_name(a->spec) ? named_split : NULL;
+    o.split = a->split;
+    if (!o.split && has_name(a->spec)) o.split = named_split;
     if (o.split && strcmp(o.split, "all") == 0) o.split = NULL;
     o.templates = a->templates;
     o.caption_column = a->caption_column;

@@ -157,10 +157,8 @@ static tc_status save_card(const tc_model *m, const char *dir, tc_error *err) {
 
 static json_t *hf_config(const tc_saving *s) {
     json_t *json = tc_config_hf_json(&s->model->config);
-    json_object_set_new(json, "dtype",
-                        json_string(s->dtype == TC_F16    ? "float16"
-                                    : s->dtype == TC_BF16 ? "bfloat16"
-                                                          : "float32"));
+    static const char *const names[] = {[TC_F32] = "float32", [TC_F16] = "float16", [TC_BF16] = "bfloat16"};
+    json_object_set_new(json, "dtype", json_string(names[s->dtype]));
     return json;
 }
 
@@ -243,13 +241,10 @@ tc_save_options tc_save_options_default(void) { return (tc_save_options){0}; }
 
 tc_status tc_model_save_as(const tc_model *m, const char *path, const tc_save_options *options,
                            tc_error *err) {
+    static const tc_dtype dtypes[] = {
+        [TC_PRECISION_F32] = TC_F32, [TC_PRECISION_F16] = TC_F16, [TC_PRECISION_BF16] = TC_BF16};
     tc_save_options o = options ? *options : tc_save_options_default();
-    tc_saving s = {.model = m,
-                   .dtype = o.precision == TC_PRECISION_F16    ? TC_F16
-                            : o.precision == TC_PRECISION_BF16 ? TC_BF16
-                                                               : TC_F32,
-                   .log = {o.log, o.log_user},
-                   .started = tc_now()};
+    tc_saving s = {.model = m, .dtype = dtypes[o.precision], .log = {o.log, o.log_user}, .started = tc_now()};
     s.bytes = (size_t)m->info.params * tc_dtype_size(s.dtype) * (o.format == TC_FORMAT_ONNX ? 2 : 1);
     tc_status status = tc_check_reserved(o.reserved, sizeof o.reserved, "tc_save_options", err);
     if (status != TC_OK) return status;

@@ -89,7 +89,8 @@ static const char *skip(const char *s, const char *prefix) {
 
 static bool belongs(const component *c, const char *name) {
     bool visual = tc_starts_with(name, "visual."), scale = strcmp(name, "logit_scale") == 0;
-    return c->holds == HOLDS_IMAGE ? visual : c->holds == HOLDS_SCALE ? scale : !visual && !scale;
+    if (c->holds == HOLDS_IMAGE) return visual;
+    return c->holds == HOLDS_SCALE ? scale : !visual && !scale;
 }
 
 static bool from_hf_block(const tc_hf_names *hf, const char *name, tc_canonical *out) {
@@ -140,7 +141,8 @@ bool tc_names_canonical(const char *stored, tc_canonical *out) {
         return true;
     }
     if (strlen(name) >= sizeof out->name) return false;
-    out->written_by |= is_openai_scalar(name) ? TC_NAMED_OPENAI : out->written_by ? 0 : TC_NAMED_OPENCLIP;
+    if (is_openai_scalar(name)) out->written_by |= TC_NAMED_OPENAI;
+    else if (!out->written_by) out->written_by = TC_NAMED_OPENCLIP;
     snprintf(out->name, sizeof out->name, "%s", name);
     return true;
 }

@@ -152,6 +152,9 @@ static int new_value(tc_onnx *o, const char *format, ...) {
 void tc_onnx_prefix(tc_onnx *o, const char *prefix) { snprintf(o->prefix, sizeof o->prefix, "%s", prefix); }
 
 static void put_attr(tc_buf *node, const tc_onnx_attr *a) {
+    static const int types[] = {[TC_ONNX_INT_ATTR] = ATTR_TYPE_INT,
+                                [TC_ONNX_FLOAT_ATTR] = ATTR_TYPE_FLOAT,
+                                [TC_ONNX_INTS_ATTR] = ATTR_TYPE_INTS};
     tc_buf b = {0};
     put_text(&b, ATTR_NAME, a->name);
     if (a->kind == TC_ONNX_FLOAT_ATTR) {
@@ -162,10 +165,7 @@ static void put_attr(tc_buf *node, const tc_onnx_attr *a) {
     } else {
         for (int k = 0; k < a->n; k++) put_int(&b, ATTR_INTS, a->ints[k]);
     }
-    put_int(&b, ATTR_TYPE,
-            a->kind == TC_ONNX_FLOAT_ATTR ? ATTR_TYPE_FLOAT
-            : a->kind == TC_ONNX_INT_ATTR ? ATTR_TYPE_INT
-                                          : ATTR_TYPE_INTS);
+    put_int(&b, ATTR_TYPE, types[a->kind]);
     put_message(node, NODE_ATTRIBUTE, &b);
 }
 
@@ -261,7 +261,8 @@ static initializer *find(tc_onnx *o, const char *name) {
 }
 
 static size_t element_size(int type) {
-    return type == TC_ONNX_INT64 ? 8 : type == TC_ONNX_FLOAT || type == TC_ONNX_INT32 ? 4 : 2;
+    if (type == TC_ONNX_INT64) return 8;
+    return type == TC_ONNX_FLOAT || type == TC_ONNX_INT32 ? 4 : 2;
 }
 
 /* An initializer of `bytes` bytes; NULL after a failure. */
@@ -320,9 +321,9 @@ int tc_onnx_float(tc_onnx *o, float value) {
 
 static initializer *param_initializer(tc_onnx *o, const char *name, int param, int ndim, const int64_t *shape,
                                       int64_t row0, int64_t rows, bool turned) {
-    int type = o->weights == TC_F16    ? TC_ONNX_FLOAT16
-               : o->weights == TC_BF16 ? TC_ONNX_BFLOAT16
-                                       : TC_ONNX_FLOAT;
+    int type = TC_ONNX_FLOAT;
+    if (o->weights == TC_F16) type = TC_ONNX_FLOAT16;
+    if (o->weights == TC_BF16) type = TC_ONNX_BFLOAT16;
     initializer *t = find(o, name);
     if (t) return t;
     t = add_initializer(o, name, type, ndim, shape);

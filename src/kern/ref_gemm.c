@@ -28,7 +28,7 @@ static void load_a(tile *t, bool ta, const tc_real *a, int64_t lda, int64_t k0, 
                    int64_t in) {
     for (int64_t p = 0; p < kn; p++)
         for (int64_t i = 0; i < BM; i++)
-            t->a[p][i] = i >= in ? 0 : ta ? a[(k0 + p) * lda + i0 + i] : a[(i0 + i) * lda + k0 + p];
+            t->a[p][i] = i < in ? a[ta ? (k0 + p) * lda + i0 + i : (i0 + i) * lda + k0 + p] : 0;
 }
 
 /* sum = the product of the loaded blocks */

@@ -10,7 +10,7 @@ static double xent_row(int64_t n, tc_real *x, const tc_real *q, int64_t target, 
     for (int64_t c = 0; c < n; c++) sum += exp((double)x[c] - most);
     double log_sum = log(sum) + most;
     for (int64_t c = 0; c < n; c++) {
-        double want = q ? (double)q[c] : c == target ? 1 : 0;
+        double want = q ? (double)q[c] : (double)(c == target);
         double log_p = (double)x[c] - log_sum;
         if (want != 0) loss -= want * log_p;
         x[c] = (tc_real)((exp(log_p) - want) * (double)grad_scale);

@@ -117,8 +117,10 @@ static void values(tc_diff_tensor *t, const tc_real *x, const tc_real *y, int64_
     double larger = xx > yy ? xx : yy;
     t->kind = different ? TC_DIFF_VALUES : TC_DIFF_NONE;
     t->max_abs = broken ? NAN : most;
-    t->relative_l2 = broken ? NAN : dd > 0 ? sqrt(dd / larger) : 0;
-    t->cosine = broken ? NAN : dd == 0 ? 1 : xx > 0 && yy > 0 ? xy / sqrt(xx) / sqrt(yy) : 0;
+    t->relative_l2 = dd > 0 ? sqrt(dd / larger) : 0;
+    t->cosine = xx > 0 && yy > 0 ? xy / sqrt(xx) / sqrt(yy) : 0;
+    if (dd == 0) t->cosine = 1;
+    if (broken) t->relative_l2 = t->cosine = NAN;
 }
 
 static void describe(const tc_param *p, int *ndim, int64_t shape[4]) {
@@ -138,7 +140,9 @@ static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model
     memcpy(t.name, (p ? p : q)->name, sizeof t.name);
     describe(p, &t.ndim_a, t.shape_a);
     describe(q, &t.ndim_b, t.shape_b);
-    t.kind = !q ? TC_DIFF_ONLY_A : !p ? TC_DIFF_ONLY_B : same_shape(p, q) ? TC_DIFF_NONE : TC_DIFF_SHAPE;
+    if (!q) t.kind = TC_DIFF_ONLY_A;
+    else if (!p) t.kind = TC_DIFF_ONLY_B;
+    else t.kind = same_shape(p, q) ? TC_DIFF_NONE : TC_DIFF_SHAPE;
     tc_status status = TC_OK;
     if (t.kind == TC_DIFF_NONE) {
         tc_real *v = tc_new((size_t)p->numel, sizeof *v), *w = tc_new((size_t)p->numel, sizeof *w);

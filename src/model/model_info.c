@@ -118,8 +118,8 @@ bool tc_model_tensor(const tc_model *m, size_t i, const char **name, int *ndim, 
     *name = p->name;
     *ndim = p->ndim;
     for (int k = 0; k < p->ndim; k++) shape[k] = p->shape[k];
-    bool f32 = m->flat || m->origin[i].own;
-    *dtype = !f32 ? tc_dtype_name(m->origin[i].part[0]->dtype) : tc_param_is_counter(p) ? "I64" : "F32";
+    *dtype = tc_param_is_counter(p) ? "I64" : "F32";
+    if (!m->flat && !m->origin[i].own) *dtype = tc_dtype_name(m->origin[i].part[0]->dtype);
     return true;
 }
 

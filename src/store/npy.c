@@ -176,9 +176,8 @@ tc_status tc_npy_write(const char *path, tc_dtype dtype, int ndim, const int64_t
     tc_buf b = {0};
     tc_buf_add(&b, "\x93NUMPY\x01\x00\x00\x00", 10);
     tc_buf_printf(&b, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[k].descr);
-    for (int i = 0; i < ndim; i++)
-        tc_buf_printf(&b, i + 1 < ndim ? "%lld, " : ndim == 1 ? "%lld," : "%lld", (long long)shape[i]);
-    tc_buf_puts(&b, "), }");
+    for (int i = 0; i < ndim; i++) tc_buf_printf(&b, i + 1 < ndim ? "%lld, " : "%lld", (long long)shape[i]);
+    tc_buf_puts(&b, ndim == 1 ? ",), }" : "), }");
     while (!b.failed && b.size % 64 != 63) tc_buf_puts(&b, " ");
     tc_buf_puts(&b, "\n");
     tc_writer *w = NULL;

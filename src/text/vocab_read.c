@@ -140,13 +140,13 @@ static tc_status add_merge(reader *r, const char *left, size_t left_size, const 
         return tc_fail_memory(r->err, left_size + right_size + sizeof m);
     }
     m.product = id_of(r, r->product.data, r->product.size);
-    if (m.left < 0 || m.right < 0 || m.product < 0) {
+    const char *lacking = m.product < 0 ? "the product" : NULL;
+    if (m.right < 0) lacking = "the right part";
+    if (m.left < 0) lacking = "the left part";
+    if (lacking) {
         return tc_fail(r->err, TC_EFORMAT, "%s/%s: merge %zu, '%.*s' with '%.*s': %s has no id", r->name,
                        r->merges_file, where, (int)(left_size < 40 ? left_size : 40), left,
-                       (int)(right_size < 40 ? right_size : 40), right,
-                       m.left < 0    ? "the left part"
-                       : m.right < 0 ? "the right part"
-                                     : "the product");
+                       (int)(right_size < 40 ? right_size : 40), right, lacking);
     }
     v->merges[v->merge_count++] = m;
     return TC_OK;

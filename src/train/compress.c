@@ -203,9 +203,8 @@ static tc_status stage_start(const tc_compression *c, int k, tc_model **own, con
  * no times, so that the same compression gives the same file wherever and whenever it runs. */
 static char *card_of(const tc_compression *c, int k) {
     const tc_model *teacher = c->o->teacher;
-    json_t *stages = json_array(), *source = json_string(teacher->path     ? teacher->path
-                                                         : teacher->source ? teacher->source
-                                                                           : "");
+    const char *from = teacher->path ? teacher->path : teacher->source;
+    json_t *stages = json_array(), *source = json_string(from ? from : "");
     if (!source) source = json_null();
     for (int i = 0; i <= k; i++) {
         const tc_stage *s = &c->recipe->stages[i];

@@ -75,11 +75,6 @@ static tc_status shrink(const tc_config *c, double s, tc_config *out, tc_error *
 static const char *const goal_keys[] = {
     [TC_BUDGET_KEEP] = "keep", [TC_BUDGET_PARAMS] = "params", [TC_BUDGET_MACS] = "macs"};
 
-static tc_budget_kind kind_of(const tc_stage *s) {
-    if (s->masks.keep > 0) return TC_BUDGET_KEEP;
-    return s->masks.params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
-}
-
 static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format,
                         ...) __attribute__((format(printf, 5, 6)));
 static tc_status refuse(const tc_compression *c, int k, const char *key, tc_error *err, const char *format,
@@ -95,9 +90,10 @@ static tc_status refuse(const tc_compression *c, int k, const char *key, tc_erro
 /* Whether the goal can be one: what the stage starts with is more, what cannot be taken away is less. */
 static tc_status check_goal(const tc_compression *c, int k, double goal, double least, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
-    tc_budget_kind kind = kind_of(s);
+    tc_budget_kind kind = tc_budget_kind_of(&s->masks);
     double start = tc_budget_of(kind, &c->legs[k].start_info);
-    bool estimated = k > 0 && s[-1].automatic, compared = estimated && kind_of(&s[-1]) == kind;
+    bool estimated = k > 0 && s[-1].automatic,
+         compared = estimated && tc_budget_kind_of(&s[-1].masks) == kind;
     if (!compared && goal > start * (estimated ? SLACK : 1 + 1e-9))
         return refuse(c, k, goal_keys[kind], err,
                       "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal,
@@ -113,11 +109,9 @@ static tc_status check_goal(const tc_compression *c, int k, double goal, double 
 static tc_status plan_automatic(tc_compression *c, int k, tc_error *err) {
     const tc_stage *s = &c->recipe->stages[k];
     tc_leg *leg = &c->legs[k];
-    tc_budget_kind kind = kind_of(s);
-    double goal = kind == TC_BUDGET_KEEP     ? s->masks.keep * (double)c->teacher.params_prunable
-                  : kind == TC_BUDGET_PARAMS ? (double)s->masks.params
-                                             : s->masks.macs,
-           low = 0, high = 2;
+    tc_budget_kind kind = tc_budget_kind_of(&s->masks);
+    double goal = tc_budget_goal(&s->masks, (double)c->teacher.params_prunable);
+    double low = 0, high = 2;
     tc_config *trial = tc_new(1, sizeof *trial);
     tc_model_info info = {0};
     if (!trial) return tc_fail_memory(err, sizeof *trial);

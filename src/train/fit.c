@@ -9,6 +9,16 @@
 
 /* ---- measuring */
 
+tc_budget_kind tc_budget_kind_of(const tc_mask_options *m) {
+    if (m->keep > 0) return TC_BUDGET_KEEP;
+    return m->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
+}
+
+double tc_budget_goal(const tc_mask_options *m, double whole) {
+    if (m->keep > 0) return m->keep * whole;
+    return m->params > 0 ? (double)m->params : m->macs;
+}
+
 double tc_budget_of(tc_budget_kind kind, const tc_model_info *i) {
     if (kind == TC_BUDGET_KEEP) return (double)i->params_prunable;
     return kind == TC_BUDGET_PARAMS ? (double)i->params_without_tokens : i->macs_image + i->macs_text;
@@ -27,9 +37,10 @@ tc_status tc_budget_measure(tc_budget_kind kind, const tc_model *m, const tc_mas
 }
 
 const char *tc_budget_name(tc_budget_kind kind) {
-    return kind == TC_BUDGET_KEEP     ? "prunable parameters"
-           : kind == TC_BUDGET_PARAMS ? "parameters without the token table"
-                                      : "multiply-accumulates";
+    static const char *const names[] = {[TC_BUDGET_KEEP] = "prunable parameters",
+                                        [TC_BUDGET_PARAMS] = "parameters without the token table",
+                                        [TC_BUDGET_MACS] = "multiply-accumulates"};
+    return names[kind];
 }
 
 tc_status tc_budget_check(tc_budget_kind kind, const tc_model *m, const tc_mask_sites *sites, double goal,

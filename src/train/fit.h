@@ -4,6 +4,10 @@
 
 #include "train/sparsity.h"
 
+/* What the options of masks count, and the goal in it; `whole`: all that there is of it, of which keep is a
+ * part. */
+tc_budget_kind tc_budget_kind_of(const tc_mask_options *m);
+double tc_budget_goal(const tc_mask_options *m, double whole);
 /* How much of it a model has, and what it is called. */
 double tc_budget_of(tc_budget_kind kind, const tc_model_info *i);
 const char *tc_budget_name(tc_budget_kind kind);

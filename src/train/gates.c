@@ -16,7 +16,7 @@ double tc_gate_score(double loga, double *slope) {
     double at_zero = -least / (most - least), q = sigmoid(temperature * log(at_zero / (1 - at_zero)) - loga);
     bool inside = q > eps && q < 1 - eps;
     if (slope) *slope = inside ? q * (1 - q) : 0;
-    return 1 - (inside ? q : q <= eps ? eps : 1 - eps);
+    return 1 - fmin(fmax(q, eps), 1 - eps);
 }
 
 double tc_gate_sample(double loga, double u, double *slope) {

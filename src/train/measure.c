@@ -22,12 +22,13 @@ void tc_random_batch(const tc_config *c, int batch, int caption, float *pixels, 
     tc_rng rng = tc_rng_make(1, 2, 3);
     int64_t image = 3 * (int64_t)c->image_size * c->image_size;
     for (int64_t i = 0; i < batch * image; i++) pixels[i] = (float)(2 * tc_rng_uniform(&rng) - 1);
-    for (int b = 0; b < batch; b++)
+    for (int b = 0; b < batch; b++, ids += c->context_length) {
         for (int i = 0; i < c->context_length; i++) {
-            int32_t word = (int32_t)tc_rng_below(&rng, c->vocab_size > 2 ? (uint64_t)c->vocab_size - 2 : 1),
-                    end = c->eos_id >= 0 ? c->eos_id : c->vocab_size - 1;
-            ids[(int64_t)b * c->context_length + i] = i < caption - 1 ? word : i == caption - 1 ? end : 0;
+            int32_t word = (int32_t)tc_rng_below(&rng, c->vocab_size > 2 ? (uint64_t)c->vocab_size - 2 : 1);
+            ids[i] = i < caption - 1 ? word : 0;
         }
+        if (caption <= c->context_length) ids[caption - 1] = c->eos_id >= 0 ? c->eos_id : c->vocab_size - 1;
+    }
 }
 
 /* ---- one trainer on one batch, for every kind of step */

@@ -27,8 +27,7 @@ static json_t *text_or_null(const char *s) {
 }
 
 void tc_run_file_model(json_t *content, const char *key, const tc_model *m) {
-    const char *source = m && m->path ? m->path : m ? m->source : NULL;
-    if (m) json_object_set_new(content, key, text_or_null(source));
+    if (m) json_object_set_new(content, key, text_or_null(m->path ? m->path : m->source));
 }
 
 void tc_run_file_data(json_t *content, const char *key, const tc_data *d) {

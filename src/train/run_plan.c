@@ -71,7 +71,8 @@ tc_status tc_train_check(const tc_train_options *o, tc_error *err) {
  * 3). */
 int64_t tc_train_steps(double epochs, int64_t samples, int batch) {
     double steps = ceil(epochs * (double)samples / batch * (1 - 1e-12));
-    return steps >= 1e15 ? (int64_t)1e15 : steps > 1 ? (int64_t)steps : 1;
+    if (steps >= 1e15) return (int64_t)1e15;
+    return steps > 1 ? (int64_t)steps : 1;
 }
 
 /* Unless told otherwise the masked steps warm up; without masks a tenth of the run. */

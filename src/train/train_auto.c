@@ -38,8 +38,8 @@ tc_status tc_auto_plan(tc_training *t, tc_error *err) {
     if (status != TC_OK) return status;
     if (m->fold_step == 0) m->fold_step = t->steps > 1 ? t->steps / 2 : 1;
     if (m->target_warmup < 0) m->target_warmup = floor((double)m->fold_step / 3);
-    t->budget = m->keep > 0 ? TC_BUDGET_KEEP : m->params > 0 ? TC_BUDGET_PARAMS : TC_BUDGET_MACS;
-    t->goal = m->keep > 0 ? m->keep * whole(t) : m->params > 0 ? (double)m->params : m->macs;
+    t->budget = tc_budget_kind_of(m);
+    t->goal = tc_budget_goal(m, whole(t));
     status = tc_mask_sites_create(&sites, &t->o->init->params, err);
     if (status != TC_OK) return status;
     status = tc_budget_check(t->budget, t->o->init, &sites, t->goal, err);

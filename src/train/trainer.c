@@ -215,6 +215,12 @@ static double grad_square(tc_trainer *t) {
     return before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after;
 }
 
+/* The fixed scale of both, or the teacher's own. */
+static double teacher_scale(const tc_trainer *t) {
+    if (t->hyper.logit_scale > 0) return t->hyper.logit_scale;
+    return t->teacher ? exp((double)t->teacher->logit_scale) : 1;
+}
+
 tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t *ids, int n, int context,
                                tc_step_log *log, tc_error *err) {
     const tc_hyper *h = &t->hyper;
@@ -236,9 +242,7 @@ tc_status tc_trainer_gradients(tc_trainer *t, const float *pixels, const int32_t
                         .teacher_image = t->teacher ? t->teacher_features[IMAGE] : NULL,
                         .teacher_text = t->teacher ? t->teacher_features[TEXT] : NULL,
                         .scale = log->scale_used,
-                        .teacher_scale = h->logit_scale > 0 ? h->logit_scale
-                                         : t->teacher       ? exp((double)t->teacher->logit_scale)
-                                                            : 1,
+                        .teacher_scale = teacher_scale(t),
                         .soft_weight = alpha * h->weight,
                         .hard_weight = (1 - alpha) * h->weight,
                         .work = t->work};

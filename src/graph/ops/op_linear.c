@@ -14,7 +14,8 @@ static const tc_param *weight_of(const tc_graph *g, const tc_node *n) {
 
 /* Input width of the weight: a patch convolution [W,3,P,P] is a matrix [W, 3*P*P]. */
 static int64_t in_width(const tc_param *w, bool transposed) {
-    return transposed ? w->shape[0] : w->shape[0] ? w->numel / w->shape[0] : w->shape[1];
+    if (transposed) return w->shape[0];
+    return w->shape[0] ? w->numel / w->shape[0] : w->shape[1];
 }
 
 static void linear_shape(tc_graph *g, tc_node *n, tc_value *out) {

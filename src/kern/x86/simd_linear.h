@@ -94,7 +94,8 @@ static void linear_finish(const tc_packed *l, const float *sum, int64_t column, 
  * panels. */
 static int64_t linear_chunk(int64_t k) {
     int64_t rows = (1 << 17) / (k > 0 ? k : 1);
-    return rows < 4 * TILE_ROWS ? 4 * TILE_ROWS : rows > 512 ? 512 : rows;
+    if (rows < 4 * TILE_ROWS) return 4 * TILE_ROWS;
+    return rows > 512 ? 512 : rows;
 }
 
 /* All rows of x, panels first .. last-1. A block of weights, at most BLOCK x COLS, stays in the first cache

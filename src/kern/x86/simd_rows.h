@@ -191,17 +191,15 @@ INLINE vf relu(vf x) { return v_max(v_zero(), x); }
 INLINE vf relu_slope(vf x) { return v_if_negative(v_zero() - x, v_set1(1), v_zero()); }
 
 INLINE vf act_value(int kind, vf x) {
-    return kind == TC_ACT_GELU         ? gelu(x)
-           : kind == TC_ACT_QUICK_GELU ? quick_gelu(x)
-           : kind == TC_ACT_RELU       ? relu(x)
-                                       : x;
+    if (kind == TC_ACT_GELU) return gelu(x);
+    if (kind == TC_ACT_QUICK_GELU) return quick_gelu(x);
+    return kind == TC_ACT_RELU ? relu(x) : x;
 }
 
 INLINE vf act_slope(int kind, vf x) {
-    return kind == TC_ACT_GELU         ? gelu_slope(x)
-           : kind == TC_ACT_QUICK_GELU ? quick_gelu_slope(x)
-           : kind == TC_ACT_RELU       ? relu_slope(x)
-                                       : v_set1(1);
+    if (kind == TC_ACT_GELU) return gelu_slope(x);
+    if (kind == TC_ACT_QUICK_GELU) return quick_gelu_slope(x);
+    return kind == TC_ACT_RELU ? relu_slope(x) : v_set1(1);
 }
 
 static void act_range(void *user, int64_t first, int64_t end) {

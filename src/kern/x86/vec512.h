@@ -18,7 +18,8 @@ static inline vf v_set1(float x) { return _mm512_set1_ps(x); }
 static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 static inline __mmask16 v_lanes(int64_t n) {
-    return n >= VL ? (__mmask16)0xffff : n < 1 ? (__mmask16)0 : (__mmask16)((1u << n) - 1);
+    if (n < 1) return 0;
+    return n >= VL ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
 }
 /* The first n lanes (all if n > VL, none if n < 1); the others are 0 and are not touched in memory. */
 static inline vf v_load_part(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v_lanes(n), p); }
