@@ -1,4 +1,5 @@
-# docs.awk - what a document says that can be looked up, one finding a line: KIND, FILE:LINE, and what is to be looked up, with tabs between.
+# docs.awk - what a document says that can be looked up, one finding a line: KIND, FILE:LINE, and what
+# is to be looked up, with tabs between.
 #
 #   anchor    a heading, as the name that links use
 #   link      the target of a link
@@ -8,7 +9,8 @@
 #   option    an option and the verb that it is given to; * in running text, where any verb will do
 #   verb      a verb of the program
 #
-# Blocks between lines of ``` are commands; in them only lines that begin with tinyclip (a path before it, `$ `, NAME=VALUE and a pipe too) count.
+# Blocks between lines of ``` are commands; in them only what begins with tinyclip counts (a path
+# before it, `$ `, NAME=VALUE and a pipe too).
 
 function found(kind, what) { printf "%s\t%s:%d\t%s\n", kind, FILENAME, FNR, what }
 
@@ -20,7 +22,8 @@ function anchor_of(text) {
     return text
 }
 
-# A command line in words: quotes keep words together, a comment or a redirection ends it, and so does what begins another command.
+# A command line in words: quotes keep words together; a comment or a redirection ends it, and so does
+# what begins another command.
 function read_command(line,    i, c, quote, word, n, words, verb) {
     n = 0; word = ""; quote = ""
     for (i = 1; i <= length(line) + 1; i++) {
@@ -28,7 +31,14 @@ function read_command(line,    i, c, quote, word, n, words, verb) {
         if (quote != "") { if (c == quote) quote = ""; else word = word c; continue }
         if (c == "'" || c == "\"") { quote = c; word = word "_"; continue }
         if (c == "#" && word == "") break
-        if (index("|;&<>)", c)) { words[++n] = word; word = ""; if (c == ">" || c == "<") break; see_command(words, n); n = 0; continue }
+        if (index("|;&<>)", c)) {
+            words[++n] = word
+            word = ""
+            if (c == ">" || c == "<") break
+            see_command(words, n)
+            n = 0
+            continue
+        }
         if (c != " ") { word = word c; continue }
         if (word != "") words[++n] = word
         word = ""
