@@ -11,6 +11,7 @@ tc_status tc_report_write(const tc_report_options *o, tc_report_result *result, 
     tc_log log = {o->log, o->log_user};
     tc_report r = {0};
     tc_buf page = {0};
+    if (!o->dir) return tc_fail(err, TC_EARG, "a report needs the folder of a compression");
     if (o->examples < 0 || o->examples > TC_REPORT_MOST_EXAMPLES)
         return tc_fail(err, TC_EARG, "%d examples make no sense; 0 to %d can be shown", o->examples,
                        TC_REPORT_MOST_EXAMPLES);

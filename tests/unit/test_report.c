@@ -118,8 +118,19 @@ static void test_table(void **state) {
     scratch_remove(parent);
 }
 
+static void test_options(void **state) {
+    (void)state;
+    tc_report_options o = tc_report_options_default();
+    assert_int_equal(tc_report_write(&o, NULL, NULL), TC_EARG);
+    o.dir = "/nowhere/at/all";
+    assert_int_equal(tc_report_write(&o, NULL, NULL), TC_EIO);
+    o.examples = TC_REPORT_MOST_EXAMPLES + 1;
+    assert_int_equal(tc_report_write(&o, NULL, NULL), TC_EARG);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory), cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_memory), cmocka_unit_test(test_table),
+                                       cmocka_unit_test(test_options)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, read_seed, free_seed);
 }
