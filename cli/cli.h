@@ -158,6 +158,7 @@ typedef struct cli_nearest {
     const char *before; /* what stands before each known word in the text; NULL: nothing */
     char text[160];     /* "; did you mean 'X'?", or "" if nothing that was offered is near */
     int errors;
+    bool exact; /* the word was offered: it is known, and there is nothing to ask */
 } cli_nearest;
 /* Known words one by one; the first of the nearest ones stays. */
 void cli_nearest_offer(cli_nearest *n, const char *known);

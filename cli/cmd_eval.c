@@ -133,10 +133,13 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
     bool is_zeroshot = strcmp(args.items[1], "zeroshot") == 0;
     if (!is_zeroshot && strcmp(args.items[1], "retrieval") != 0) {
+        bool swapped = strcmp(args.items[0], "zeroshot") == 0 || strcmp(args.items[0], "retrieval") == 0;
         cli_nearest near = {.word = args.items[1]};
         cli_nearest_offer(&near, "zeroshot");
         cli_nearest_offer(&near, "retrieval");
-        code = cli_usage(verb, "'%s' is none of zeroshot, retrieval%s", args.items[1], near.text);
+        code = swapped ? cli_usage(verb, "the model comes first: tinyclip eval %s %s", args.items[1],
+                                   args.items[0])
+                       : cli_usage(verb, "'%s' is none of zeroshot, retrieval%s", args.items[1], near.text);
     } else if (!o.data.spec) {
         code = cli_usage(verb, "name the data with --data");
     } else {

@@ -124,6 +124,7 @@ const cli_key cli_keys[] = {
     {"image_latency_p90_ms", "number", "nine of ten are faster"},
     {"text_latency_ms", "number", "median time of a batch of texts"},
     {"text_latency_p90_ms", "number", "nine of ten are faster"},
+    {"speeds_in_turn", "boolean", "the models were measured in turn: their speeds can be compared"},
     {"peak_gmacs", "number", "measured peak of the processor, 10^9 multiply-accumulates a second"},
     {"peak_fraction", "number", "part of it that images reach"},
     {"plain_step_ms", "number", "time of a step with the contrastive loss"},

@@ -37,6 +37,9 @@ static int distance(const char *a, size_t n, const char *b, size_t m) {
 }
 
 void cli_nearest_offer(cli_nearest *n, const char *known) {
+    if (strcmp(n->word, known) == 0) n->exact = true;
+    if (n->exact) n->text[0] = '\0';
+    if (n->exact) return;
     /* The dashes of an option are no letters: "-json" means "--json". */
     const char *word = n->word + strspn(n->word, "-"), *other = known + strspn(known, "-");
     size_t length = strlen(word), size = strlen(other), common = least((int)length, (int)size);
@@ -47,6 +50,15 @@ void cli_nearest_offer(cli_nearest *n, const char *known) {
     if (n->text[0] && errors >= n->errors) return;
     snprintf(n->text, sizeof n->text, "; did you mean '%s%s'?", n->before ? n->before : "", known);
     n->errors = errors;
+}
+
+/* "openai/clip-vit-base-patch32": a name of a place where models are published. */
+static bool is_published_name(const char *name) {
+    const char *slash = strchr(name, '/');
+    char *owner = cli_text("%.*s", slash ? (int)(slash - name) : 0, name);
+    bool yes = *owner && *owner != '.' && slash[1] && !strchr(slash + 1, '/') && !cli_path_exists(owner);
+    free(owner);
+    return yes;
 }
 
 /* The files beside the one that is not there. */
@@ -77,6 +89,9 @@ void cli_suggest(tc_error *err, const char *name, unsigned known) {
         for (int i = 0; known & CLI_KNOWN_DATA && cli_named_data[i]; i++)
             cli_nearest_offer(&n, cli_named_data[i]);
     }
+    if (!n.text[0] && !n.exact && known & CLI_KNOWN_ZOO && known & CLI_KNOWN_FILES && is_published_name(name))
+        snprintf(n.text, sizeof n.text,
+                 "; models are not downloaded by such names: give the file or folder of one");
     strncat(err->message, n.text, sizeof err->message - strlen(err->message) - 1);
     free(inside);
 }

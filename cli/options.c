@@ -159,8 +159,10 @@ int cli_argument_missing(const cli_verb *verb) {
 
 static int check_count(const cli_verb *verb, const cli_list *args) {
     int n = (int)args->count;
+    char line[256];
     if (verb->most_args >= 0 && n > verb->most_args)
-        return cli_usage(verb, "unexpected argument '%s'", args->items[verb->most_args]);
+        return cli_usage(verb, "unexpected argument '%s'; %s", args->items[verb->most_args],
+                         usage_line(verb, line, sizeof line));
     if (n >= verb->least_args) return check_model(verb, args);
     return cli_argument_missing(verb);
 }

@@ -39,6 +39,9 @@ mkdir -p "$scratch/run" && cp -r $gelu/safetensors "$scratch/run/model"
 fails "a file beside" "$scratch/rnu: no such file or folder; did you mean '$scratch/run'?" info "$scratch/rnu"
 fails "the folder of a run" "did you mean '$scratch/run/model'?" info "$scratch/run"
 fails "data of another name" "did you mean 'fashion-mnist'?" eval $vit zeroshot --data fashion_mnist
+fails "a name of a place where models are published" "openai/clip-vit: no such file or folder; models are not downloaded by such names: give the file or folder of one" info openai/clip-vit
+fails "a name that is known is not asked for" "vision layers, its teacher only" inherit $vit --config ViT-B-32 -o "$scratch/larger"
+holds "a name that is known is not asked for: no guess" sh -c "! grep -q 'did you mean' '$err'"
 fails "nothing is near" "nowhere: no such file or folder" info nowhere
 holds "nothing is near: no guess" sh -c "! grep -q 'did you mean' '$err'"
 fails "a configuration where weights are needed" "ViT-B-32: " classify ViT-B-32 x.png --labels a

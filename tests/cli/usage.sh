@@ -99,7 +99,7 @@ wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids
 wrong "embed: give one of --images, --texts-file, --pixel-values and --input-ids" embed model --images a b --texts-file t -o x.npy
 wrong "embed: name the file to write with -o" embed model --images a
 wrong "tokenize: give the texts with --text or with --texts-file" tokenize
-wrong "tokenize: unexpected argument 'b'" tokenize a b --text c
+wrong "tokenize: unexpected argument 'b'; usage: tinyclip tokenize [MODEL] --text T [--text T]... [options]" tokenize a b --text c
 wrong "preprocess: name the file to write with -o" preprocess image
 wrong "preprocess: --size is for images without a model; MODEL tells the size" preprocess model image -o x.npy --size 32
 wrong "inherit: name the student's configuration with --config" inherit teacher -o student
@@ -125,6 +125,7 @@ wrong "distill: --params: '20X' is not a number of parameters such as 20M" disti
 wrong "distill: --macs: '-1' is not a number of multiply-accumulates such as 2G" distill --teacher t --data d --out o --steps 1 --macs=-1
 wrong "distill: --fold-step needs one of --keep, --params and --macs" distill --teacher t --student s --data d --out o --steps 1 --fold-step 1
 wrong "eval: 'both' is none of zeroshot, retrieval" eval model both --data d
+wrong "eval: the model comes first: tinyclip eval model zeroshot" eval zeroshot model --data d
 wrong "eval: name the data with --data" eval model zeroshot
 wrong "verify: an argument is missing; usage: tinyclip verify MODEL GOLDEN.safetensors [--input F.safetensors] [--tolerance X] [options]" verify model
 
