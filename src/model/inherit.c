@@ -60,7 +60,7 @@ static tc_status check_inherits(const tc_config *t, const tc_config *s, tc_error
     size_t equals = of_student->any_head_dim ? 3 : 4;
     if (of_teacher != of_student)
         return tc_fail(err, TC_EARG, "inherit: the student's image tower is a %s, its teacher's a %s",
-                       of_student->name, of_teacher->name);
+                       of_student->title, of_teacher->title);
     for (size_t i = 0; i < sizeof at_most / sizeof *at_most; i++)
         if (at_most[i].student > at_most[i].teacher)
             return tc_fail(err, TC_EARG, "inherit: the student has %d %s, its teacher only %d",

@@ -84,7 +84,8 @@ static tc_status set_image_size(tc_config *c, int size, const char *config, tc_e
     int step = f->step(&c->vision);
     c->image_size = size;
     if (f->whole_steps && size % step)
-        return tc_fail(err, TC_EARG, "%s: the image size of a %s is a multiple of %d", config, f->name, step);
+        return tc_fail(err, TC_EARG, "%s: the image size of a %s is a multiple of %d", config, f->title,
+                       step);
     if (size < step)
         return tc_fail(err, TC_EARG, "%s: an image of %d pixels is smaller than a patch of %d", config, size,
                        step);

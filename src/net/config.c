@@ -111,6 +111,8 @@ json_t *tc_config_openclip_json(const tc_config *c) {
     json_t *vision = json_pack("{s:i}", "image_size", c->image_size), *text = json_object();
     c->vision.family->write(c, vision);
     c->text.family->write(c, text);
+    if (c->text.activation != tc_config_activation(c))
+        json_object_set_new(text, "quick_gelu", json_boolean(c->text.activation == TC_QUICK_GELU));
     return json_pack("{s:i, s:b, s:o, s:o}", "embed_dim", c->embed_dim, "quick_gelu",
                      tc_config_activation(c) == TC_QUICK_GELU, "vision_cfg", vision, "text_cfg", text);
 }

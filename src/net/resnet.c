@@ -209,6 +209,7 @@ static void set_kept(tc_tower_config *t, tc_group group, int layer, int kept) {
 const tc_tower_family tc_modified_resnet = {
     .name = "ModifiedResNet",
     .kind = "resnet",
+    .title = "ResNet",
     .side = TC_TOWER_VISION,
     .claims = tc_resnet_claims,
     .read = tc_resnet_read,

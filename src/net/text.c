@@ -33,8 +33,6 @@ static void write(const tc_config *c, json_t *json) {
     json_object_set_new(json, "layers", json_integer(t->layers));
     tc_blocks_write(t, json);
     if (c->eos_id >= 0) json_object_set_new(json, "eos_token_id", json_integer(c->eos_id));
-    if (t->activation != tc_config_activation(c))
-        json_object_set_new(json, "quick_gelu", json_boolean(t->activation == TC_QUICK_GELU));
 }
 
 static void read_hf(tc_config_reader *r, tc_config *c, const json_t *json) {
@@ -106,6 +104,7 @@ static const tc_hf_name hf[] = {
 const tc_tower_family tc_text_transformer = {
     .name = "text transformer",
     .kind = "vit", /* its records are those of a ViT */
+    .title = "text",
     .side = TC_TOWER_TEXT,
     .read = read,
     .write = write,

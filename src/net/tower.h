@@ -28,9 +28,10 @@ typedef struct tc_hf_names {
 /* What is not given is NULL, 0 or false. `t` is always a tower of this family; `c` a configuration whose
  * tower of this side is. */
 struct tc_tower_family {
-    const char *name; /* in messages and in info: "ViT" */
-    const char *kind; /* in records: "vit" */
-    int side;         /* TC_TOWER_VISION or TC_TOWER_TEXT */
+    const char *name;  /* in messages and in info: "ViT" */
+    const char *kind;  /* in records: "vit" */
+    const char *title; /* short, as people say it: "ResNet" */
+    int side;          /* TC_TOWER_VISION or TC_TOWER_TEXT */
 
     /* ---- configuration (config.c). `json` is the tower's own section. */
     /* Whether a section of OpenCLIP's form is one of this family. The first family of each side takes what no

@@ -138,6 +138,7 @@ static const tc_hf_name hf[] = {
 const tc_tower_family tc_vit = {
     .name = "ViT",
     .kind = "vit",
+    .title = "ViT",
     .side = TC_TOWER_VISION,
     .read = read,
     .write = write,

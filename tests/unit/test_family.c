@@ -160,6 +160,7 @@ static bool row(const tc_tower_config *t, int layer, char *out, size_t size) {
 
 static const tc_tower_family plain = {.name = "PlainConv",
                                       .kind = "plain",
+                                      .title = "PlainConv",
                                       .side = TC_TOWER_VISION,
                                       .claims = claims,
                                       .read = read_config,
