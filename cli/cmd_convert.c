@@ -107,7 +107,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 
 const cli_verb cmd_convert = {
     .name = "convert",
-    .summary = "write a model in another form: Hugging Face, OpenCLIP, a single file, ONNX",
+    .summary = "write a model in another form: Hugging Face, OpenCLIP, ONNX",
     .usage = "MODEL OUT [--to hf|openclip|safetensors|onnx] [--dtype f32|f16|bf16] [--force]",
     .description =
         "hf: a folder that CLIPModel.from_pretrained and CLIPProcessor.from_pretrained open, the tokenizer's "

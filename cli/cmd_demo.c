@@ -379,7 +379,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 
 const cli_verb cmd_demo = {
     .name = "demo",
-    .summary = "train a teacher on real pictures, make it smaller in several ways, and compare",
+    .summary = "train a teacher, make it smaller in several ways, and compare",
     .usage = "[--out DIR] [--quick]",
     .description =
         "Runs the whole method in small, on the pictures of clothes in Debian's package "

@@ -165,7 +165,7 @@ static int run(const cli_verb *verb, int argc, char **argv) {
 
 const cli_verb cmd_info = {
     .name = "info",
-    .summary = "tell what a model is; without MODEL, list the built-in configurations",
+    .summary = "tell what a model is; or list the built-in configurations",
     .usage = "[MODEL] [--tensors] [--json]",
     .description =
         "The sizes of both towers, parameters, multiply-accumulates, activation, preprocessing, tokenizer "

@@ -11,10 +11,12 @@ static void print_overview(FILE *f) {
             "usage: tinyclip VERB [arguments]\n\nSmall CLIP models: make them, run them, measure them.\n\n");
     for (size_t i = 0; cli_verb_at(i); i++)
         fprintf(f, "  %-11s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
-    fprintf(f, "\n'tinyclip help VERB' tells about one verb; 'man tinyclip' about all; 'tinyclip version' "
-               "says which one this is.\n"
-               "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output, everything "
-               "else to standard error.\n"
+    fprintf(f, "\nTo begin with: 'tinyclip demo --quick' shows the whole method;\n"
+               "'tinyclip zoo pull NAME' fetches a published model, and\n"
+               "'tinyclip classify NAME photo.jpg --labels cat,dog' asks it.\n"
+               "'tinyclip help VERB' tells about one verb; 'man tinyclip' about all.\n"
+               "Exit codes: 0 done, 1 it failed, 2 wrong usage. Results go to standard output,\n"
+               "everything else to standard error.\n"
                "TINYCLIP_CPU=ref|avx2|avx512 limits the instructions that are used.\n");
 }
 

@@ -24,6 +24,7 @@ for verb in classify score embed tokenize preprocess info train inherit distill 
     holds "--help names $verb" grep -q "^  $verb " "$out"
 done
 cp "$out" "$scratch/overview"
+holds "--help: at most 80 columns" sh -c "! grep '.\{81\}' '$out'"
 for word in help -h; do
     run $word
     same "$word is --help" "$scratch/overview" "$out"
