@@ -22,7 +22,7 @@ static const tc_file_kind texts[] = {{"a pointer of Git LFS",
 
 static const tc_file_kind others[] = {
     {"a JPEG picture", NULL, 0, 3, "\xff\xd8\xff", TC_KIND_PICTURE},
-    {"a PNG picture", NULL, 0, 4, "\x89PNG", TC_KIND_PICTURE},
+    {"a PNG picture", NULL, 0, 8, "\x89PNG\r\n\x1a\n", TC_KIND_PICTURE},
     {"a GIF picture", NULL, 0, 4, "GIF8", TC_KIND_PICTURE},
     {"a WebP picture", NULL, 8, 4, "WEBP", TC_KIND_PICTURE},
     {"a BMP picture", NULL, 0, 2, "BM", TC_KIND_PICTURE},
