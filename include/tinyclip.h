@@ -85,7 +85,7 @@ TC_API const char *tc_cpu_level(void);
 /* Sets the number of threads for all sessions and training of this process. n < 1: as many as there are
  * processors. A session may have a number of its own: tc_session_set_threads. */
 TC_API void tc_set_threads(int n);
-/* That number; 1 within a thread of a parallel region of OpenMP. */
+/* That number; 1 on a thread that does a part of shared work, as those that call tc_data_callbacks do. */
 TC_API int tc_threads(void);
 
 /* ---- tokenizer */
@@ -277,7 +277,7 @@ typedef struct tc_model_info {
     double macs_image_used, macs_text_used; /* what is really computed, for a text of 10 tokens */
     float logit_scale;                      /* as stored: a logarithm */
     const char *card;                       /* the model card, JSON text, or NULL */
-    int vision_channel_count; /* of vision_channels */
+    int vision_channel_count;               /* of vision_channels */
 } tc_model_info;
 /* Valid as long as the model is open. */
 TC_API const tc_model_info *tc_model_get_info(const tc_model *m);

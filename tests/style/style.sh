@@ -53,5 +53,7 @@ report "the shared library exports the public functions and nothing else" \
 report "the program includes the public header and its own alone" "$(sh tests/style/measure/program.sh)"
 report "the program calls public functions alone" "$(for f in cli/*.c; do nm -u "$build/obj/${f%.c}.o"; done |
     awk '$2 ~ /^tc_/ {print $2}' | LC_ALL=C sort -u | LC_ALL=C comm -13 "$public" -)"
+report "each public function is used by the program, an example or a test" \
+    "$(while read -r f; do grep -rqw --include='*.[ch]' "$f" cli examples tests || echo "$f"; done <"$public")"
 rm -f "$public"
 echo "1..$n"
