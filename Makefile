@@ -106,6 +106,7 @@ help:
 	@echo 'make check          all tests; the last line is "N passed, N failed, N skipped"'
 	@echo 'make golden         golden tests at every CPU level, GOLDENS=DIR for another set'
 	@echo 'make asan           all tests with the address and undefined-behaviour sanitizers'
+	@echo 'make cross-check    the tests on arm64 by qemu-user, ARM64_ROOT=DIR with its libraries ("make arm64-root")'
 	@echo 'make fuzz           new inputs for the readers of files, FUZZ_SECONDS=60 each'
 	@echo 'make bench          speed of the kernels and of a model'
 	@echo 'make parity         the same work in transformers and open_clip (PyPI), side by side'
