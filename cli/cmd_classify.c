@@ -100,9 +100,11 @@ typedef struct answers {
 
 static void tell_bad(void *user, int64_t i, const tc_error *error) {
     answers *a = user;
-    cli_say("%s", error->message);
+    tc_error told = *error;
+    if (told.status == TC_EIO) cli_suggest(&told, a->images->items[i], CLI_KNOWN_FILES);
+    cli_say("%s", told.message);
     a->bad++;
-    if (a->results) json_array_set_new(a->results, (size_t)i, json_bad(a->images->items[i], error));
+    if (a->results) json_array_set_new(a->results, (size_t)i, json_bad(a->images->items[i], &told));
 }
 
 static void answer_batch(const answers *a, int n, const int64_t *index, const float *embeds) {

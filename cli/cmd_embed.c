@@ -72,12 +72,14 @@ static tc_status from_pixels(cli_model *m, const char *spec, rows *r, tc_error *
     status = check_pixels(&a, side, spec, err);
     if (status == TC_OK) make_rows(r, a.ndim == 4 ? (size_t)a.shape[0] : 1, m);
     float *pixels = cli_new(CLI_BATCH * (size_t)size, sizeof *pixels);
+    double start = cli_now();
     for (size_t at = 0; at < r->n && status == TC_OK; at += CLI_BATCH) {
         int batch = r->n - at < CLI_BATCH ? (int)(r->n - at) : CLI_BATCH;
         status = tc_array_read(&a, (int64_t)at * size, batch * size, pixels, err);
         if (status == TC_OK)
             status = tc_session_encode_image(m->session, pixels, batch,
                                              r->x + at * (size_t)m->info->embed_dim, err);
+        if (status == TC_OK) cli_progress("images", at + (size_t)batch, r->n, start);
     }
     free(pixels);
     tc_arrays_close(&file);

@@ -25,6 +25,8 @@ fails "an output folder that is not there" "$scratch/none" preprocess tests/data
 mkfifo "$scratch/pipe.jpg"
 fails "a pipe under the name of an image" "$scratch/pipe.jpg: not a regular file" preprocess "$scratch/pipe.jpg" -o "$scratch/x.npy"
 fails "a pipe under the name of a model" "$scratch/pipe.jpg: not a regular file" info "$scratch/pipe.jpg" --model-config ViT-B-32
+cp tests/data/goldens/preprocess/images/png_rgb.png "$scratch/photo.png"
+fails "classify a picture that is not there" "$scratch/phtoo.png: cannot open: No such file or directory; did you mean '$scratch/photo.png'?" classify $vit "$scratch/phtoo.png" --labels a,b
 fails "classify without one readable image" "$broken/text.jpg: " classify $vit $broken/text.jpg --labels a,b
 run classify $vit $broken/text.jpg --labels a,b --json
 code "classify --json without one readable image: exit code" 1
