@@ -567,6 +567,7 @@ int main(void) {
                                        cmocka_unit_test(folding_is_refused_by_the_table),
                                        cmocka_unit_test(images_of_another_size)};
     dir = scratch_dir();
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests_name("tests", tests, NULL, NULL);
     scratch_remove(dir);
     return failed;
