@@ -46,7 +46,7 @@ for compiler in "${CC:-gcc} -std=c11 -xc" "${CXX:-g++} -std=c++11 -xc++"; do
 done
 # The public functions are those of the header, and the header alone says which they are.
 public=$(mktemp)
-sed -n 's/^TC_API .*[ *]\(tc_[a-z0-9_]*\)(.*/\1/p' include/tinyclip.h | LC_ALL=C sort >"$public"
+sh tests/style/measure/public.sh >"$public"
 report "the shared library exports the public functions and nothing else" \
     "$(nm -D --defined-only "$build/libtinyclip.so" | awk '{print $3}' | LC_ALL=C sort | LC_ALL=C diff "$public" - | grep '^[<>]')"
 # Whoever uses the library can do what the program does.
