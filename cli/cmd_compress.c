@@ -123,8 +123,9 @@ static double real_of(const json_t *object, const char *key) {
 
 static void print_result(const json_t *m, const char *name, double teacher_prunable) {
     char params[32], time[32];
-    const json_t *top1 = json_object_get(m, "top1"), *retrieval = json_object_get(m, "retrieval"),
-                 *speed = json_object_get(m, "images_per_second");
+    const json_t *top1 = json_object_get(m, "top1");
+    const json_t *retrieval = json_object_get(m, "retrieval");
+    const json_t *speed = json_object_get(m, "images_per_second");
     printf("%-18.18s %12s %6.1f %7.3f", name,
            cli_grouped((int64_t)json_integer_value(json_object_get(m, "params_without_tokens")), params,
                        sizeof params),

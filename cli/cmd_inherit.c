@@ -85,8 +85,8 @@ static int run(const cli_verb *verb, int argc, char **argv) {
     cli_list args = {0};
     int code;
     if (!cli_parse(verb, argc, argv, &o, &args, &code)) return code;
-    bool file = o.out && cli_ends_with(o.out, ".safetensors"),
-         openclip = o.names && strcmp(o.names, "openclip") == 0;
+    bool file = o.out && cli_ends_with(o.out, ".safetensors");
+    bool openclip = o.names && strcmp(o.names, "openclip") == 0;
     if (!o.config) code = cli_usage(verb, "name the student's configuration with --config");
     else if (!o.out) code = cli_usage(verb, "name the folder or file to write with -o");
     else if (openclip && !file)

@@ -99,8 +99,8 @@ static bool find_input(const tc_arrays *golden, const tc_arrays *input, const ch
 static tc_status compute(outputs *o, const char *path, const tc_arrays *golden, const tc_arrays *input,
                          tc_error *err) {
     tc_array pixels, ids;
-    bool images = find_input(golden, input, "pixel_values", &pixels),
-         texts = find_input(golden, input, "input_ids", &ids);
+    bool images = find_input(golden, input, "pixel_values", &pixels);
+    bool texts = find_input(golden, input, "input_ids", &ids);
     if (!images && !texts)
         return cli_fail(
             err, TC_EARG,

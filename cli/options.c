@@ -144,8 +144,8 @@ static const char *usage_line(const cli_verb *verb, char *out, size_t size) {
 static int check_model(const cli_verb *verb, const cli_list *args) {
     char line[256];
     const char *usage = verb->usage;
-    bool optional = strncmp(usage, "[MODEL]", 7) == 0 && (int)args->count > verb->least_args,
-         wanted = optional || strncmp(usage, "MODEL", 5) == 0 || strncmp(usage, "TEACHER", 7) == 0;
+    bool optional = strncmp(usage, "[MODEL]", 7) == 0 && (int)args->count > verb->least_args;
+    bool wanted = optional || strncmp(usage, "MODEL", 5) == 0 || strncmp(usage, "TEACHER", 7) == 0;
     const char *picture = wanted && args->count > 0 ? tc_picture_kind(args->items[0]) : NULL;
     if (!picture) return CLI_DONE;
     return cli_usage(verb, "%s is %s, not a model; %s", args->items[0], picture,

@@ -104,8 +104,8 @@ static void compare(ranking *k, int r, int c, double approximate) {
 /* Ranks in the products of all rows and columns, tile by tile. */
 static bool rank_tiles(ranking *k) {
     int n = k->n, dim = k->dim;
-    tc_real *a = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *a),
-            *b = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *b);
+    tc_real *a = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *a);
+    tc_real *b = tc_new_aligned((size_t)TILE * (size_t)dim, sizeof *b);
     tc_real *l = tc_new_aligned((size_t)TILE * TILE, sizeof *l);
     bool ok = a && b && l;
     for (int r0 = 0; r0 < n && ok; r0 += TILE) {

@@ -34,8 +34,8 @@ static tc_status embed_prompts(prompts *p, tc_session *s, const tc_tokenizer *t,
     o.on_cut = count_cut;
     o.user = p;
     for (; texts && made < count; made++) {
-        const char *form = p->templates[made % p->n_templates],
-                   *name = p->names[first + made / p->n_templates];
+        const char *form = p->templates[made % p->n_templates];
+        const char *name = p->names[first + made / p->n_templates];
         if (!(texts[made] = tc_template_fill(form, name))) break;
     }
     tc_status status = texts && made == count

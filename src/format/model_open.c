@@ -104,10 +104,10 @@ static tc_status open_single(tc_model **out, const char *path, tc_store **store,
     json_decref(preprocess);
     if (status != TC_OK) return status;
     tc_model *m = *out;
-    const char *tokenizer = tc_store_metadata(m->store, "tinyclip.tokenizer"),
-               *order = tc_store_metadata(m->store, "tinyclip.image_order");
-    const char *card = tc_store_metadata(m->store, "tinyclip.card"),
-               *vocab = tc_store_metadata(m->store, "tinyclip.vocab");
+    const char *tokenizer = tc_store_metadata(m->store, "tinyclip.tokenizer");
+    const char *order = tc_store_metadata(m->store, "tinyclip.image_order");
+    const char *card = tc_store_metadata(m->store, "tinyclip.card");
+    const char *vocab = tc_store_metadata(m->store, "tinyclip.vocab");
     const char *merges = tc_store_metadata(m->store, "tinyclip.merges");
     m->tokenizer_kind = tokenizer && strcmp(tokenizer, "hf") == 0 ? TC_TOKENIZER_HF : TC_TOKENIZER_OPENCLIP;
     m->preprocess.order = order && strcmp(order, "hf") == 0 ? TC_IMAGE_HF : TC_IMAGE_OPENCLIP;

@@ -22,8 +22,9 @@ double tc_decimal(float x) {
  * proportions), {"height": n, "width": n} for the crop. */
 static int side(const json_t *v, bool crop) {
     if (json_is_integer(v)) return (int)json_integer_value(v);
-    const json_t *edge = json_object_get(v, "shortest_edge"), *h = json_object_get(v, "height"),
-                 *w = json_object_get(v, "width");
+    const json_t *edge = json_object_get(v, "shortest_edge");
+    const json_t *h = json_object_get(v, "height");
+    const json_t *w = json_object_get(v, "width");
     if (!crop) return json_is_integer(edge) ? (int)json_integer_value(edge) : -1;
     return json_is_integer(h) && json_is_integer(w) && json_integer_value(h) == json_integer_value(w)
                ? (int)json_integer_value(h)

@@ -34,8 +34,8 @@ tc_status tc_saving_narrow(tc_saving *s, size_t i, const tc_real *values, int64_
 }
 
 tc_status tc_save_json(const char *dir, const char *name, json_t *json, tc_error *err) {
-    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL,
-         *path = dir ? tc_path_join(dir, name) : tc_strdup(name);
+    char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    char *path = dir ? tc_path_join(dir, name) : tc_strdup(name);
     json_decref(json);
     tc_status status = text && path ? tc_file_write(path, text, strlen(text), err) : tc_fail_memory(err, 1);
     free(text);

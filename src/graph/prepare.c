@@ -16,15 +16,17 @@ typedef struct layer {
 
 static tc_status fold(layer *f, const tc_node *n, const tc_real *const *param, int64_t out, int64_t per_out,
                       tc_error *err) {
-    const tc_real *w = param[n->param[TC_NODE_NORM]], *b = param[n->param[TC_NODE_NORM + 1]],
-                  *mean = param[n->param[TC_NODE_NORM + 2]], *var = param[n->param[TC_NODE_NORM + 3]];
+    const tc_real *w = param[n->param[TC_NODE_NORM]];
+    const tc_real *b = param[n->param[TC_NODE_NORM + 1]];
+    const tc_real *mean = param[n->param[TC_NODE_NORM + 2]];
+    const tc_real *var = param[n->param[TC_NODE_NORM + 3]];
     f->own_w = tc_new_aligned((size_t)(out * per_out), sizeof *f->own_w);
     f->own_bias = tc_new_aligned((size_t)out, sizeof *f->own_bias);
     if (!f->own_w || !f->own_bias) return tc_fail_memory(err, (size_t)(out * per_out) * sizeof *f->own_w);
     tc_weight_copy(&f->w, out, per_out, f->own_w);
     for (int64_t o = 0; o < out; o++) {
-        double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS),
-               c = f->bias ? (double)f->bias[o] : 0;
+        double s = (double)w[o] / sqrt((double)var[o] + TC_BATCHNORM_EPS);
+        double c = f->bias ? (double)f->bias[o] : 0;
         for (int64_t i = 0; i < per_out; i++)
             f->own_w[o * per_out + i] = (tc_real)((double)f->own_w[o * per_out + i] * s);
         f->own_bias[o] = (tc_real)((c - (double)mean[o]) * s + (double)b[o]);

@@ -52,8 +52,9 @@ static void one_thread(const product *p) {
 /* Share i of `parts` of the rows or of the columns of c. */
 static product share(const product *whole, bool rows, int64_t i, int64_t parts) {
     product p = *whole;
-    int64_t grains = ((rows ? p.m : p.n) + GRAIN - 1) / GRAIN, first = grains * i / parts * GRAIN,
-            end = grains * (i + 1) / parts * GRAIN;
+    int64_t grains = ((rows ? p.m : p.n) + GRAIN - 1) / GRAIN;
+    int64_t first = grains * i / parts * GRAIN;
+    int64_t end = grains * (i + 1) / parts * GRAIN;
     int64_t size = rows ? p.m : p.n;
     end = end < size ? end : size;
     if (rows) {

@@ -98,8 +98,9 @@ static bool make_tool(tool *t, const tc_conv *c, dnnl_direction d, int64_t batch
                              d == DNNL_FORWARD ? NULL : like->desc);
     ok = ok && dnnl_primitive_create(&t->primitive, t->desc) == dnnl_success;
     if (ok) {
-        dnnl_layout own = weight_layout(t, d), from = d == DNNL_WEIGHTS ? own : dnnl_layout_of(&plain),
-                    to = d == DNNL_WEIGHTS ? dnnl_layout_of(&plain) : own;
+        dnnl_layout own = weight_layout(t, d);
+        dnnl_layout from = d == DNNL_WEIGHTS ? own : dnnl_layout_of(&plain);
+        dnnl_layout to = d == DNNL_WEIGHTS ? dnnl_layout_of(&plain) : own;
         t->weight_bytes = dnnl_memory_desc_get_size(own);
         t->scratch_bytes =
             dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(t->desc, dnnl_query_scratchpad_md, 0));

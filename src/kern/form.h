@@ -35,8 +35,8 @@ static inline size_t tc_weight_size(const tc_weight *w) { return w->widen ? w->s
 static inline const tc_real *tc_weight_get(const tc_weight *w, int64_t row, int64_t column, int64_t n,
                                            tc_real *room) {
     row += w->first;
-    int64_t piece = w->transposed ? 0 : row / w->part_rows,
-            at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
+    int64_t piece = w->transposed ? 0 : row / w->part_rows;
+    int64_t at = w->transposed ? column * w->ld + row : row % w->part_rows * w->ld + column;
     const void *from = (const char *)w->part[piece] + at * (int64_t)tc_weight_size(w);
     if (!w->widen) return (const tc_real *)from;
     w->widen(from, n, room);

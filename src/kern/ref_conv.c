@@ -78,8 +78,8 @@ static void data_channel(const tc_conv_shape *s, int64_t batch, int i, const tc_
     for (int64_t p = 0; p < batch * s->side * s->side; p++) dx[p * s->in + i] = 0;
     for (int64_t p = 0; p < batch * side * side; p++)
         for (int tap = 0; tap < taps; tap++) {
-            int64_t q = p % ((int64_t)side * side),
-                    at = pixel(s, (int)(q / side), (int)(q % side), tap / s->kernel, tap % s->kernel);
+            int64_t q = p % ((int64_t)side * side);
+            int64_t at = pixel(s, (int)(q / side), (int)(q % side), tap / s->kernel, tap % s->kernel);
             tc_real sum = 0;
             if (at < 0) continue;
             for (int o = 0; o < s->out; o++)

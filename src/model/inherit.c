@@ -29,8 +29,8 @@ static void take_leading(const tc_param *s, const tc_param *t, const tc_real *va
 /* The teacher's parameter from which the student's inherits: which block that is in, the family knows. */
 static int teacher_param(const tc_model *teacher, const tc_config *student, const tc_param *p) {
     if (p->layer < 0) return tc_params_find(&teacher->params, p->name);
-    const tc_tower_config *s = tc_config_tower(student, p->tower),
-                          *t = tc_config_tower(&teacher->config, p->tower);
+    const tc_tower_config *s = tc_config_tower(student, p->tower);
+    const tc_tower_config *t = tc_config_tower(&teacher->config, p->tower);
     int block = s->family->source_block(t, s, p->layer);
     for (size_t i = 0; i < teacher->params.count; i++) {
         const tc_param *q = &teacher->params.items[i];

@@ -164,8 +164,8 @@ static tc_status add_tensor(builder *b, const tc_model *x, int i, const tc_model
 static int by_size(const void *a, const void *b) {
     const tc_diff_tensor *x = a, *y = b;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
-    double p = isnan(x->relative_l2) ? INFINITY : x->relative_l2,
-           q = isnan(y->relative_l2) ? INFINITY : y->relative_l2;
+    double p = isnan(x->relative_l2) ? INFINITY : x->relative_l2;
+    double q = isnan(y->relative_l2) ? INFINITY : y->relative_l2;
     if (p != q) return p > q ? -1 : 1;
     return strcmp(x->name, y->name);
 }

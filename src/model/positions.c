@@ -18,12 +18,13 @@ static double keys(double x) {
 
 /* weight [to, from]: row i makes entry i of the new axis. */
 static double *weights(int from, int to) {
-    double *w = tc_new((size_t)to * (size_t)from, sizeof *w), scale = (double)from / to,
-           stretch = scale > 1 ? scale : 1;
+    double *w = tc_new((size_t)to * (size_t)from, sizeof *w);
+    double scale = (double)from / to;
+    double stretch = scale > 1 ? scale : 1;
     for (int i = 0; w && i < to; i++) {
         double centre = scale * (i + 0.5), sum = 0;
-        int first = (int)fmax(centre - 2 * stretch + 0.5, 0),
-            end = (int)fmin(centre + 2 * stretch + 0.5, from);
+        int first = (int)fmax(centre - 2 * stretch + 0.5, 0);
+        int end = (int)fmin(centre + 2 * stretch + 0.5, from);
         for (int j = first; j < end; j++)
             sum += w[(int64_t)i * from + j] = keys((j + 0.5 - centre) / stretch);
         for (int j = first; j < end; j++) w[(int64_t)i * from + j] /= sum;
@@ -77,8 +78,10 @@ tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
     if (f->fixed_size)
         return tc_fail(err, TC_EUNSUPPORTED, "the image size of a %s cannot be changed: %s", f->name,
                        f->fixed_size);
-    int step = f->step(&c->vision), from = c->image_size / step, to = image_size / step,
-        i = f->positions ? tc_params_find(&m->params, f->positions) : -1;
+    int step = f->step(&c->vision);
+    int from = c->image_size / step;
+    int to = image_size / step;
+    int i = f->positions ? tc_params_find(&m->params, f->positions) : -1;
     if (image_size < step || image_size > 8192)
         return tc_fail(err, TC_EARG,
                        "image_size %d: the model needs at least one patch of %d pixels, and at most 8192",
@@ -88,8 +91,8 @@ tc_status tc_model_set_image_size(tc_model *m, int image_size, tc_error *err) {
                        step);
     if (from != to && i >= 0) {
         size_t width = (size_t)m->params.items[i].shape[1], count = ((size_t)to * (size_t)to + 1) * width;
-        tc_real *old = tc_new((size_t)m->params.items[i].numel, sizeof *old),
-                *resized = tc_new_aligned(count, sizeof *resized);
+        tc_real *old = tc_new((size_t)m->params.items[i].numel, sizeof *old);
+        tc_real *resized = tc_new_aligned(count, sizeof *resized);
         tc_status status = old && resized ? tc_model_read(m, (size_t)i, old, err)
                                           : tc_fail_memory(err, count * sizeof *resized);
         if (status == TC_OK) status = tc_positions_resize(old, from, to, (int64_t)width, resized, err);

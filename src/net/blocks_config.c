@@ -19,13 +19,13 @@ static const json_t *block_list(tc_config_reader *r, const json_t *json, const c
 
 /* The heads and FFN channels that a pruned tower has left, block by block. */
 static void read_lists(tc_config_reader *r, tc_tower_config *t, const json_t *json, const char *where) {
-    const json_t *heads = block_list(r, json, where, "heads", t->layers),
-                 *mlp = block_list(r, json, where, "mlp", t->layers);
+    const json_t *heads = block_list(r, json, where, "heads", t->layers);
+    const json_t *mlp = block_list(r, json, where, "mlp", t->layers);
     int most = (1 << 20) / t->head_dim;
     for (int l = 0; l < t->layers && r->status == TC_OK; l++) {
         const json_t *h = json_array_get(heads, (size_t)l), *f = json_array_get(mlp, (size_t)l);
-        json_int_t n = json_is_integer(h) ? json_integer_value(h) : -1,
-                   m = json_is_integer(f) ? json_integer_value(f) : -1;
+        json_int_t n = json_is_integer(h) ? json_integer_value(h) : -1;
+        json_int_t m = json_is_integer(f) ? json_integer_value(f) : -1;
         if (heads && (n < 0 || n > most))
             tc_config_wrong(r, TC_EFORMAT, "%sheads[%d] must be a whole number of heads from 0 to %d", where,
                             l, most);

@@ -53,8 +53,8 @@ static void read_openclip(tc_config_reader *r, tc_config *c, const json_t *json)
 }
 
 static void read_hf(tc_config_reader *r, tc_config *c, const json_t *json) {
-    const json_t *v = tc_config_section(r, json, "vision_config"),
-                 *t = tc_config_section(r, json, "text_config");
+    const json_t *v = tc_config_section(r, json, "vision_config");
+    const json_t *t = tc_config_section(r, json, "text_config");
     const char *type = json_string_value(json_object_get(json, "model_type"));
     if (type && strcmp(type, "clip") != 0)
         tc_config_wrong(r, TC_EUNSUPPORTED, "model_type \"%.40s\" is not clip", type);

@@ -167,9 +167,9 @@ static int attention_pool(tc_graph *g, int x, const tc_tower_config *t, unsigned
     tc_pick pick = flags & TC_NET_WHOLE ? TC_PICK_ALL : TC_PICK_FIRST;
     x = tc_net_layer(g, (tc_node){.op = &tc_op_tokens, .nin = 1, .in = {x}}, "visual.attnpool.", NULL,
                      "positional_embedding");
-    int k = projected(g, x, "k_proj.weight", "k_proj.bias"),
-        v = projected(g, x, "v_proj.weight", "v_proj.bias"),
-        q = projected(g, tc_net_pick(g, x, pick), "q_proj.weight", "q_proj.bias");
+    int k = projected(g, x, "k_proj.weight", "k_proj.bias");
+    int v = projected(g, x, "v_proj.weight", "v_proj.bias");
+    int q = projected(g, tc_net_pick(g, x, pick), "q_proj.weight", "q_proj.bias");
     tc_node n = {.op = &tc_op_attention,
                  .nin = 3,
                  .in = {q, k, v},

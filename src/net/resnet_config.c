@@ -215,8 +215,8 @@ void tc_resnet_recognise(tc_seen *s, tc_config *c) {
     t->block[0].heads = TC_RESNET_STRIDE * t->width / t->head_dim;
     count_channels(s, t);
     c->embed_dim = tc_seen_at_least_one(s, "visual.attnpool.c_proj.bias", 1, 0, 1 << 16);
-    int positions = tc_seen_at_least_one(s, "visual.attnpool.positional_embedding", 2, 0, 1 << 16),
-        grid = tc_seen_grid(positions);
+    int positions = tc_seen_at_least_one(s, "visual.attnpool.positional_embedding", 2, 0, 1 << 16);
+    int grid = tc_seen_grid(positions);
     if (grid < 1)
         tc_seen_wrong(s, TC_EFORMAT,
                       "visual.attnpool.positional_embedding has %d rows, expected one more than a square",

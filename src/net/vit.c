@@ -97,8 +97,8 @@ static void recognise(tc_seen *s, tc_config *c) {
     tc_tower_config *t = &c->vision;
     char name[96];
     t->patch_size = tc_seen_at_least_one(s, "visual.conv1.weight", 4, 2, 8192);
-    int positions = tc_seen_at_least_one(s, "visual.positional_embedding", 2, 0, 1 << 26),
-        grid = tc_seen_grid(positions);
+    int positions = tc_seen_at_least_one(s, "visual.positional_embedding", 2, 0, 1 << 26);
+    int grid = tc_seen_grid(positions);
     if (s->status == TC_OK && (grid < 1 || (int64_t)grid * t->patch_size > 8192)) {
         const tc_tensor *x = s->find(s->user, "visual.positional_embedding", 0).tensor;
         tc_seen_wrong(

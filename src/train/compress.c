@@ -160,9 +160,10 @@ static tc_status copy_folder(const char *from, const char *to, tc_error *err) {
 /* The last stage's model as OUT/model or OUT/model.safetensors: made beside it, then renamed. */
 static tc_status publish(const tc_compression *c, tc_error *err) {
     const char *name;
-    char *folder = stage_folder(c, c->recipe->count - 1), *from = folder ? model_path(folder, &name) : NULL,
-         *to = from ? tc_path_join(c->o->out, name) : NULL,
-         *partial = tc_path_join(c->o->out, "model.tmp-partial");
+    char *folder = stage_folder(c, c->recipe->count - 1);
+    char *from = folder ? model_path(folder, &name) : NULL;
+    char *to = from ? tc_path_join(c->o->out, name) : NULL;
+    char *partial = tc_path_join(c->o->out, "model.tmp-partial");
     tc_status status = to && partial ? TC_OK : tc_fail_memory(err, 1);
     if (status == TC_OK) {
         unlink(partial);

@@ -34,8 +34,8 @@ static tc_status measure(const tc_compression *c, const tc_config *student, cons
     int context = student->context_length, caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
     /* MEASURED_MACS are less than a second; a batch of 32 is as fast as a larger one, but for models that are
      * faster than that anyway. */
-    int64_t most = (int64_t)(MEASURED_MACS / (tc_macs_used(&c->teacher) + 1)),
-            n = most < LEAST_BATCH ? LEAST_BATCH : most;
+    int64_t most = (int64_t)(MEASURED_MACS / (tc_macs_used(&c->teacher) + 1));
+    int64_t n = most < LEAST_BATCH ? LEAST_BATCH : most;
     if (n > batch) n = batch;
     tc_status status = tc_model_random(&m, student, 1, err);
     if (status == TC_OK) status = tc_train_measure(m, teacher, (int)n, caption, MEASURED_STEPS, seconds, err);

@@ -92,8 +92,8 @@ static tc_status check_goal(const tc_compression *c, int k, double goal, double 
     const tc_stage *s = &c->recipe->stages[k];
     tc_budget_kind kind = tc_budget_kind_of(&s->masks);
     double start = tc_budget_of(kind, &c->legs[k].start_info);
-    bool estimated = k > 0 && s[-1].automatic,
-         compared = estimated && tc_budget_kind_of(&s[-1].masks) == kind;
+    bool estimated = k > 0 && s[-1].automatic;
+    bool compared = estimated && tc_budget_kind_of(&s[-1].masks) == kind;
     if (!compared && goal > start * (estimated ? SLACK : 1 + 1e-9))
         return refuse(c, k, goal_keys[kind], err,
                       "the goal is %.15g %s, but the stage starts with %s%.15g; stages must not grow", goal,

@@ -130,8 +130,9 @@ static void list_channels(fit *f, bool drop) {
         struct channel *own = f->channels + f->channel_count;
         for (int k = 0; k < s->size; k++) own[k] = (struct channel){f->g->value[s->offset + k], (int)i, k};
         qsort(own, (size_t)s->size, sizeof *own, weakest_first);
-        int dropped = s->size - f->kept[i], first = drop ? dropped : 0,
-            n = drop ? f->kept[i] - fewest(s) : dropped;
+        int dropped = s->size - f->kept[i];
+        int first = drop ? dropped : 0;
+        int n = drop ? f->kept[i] - fewest(s) : dropped;
         memmove(own, own + first, (size_t)n * sizeof *own);
         f->channel_count += n;
     }

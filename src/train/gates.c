@@ -132,8 +132,11 @@ double tc_gates_square(const tc_gates *g) {
 }
 
 void tc_gates_update(tc_gates *g, double scale, double lr, double count) {
-    const double beta1 = 0.9, beta2 = 0.999, adam_eps = 1e-8, c1 = 1 - pow(beta1, count),
-                 c2 = 1 - pow(beta2, count);
+    const double beta1 = 0.9;
+    const double beta2 = 0.999;
+    const double adam_eps = 1e-8;
+    const double c1 = 1 - pow(beta1, count);
+    const double c2 = 1 - pow(beta2, count);
     for (int64_t i = 0; i < g->count; i++) {
         double grad = scale * g->grad[i], step;
         g->m[i] = beta1 * g->m[i] + (1 - beta1) * grad;

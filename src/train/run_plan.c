@@ -151,16 +151,16 @@ tc_loader_options tc_training_loader(const tc_training *t) {
  * model that it starts from and that are made for evaluating and saving it. */
 static size_t memory(const tc_training *t, int caption) {
     tc_loader_options l = tc_training_loader(t);
-    size_t model = (size_t)t->trainer->student->params.total * sizeof(tc_real),
-           all = tc_trainer_memory(t->trainer, t->o->batch, caption);
+    size_t model = (size_t)t->trainer->student->params.total * sizeof(tc_real);
+    size_t all = tc_trainer_memory(t->trainer, t->o->batch, caption);
     if (!tc_add(all, tc_loader_memory(&l), &all) || !tc_add(all, (t->o->init->flat ? 2 : 1) * model, &all))
         return SIZE_MAX;
     return all;
 }
 
 int tc_training_memory(const tc_training *t, size_t *usual, size_t *most) {
-    int context = t->trainer->student->config.context_length,
-        caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
+    int context = t->trainer->student->config.context_length;
+    int caption = context < USUAL_CAPTION ? context : USUAL_CAPTION;
     *usual = memory(t, caption);
     *most = memory(t, context);
     return caption;

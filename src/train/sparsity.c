@@ -174,8 +174,8 @@ void tc_gates_lagrangian(tc_gates *g, const tc_budget *b, const tc_sparsity_targ
     for (int i = 0; i < (t->per_tower ? 2 : 1); i++) {
         bool joint = !t->per_tower;
         double whole = joint ? b->whole[0] + b->whole[1] : b->whole[i];
-        double first = joint ? (lambda[0] + lambda[2]) / 2 : lambda[2 * i],
-               second = joint ? (lambda[1] + lambda[3]) / 2 : lambda[2 * i + 1];
+        double first = joint ? (lambda[0] + lambda[2]) / 2 : lambda[2 * i];
+        double second = joint ? (lambda[1] + lambda[3]) / 2 : lambda[2 * i + 1];
         out->expected[i] = 1 - (joint ? n[0] + n[1] : n[i]) / whole;
         out->target[i] = joint ? (target[0] + target[1]) / 2 : target[i];
         double d = fmax(0, out->target[i] - out->expected[i]);

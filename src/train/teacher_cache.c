@@ -222,8 +222,8 @@ static tc_status open_file(tc_teacher_cache *c, struct stat *st, tc_error *err) 
 static tc_status check_room(const tc_teacher_cache *c, const struct stat *st, tc_error *err) {
     struct statvfs fs;
     if (fstatvfs(c->fd, &fs) != 0) return io_fail(c, "ask for the free space", err);
-    unsigned __int128 room = (unsigned __int128)fs.f_bavail * fs.f_frsize,
-                      has = (unsigned __int128)st->st_blocks * 512;
+    unsigned __int128 room = (unsigned __int128)fs.f_bavail * fs.f_frsize;
+    unsigned __int128 has = (unsigned __int128)st->st_blocks * 512;
     if (c->size <= has || c->size - has <= room) return TC_OK;
     return tc_fail(err, TC_EIO,
                    "%s: the teacher cache takes %zu MB more, the disk has %zu MB; choose fewer augmentations "

@@ -271,8 +271,8 @@ static void tell_cache(const training *t) {
 
 static void tell_end(const training *t) {
     char reason[256] = "";
-    int64_t bad = t->loader ? tc_loader_skipped(t->loader, reason, sizeof reason) : 0,
-            cut = t->loader ? tc_loader_cut(t->loader) : 0;
+    int64_t bad = t->loader ? tc_loader_skipped(t->loader, reason, sizeof reason) : 0;
+    int64_t cut = t->loader ? tc_loader_cut(t->loader) : 0;
     if (bad) tc_log_line(&t->log, 2, "%lld samples were left out: %s", (long long)bad, reason);
     if (cut) tc_log_line(&t->log, 2, "captions longer than the context were cut, %lld times", (long long)cut);
     if (t->cache) tell_cache(t);

@@ -116,8 +116,9 @@ void tc_trainer_free(tc_trainer **out) {
 static tc_status reserve(tc_trainer *t, int n, tc_error *err) {
     if (n <= t->capacity) return TC_OK;
     free_buffers(t);
-    size_t rows = (size_t)n, dim = (size_t)t->student->config.embed_dim,
-           teacher_dim = t->teacher ? (size_t)t->teacher->config.embed_dim : 0;
+    size_t rows = (size_t)n;
+    size_t dim = (size_t)t->student->config.embed_dim;
+    size_t teacher_dim = t->teacher ? (size_t)t->teacher->config.embed_dim : 0;
     size_t image = 3 * (size_t)t->student->config.image_size * (size_t)t->student->config.image_size;
     bool ok = true;
     for (int i = 0; i < 2; i++) {
@@ -210,8 +211,8 @@ static void set_log_scale(tc_trainer *t, double value) {
 /* Of the weights. */
 static double grad_square(tc_trainer *t) {
     int64_t first = t->tokens.first, end = t->tokens.end, total = t->student->params.total;
-    double before = t->kern->dot(first, t->grad, t->grad),
-           after = t->kern->dot(total - end, t->grad + end, t->grad + end);
+    double before = t->kern->dot(first, t->grad, t->grad);
+    double after = t->kern->dot(total - end, t->grad + end, t->grad + end);
     return before + tc_token_rows_square(&t->tokens, t->kern, t->grad) + after;
 }
 

@@ -59,8 +59,8 @@ static void attention_forward(const tc_runner *r, const tc_node *n) {
 static void attention_backward(const tc_runner *r, const tc_node *n) {
     tc_attention a = describe(r, n);
     int64_t width = n->heads * n->dim;
-    tc_real *dk = r->grad[n->in[n->nin > 1]] + (n->nin == 1 ? width : 0),
-            *dv = n->nin == 3 ? r->grad[n->in[2]] : dk + width;
+    tc_real *dk = r->grad[n->in[n->nin > 1]] + (n->nin == 1 ? width : 0);
+    tc_real *dv = n->nin == 3 ? r->grad[n->in[2]] : dk + width;
     r->kern->attention_backward(&a, r->value[n->out], width, r->aux[tc_node_index(r, n)], r->grad[n->out],
                                 width, r->grad[n->in[0]], dk, dv);
 }

@@ -37,8 +37,9 @@ static double *kept_of(const tc_runner *r, const tc_node *n) {
 static void batchnorm_forward(const tc_runner *r, const tc_node *n) {
     int64_t width = tc_width_of(r, n->out), rows = tc_rows_of(r, n->out);
     const tc_real *x = r->value[n->in[0]];
-    double *mean = kept_of(r, n) + BATCH_MEAN * width, *rstd = kept_of(r, n) + BATCH_RSTD * width,
-           *var = kept_of(r, n) + BATCH_VAR * width;
+    double *mean = kept_of(r, n) + BATCH_MEAN * width;
+    double *rstd = kept_of(r, n) + BATCH_RSTD * width;
+    double *var = kept_of(r, n) + BATCH_VAR * width;
     if (r->train) r->kern->batch_stats(rows, width, x, mean, var);
     else r->kern->running_stats(width, r->param[n->param[MEAN]], r->param[n->param[VAR]], mean, var);
     r->kern->batch_rstd(width, var, TC_BATCHNORM_EPS, rstd);

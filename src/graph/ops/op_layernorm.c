@@ -20,8 +20,10 @@ static int layernorm_aux(const tc_graph *g, const tc_node *n) {
 
 static void layernorm_forward(const tc_runner *r, const tc_node *n) {
     int64_t rows = tc_rows_of(r, n->out), width = tc_width_of(r, n->out);
-    const tc_real *x = r->value[n->in[0]], *w = r->param[n->param[0]], *b = r->param[n->param[1]],
-                  *mask = tc_node_mask(r, n);
+    const tc_real *x = r->value[n->in[0]];
+    const tc_real *w = r->param[n->param[0]];
+    const tc_real *b = r->param[n->param[1]];
+    const tc_real *mask = tc_node_mask(r, n);
     tc_real *y = r->value[n->out], *mean_rstd = r->aux[tc_node_index(r, n)];
     if (mask) r->kern->layernorm_kept(rows, width, mask, x, w, b, LAYERNORM_EPS, y, mean_rstd);
     else r->kern->layernorm(rows, width, x, width, w, b, LAYERNORM_EPS, y, width, mean_rstd);
@@ -29,8 +31,10 @@ static void layernorm_forward(const tc_runner *r, const tc_node *n) {
 
 static void layernorm_backward(const tc_runner *r, const tc_node *n) {
     int64_t rows = tc_rows_of(r, n->out), width = tc_width_of(r, n->out);
-    const tc_real *x = r->value[n->in[0]], *w = r->param[n->param[0]],
-                  *mean_rstd = r->aux[tc_node_index(r, n)], *mask = tc_node_mask(r, n);
+    const tc_real *x = r->value[n->in[0]];
+    const tc_real *w = r->param[n->param[0]];
+    const tc_real *mean_rstd = r->aux[tc_node_index(r, n)];
+    const tc_real *mask = tc_node_mask(r, n);
     tc_real *dx = r->grad[n->in[0]], *dw = r->param_grad[n->param[0]], *db = r->param_grad[n->param[1]];
     bool add = tc_accumulates(r, n, 0);
     if (mask)

@@ -11,8 +11,9 @@
 /* Outputs panel * COLS .. of W -> out [k][COLS]; outputs past the end are 0. */
 static void pack_panel(const tc_packed *l, int64_t panel, float *out) {
     const tc_weight *w = &l->weight;
-    int64_t first = panel * COLS, count = l->product.n - first < COLS ? l->product.n - first : COLS,
-            k = l->product.k;
+    int64_t first = panel * COLS;
+    int64_t count = l->product.n - first < COLS ? l->product.n - first : COLS;
+    int64_t k = l->product.k;
     float room[VL][BLOCK];
     for (int64_t p = 0; w->transposed && p < k; p++) {
         const float *from = tc_weight_get(w, first, p, count, room[0]);
@@ -112,8 +113,8 @@ static void linear_chunk_run(const tc_packed *l, const float *packed, int64_t fi
         int64_t columns = l->product.n - panel * COLS;
         if (!packed) pack_panel(l, panel, own);
         for (int64_t p = 0; p == 0 || p < l->product.k; p += block) {
-            int64_t step = l->product.k - p < block ? l->product.k - p : block,
-                    rest = p + step < l->product.k ? l->product.k - p - step : l->product.k;
+            int64_t step = l->product.k - p < block ? l->product.k - p : block;
+            int64_t rest = p + step < l->product.k ? l->product.k - p - step : l->product.k;
             const float *a = scratch + p / block * m * A_STRIDE, *b = weights + p * COLS;
             /* Blocks follow one another in memory: while the tiles use one, they fetch the next, each its
              * share. */
@@ -136,8 +137,9 @@ static void linear_chunk_run(const tc_packed *l, const float *packed, int64_t fi
 
 static void linear_part(const tc_packed *l, const float *packed, int64_t first, int64_t last, int64_t m,
                         const float *x, int64_t ldx, float *y, int64_t ldy) {
-    int64_t most = linear_chunk(l->product.k), chunks = (m + most - 1) / most,
-            rows = chunks ? (m + chunks - 1) / chunks : 0;
+    int64_t most = linear_chunk(l->product.k);
+    int64_t chunks = (m + most - 1) / most;
+    int64_t rows = chunks ? (m + chunks - 1) / chunks : 0;
     if (first >= last || m < 1) return;
     int64_t panel = packed ? 0 : l->product.k * COLS;
     float *scratch =

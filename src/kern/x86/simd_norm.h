@@ -164,9 +164,9 @@ static void batchnorm_backward_range(void *user, int64_t first, int64_t end) {
     for (int64_t r = first; r < end; r++)
         for (int64_t i = 0; i < c.n; i += VL) {
             int64_t left = c.n - i;
-            vf h = column_normal(&c, r, i), g = column_gradient(&c, h, r, i) -
-                                                v_load_part(c.average + i, left) -
-                                                v_load_part(c.over + i, left);
+            vf h = column_normal(&c, r, i);
+            vf g = column_gradient(&c, h, r, i) - v_load_part(c.average + i, left) -
+                   v_load_part(c.over + i, left);
             vf factor = v_load_part(c.w + i, left) * v_load_part(c.rstd + i, left);
             g = v_fnma(h, v_load_part(c.over + c.n + i, left),
                        v_fnma(h, v_load_part(c.average + c.n + i, left), g));

@@ -89,10 +89,10 @@ static inline void v_transpose(vf r[VL]) {
         u[4 * i + 3] = _mm512_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
     }
     for (int i = 0; i < 4; i++) {
-        vf even = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88),
-           odd = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
-        vf even2 = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88),
-           odd2 = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
+        vf even = _mm512_shuffle_f32x4(u[i], u[i + 4], 0x88);
+        vf odd = _mm512_shuffle_f32x4(u[i], u[i + 4], 0xdd);
+        vf even2 = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0x88);
+        vf odd2 = _mm512_shuffle_f32x4(u[i + 8], u[i + 12], 0xdd);
         r[i] = _mm512_shuffle_f32x4(even, even2, 0x88);
         r[i + 8] = _mm512_shuffle_f32x4(even, even2, 0xdd);
         r[i + 4] = _mm512_shuffle_f32x4(odd, odd2, 0x88);
