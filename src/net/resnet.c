@@ -239,4 +239,5 @@ const tc_tower_family tc_modified_resnet = {
     .columns = "channels",
     .row = tc_resnet_row,
     .record = tc_resnet_record,
+    .record_list = "channels",
 };

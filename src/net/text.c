@@ -127,4 +127,5 @@ const tc_tower_family tc_text_transformer = {
     .columns = TC_BLOCKS_COLUMNS,
     .row = tc_blocks_row,
     .record = tc_blocks_record,
+    .record_list = "heads",
 };

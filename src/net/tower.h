@@ -112,6 +112,7 @@ struct tc_tower_family {
     bool (*row)(const tc_tower_config *t, int layer, char *out, size_t size);
     /* Adds what it is made of to kind, width and layers (tc_tower_json). */
     void (*record)(const tc_tower_config *t, json_t *json);
+    const char *record_list; /* a list that each record has: "heads"; NULL: none */
 };
 
 enum {

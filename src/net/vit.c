@@ -165,4 +165,5 @@ const tc_tower_family tc_vit = {
     .columns = TC_BLOCKS_COLUMNS,
     .row = tc_blocks_row,
     .record = tc_blocks_record,
+    .record_list = "heads",
 };

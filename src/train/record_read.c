@@ -78,9 +78,12 @@ static void read_tower(tc_tower_record *t, const tc_json_object *model, const ch
     t->given = true;
     t->width = (int)tc_json_whole(&o, "width", tc_range_of(1, MOST_CHANNELS), TC_JSON_NEEDED);
     t->layers = (int)tc_json_whole(&o, "layers", tc_range_of(1, TC_RECORD_LAYERS), TC_JSON_NEEDED);
-    for (int i = 0; kind && !t->kind && tc_tower_family_at(i); i++)
-        if (strcmp(tc_tower_family_at(i)->kind, kind) == 0) t->kind = tc_tower_family_at(i)->name;
-    if (!t->kind) tc_json_wrong(&o, "kind", "is no kind of tower");
+    const tc_tower_family *f = kind ? tc_tower_family_at(0) : NULL;
+    for (int i = 1; f && strcmp(f->kind, kind) != 0; i++) f = tc_tower_family_at(i);
+    if (f) t->kind = f->name;
+    else tc_json_wrong(&o, "kind", "is no kind of tower");
+    if (f && f->record_list && !tc_json_has(&o, f->record_list))
+        tc_json_wrong(&o, f->record_list, "is missing");
     if (tc_json_has(&o, "channels")) read_convolutions(t, &o);
     else if (tc_json_has(&o, "heads")) read_layers(t, &o);
 }

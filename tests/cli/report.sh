@@ -257,6 +257,7 @@ bad "stages[0].folder is not the name of a folder" 's|"folder":"stage-1"|"folder
 bad "stages[0].seconds is not a number from 0 to 1e+15" 's/"seconds":75.5/"seconds":-1/'
 bad "teacher.params is missing" 's/"teacher":{\(.*\)"params":[0-9]*,\("params_w.*"stages\)/"teacher":{\1\2/'
 bad "teacher.vision.heads has not as many numbers as the tower has layers" 's/"heads":\[4,4\]/"heads":[4]/'
+bad "teacher.vision.heads is missing" 's/"heads":\[4,4\],//'
 bad "teacher.vision.heads[1] is not a whole number from 0 to 16777216" 's/"heads":\[4,4\]/"heads":[4,-1]/'
 bad "teacher.vision.layers is not a whole number from 1 to 1024" 's/"layers":2,"heads":\[4/"layers":2000000000,"heads":[4/'
 bad "teacher.vision.kind is no kind of tower" 's/"kind":"vit","width":32/"kind":"cnn","width":32/'
