@@ -124,6 +124,7 @@ static void *help(void *user) {
 
 static void team_free(void *user) {
     team *t = user;
+    if (t->generation != atomic_load(&forks)) return; /* the copy of a fork: nobody is there to be joined */
     t->part = NULL;
     for (int i = 0; i < t->count; i++) {
         signal_raise(&t->helpers[i]->given);

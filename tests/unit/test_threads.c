@@ -136,6 +136,30 @@ static void after_a_fork(void **state) {
     share(MOST, 3);
 }
 
+/* A thread of the parent that has a team, and forks; in the child it ends as threads do. */
+static void *fork_and_end(void *user) {
+    pid_t *child = user;
+    share(MOST, 3);
+    *child = fork();
+    if (*child == 0) {
+        alarm(20);
+        pthread_exit(NULL);
+    }
+    return NULL;
+}
+
+static void a_forked_thread_ends(void **state) {
+    (void)state;
+    int code = -1;
+    pid_t child = -1;
+    pthread_t thread;
+    tc_set_threads(3);
+    assert_int_equal(pthread_create(&thread, NULL, fork_and_end, &child), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_int_equal(code, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_index_once),
@@ -144,6 +168,7 @@ int main(void) {
         cmocka_unit_test(little_work_stays),
         cmocka_unit_test(each_once),
         cmocka_unit_test(after_a_fork),
+        cmocka_unit_test(a_forked_thread_ends),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
