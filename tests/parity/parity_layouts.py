@@ -1,8 +1,7 @@
 """Checkpoints without a configuration, under the names of each layout, and models for images of another size, beside open_clip and transformers.
 
-Positions are resized beside torch's own bicubic interpolation, in the library itself, to float precision.
+Positions are resized beside torch's own bicubic interpolation, in what `convert --image-size` writes, to float precision.
 """
-import ctypes
 import json
 import os
 import tempfile
@@ -11,10 +10,10 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.model import convert_weights_to_fp16, resize_pos_embed
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
-from common import TEXTS, ProgramFailed, Tally, arguments, judge, make_images, score, spread_weights
+from common import TEXTS, ProgramFailed, Tally, arguments, judge, make_images, score, spread_weights, tinyclip
 from openclip_side import both_precisions, open_image_list
 
 # Heads of 64 channels, so that the shapes tell everything.
@@ -101,28 +100,35 @@ def other_sizes(tally, program, folder, images):
         compare(tally, program, f"image size {size}", weights, images, size, peer.eval(), "--model-config", settings, "--image-size", size)
 
 
-def positions(tally, program):
-    library = ctypes.CDLL(os.path.join(os.path.dirname(program), "libtinyclip.so"))
-    pointer = ctypes.POINTER(ctypes.c_float)
+def positions(tally, program, folder):
+    """What the program makes of a grid of positions, beside torch's interpolation of the same numbers."""
     rng = np.random.default_rng(1)
+    weights, settings, out = (os.path.join(folder, name) for name in ("grid.safetensors", "grid.json", "resized.safetensors"))
     for before in (1, 2, 7, 14, 16, 24):
+        config = {"embed_dim": 8, "vision_cfg": {"image_size": 4 * before, "layers": 1, "width": 64, "patch_size": 4},
+                  "text_cfg": {"context_length": 4, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}}
+        tensors = state(open_clip.CLIP(**config))
+        grid = rng.standard_normal((1 + before * before, 64)).astype(np.float32)
+        tensors["visual.positional_embedding"] = torch.from_numpy(grid)
+        save_file(tensors, weights)
+        with open(settings, "w", encoding="utf-8") as f:
+            json.dump(config, f)
         for after in (1, 2, 3, 7, 8, 14, 16, 21, 24):
-            grid = rng.standard_normal((1 + before * before, 12)).astype(np.float32)
-            ours = np.empty((1 + after * after, 12), np.float32)
-            status = library.tc_positions_resize(grid.ctypes.data_as(pointer), before, after, ctypes.c_int64(12), ours.ctypes.data_as(pointer), None)
-            planes = torch.from_numpy(grid[1:].reshape(1, before, before, 12)).permute(0, 3, 1, 2)
+            tinyclip(program, "convert", weights, out, "--model-config", settings, "--image-size", 4 * after, "--force")
+            ours = load_file(out)["visual.positional_embedding"].numpy()
+            planes = torch.from_numpy(grid[1:].reshape(1, before, before, 64)).permute(0, 3, 1, 2)
             single, exact = (torch.nn.functional.interpolate(planes.to(t), size=(after, after), mode="bicubic", antialias=True, align_corners=False)
-                             .permute(0, 2, 3, 1).reshape(-1, 12).double().numpy() for t in (torch.float32, torch.float64))
+                             .permute(0, 2, 3, 1).reshape(-1, 64).double().numpy() for t in (torch.float32, torch.float64))
             distance, peer, most = np.abs(ours[1:] - exact).max(), np.abs(single - exact).max(), np.abs(exact).max()
-            tally.check(status == 0 and distance <= max(2 * peer, 2.0 ** -23 * most) and (ours[0] == grid[0]).all(),
+            tally.check(ours.shape == (1 + after * after, 64) and distance <= max(2 * peer, 2.0 ** -23 * most) and (ours[0] == grid[0]).all(),
                         f"positions {before} -> {after}", f"ours {distance:.2e}, peer {peer:.2e}, largest {most:.3g}")
 
 
 def main():
     program, tally = arguments(__doc__), Tally()
-    positions(tally, program)
     with tempfile.TemporaryDirectory() as folder:
         images = make_images(folder)
+        positions(tally, program, folder)
         for part in (layouts, openai, huggingface, other_sizes):
             part(tally, program, folder, images)
     tally.close()

@@ -9,6 +9,7 @@ every code point of Unicode by itself and between letters. One line a tokenizer 
 import argparse
 import ctypes
 import html.entities
+import json
 import os
 import random
 import sys
@@ -39,10 +40,17 @@ class Library:
     def open(self, folder, kind):
         return self._object(self.lib.tc_tokenizer_open, folder.encode(), kind)
 
-    def write_hf(self, t, folder):
-        error = ctypes.create_string_buffer(2048)
-        if self.lib.tc_tokenizer_write_hf(t, folder.encode(), 77, error) != 0:
+    def write_hf(self, folder):
+        """The files of the tokenizer, as they are saved with a model."""
+        config, error, model = os.path.join(folder, "small.json"), ctypes.create_string_buffer(2048), ctypes.c_void_p()
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump({"embed_dim": 8, "vision_cfg": {"image_size": 8, "layers": 1, "width": 64, "patch_size": 8},
+                       "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}}, f)
+        hf = 1  # TC_FORMAT_HF
+        if (self.lib.tc_model_create(ctypes.byref(model), config.encode(), ctypes.c_uint64(1), error)
+                or self.lib.tc_model_save(model, folder.encode(), hf, error)):
             sys.exit(error.raw[4:].split(b"\0")[0].decode())
+        self.lib.tc_model_close(ctypes.byref(model))
 
     def encode(self, t, text, context=CONTEXT):
         ids, data = (ctypes.c_int32 * context)(), text.encode()
@@ -65,7 +73,7 @@ class References:
         self.openclip = SimpleTokenizer()
         self.hf = hf_tokenizer()
         with tempfile.TemporaryDirectory() as folder:
-            library.write_hf(library.create(1), folder)
+            library.write_hf(folder)
             self.written = CLIPTokenizer.from_pretrained(folder)
             self.saved = library.open(self.save(folder), 1)
 
