@@ -275,11 +275,11 @@ static void test_threads(void **state) {
     one->threads = 1;
     two->threads = 2;
     three->threads = 3;
-    assert_int_equal(threads_of_process(), 1);
+    int before = threads_of_process(); /* 1; an emulator has one of its own */
     assert_ptr_equal(work(one), one);
-    assert_int_equal(threads_of_process(), 1);
+    assert_int_equal(threads_of_process(), before);
     assert_ptr_equal(work(three), three);
-    assert_int_equal(threads_of_process(), 3);
+    assert_int_equal(threads_of_process(), before + 2);
     assert_int_equal(tc_threads(), 1);
     assert_memory_equal(one->image, three->image, sizeof one->image);
     assert_memory_equal(one->text, three->text, sizeof one->text);
