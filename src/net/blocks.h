@@ -61,4 +61,11 @@ bool tc_blocks_is_idle(const tc_tower_config *t, const char *prefix, const char 
 /* Hugging Face's names within a block. */
 extern const tc_hf_name tc_blocks_hf[];
 
+/* What the entries of all families that are made of blocks have in common (tower.h). */
+#define TC_BLOCKS_ENTRIES                                                                              \
+    .difference = tc_blocks_difference, .is_pruned = tc_blocks_are_pruned, .uneven = tc_blocks_uneven, \
+    .set_kept = tc_blocks_set_kept, .settle = tc_blocks_settle, .source_block = tc_blocks_source,      \
+    .describe = tc_blocks_describe, .columns = TC_BLOCKS_COLUMNS, .row = tc_blocks_row,                \
+    .record = tc_blocks_record, .record_list = "heads"
+
 #endif
